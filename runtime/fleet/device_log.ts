@@ -49,6 +49,7 @@ export class DeviceLog {
   add(kind: string, name: string, more: JsonObject = {}, row?: StoppedDevice | null): void {
     const type = `whenthen.device.${kind}` as DeviceEvent;
     const event = this.#count(type) ? this.#eventOf(type, name, more) : undefined;
+    if (row) row = { ...row, error: String(this.options.maskJson({ error: row.error }).error) };
     const failed = type === "whenthen.device.unreachable" ? this.#failed.get(name) : undefined;
     if (failed !== undefined) failed.event = event;
     else if (event !== undefined || row !== undefined) this.#push({ name, event, row }, type);

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, sleepFor } from "../host/clock.ts";
+import { INVENTORY } from "../folder/fleet_file.ts";
 import { Slices } from "../host/slices.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -157,7 +158,7 @@ export class LiveFleet {
   async remove(): Promise<void> {
     await this.#opened.promise;
     await this.#inventory.detach();
-    const key = { rule: this.fleet.id, trigger: "devices" };
+    const key = { rule: this.fleet.id, trigger: INVENTORY };
     const names = [...this.devices.keys()];
     for (let begin = 0; begin < names.length; begin += SLICE) {
       const removed = names.slice(begin, begin + SLICE);
@@ -179,6 +180,9 @@ export class LiveFleet {
     await this.#inventory.attach();
     if (this.#isClosed) return;
     this.#isOpen = true;
+    this.options.log(this.fleet.id, INVENTORY).info(
+      `${this.devices.size} ${this.devices.size === 1 ? "device" : "devices"}`,
+    );
     this.lives.open(rows);
   }
 

@@ -67,9 +67,11 @@ export class Lives {
   open(rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
     const known = [...rows].filter(([name]) => this.devices.has(name)).sort(([, a], [, b]) => a.again - b.again);
+    const latest = this.options.clock.now() + this.fleet.init.again;
     for (const [name, row] of known) {
       const device = this.devices.get(name)!;
-      Object.assign(device, row);
+      // The clock may have been set back since.
+      Object.assign(device, row, { again: Math.min(row.again, latest) });
       this.#hadRow.add(name);
       this.#stopped.set(name, device);
     }

@@ -58,6 +58,14 @@ export class Background<T extends Tasks> {
     this.#thread = undefined;
   }
 
+  /** Ends the thread, and frees its memory, after the tasks so far; the next task starts another one. */
+  async rest(): Promise<void> {
+    await this.#last;
+    const thread = this.#thread;
+    this.#thread = undefined;
+    await thread?.end();
+  }
+
   async #run<N extends keyof T & string>(name: N, args: Args<T[N]>, transfer: ArrayBuffer[]): Promise<Result<T[N]>> {
     if (this.#closed) throw new Error(`Cannot run ${name}: the background is closed`);
     const { disk, folder, tasks, assertHeld } = this.#options;

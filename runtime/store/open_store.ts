@@ -10,8 +10,10 @@ import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
 import { History } from "./history/history.ts";
-import { readIds } from "./history/ids_file.ts";
+import { PackedIdentities, readIds } from "./history/ids_file.ts";
+import { release } from "./history/sqlite.ts";
 import { Unfolded } from "./history/unfolded.ts";
+import type { Identities } from "./ledger/identities.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger, loadIdentity } from "./ledger/ledger.ts";
 import { unescapeKey } from "./ledger/encode.ts";
@@ -49,6 +51,9 @@ export const DEFAULT_RETENTION: Retention = {
 /** Bytes of rows and identities above which a start leaves much garbage. */
 const LARGE = 16 * 1024 * 1024;
 
+/** Bytes of an ids file from which on they are read in a thread that ends then: the memory of SQLite would stay. */
+const LARGE_IDS = 256 * 1024;
+
 /** The state that recovery fills. */
 class Found implements RecoverySink {
   readonly rows: Rows;
@@ -84,8 +89,24 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
   const shelves = new Shelves(disk, folder);
+  const background = () =>
+    new Background({
+      disk: base,
+      folder,
+      assertHeld: () => lock?.assertHeld(),
+      tasks: () => Promise.resolve(storeTasks),
+      startWorker,
+    });
+  // Folds take long, so reads have a separate thread.
+  const [folds, reads] = [background(), background()];
   const begin = () => new Found(shelves.open());
-  const found = await recover({ disk, folder, now, onWarning, begin, readIds: loadIds });
+  let isLarge = false;
+  const readPacked = async (bytes: Uint8Array, { rows }: Found) => {
+    isLarge ||= bytes.length > LARGE_IDS;
+    loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
+  };
+  const recovering = recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
+  const found = await recovering.finally(() => reads.rest());
   const { rows, recent } = found.sink;
   // Without this, the garbage of recovery would stay in memory for hours.
   if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
@@ -104,16 +125,6 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       for (const { kind, header, text } of history) recent.add(seq, kind, header, text);
     },
   });
-  const background = () =>
-    new Background({
-      disk: base,
-      folder,
-      assertHeld: () => lock?.assertHeld(),
-      tasks: () => Promise.resolve(storeTasks),
-      startWorker,
-    });
-  // Folds take long, so reads have a separate thread.
-  const [folds, reads] = [background(), background()];
   const history = new History({
     call: (task, question) => reads.run(task, question),
     catalogues: await findCatalogues({ rows, parts: found.parts, reads, disk, folder, onWarning }),
@@ -158,18 +169,23 @@ function startWorker(): Worker {
   return new Worker(new URL("./store_worker.ts", import.meta.url));
 }
 
-function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
+async function readInThread(bytes: Uint8Array, thread: Background<typeof storeTasks>): Promise<Uint8Array> {
+  // A copy, as a buffer of the host may not be transferable.
+  const { buffer } = new Uint8Array(bytes);
+  release(bytes);
+  return new Uint8Array(await thread.run("ids", buffer, [buffer]));
+}
+
+function loadIds(identities: Identities, bytes: Uint8Array): void {
+  const packed = new PackedIdentities(bytes);
   const hash = new Uint32Array(4);
-  return readIds(bytes, {
-    begin: (count) => identities.reserve(count),
-    read(packed) {
-      for (let index = 0; index < packed.count; index++) {
-        for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
-        const { event, at, within, runs, flags } = packed.get(index);
-        identities.load(hash, event, at, within ?? NaN, runs, flags);
-      }
-    },
-  });
+  identities.reserve(packed.count);
+  for (let index = 0; index < packed.count; index++) {
+    for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
+    const { event, at, within, runs, flags } = packed.get(index);
+    identities.load(hash, event, at, within ?? NaN, runs, flags);
+  }
+  release(bytes);
 }
 
 /** Adds the facts that a new store needs, and returns the generator of event keys and run ids. */

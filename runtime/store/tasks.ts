@@ -1,6 +1,7 @@
 import type { Disk } from "../host/disk.ts";
 import { collectGarbage } from "../host/memory.ts";
 import { mergeIds, openHistory, openIds, readCatalogue } from "./history/fold_hooks.ts";
+import { readIds } from "./history/ids_file.ts";
 import { readPart } from "./history/part_reader.ts";
 import { thinPart } from "./history/thin_part.ts";
 import { type Folded, foldSegment } from "./log/fold.ts";
@@ -25,6 +26,15 @@ function logTasks(hooks: FoldHooks) {
       const result = await mergeFiles(disk, folder, expiry, hooks);
       collectGarbage();
       return { result };
+    },
+    /** The packed identities of an ids file. */
+    async ids(
+      _disk: Disk,
+      _folder: string,
+      file: ArrayBuffer,
+    ): Promise<{ result: ArrayBuffer; transfer: ArrayBuffer[] }> {
+      const { buffer } = await readIds(new Uint8Array(file));
+      return { result: buffer, transfer: [buffer] };
     },
   };
 }

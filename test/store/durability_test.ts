@@ -164,6 +164,21 @@ Deno.test("parts and ids files open in any SQLite shell", async () => {
   await rm(folder, { recursive: true });
 });
 
+Deno.test("many identities, which a thread reads, are known after a restart", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-store-"));
+  const all = Array.from({ length: 8_000 }, (_, index) => arrival(`e${index}`, []));
+  const store = await openStore({ folder, now: NOW, onWarning: assert.fail });
+  await store.accept(all, [], NOW);
+  await store.checkpoint();
+  await store.close();
+  const again = await openStore({ folder, now: NOW, onWarning: assert.fail });
+  assert.equal((await again.stats()).identities, all.length);
+  const receipts = await again.accept([all[0], all[7_999], arrival("new", [])], [], NOW);
+  assert.deepEqual(receipts.map(({ delivery }) => delivery), ["duplicate", "duplicate", "unmatched"]);
+  await again.close();
+  await rm(folder, { recursive: true });
+});
+
 Deno.test("a full disk: intake is refused, nothing under way is lost, and it resumes without a restart", async () => {
   const disk = new FaultyDisk();
   const warnings: string[] = [];

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import type { Json } from "../../runtime/model/json.ts";
-import { PackedIdentities } from "../../runtime/store/history/ids_file.ts";
+import { PackedIdentities, readIds } from "../../runtime/store/history/ids_file.ts";
 import { type HistoryText, unescapeKey } from "../../runtime/store/ledger/encode.ts";
 import { Ids } from "../../runtime/store/ledger/ids.ts";
 import { loadIdentity } from "../../runtime/store/ledger/ledger.ts";
@@ -10,7 +10,6 @@ import { Shelf } from "../../runtime/store/ledger/shelf.ts";
 import { type EventRow, type TableName, TABLES, toJson } from "../../runtime/store/ledger/tables.ts";
 import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
 import { MemoryFile } from "../host/memory_file.ts";
-import { idsOf } from "./history/ids_of.ts";
 import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
 import { answerCondition } from "../../runtime/store/transitions/answer_condition.ts";
@@ -284,7 +283,7 @@ export async function recoverRows(
     onWarning,
     begin,
     readIds: async (bytes, { rows }) => {
-      const packed = new PackedIdentities(await idsOf(bytes));
+      const packed = new PackedIdentities(await readIds(bytes));
       for (let index = 0; index < packed.count; index++) {
         const { event, at, within, runs, flags } = packed.get(index);
         const hash = Uint32Array.from({ length: 4 }, (_, word) => packed.hashWord(index, word));

@@ -249,3 +249,29 @@ Deno.test("many dropped files take several transitions, each with its baseline",
   const stored = program.store.baseline.get("7.txt") as { [name: string]: Json };
   assert.equal(stored.size, (await readFile(join(folder.path, "7.txt"))).length);
 });
+
+Deno.test("what is known of 1,200 files is read and stored in pieces, and a change in any of them is seen", async () => {
+  await using folder = await Folder.make();
+  const name = (index: number) => `inbox/${String(index).padStart(4, "0")}.csv`;
+  for (let index = 0; index < 1_200; index++) await folder.write(name(index), "1");
+  const args = { watch: "./inbox/*.csv", on: ["added", "changed", "removed"], settle: "0s", first: "seed" };
+  const program = folder.program(args);
+  const { store } = program;
+  const asked: number[] = [];
+  const { getItems } = store;
+  store.getItems = (trigger, keys) => {
+    asked.push(keys.length);
+    return getItems.call(store, trigger, keys);
+  };
+  await program.pass();
+  assert.deepEqual([program.events.length, store.baseline.size], [0, 1_200]);
+  await Promise.all([3, 1_199].map((index) => rm(join(folder.path, name(index)))));
+  await folder.write(name(600), "changed");
+  await folder.write(name(1_200), "new");
+  const later = program.restarted();
+  await later.pass();
+  const told = [`added ${name(1_200)}`, `changed ${name(600)}`, `removed ${name(3)}`, `removed ${name(1_199)}`];
+  assert.deepEqual(seen(later).sort(), told);
+  assert.equal(store.baseline.size, 1_199);
+  assert.ok(Math.max(...asked) <= 500 && Math.max(...program.transitions.map(({ put }) => put)) <= 500);
+});

@@ -125,25 +125,22 @@ export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuff
   return writer.finish();
 }
 
-/** Receives the identities of a file. */
-export interface IdsReader {
-  /** Called first, with their number. */
-  begin(count: number): void;
-  /** Called with some of them, in order; valid until it returns. */
-  read(packed: PackedIdentities): void;
-}
-
 /**
- * Reads the identities of a file.
+ * The packed identities of a file, for {@link PackedIdentities}.
  * @param bytes are consumed: do not use them afterwards
  * @throws NewerFormatError
  */
-export async function readIds(bytes: Uint8Array, reader: IdsReader): Promise<void> {
+export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const database = await openIds(bytes);
   try {
     const length = database.exec("SELECT total(length(packed)) FROM identities")[0].values[0][0] as number;
-    reader.begin(length / IDENTITY_BYTES);
-    for (const block of blocks(database, "ASC")) reader.read(new PackedIdentities(block));
+    const packed = new Uint8Array(length);
+    let at = 0;
+    for (const block of blocks(database, "ASC")) {
+      packed.set(block, at);
+      at += block.length;
+    }
+    return packed;
   } finally {
     database.close();
     release(bytes);

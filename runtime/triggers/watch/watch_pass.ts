@@ -63,7 +63,6 @@ export class Watching {
   readonly pattern: FilePattern;
   /** Files that differ from their known state: the new stamp (none if the file is missing), and when it was first seen. */
   readonly #unsettled = new Map<string, { stamp?: Stamp; since: number }>();
-  #known = new Map<string, Known>();
   #mark?: Mark;
 
   constructor(private readonly context: WatchContext) {
@@ -84,8 +83,9 @@ export class Watching {
     const due = [...this.#unsettled].filter(([, { since }]) => since + settle <= clock.now()).map(([path]) => path);
     const settled: Change[] = [];
     const reported = new Set([...named ?? [], ...due]);
-    for (const path of new Set([...named ?? await this.#everything(), ...due])) {
-      const change = await this.#examine(path, reported.has(path));
+    const present = named ?? (await listFiles(this.pattern)).map((path) => this.#keyOf(path));
+    for await (const [path, old] of this.#known(new Set([...present, ...due]), named === undefined)) {
+      const change = await this.#examine(path, old, reported.has(path));
       if (change !== undefined) settled.push(change);
     }
     await this.#report(settled);
@@ -93,43 +93,54 @@ export class Watching {
     return dues.length === 0 ? undefined : dues.reduce((first, due) => Math.min(first, due));
   }
 
-  /** Reads the known files from the store, or starts a baseline: `first: seed` takes the present files without reporting them. */
+  /** Reads how far it is, or starts a baseline: `first: seed` takes the present files without reporting them. */
   async #open(): Promise<void> {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };
     const stored = await store.getMark(key) as unknown as Mark | undefined;
     const pattern = args.watch;
     if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
-      const pages = await Array.fromAsync(readBaseline(this.context));
-      this.#known = new Map(pages.flatMap((page) => [...page])) as unknown as Map<string, Known>;
       this.#mark = stored;
       return;
     }
     const mark: Mark = { pattern, began: new Date(clock.now()).toISOString(), sequence: 0 };
     const seeding = stored !== undefined || args.first === "seed";
-    const put = seeding ? await this.#takeAll() : [];
-    for (let start = 0; start === 0 || start < put.length; start += CHUNK) {
+    const files = seeding ? await listFiles(this.pattern) : [];
+    for (let start = 0; start === 0 || start < files.length; start += CHUNK) {
+      const put = await this.#take(files.slice(start, start + CHUNK));
       await this.context.ingest([], {
-        mark: asJson(start + CHUNK < put.length ? { ...mark, seeding: true } : mark),
-        baseline: { ...(start === 0 && { clear: true }), put: put.slice(start, start + CHUNK).map(toItem), remove: [] },
+        mark: asJson(start + CHUNK < files.length ? { ...mark, seeding: true } : mark),
+        baseline: { ...(start === 0 && { clear: true }), put, remove: [] },
       });
     }
-    this.#known = new Map(put);
     this.#mark = mark;
   }
 
-  async #takeAll(): Promise<[string, Known][]> {
-    const taken: [string, Known][] = [];
-    for (const path of await listFiles(this.pattern)) {
+  async #take(files: string[]): Promise<[string, Json][]> {
+    const taken: [string, Json][] = [];
+    for (const path of files) {
       const stamp = await stampOf(path);
-      if (stamp !== undefined) taken.push([this.#keyOf(path), await withHash(path, stamp)]);
+      if (stamp !== undefined) taken.push(toItem([this.#keyOf(path), await withHash(path, stamp)]));
     }
     return taken;
   }
 
-  async #everything(): Promise<string[]> {
-    const files = await listFiles(this.pattern);
-    return [...files.map((path) => this.#keyOf(path)), ...this.#known.keys()];
+  /**
+   * The paths with their last reported states. These are read in pieces, so that a baseline is never in memory as a whole.
+   * @param all whether files that are only in the baseline are included
+   */
+  async *#known(paths: Set<string>, all: boolean): AsyncGenerator<[path: string, old: Known | undefined]> {
+    const { store, rule, trigger } = this.context;
+    const named = [...paths];
+    for (let start = 0; start < named.length; start += CHUNK) {
+      const chunk = named.slice(start, start + CHUNK);
+      const known = await store.getItems({ rule: rule.id, trigger: trigger.id }, chunk);
+      for (const path of chunk) yield [path, known.get(path) as Known | undefined];
+    }
+    if (!all) return;
+    for await (const page of readBaseline(this.context)) {
+      for (const [path, old] of page) if (!paths.has(path)) yield [path, old as unknown as Known];
+    }
   }
 
   /**
@@ -137,8 +148,7 @@ export class Watching {
    * @param reported whether a change of the file was reported. Deno (2.9) gives the change time in whole seconds, so a second
    * change within one second may leave the stamp as it was. The content is then compared.
    */
-  async #examine(path: string, reported: boolean): Promise<Change | undefined> {
-    const old = this.#known.get(path);
+  async #examine(path: string, old: Known | undefined, reported: boolean): Promise<Change | undefined> {
     const absolute = resolve(this.context.ruleFolder, path);
     const stamp = this.pattern.matches(absolute) ? await stampOf(absolute) : undefined;
     if (isSameStamp(old, stamp) && !(reported && await hasOtherContent(absolute, old))) {
@@ -194,11 +204,7 @@ export class Watching {
         },
       });
       this.#mark = mark;
-      for (const change of changes) {
-        this.#unsettled.delete(change.path);
-        if (change.new === undefined) this.#known.delete(change.path);
-        else this.#known.set(change.path, change.new);
-      }
+      for (const { path } of changes) this.#unsettled.delete(path);
     }
   }
 

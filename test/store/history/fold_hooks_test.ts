@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { PackedIdentities } from "../../../runtime/store/history/ids_file.ts";
+import { PackedIdentities, readIds } from "../../../runtime/store/history/ids_file.ts";
 import { mergeIds, openHistory, openIds } from "../../../runtime/store/history/fold_hooks.ts";
 import { eventLine, makePart, moreLine, NOW, runLine } from "./helpers.ts";
-import { idsOf } from "./ids_of.ts";
 
 const LINES = Array.from({ length: 300 }, (_, at) => [
   eventLine(at + 1, at + 1, { subject: `customer-${at}` }),
@@ -32,7 +31,7 @@ Deno.test("the identities of a segment make the same file each time, which merge
   };
   const [once, again] = [await fold(), await fold()];
   assert.deepEqual(once, again);
-  const packed = new PackedIdentities(await idsOf(await mergeIds([once], { now: NOW + 1000, retention: 2000 })));
+  const packed = new PackedIdentities(await readIds(await mergeIds([once], { now: NOW + 1000, retention: 2000 })));
   assert.deepEqual([packed.count, packed.get(0)], [1, { event: 7, at: NOW, within: null, runs: 2, flags: 1 }]);
   assert.equal(packed.hashWord(0, 0), 0x00112233);
 });

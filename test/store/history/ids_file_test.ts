@@ -4,11 +4,11 @@ import {
   IdentityPacker,
   mergeIds,
   PackedIdentities,
+  readIds,
   writeIds,
 } from "../../../runtime/store/history/ids_file.ts";
 import { NewerFormatError } from "../../../runtime/store/log/errors.ts";
 import { NOW } from "./helpers.ts";
-import { idsOf } from "./ids_of.ts";
 
 const HOUR = 3_600_000;
 
@@ -50,7 +50,7 @@ Deno.test("100,000 identities are read back unchanged, in order", async () => {
   const packed = pack(Array.from({ length: 100_000 }, (_, nth) => [nth, identity(nth)]));
   const file = await writeIds(packed);
   assert.ok(file.length < packed.length * 1.2, `${file.length} bytes`);
-  const read = await idsOf(file);
+  const read = await readIds(file);
   assert.ok(read.every((byte, at) => byte === packed[at]));
   assert.equal(read.buffer.byteLength, read.length, "it can be handed to another thread");
   assert.deepEqual(new PackedIdentities(read).get(99_999), identity(99_999));
@@ -66,7 +66,7 @@ Deno.test("a merge drops what has expired, by its own time or by retention", asy
     [6, identity(6, { at: NOW - HOUR, within: null })],
   ];
   const merged = await mergeIds([await writeIds(pack(entries))], { now: NOW, retention: HOUR });
-  const kept = unpack(await idsOf(merged));
+  const kept = unpack(await readIds(merged));
   assert.deepEqual([...kept.keys()].sort(), [1, 3, 5].map(hashOf).sort());
   assert.deepEqual(kept.get(hashOf(3)), entries[2][1]);
 });
@@ -78,7 +78,7 @@ Deno.test("of two identities with one hash the newest counts, in one file and ov
   const files = async function* () {
     for (const packed of [newer, older]) yield await writeIds(packed);
   };
-  const kept = unpack(await idsOf(await mergeIds(files(), { now: NOW, retention: HOUR })));
+  const kept = unpack(await readIds(await mergeIds(files(), { now: NOW, retention: HOUR })));
   assert.deepEqual([1, 2, 3].map((nth) => kept.get(hashOf(nth))?.runs), [2, 3, 4]);
 });
 
@@ -86,7 +86,7 @@ Deno.test("an identity that expired does not come back by an older one of its ha
   const newer = pack([[1, identity(1, { at: NOW - HOUR, within: 1 })]]);
   const older = pack([[1, identity(1, { at: NOW - 2 * HOUR, within: 9 * HOUR })]]);
   const merged = await mergeIds([await writeIds(newer), await writeIds(older)], { now: NOW, retention: HOUR });
-  assert.equal(unpack(await idsOf(merged)).size, 0);
+  assert.equal(unpack(await readIds(merged)).size, 0);
 });
 
 Deno.test("many files of many identities are merged into one", async () => {
@@ -96,13 +96,13 @@ Deno.test("many files of many identities are merged into one", async () => {
     files.push(await writeIds(pack(nths.map((nth) => [nth, identity(nth, { runs: file, within: null })]))));
   }
   const expected = files.reduce((sum, { length }) => sum + length, 0);
-  const kept = unpack(await idsOf(await mergeIds(files, { now: NOW, retention: HOUR, expected })));
+  const kept = unpack(await readIds(await mergeIds(files, { now: NOW, retention: HOUR, expected })));
   assert.equal(kept.size, 80_000);
   assert.equal(kept.get(hashOf(17_000))?.runs, 1);
 });
 
 Deno.test("a merge of nothing is an empty file", async () => {
-  assert.equal((await idsOf(await mergeIds([], { now: NOW, retention: HOUR }))).length, 0);
+  assert.equal((await readIds(await mergeIds([], { now: NOW, retention: HOUR }))).length, 0);
 });
 
 Deno.test("a file in a newer format is neither read nor merged", async () => {
@@ -112,6 +112,6 @@ Deno.test("a file in a newer format is neither read nor merged", async () => {
   // The value follows the name in its row.
   assert.equal(String.fromCharCode(bytes[at + name.length]), "1");
   bytes[at + name.length] = "9".charCodeAt(0);
-  await assert.rejects(idsOf(bytes.slice()), NewerFormatError);
+  await assert.rejects(readIds(bytes.slice()), NewerFormatError);
   await assert.rejects(mergeIds([bytes.slice()], { now: NOW, retention: HOUR }), NewerFormatError);
 });
