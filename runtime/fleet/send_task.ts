@@ -91,7 +91,7 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
   if (device === undefined) return failed("there is no such device");
   const leave = await turnOf(device, task.max);
   try {
-    const reason = withoutSession(device);
+    const reason = unableTo(task, device);
     if (reason !== undefined) return failed(reason);
     const { error, return: returned, at, executionTime } = await execute(sender, order, task, device);
     const time = new Date(at).toISOString();
@@ -101,9 +101,10 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
   }
 }
 
-/** Why a device cannot be told anything now. */
-function withoutSession({ state, error, isRemoved }: Device): string | undefined {
+/** Why a device cannot be sent a task now. What the file calls needs no session: it may reboot a device that is dead. */
+function unableTo({ call }: FleetTask, { state, error, isRemoved }: Device): string | undefined {
   if (isRemoved) return "it was removed";
+  if (call !== undefined) return undefined;
   if (state === "initialized" || state === "reachable" || state === "unreachable") return undefined;
   return error === undefined ? `it has no session: it is ${state}` : `it has no session: it is ${state}: ${error}`;
 }
