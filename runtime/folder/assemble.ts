@@ -122,6 +122,9 @@ export function taskProblems(
     const { fleet: id, task: name, with: values = {} } = args as { fleet: string; task: string; with?: JsonObject };
     const error = (message: string, hint: string): Problem => ({ severity: "error", file, at, message, hint });
     const fleet = callables.fleets.get(id);
+    if (fleet === undefined && callables.others.has(`${id}.yaml`)) {
+      return [error(`${id}.yaml is no fleet that loads`, "fix its problems first, or add devices: to it")];
+    }
     if (fleet === undefined) return [error(`there is no fleet "${id}"`, hintAt(id, [...callables.fleets.keys()]))];
     const task = Object.hasOwn(fleet.tasks, name) ? fleet.tasks[name] : undefined;
     if (task === undefined) return [error(`${id} has no task "${name}"`, hintAt(name, Object.keys(fleet.tasks)))];
