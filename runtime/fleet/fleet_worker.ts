@@ -33,6 +33,8 @@ export interface FleetWorkerOptions<Device> {
 
 /** Asks whether it still answers so often before it counts as blocked. Counted, not timed: the machine may have slept. */
 const ASKED = 4;
+/** A worker may take so much longer to start: it loads the platform. */
+const START = 5;
 /** Bytes of its heap, if the host can limit that. */
 const HEAP = 1.5e9;
 
@@ -193,12 +195,16 @@ export class FleetWorker<Device> {
   }
 
   #check(): void {
-    if (this.#missed >= ASKED) {
+    const patience = this.#isReady ? 1 : START;
+    if (this.#missed >= ASKED * patience) {
       const { blockedAfter, setup } = this.options;
       const culprit = this.devices[this.#worker.mark() - 1];
       const where = setup.platform?.file ?? "its worker";
       const does = this.#isReady ? "did not answer" : "was not loaded";
-      return this.#gone(`${where} ${does} for ${formatDuration(blockedAfter)}: a loop does not end`, culprit);
+      return this.#gone(
+        `${where} ${does} for ${formatDuration(patience * blockedAfter)}: a loop does not end`,
+        culprit,
+      );
     }
     this.#missed++;
     if (this.#isReady) this.#post({ type: "alive" });
