@@ -9,6 +9,19 @@ import { binaryTest, launchAlone, type Machine, machine, runAlone } from "./bina
 const FILES = {
   "node_modules/greeting/package.json": `{ "name": "greeting", "version": "1.2.3", "main": "index.js" }`,
   "node_modules/greeting/index.js": `exports.greet = (name) => "Hello, " + name;`,
+  "node_modules/whenthen-list/package.json":
+    `{ "name": "whenthen-list", "version": "1.0.0", "type": "module", "exports": "./mod.ts" }`,
+  "node_modules/whenthen-list/mod.ts": `
+import { action, source } from "whenthen";
+export const list = source({ key: "item.id", read: () => ({ items: [{ id: "x" }], complete: true }) });
+export const next = action({ inputs: { n: 0 }, run: ({ inputs }) => inputs.n + 1 });
+`,
+  "shop/list.yaml": `
+when: { poll: { call: whenthen-list#list }, first: emit }
+then:
+  - { id: next, call: whenthen-list#next, with: { n: 1 } }
+  - log: "\${{ event.type }} \${{ event.subject }} \${{ steps.next }}"
+`,
   "shop/greet.ts": `
 import { readFileSync } from "node:fs";
 import { rule, webhook } from "whenthen";
@@ -82,6 +95,7 @@ binaryTest("a packed file runs alone, as another user, without environment, from
   await program.waitForMessage("Hello, Ada!the-end");
   assert.equal((await program.post("/hooks/add", [1, 2, 39])).status, 202);
   await program.waitForMessage("42 the-end");
+  await program.waitForMessage("added x 2");
   const folder = await unpackedIn(join(alone.data, "cache"));
   assert.deepEqual((await readdir(folder)).sort(), ["config.yaml", "end.txt", "lib", "print.awk", "shop"]);
   assert.equal((await stat(folder)).mode & 0o777, 0o555);
@@ -91,7 +105,7 @@ binaryTest("a packed file runs alone, as another user, without environment, from
   for (const words of commands) {
     const { code, stdout } = await runPacked(alone, words);
     assert.equal(code, 0, stdout);
-    assert.match(stdout, words[0] === "check" ? /^2 rules, 0 problems$/m : /shop\/greet/);
+    assert.match(stdout, words[0] === "check" ? /^3 rules, 0 problems$/m : /shop\/greet/);
   }
   assert.equal(await program.stop(), 0);
   const { code, stdout } = await runPacked(alone, ["--data", alone.data, "start", "shop/greet"]);

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Asana, TOKEN } from "../../examples/packages/asana/test/asana.ts";
 import { start, whenthen } from "../e2e/program.ts";
 import { until } from "../e2e/until.ts";
@@ -9,6 +11,19 @@ import { copyExample, ROOT } from "./example.ts";
 const PROJECT = "1200000000000001";
 const STATUS = "1200000000000900";
 const COMMENT = /^POST .tasks.\d+.stories/;
+
+/** Commits a rules folder. @returns the short name of the revision */
+async function commit(folder: string): Promise<string> {
+  const git = async (...words: string[]) => {
+    const who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"];
+    const { stdout } = await promisify(execFile)("git", ["-C", folder, ...who, ...words]);
+    return stdout.trim();
+  };
+  await git("init", "-q");
+  await git("add", "changes.yaml");
+  await git("commit", "-q", "-m", "Rules");
+  return await git("rev-parse", "--short", "HEAD");
+}
 
 /** The example, looking at the stand-in each second. */
 async function exampleAt(asana: Asana) {
@@ -27,6 +42,7 @@ Deno.test("example 22: the same rules by once and by run; killed after the first
   asana.add({ gid: STATUS, name: "Status", notes: "Ours" });
   const gids = Array.from({ length: 8 }, (_, index) => asana.add({ gid: `${index + 1}`, in: [PROJECT] }).gid);
   await using folder = await exampleAt(asana);
+  const revision = await commit(folder.rules);
   const env = { ASANA_URL: asana.url, ASANA_PAT: TOKEN };
   const once = async () => {
     const { code, stdout, stderr } = await whenthen(["once", folder.rules, "--data", folder.data], { env });
@@ -64,6 +80,7 @@ Deno.test("example 22: the same rules by once and by run; killed after the first
     ...gids.map(() => 1),
   ]);
   const { notes } = asana.tasks.get(STATUS)!;
+  assert.ok(notes.includes(`Rules: revision ${revision}`), notes);
   assert.match(notes, /^Ours\n\n── whenthen: changes ──\nsucceeded\nLast run: \w+ at .*\nConfig:\n {2}project: 12/);
 
   const before = comments("8").length;

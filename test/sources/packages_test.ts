@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
 import { checkFolder } from "../../runtime/app/check_folder.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
-import { type Answered, Folder, installed, json, Peer } from "./app.ts";
+import { type Answered, ask, Folder, installed, json, Peer } from "./app.ts";
 
 /** A package with a source and an action, in TypeScript, with a dependency of its own. */
 const TASKS = (url: string) => ({
@@ -168,4 +169,48 @@ export default rule({
   assert.deepEqual([failures, broken], [[], ["unknown.yaml"]]);
   const token = "Bearer a-token-that-nobody-guesses";
   assert.deepEqual(seen.toSorted(), [token, token, token, undefined].toSorted());
+});
+
+Deno.test("a secret that a source or an action is given is masked in failures and traces, and never on disk", async () => {
+  const token = "token-of-the-shop-4711";
+  await using peer = await Peer.start();
+  peer.answer = ({ url }, response) => json(response, { error: `wrong key in ${url}` }, 403);
+  await using folder = await Folder.with({
+    ".env": `SHOP_TOKEN=${token}\n`,
+    "shop.ts": `
+import { action, source } from "whenthen";
+const inputs = { key: { type: "text" } } as const;
+export const tasks = source({
+  inputs,
+  read: async ({ inputs, http }) => ({ items: (await http<[]>(\`GET ${peer.url}/tasks?key=\${inputs.key}\`)).body }),
+});
+export const say = action({
+  inputs,
+  run: async ({ inputs, http }) => (await http(\`POST ${peer.url}/say\`, { json: { key: inputs.key } })).body,
+});
+`,
+    "a.yaml":
+      `when: { poll: { call: "./shop.ts#tasks", with: { key: "\${{ secrets.SHOP_TOKEN }}" } } }\nthen: [{ log: x }]\n`,
+    "b.yaml": `when: { start: true }
+then: [{ id: say, call: "./shop.ts#say", with: { key: "\${{ secrets.SHOP_TOKEN }}" }, retry: 1 }]
+`,
+  });
+  const { failures, failed } = await folder.once();
+  assert.match(failures.join(), /GET http.*403.*\*\*\*/);
+  assert.match(failed.join(), /POST http.*403/);
+  assert.ok(peer.requests.some(({ url }) => url!.endsWith(`key=${token}`)), "the service itself gets it");
+  const app = await folder.open();
+  try {
+    await app.serveCommand();
+    const [{ id }] = await ask(app, "/api/runs?rule=b");
+    const shown = JSON.stringify([await ask(app, `/api/runs/${id}`), await ask(app, "/api/rules"), failures, failed]);
+    assert.ok(!shown.includes(token), shown);
+  } finally {
+    await app.stop();
+  }
+  const data = `${folder.root}/data`;
+  const names = await readdir(data, { recursive: true, withFileTypes: true });
+  for (const file of names.filter((each) => each.isFile())) {
+    assert.ok(!(await readFile(`${file.parentPath}/${file.name}`, "latin1")).includes(token), file.name);
+  }
 });

@@ -47,6 +47,13 @@ then: [{ log: backs up }]
 `,
   "tools/sleep.yaml":
     "command: sleep\nname: Sleep\ninputs: { seconds: { type: integer, position: first, help: How long } }\n",
+  "tools/many.yaml": `command: many\ninputs:\n${
+    Array.from(
+      { length: 300 },
+      (_, at) => `  --flag-${at}: { type: text, help: Sets ${at}, value: optional, join: "=" }`,
+    )
+      .join("\n")
+  }\n`,
   "ops/broken.yaml": "when: { evry: 5s }\nthen: [{ log: x }]\n",
   "whenthen.yaml": `${PEOPLE_FILE}
 connections:
@@ -95,6 +102,7 @@ async function fill(program: Program): Promise<string[]> {
     ...[
       "/commands",
       "/commands/tools/sleep",
+      "/commands/tools/many",
       "/connections",
       "/connections/tasks/disconnect",
       "/connections/handshakes/remove?what=shop%2Ftasks",
