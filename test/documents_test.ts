@@ -151,7 +151,12 @@ Deno.test("documents: the table of metrics is the program's", async () => {
     countRuns: () => Promise.resolve({}),
     stats: () => Promise.resolve({ bytes: 0, journalBytes: 0 }),
   } as unknown as Store;
-  const metrics = new Metrics({ store, rules: () => ({ loaded: 0, broken: 0 }), workers: () => 0 });
+  const metrics = new Metrics({
+    store,
+    rules: () => ({ loaded: 0, broken: 0 }),
+    fleets: { list: () => [] },
+    workers: () => 0,
+  });
   const exposed = [...(await metrics.expose()).body.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name);
   const rows = named("operating").text.split("\n").filter((line) => line.startsWith("| `whenthen_"));
   const listed = rows.flatMap((row) => [...row.split("|")[1].matchAll(/\w+/g)].map(([name]) => name));

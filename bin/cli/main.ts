@@ -8,6 +8,7 @@ import { addCheck } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
 import { addConfig } from "./commands/config.ts";
 import { addConnections } from "./commands/connections.ts";
+import { addDevices } from "./commands/devices.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
 import { addHooks } from "./commands/hooks.ts";
@@ -114,6 +115,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addCommands(program, session);
   addOperations(program, session);
   addConnections(program, session);
+  addDevices(program, session);
   addForms(program, session);
   addHooks(program, session);
   addPeople(program, session);

@@ -5,6 +5,7 @@ import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
+import type { Fleets } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
 import type { Target } from "../model/target.ts";
@@ -63,9 +64,24 @@ export interface ActionContext<Recorded = JsonObject> {
   folder: string;
   ruleFolder: string;
   services: ActionServices;
+  /** What the step records of its result before it ends. */
+  parts: StepParts;
+  /** Whether a kind of several parts goes on when one of them fails: `onError: continue`. */
+  goesOn?: boolean;
   /** The function of the rule that belongs to the step, if there is one. */
   compute?: (given: Json) => Promise<Json>;
 }
+
+/** Parts of a step's result, recorded as they come: they are there if the program crashes. */
+export interface StepParts {
+  /** Those recorded so far, also by earlier attempts and executions of the run. */
+  read(): { name: string; attempt: number; output: Json }[];
+  /** @param name several may have the same one */
+  add(name: string, output: Json): Promise<void>;
+}
+
+/** The fleets, as far as tasks need them. */
+export type TaskFleets = Pick<Fleets, "task">;
 
 /** The services that the program offers to actions. */
 export interface ActionServices {
@@ -87,6 +103,8 @@ export interface ActionServices {
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Whether a request still waits for the reply to its event. */
   awaitsReply(event: EventIdentity): boolean;
+  /** The fleets of the program. */
+  fleets(): TaskFleets;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
   /** The tokens of connections. */

@@ -8,6 +8,7 @@ import { patch } from "./patch.ts";
 import { reply } from "./reply.ts";
 import { run } from "./run.ts";
 import { state } from "./state.ts";
+import { task } from "./task.ts";
 
 /** All kinds of actions, by name. */
-export const actions: Record<string, Action> = { http, run, call, emit, log, mail, patch, reply, state };
+export const actions: Record<string, Action> = { http, run, call, emit, log, mail, patch, reply, state, task };

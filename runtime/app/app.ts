@@ -322,6 +322,7 @@ export class App {
       store,
       connections: this.#parts.connections,
       hookSecrets: this.#parts.hookSecrets,
+      fleets: this.#parts.fleets,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>

@@ -146,6 +146,7 @@ export function assemble(
     maskJson: (value) => secrets.maskJson(value),
     awaitsReply,
     connections,
+    fleets: () => fleets,
     canMail: ({ mailer }) => mailer.canMail(),
     ruleOf: (id) => live.rules.get(id)!,
     triggerLog,
@@ -178,10 +179,11 @@ export function assemble(
   const metrics = new Metrics({
     store,
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
+    fleets: { list: () => fleets.list() },
     workers: () => isolates.count(),
   });
   const executing = { store, clock, isolates, folder, services: wiring.services, surroundings };
-  const fleets = new ProgramFleets({
+  const fleets: ProgramFleets = new ProgramFleets({
     folder,
     store,
     clock,

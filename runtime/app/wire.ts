@@ -50,6 +50,7 @@ export interface WiringPorts {
   maskJson: (value: Json) => Json;
   awaitsReply: ActionServices["awaitsReply"];
   connections: ActionServices["connections"];
+  fleets: ActionServices["fleets"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
   /** The live rule with an id. */
@@ -94,6 +95,7 @@ export function wire(ports: WiringPorts): Wiring {
     secretOf,
     awaitsReply,
     connections,
+    fleets,
   } = ports;
   const ingest = new Ingest({
     store,
@@ -113,7 +115,18 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock, maskJson: ports.maskJson });
-  const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections });
+  const own = programServices({
+    clock,
+    ingest,
+    signer,
+    files,
+    outputs,
+    childEnv,
+    secretOf,
+    awaitsReply,
+    connections,
+    fleets,
+  });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services, surroundings };
   const hooks = new HookRegistry();

@@ -3,13 +3,10 @@ import type { Clock } from "../host/clock.ts";
 import { TerminalError } from "../model/errors.ts";
 import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
-import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
+import { isFinalStep, MAX_OUTPUT, type Run, type StepRecord } from "../model/run.ts";
 import type { StepEffects, Store } from "../store/store.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
-
-/** The most bytes of JSON that a step's result or arguments may have. Larger ones fail the step: nothing is truncated. */
-export const MAX_OUTPUT = 10_000_000;
 
 /** What is recorded of one run's steps, in memory and in the store. */
 export class Records {

@@ -137,6 +137,8 @@ export async function runSource(
       folder,
       ruleFolder: join(folder, dirname(rule.file)),
       services: servicesFor(rule, options),
+      // A look is made again as a whole.
+      parts: { read: () => [], add: () => Promise.resolve() },
     }));
   return outcome.output;
 }

@@ -54,9 +54,10 @@ export function programServices(
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
     connections: ActionServices["connections"];
+    fleets: ActionServices["fleets"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections } = options;
+  const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections, fleets } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -74,6 +75,7 @@ export function programServices(
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },
     secretOf,
     connections,
+    fleets,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

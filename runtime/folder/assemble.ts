@@ -2,8 +2,13 @@ import { createHash } from "node:crypto";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check.ts";
 import type { Origin } from "../language/checker/checking.ts";
+import { stepsIn } from "../language/expressions/names.ts";
+import { sayProblem } from "../language/fields/check_values.ts";
+import { checkLiterals } from "../language/fields/literals.ts";
+import { nearest } from "../language/hints.ts";
+import type { JsonObject } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
-import type { Rule } from "../model/rule.ts";
+import type { CalledAction, Rule } from "../model/rule.ts";
 import { type Callables, type Called, calleeOf, findCycles, follow } from "./calls.ts";
 import { isError, type RuleCheck } from "./checks.ts";
 import { guarded } from "./guard.ts";
@@ -87,9 +92,10 @@ export function assemble(
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
     const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables, source.origin);
-    assembly.problems.push(...called.problems);
+    const tasks = check.rule ? taskProblems(check.rule, source, callables) : [];
+    assembly.problems.push(...called.problems, ...tasks);
     const rule = check.rule && !shared.some(({ file }) => file === source.file) ? check.rule : undefined;
-    if (!rule || called.problems.some(isError)) assembly.broken.set(source.file, source.id);
+    if (!rule || called.problems.some(isError) || tasks.length > 0) assembly.broken.set(source.file, source.id);
     else if (called.late) assembly.late.set(source.file, source.id);
     else {
       const made = guarded(source.file, () => finish(rule, source, called, finished), (problem) => {
@@ -104,6 +110,31 @@ export function assemble(
   keepLastGood(assembly, previous);
   separateWebhooks(assembly, previous);
   return assembly;
+}
+
+/** Tasks that do not exist, and inputs that do not fit them, as far as this is known before templates are resolved. */
+export function taskProblems(
+  part: CheckedRule | CalledAction,
+  { file }: { file: string },
+  callables: Callables,
+): Problem[] {
+  return stepsIn(part).filter(({ kind }) => kind === "task").flatMap(({ args, at, written }) => {
+    const { fleet: id, task: name, with: values = {} } = args as { fleet: string; task: string; with?: JsonObject };
+    const error = (message: string, hint: string): Problem => ({ severity: "error", file, at, message, hint });
+    const fleet = callables.fleets.get(id);
+    if (fleet === undefined) return [error(`there is no fleet "${id}"`, hintAt(id, [...callables.fleets.keys()]))];
+    const task = Object.hasOwn(fleet.tasks, name) ? fleet.tasks[name] : undefined;
+    if (task === undefined) return [error(`${id} has no task "${name}"`, hintAt(name, Object.keys(fleet.tasks)))];
+    return checkLiterals(task.inputs, { values, ...written && { written } }).map((problem) => {
+      const { message, hint } = problem;
+      return error(sayProblem({ ...problem, message }), hint ?? `the inputs of ${name} are in ${fleet.file}`);
+    });
+  });
+}
+
+function hintAt(name: string, known: string[]): string {
+  const close = nearest(name, known);
+  return close !== undefined ? `did you mean ${close}?` : `there are: ${known.sort().join(", ") || "none"}`;
 }
 
 /** Adds what a rule calls, and its version: a hash of its text and all its parts. */

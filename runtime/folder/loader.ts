@@ -9,7 +9,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
-import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
+import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
 import type { LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
@@ -199,6 +199,9 @@ export class Loader {
     });
     problems.push(...settleActions(callables));
     callables.fleets = assembleFleets(fleets, callables, unreadable, previous?.fleets, problems);
+    for (const [file, { action }] of callables.actions) {
+      if (action !== undefined) problems.push(...taskProblems(action, { file }, callables));
+    }
     // The calls of files that cannot be read are unknown.
     if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);

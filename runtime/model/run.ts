@@ -123,3 +123,6 @@ export const CONDITION_STEP = "if";
 
 /** The path of the record of the failure that a rule's `onError` handles; its steps are below. No step can have this path. */
 export const ON_ERROR_STEP = "rule.onError";
+
+/** The most bytes of JSON that a step's result or arguments may have. Larger ones fail the step: nothing is truncated. */
+export const MAX_OUTPUT = 10_000_000;

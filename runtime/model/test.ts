@@ -31,7 +31,7 @@ export interface TestEntry {
   args: JsonObject;
 }
 
-export type TestEntryKind = "send" | "advance" | "answer" | "start" | "config" | "skip" | "look" | "expect";
+export type TestEntryKind = "send" | "advance" | "answer" | "start" | "config" | "skip" | "look" | "device" | "expect";
 
 /** The state of a rule that a test sees, and that `expect` is compared with. */
 export interface Seen {
@@ -208,4 +208,13 @@ export interface TestFailure {
   mismatches: Mismatch[];
   /** Further facts that may explain it: the error of a run, what a run waits for. */
   notes: string[];
+}
+
+/** What happens to a device: its event `whenthen.device.<event>`. */
+export interface DeviceHappening {
+  fleet: string;
+  name: string;
+  event: "added" | "initialized" | "reachable" | "unreachable" | "dead" | "removed" | "init.error" | "stop.error";
+  /** More fields of the event: `error`, `failures`. */
+  data?: Record<string, unknown>;
 }

@@ -74,6 +74,44 @@ export interface PatchResult<Item> {
   skipped?: string[];
 }
 
+export interface TaskOptions extends StepOptions {
+  /** The id of the fleet: the path of its file without extension. */
+  fleet: string;
+  /** A name, a list of names, `{ tags: ["press"] }`, or `all`. */
+  to: string | readonly string[] | { tags: readonly string[] };
+  /** The inputs of the task. */
+  with?: Record<string, unknown>;
+  /** How many devices at once. @default 100 */
+  max?: number;
+  /** Whether the failure of one device ends the step; with `continue` the others go on. @default "stop" */
+  onError?: "stop" | "continue";
+}
+
+/** A device's answer to a task. */
+export interface TaskResult<Return = Json> {
+  /** The same in every attempt of the step. */
+  job: string;
+  device: string;
+  /** The host that it was sent from. */
+  worker: string;
+  success: boolean;
+  /** Null if it succeeded. */
+  error: string | null;
+  /** Null if it failed. */
+  return: Return;
+  /** When it began, as ISO time. */
+  at: string;
+  /** Milliseconds. */
+  executionTime: number;
+}
+
+/** The answers of several devices, in the order of their names in `to`. */
+export interface TaskResults<Return = Json> {
+  total: number;
+  failed: number;
+  results: TaskResult<Return>[];
+}
+
 export interface EmitOptions {
   data?: unknown;
   subject?: string;
@@ -169,6 +207,17 @@ export interface Step {
     change: Record<string, unknown> | ((item: Item) => unknown),
     options?: PatchOptions,
   ): Promise<PatchResult<Item>>;
+  /**
+   * Sends a task to devices of a fleet. Its `timeout` is one of each device.
+   * @example await step.task("reboot it", "reboot", { fleet: "plant/plc", to: "press-1" })
+   */
+  task<Return = Json, const To extends TaskOptions["to"] = string>(
+    name: string,
+    task: string,
+    options: TaskOptions & { to: To },
+  ): Promise<
+    To extends "all" | readonly string[] | { tags: readonly string[] } ? TaskResults<Return> : TaskResult<Return>
+  >;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;
   /** Memory across runs: sets a key and returns the previous value; without `value` it reads the key. */

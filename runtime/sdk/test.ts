@@ -1,4 +1,4 @@
-import type { Answering, Configuring, Expectation, Seen, Sending, Starting } from "../model/test.ts";
+import type { Answering, Configuring, DeviceHappening, Expectation, Seen, Sending, Starting } from "../model/test.ts";
 import type { RuleDefinition } from "./rule.ts";
 
 /** The initial world of a test; the keys are those of `tests:` in YAML. */
@@ -32,6 +32,8 @@ export interface RuleTester {
   skip(step: string): Promise<void>;
   /** A poll looks at its source now; named by its name, address or kind. */
   look(trigger: string): Promise<void>;
+  /** Something happens to a device: `t.device({ fleet: "plant/plc", name: "press-1", event: "dead" })` */
+  device(happening: DeviceHappening): Promise<void>;
   /**
    * Throws if something is not as expected now; parts that are not mentioned are not checked.
    * @param options `exact`: lists are complete

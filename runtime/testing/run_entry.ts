@@ -39,6 +39,19 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "look":
       await lookAt(world, resolvedArgs(testKinds.look, args).look);
       break;
+    case "device": {
+      const { fleet, name, event, data } = resolvedArgs(testKinds.device, args).device;
+      const now = world.clock.now();
+      const type = `whenthen.device.${event}` as const;
+      await world.ingest.publishOwn({
+        id: newId(now),
+        at: now,
+        type,
+        subject: name,
+        data: { fleet, device: name, ...data },
+      });
+      break;
+    }
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;

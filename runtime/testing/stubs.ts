@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { Action, ActionContext, Outcome } from "../actions/action.ts";
+import type { Action, ActionContext, Outcome, TaskFleets } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
 import { commandAction, commandLine, runArgs } from "../actions/command.ts";
 import type { Mail, SentMail } from "../actions/mail/mailer.ts";
@@ -11,6 +11,7 @@ import { stepNames } from "../language/expectation.ts";
 import { hintAtUnknownKey } from "../language/hints.ts";
 import { TerminalError, TimeoutError } from "../model/errors.ts";
 import { type Repeatable, toHeaders } from "../model/event.ts";
+import type { TaskOrder, TaskResult } from "../model/fleet.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 
@@ -38,6 +39,7 @@ const EXAMPLES: Record<string, string> = {
   one: "the item",
   update: "the item as it is then",
   mail: "{}",
+  task: "{ <device>: { return: … } }",
 };
 
 /**
@@ -218,7 +220,39 @@ const executors: Record<string, Execute> = {
       args,
       withServices(context, { sendMail: (mail) => Promise.try(() => give((answer) => answerMail(mail, answer))) }),
     ),
+  task: (args, context, give) =>
+    actions.task.execute(args, withServices(context, { fleets: () => stubbedFleets(give) })),
 };
+
+/** Fleets whose devices are those of the stub, by name: `{ return }` or `{ error }`. */
+function stubbedFleets(give: Give): TaskFleets {
+  return {
+    async task(order, onResults) {
+      await onResults(give((answer) => answerDevices(answer, order)));
+    },
+  };
+}
+
+/** @throws StubError if the stub does not fit */
+function answerDevices(stub: Json, { to, job, done }: TaskOrder): TaskResult[] {
+  if (!isObject(stub)) throw new StubError(`The stub of task is ${EXAMPLES.task}, got ${writeExactJson(stub)}`);
+  const names = Array.isArray(to) ? to : typeof to === "string" && to !== "all" ? [to] : Object.keys(stub);
+  return names.filter((device) => !done?.has(device)).map((device) => {
+    const { error = null, return: returned = null } = answerOf(stub as JsonObject, device);
+    const outcome = { success: error === null, error: error as string | null, return: returned };
+    return { job, device, worker: "test", ...outcome, at: new Date(0).toISOString(), executionTime: 0 };
+  });
+}
+
+/** @throws StubError if the stub says nothing about the device */
+function answerOf(stub: JsonObject, device: string): JsonObject {
+  const answer = stub[device];
+  const keys = isObject(answer) ? Object.keys(answer) : ["none"];
+  if (isObject(answer) && keys.every((key) => ["error", "return"].includes(key))) return answer;
+  throw new StubError(
+    `The stub of task says nothing about the device ${device}; add it, as in task: { ${device}: { return: 42 } }, or { error: "…" }`,
+  );
+}
 
 /** The network answers by a stub. */
 function withAnswers(context: ActionContext, give: Give): ActionContext {

@@ -114,6 +114,9 @@ export class World {
       maskJson: (value) => secrets.maskJson(value),
       awaitsReply: (event) => this.#replies.isAwaited(event),
       connections: withoutTokens(connections),
+      fleets: () => {
+        throw new Error("Tests have no fleets");
+      },
       // A form without `notify` sends mails only if the test has a stub for them.
       canMail: () => this.stubs.has("mail"),
       ruleOf: () => this.rule,

@@ -5,6 +5,7 @@ import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
 import type { Cause } from "../model/event.ts";
+import type { Fleets } from "../model/fleet.ts";
 import type { ConfigSet, ConfigSetting } from "../folder/settings/set_config.ts";
 import type { RuleConfig } from "../model/config.ts";
 import type { Json } from "../model/json.ts";
@@ -38,6 +39,7 @@ export interface WebContext extends Access {
   store: Store;
   connections: Connections;
   hookSecrets: HookSecrets;
+  fleets: Fleets;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may use the forms, and how they are authenticated. */

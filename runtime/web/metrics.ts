@@ -1,11 +1,13 @@
 import { memoryUsage } from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Fleets } from "../model/fleet.ts";
 import type { Receipt, Store } from "../store/store.ts";
 
 /** Values that are read at each scrape. */
 export interface MetricFacts {
   store: Pick<Store, "countVerdicts" | "countRuns" | "stats">;
   rules(): { loaded: number; broken: number };
+  fleets: Pick<Fleets, "list">;
   /** Resident workers. */
   workers(): number;
 }
@@ -75,7 +77,7 @@ export class Metrics {
     });
   }
 
-  #readAtScrape({ store, rules, workers }: MetricFacts): void {
+  #readAtScrape({ store, rules, fleets, workers }: MetricFacts): void {
     // The store counts verdicts for ever, also across restarts, so this counter is set to the stored value.
     new Counter({
       name: "whenthen_verdicts_total",
@@ -104,6 +106,12 @@ export class Metrics {
     );
     this.#gauge("journal_bytes", "Size of the journal since the last checkpoint", [], async (gauge) => {
       gauge.set((await store.stats()).journalBytes);
+    });
+    this.#gauge("devices", "Devices by fleet and state", ["fleet", "state"], (gauge) => {
+      gauge.reset();
+      for (const { fleet: { id: fleet }, counts } of fleets.list()) {
+        for (const [state, count] of Object.entries(counts)) gauge.set({ fleet, state }, count);
+      }
     });
     this.#gauge("workers", "Workers that run rule code", [], (gauge) => gauge.set(workers()));
     this.#gauge("memory_bytes", "Resident memory of the process", [], (gauge) => gauge.set(memoryUsage().rss));

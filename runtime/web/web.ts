@@ -8,6 +8,7 @@ import { configApi } from "./config_api.ts";
 import { connectionsApi } from "./connections_api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
+import { fleetsApi, tasksApi } from "./fleets_api.ts";
 import { formsApi } from "./forms/api.ts";
 import { receiveHook, type Target } from "./hooks.ts";
 import { hooksApi } from "./hooks_api.ts";
@@ -38,6 +39,7 @@ export function createWeb(context: WebContext): Web {
   app.use(securityHeaders());
   app.route("/api/forms", formsApi(context));
   app.route("/api", startApi(context));
+  app.route("/api", tasksApi(context));
   app.route("/api", configApi(context));
 
   // For programs: these need a token, or a request from this machine.
@@ -50,6 +52,7 @@ export function createWeb(context: WebContext): Web {
   app.use("/api/*", guarded);
   app.route("/api/connections", connectionsApi(context));
   app.route("/api/hooks", hooksApi(context));
+  app.route("/api", fleetsApi(context));
   app.route("/api", api(context));
   app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
 

@@ -16,7 +16,7 @@ import type { Computed } from "./workers.ts";
 
 /** The kinds that take only data. */
 const KINDS = [
-  ...["http", "run", "call", "emit", "log", "state", "reply", "mail", "wait", "form", "stop"] as const,
+  ...["http", "run", "call", "emit", "log", "state", "reply", "mail", "task", "wait", "form", "stop"] as const,
 ] satisfies (keyof Step)[];
 
 /** The `step` that a rule's function gets: every call becomes a message. */

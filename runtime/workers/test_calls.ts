@@ -56,6 +56,7 @@ export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Prom
     start: ({ refused, ...starting } = {}) => execute("start", { start: starting, ...refused && { refused } }),
     config: ({ refused, ...config }) => execute("config", { config, ...refused && { refused } }),
     look: (trigger) => execute("look", { look: trigger }),
+    device: (happening) => execute("device", { device: happening }),
     skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");

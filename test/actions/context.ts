@@ -49,6 +49,9 @@ export function makeContext(
     patched: () => {
       throw new Error("no poll started this run");
     },
+    fleets: () => {
+      throw new Error("there are no fleets");
+    },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();
@@ -60,6 +63,7 @@ export function makeContext(
   const base = {
     run: { id: "r1", rule: "test", trigger: "in", event },
     path: "step",
+    parts: { read: () => [], add: () => Promise.resolve() },
     attempt: 1,
     signal: new AbortController().signal,
     folder: tmpdir(),

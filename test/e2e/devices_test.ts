@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { rulesFolder } from "./folder.ts";
-import { start } from "./program.ts";
+import { start, whenthen } from "./program.ts";
 
 const PLATFORM = `
-import { device } from "whenthen";
+import { device, task } from "whenthen";
 export default device<{ name: string; broken?: boolean }>({
   init: ({ device }) => ({ name: device.name }),
   ping: ({ device }) => { if (device.broken) throw new Error("it smokes"); },
+  tasks: { greet: task({ inputs: { word: { type: "text", default: "hello" } }, run: ({ session, inputs }) => inputs.word + " " + session.name }) },
   stop: ({ session }) => console.log("stopped " + session?.name),
 });
 `;
@@ -27,6 +28,13 @@ then:
   - log: "told: \${{ event.type }} \${{ event.subject }}"
 `;
 
+const GREET = `
+when: { event: greet }
+then:
+  - { id: all, task: greet, fleet: plant/plc, to: all, onError: continue }
+  - log: "\${{ string(steps.all.failed) }} of \${{ string(steps.all.total) }} failed"
+`;
+
 Deno.test("fleets come back after kill -9: a dead device is told once, and sessions end when the program stops", async () => {
   await using target = await listening();
   await using folder = await rulesFolder({
@@ -34,6 +42,7 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
     "plant/plc.yaml": FLEET,
     "web.yaml": `devices: [one]\nping: { tcp: "127.0.0.1:${target.port}", every: 50ms }\n`,
     "tell.yaml": TELL,
+    "greet.yaml": GREET,
   });
   {
     await using program = start(folder.rules, { data: folder.data });
@@ -45,6 +54,16 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
   await using program = start(folder.rules, { data: folder.data });
   await program.waitForMessage("told: whenthen.device.reachable press-1");
   await program.waitForMessage("told: whenthen.device.reachable one");
+  await program.post("/api/emit", { type: "greet" });
+  await program.waitForMessage("1 of 2 failed");
+  const at = ["--data", folder.data];
+  const listed = await whenthen(["devices", ...at, "--state", "dead"]);
+  assert.match(listed.stdout, /^FLEET +DEVICE +STATE[^\n]*\nplant\/plc +press-2 +dead [^\n]*it smokes\n$/);
+  const sent = await whenthen(["task", "plant/plc", "greet", "word=good day", "--to", "press-1", ...at]);
+  assert.deepEqual([sent.stderr, sent.code, sent.stdout], ["", 0, 'press-1: "good day press-1"\n1 of 1 succeeded\n']);
+  const failed = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "press-2", "word=x"]);
+  assert.equal(failed.code, 1);
+  assert.match(failed.stdout, /^press-2: it has no session: it is dead: it smokes\n0 of 1 succeeded\n$/);
   await folder.write("plant/plc.yaml", FLEET.replace("  - { name: press-2, broken: true }\n", ""));
   await program.waitForMessage("told: whenthen.device.removed press-2");
   // Runs that were under way at the kill may log twice; events are stored once.

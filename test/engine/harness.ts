@@ -2,7 +2,7 @@ import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import type { ActionServices } from "../../runtime/actions/action.ts";
+import type { ActionServices, TaskFleets } from "../../runtime/actions/action.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Isolates } from "../../runtime/workers/workers.ts";
@@ -40,6 +40,8 @@ export class Bench {
   functions: Record<string, Called> = {};
   /** Names of the functions called, with `with.n` if given. */
   calls: string[] = [];
+  /** The fleets that tasks are sent to. */
+  fleets: TaskFleets | undefined;
   lines: string[] = [];
   finished: Run[] = [];
   replies: Reply[] = [];
@@ -99,6 +101,7 @@ export class Bench {
       runFolder: (run) => files.folderOf(run),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
+      fleets: () => this.fleets!,
       connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;

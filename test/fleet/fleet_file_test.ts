@@ -135,3 +135,27 @@ Deno.test("the JSON Schema has fleet files with all their keys", () => {
   assert.deepEqual(required, ["devices"]);
   assert.ok("inputs" in properties.tasks.additionalProperties.properties);
 });
+
+Deno.test("a task step for an unknown fleet or task, or with inputs that do not fit, is a problem where it stands; so in actions", async () => {
+  const step = (more: string) => `then: [{ task: ${more} }]\n`;
+  const when = "when: { manual: true }\n";
+  const loaded = await loadAll({
+    ...FILES,
+    "good.yaml": when + step('reboot, fleet: plant/plc, to: "${{ event.data }}", with: { delay: 5s }, onError: stop'),
+    "fleet.yaml": when + step("reboot, fleet: plant/plx, to: all"),
+    "task.yaml": when + step("rebot, fleet: plant/plc, to: all"),
+    "inputs.yaml": when + step("reboot, fleet: plant/plc, to: all, with: { delay: soon, dela: 1 }"),
+    "to.yaml": when + step("reboot, fleet: plant/plc"),
+    "action.yaml": "inputs: {}\n" + step("stop, fleet: plant/plc, to: [press-1]"),
+    "calls.yaml": when + "then: [{ call: ./action.yaml }]\n",
+  });
+  assert.deepEqual(heads(loaded).sort(), [
+    'action.yaml:2:10: plant/plc has no task "stop"',
+    'fleet.yaml:2:10: there is no fleet "plant/plx"',
+    'inputs.yaml:2:10: delay: expected a duration such as 30s, 5m or 2h, got "soon"',
+    'inputs.yaml:2:10: unknown key "dela"; did you mean delay?',
+    'task.yaml:2:10: plant/plc has no task "rebot"',
+    'to.yaml:2:8: "to" is missing',
+  ]);
+  assert.deepEqual([...loaded.rules.keys()].sort(), ["calls", "good"]);
+});

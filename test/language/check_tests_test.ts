@@ -93,7 +93,7 @@ Deno.test("a mistake in a test has its position and a remedy, and the rule still
     [
       [
         "snd",
-        'expected one of "send", "advance", "answer", "start", "config", "skip", "look", "expect", got "snd"',
+        'expected one of "send", "advance", "answer", "start", "config", "skip", "look", "device", "expect", got "snd"',
         'did you mean "send"?',
       ],
       ["typ", 'unknown key "typ"', 'did you mean "type"?'],

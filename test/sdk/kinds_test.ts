@@ -9,6 +9,7 @@ import { patch } from "../../runtime/actions/patch.ts";
 import { reply } from "../../runtime/actions/reply.ts";
 import { run } from "../../runtime/actions/run.ts";
 import { state } from "../../runtime/actions/state.ts";
+import { taskInCode } from "../../runtime/actions/task.ts";
 import * as sdk from "../../runtime/sdk/mod.ts";
 import type {
   CallOptions,
@@ -21,6 +22,7 @@ import type {
   RunOptions,
   StateOptions,
   StepOptions,
+  TaskOptions,
 } from "../../runtime/sdk/step.ts";
 import type {
   CronOptions,
@@ -60,7 +62,19 @@ const steps: {
   patch: Same<PatchOptions, StepOptions, typeof patch>;
   reply: Same<ReplyOptions, StepOptions, typeof reply>;
   state: Same<StateOptions, StepOptions, typeof state>;
-} = { http: true, run: true, call: true, emit: true, log: true, mail: true, patch: true, reply: true, state: true };
+  task: Same<TaskOptions, StepOptions, typeof taskInCode>;
+} = {
+  http: true,
+  run: true,
+  call: true,
+  emit: true,
+  log: true,
+  mail: true,
+  patch: true,
+  reply: true,
+  state: true,
+  task: true,
+};
 
 const triggers: {
   cron: Same<CronOptions, TriggerOptions, typeof cron>;

@@ -171,6 +171,51 @@ tests:
   assert.deepEqual(outcomes(report), ["they fail", "they do not"]);
 });
 
+Deno.test("a task is answered for each device; something happens to a device in YAML and in TypeScript", async () => {
+  const report = await simulate({
+    "plant/plc.ts": `import { device, task } from "whenthen";
+export default device<{ name: string }>({ tasks: { reboot: task({ run: () => 1 }) } });
+`,
+    "plant/plc.yaml": "devices: [{ name: press-1 }, { name: press-2 }]\nkey: item.name\ndevice: ./plc.ts\n",
+    "fix.yaml": `when: { event: whenthen.device.dead, if: "event.data.fleet == 'plant/plc'" }
+then:
+  - { id: one, task: reboot, fleet: plant/plc, to: "\${{ event.subject }}", onError: continue }
+  - { id: all, task: reboot, fleet: plant/plc, to: all, onError: continue }
+tests:
+  - name: in YAML
+    stub: { task: { press-1: { return: 7 }, press-2: { error: no answer } } }
+    do:
+      - device: { fleet: plant/plc, name: press-2, event: dead, data: { error: late } }
+      - expect:
+          run: succeeded
+          steps:
+            one: { state: failed, error: no answer }
+            all: { output: { total: 2, failed: 1, results: [{ device: press-1, return: 7 }, { success: false }] } }
+          calls: [{ task: reboot, fleet: plant/plc, to: press-2 }, { task: reboot, to: all }]
+  - name: a stub too few
+    stub: { task: { press-1: {} } }
+    do:
+      - device: { fleet: plant/plc, name: press-2, event: dead }
+  - name: no stub
+    do:
+      - device: { fleet: plant/plc, name: press-2, event: dead }
+`,
+    "fix.test.ts": `import { testRule } from "whenthen";
+testRule("fix", "in TypeScript", { stub: { task: { "press-1": {} } } }, async (t) => {
+  await t.device({ fleet: "plant/plc", name: "press-1", event: "dead" });
+  t.expect({ run: "succeeded", calls: [{ to: "press-1" }, { to: "all" }] });
+});
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), [
+    "in YAML",
+    'a stub too few: The stub of task says nothing about the device press-2; add it, as in task: { press-2: { return: 42 } }, or { error: "…" }',
+    'no stub: Step "one" acts on the outside world and has no stub; add it, as in stub: { task: { <device>: { return: … } } }',
+    "in TypeScript",
+  ]);
+});
+
 Deno.test("a step may take longer than its timeout", async () => {
   const report = await simulate({
     "lib.ts": "export const read = () => 1;\n",

@@ -13,6 +13,8 @@ import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/own_events.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { UsageError } from "../../runtime/model/errors.ts";
+import type { Fleets } from "../../runtime/model/fleet.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Command, Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
@@ -63,6 +65,18 @@ interface Answer {
   body: any;
   headers: Headers;
 }
+
+const none = () => Promise.reject(new UsageError("there is no fleet"));
+const NO_FLEETS: Fleets = {
+  list: () => [],
+  get: () => undefined,
+  devices: none,
+  device: none,
+  recipients: () => [],
+  task: none,
+  again: none,
+  eventCounts: () => ({}),
+};
 
 /** Opens one with these rules, ready unless `context` overrides it. */
 export async function openBench(
@@ -161,6 +175,7 @@ export async function openBench(
       runner,
     }),
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
+    fleets: NO_FLEETS,
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     setConfig: (rule, setting) =>
@@ -183,7 +198,12 @@ export async function openBench(
     refused: new RefusedRequests(clock),
     outputs,
     ownEvents,
-    metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
+    metrics: new Metrics({
+      store,
+      fleets: { list: () => context.fleets.list() },
+      rules: () => ({ loaded: live.size, broken: 0 }),
+      workers: () => 0,
+    }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),
     onError: (message, error) => errors.push(`${message}: ${error}`),

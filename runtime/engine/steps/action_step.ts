@@ -1,5 +1,5 @@
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
-import type { Action } from "../../actions/action.ts";
+import type { Action, StepParts } from "../../actions/action.ts";
 import { checkCall, commandAction, relativeToRun } from "../../actions/command.ts";
 import { actions } from "../../actions/index.ts";
 import { TerminalError } from "../../model/errors.ts";
@@ -28,6 +28,8 @@ export interface ActionStep {
   written?: Step["written"];
   /** See {@link Task.isLast}. */
   isLast?: boolean;
+  /** See {@link ActionContext.goesOn}. */
+  goesOn?: boolean;
   /** Has the rule's function compute what belongs to the step. */
   compute?: (attempt: number, signal: AbortSignal, given: Json) => Promise<Json>;
 }
@@ -63,7 +65,7 @@ function executing(
   frame: StepFrame,
 ): Pick<Task, "worthRetrying" | "prepare" | "act"> {
   const { run, rule, services, options } = frame.context;
-  const { compute } = step;
+  const { compute, goesOn } = step;
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
@@ -79,8 +81,39 @@ function executing(
         folder: options.folder,
         ruleFolder: frame.ruleFolder,
         services,
+        get parts() {
+          return partsOf(step, frame, attempt);
+        },
+        ...goesOn && { goesOn },
         ...compute && { compute: (given: Json) => compute(attempt, makeSignal(), given) },
       }),
+  };
+}
+
+/** Parts are records of their own inside the step. */
+function partsOf({ path, kind }: ActionStep, { context: { records, options } }: StepFrame, attempt: number): StepParts {
+  const read = () =>
+    records.below(path).flatMap((inside) => {
+      const [, name] = /^\[([a-z]+)\d+\]$/.exec(inside.path.slice(path.length)) ?? [];
+      if (name === undefined) return [];
+      const { attempts, output = null } = records.get(inside.path)!;
+      return [{ name, attempt: attempts, output }];
+    });
+  let count = read().length;
+  return {
+    read,
+    async add(name, output) {
+      const now = options.clock.now();
+      const part = {
+        path: `${path}[${name}${count++}]`,
+        kind,
+        attempts: attempt,
+        startedAt: now,
+        endedAt: now,
+        output,
+      };
+      await records.write({ ...part, state: "succeeded" });
+    },
   };
 }
 

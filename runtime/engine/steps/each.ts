@@ -12,7 +12,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { branchPath } from "../../workers/step_path.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
 import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
-import { MAX_OUTPUT } from "../records.ts";
+import { MAX_OUTPUT } from "../../model/run.ts";
 import {
   evaluateIn,
   innerFrame,

@@ -3,6 +3,7 @@ import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { patchInCode } from "../../actions/patch.ts";
+import { taskInCode } from "../../actions/task.ts";
 import { parseArgs } from "../../language/checker/check.ts";
 import { mapArgs } from "../../language/expressions/template.ts";
 import {
@@ -52,6 +53,7 @@ export const eachSchemas = {
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: schemasOfCode.options },
   patch: patchInCode,
+  task: taskInCode,
   each: { ...eachSchemas, summary: "Runs a function for every item of a list" },
   all: defineKind({
     kind: "all",

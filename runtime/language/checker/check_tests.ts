@@ -30,7 +30,7 @@ export function testedOf(rule: Pick<Rule, "triggers" | "then" | "onError">, fiel
 
 const KEYS = [...Object.keys(testSchema.shape), "do"];
 /** Names for `stub` besides steps: the kinds with external effects, and the sources of polls. */
-const STUBBED = ["http", "run", "call", "mail", "poll", "one", "update"];
+const STUBBED = ["http", "run", "call", "mail", "task", "poll", "one", "update"];
 
 /** Checks the entries under `tests` of a rule that has no errors. */
 export function checkTests(checking: Checking, raw: unknown, tested: Tested): RuleTest[] {

@@ -60,6 +60,11 @@ const expectation = z.strictObject({
   state: object.optional().describe("Memory across runs, by key"),
 });
 
+/** What happens to devices, as their events `whenthen.device.…` end. */
+const DEVICE_EVENTS = [
+  ...["added", "initialized", "reachable", "unreachable", "dead", "removed", "init.error", "stop.error"] as const,
+];
+
 /** The entries under `do` of a test, by name. */
 export const testKinds = {
   send: {
@@ -113,6 +118,17 @@ export const testKinds = {
     kind: "look",
     summary: "A poll looks at its source now",
     main: z.string().describe("The trigger, by its name, address or kind"),
+    options: {},
+  },
+  device: {
+    kind: "device",
+    summary: "Something happens to a device of a fleet",
+    main: z.strictObject({
+      fleet: z.string().min(1).describe("The id of the fleet"),
+      name: z.string().min(1).describe("The name of the device"),
+      event: z.enum(DEVICE_EVENTS).describe("What happens"),
+      data: object.default({}).describe("More fields of the event: error, failures"),
+    }),
     options: {},
   },
   expect: {

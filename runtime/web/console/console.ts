@@ -12,6 +12,8 @@ import { addConfig } from "./config.ts";
 import { addConnectionCallback, addConnections, lookForAttempt, lookForConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
+import { addFleetTask } from "./fleet_task.ts";
+import { addFleets, lookForDevice, lookForFleet, lookForFleets } from "./fleets.ts";
 import { addGo } from "./go.ts";
 import { addHandshakes } from "./handshakes.ts";
 import { addHelp } from "./help.ts";
@@ -53,6 +55,8 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addConfig(app, context);
   addCommands(app, context);
   addCommand(app, context);
+  addFleets(app, context);
+  addFleetTask(app, context);
   app.use(async (c, next) => {
     if (c.get("viewer").isOperator || await isForOwnRun(c, context)) return await next();
     if (c.req.path === "/") return c.redirect("/forms", 303);
@@ -74,6 +78,9 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
     runs: lookForRuns,
     run: lookForOutput,
     command: lookForCommandRuns,
+    fleets: lookForFleets,
+    fleet: lookForFleet,
+    device: lookForDevice,
     connections: lookForConnections,
     attempt: lookForAttempt,
   });

@@ -79,9 +79,9 @@ function isNext(nodes: StepNode[], node: StepNode, index: number): boolean {
   );
 }
 
-/** The list that an `each` recorded, and the record that there is no further turn. */
+/** The list that an `each` recorded, the parts of a `task`, and the record that there is no further turn. */
 function isTechnical({ name, record, children }: StepNode, siblings: StepNode[]): boolean {
-  if (name === "[items]") return true;
+  if (name === "[items]" || (record?.kind === "task" && name.startsWith("["))) return true;
   return record?.kind === "repeat" && /^\[\d+\]$/.test(name) && children.length === 0 && siblings.length > 1;
 }
 

@@ -32,6 +32,7 @@ const NAV = [
   { path: "/forms", name: "Forms", all: true, rare: false },
   { path: "/config", name: "Config", all: true, rare: true },
   { path: "/commands", name: "Commands", all: false, rare: true },
+  { path: "/fleets", name: "Fleets", all: false, rare: true },
   { path: "/connections", name: "Connections", all: false, rare: true },
 ];
 

@@ -1,4 +1,5 @@
 import type { ConnectionState } from "../../connections/connection.ts";
+import type { DeviceState } from "../../model/fleet.ts";
 import type { RunState, StepState } from "../../model/run.ts";
 import type { DeliveryVerdict, VerdictKind } from "../../model/verdict.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -24,13 +25,15 @@ const RUNS = {
   waiting: {
     icon: "◐",
     tone: "wait",
-    sentence: "The run is suspended until a time, an event or an answer; it survives a restart.",
+    sentence:
+      "The run is suspended until a time, an event or an answer; it survives a restart. A device: its init is in the queue.",
   },
   succeeded: { icon: "✓", tone: "good", sentence: "All steps of the run have ended as they should." },
   failed: {
     icon: "✕",
     tone: "bad",
-    sentence: "A step failed with an error that nothing handled. Retry resumes the run at that step.",
+    sentence:
+      "A step failed with an error that nothing handled. Retry resumes the run at that step. A device: its init failed.",
   },
   cancelled: {
     icon: "⊘",
@@ -137,6 +140,19 @@ const CONNECTIONS = {
   unused: { icon: "–", tone: "off", sentence: "There are tokens of a connection that whenthen.yaml does not name." },
 } satisfies Record<ConnectionState, Word>;
 
+/** A device is also waiting or failed, as a run is. */
+const DEVICES = {
+  initializing: { icon: "●", tone: "plain", sentence: "The device is being connected: its init is under way." },
+  initialized: { icon: "○", tone: "wait", sentence: "The device has a session, and was not pinged yet." },
+  reachable: { icon: "✓", tone: "good", sentence: "The last ping of the device worked." },
+  unreachable: { icon: "◐", tone: "wait", sentence: "The last ping of the device failed." },
+  dead: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "Too many pings in a row failed: the device was stopped, and is tried again after some time.",
+  },
+} satisfies Partial<Record<DeviceState, Word>>;
+
 const HANDSHAKES = {
   open: { icon: "○", tone: "wait", sentence: "For some time the webhook takes the secrets that its provider gives." },
   closed: { icon: "–", tone: "off", sentence: "The webhook refuses new secrets; those that it has count." },
@@ -156,12 +172,23 @@ export const SECTIONS = {
   "Runs": RUNS,
   "Steps": STEPS,
   "Verdicts of rules on events": VERDICTS,
+  "Devices": DEVICES,
   "Connections": CONNECTIONS,
   "Handshakes of webhooks": HANDSHAKES,
   "Deliveries": { ...DELIVERIES, ...OTHERS },
 };
 
-const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...CONNECTIONS, ...HANDSHAKES, ...OTHERS };
+const WORDS = {
+  ...RULES,
+  ...RUNS,
+  ...STEPS,
+  ...VERDICTS,
+  ...DELIVERIES,
+  ...CONNECTIONS,
+  ...DEVICES,
+  ...HANDSHAKES,
+  ...OTHERS,
+};
 
 /** A word with a sentence on the help page. */
 export type WordName = keyof typeof WORDS;

@@ -108,6 +108,8 @@ async function fill(program: Program): Promise<string[]> {
       "/connections/handshakes/remove?what=shop%2Ftasks",
       "/connections/none/disconnect",
       "/commands/none",
+      "/fleets",
+      "/fleets/none",
     ],
     ...EMPTY.slice(0, 4).map((path) => `${path}?subject=nobody&text=nobody`),
     // In error.
@@ -125,7 +127,19 @@ async function fill(program: Program): Promise<string[]> {
 }
 
 /** Pages of a program without rules. */
-const EMPTY = ["/events", "/runs", "/rules", "/start", "/config", "/", "/forms", "/go", "/commands", "/connections"];
+const EMPTY = [
+  "/events",
+  "/runs",
+  "/rules",
+  "/start",
+  "/config",
+  "/",
+  "/forms",
+  "/go",
+  "/commands",
+  "/connections",
+  "/fleets",
+];
 
 async function signInAt(page: Page, url: string, name: string): Promise<void> {
   await signIn(page, `${url}/forms/sign-in`, name);

@@ -1,0 +1,140 @@
+import type { Context, Hono } from "hono";
+import { textOfValue } from "../../language/fields/field_value.ts";
+import { UsageError } from "../../model/errors.ts";
+import type { FleetSummary, FleetTask, Recipients, TaskResult } from "../../model/fleet.ts";
+import type { Field } from "../../model/rule.ts";
+import type { WebContext } from "../context.ts";
+import { sendByHand, type TaskAnswer, tasksFor } from "../fleets_api.ts";
+import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "../forms/fields.ts";
+import { fleetPath, unknownFleet, visibleFleet } from "./fleets.ts";
+import { readAction } from "./inputs.ts";
+import { href } from "./lists.ts";
+import { type Markup, markup } from "./markup.ts";
+import { csrfInput, page } from "./shell.ts";
+import type { ConsoleEnv } from "./viewer.ts";
+import { word } from "./words.ts";
+
+const AT = "/task";
+/** Answers of a page, those that failed first. */
+const MOST_SHOWN = 100;
+/** No field of a task has a name with a dash. */
+const FLEET = "send-fleet";
+const TASK = "send-task";
+const TO = "send-to";
+const TO_FIELD: Field = {
+  type: "text",
+  title: "Devices",
+  help: "A name, several with commas between them, tag:press for those with a tag, or all",
+  required: true,
+};
+
+/** `/task?fleet=…&task=…`: the form that sends a task by hand, and the answers of the devices. */
+export function addFleetTask(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get(AT, async (c) => {
+    const found = chosen(c, context, c.req.query());
+    if (found === undefined) return await unknownFleet(c, context);
+    const { inputs } = found.task;
+    const texts = Object.fromEntries(
+      Object.entries(inputs).flatMap(([name, { default: value }]) =>
+        value === undefined ? [] : [[name, textOfValue(value)]]
+      ),
+    );
+    return await form(c, context, found, { texts: { ...texts, [TO]: c.req.query("to") ?? "" } });
+  });
+  app.post(AT, (c) => send(c, context));
+}
+
+interface Chosen {
+  found: FleetSummary;
+  task: FleetTask;
+}
+
+/** The task; undefined if there is none, or the viewer may not send it. */
+function chosen(c: Context<ConsoleEnv>, context: WebContext, given: Record<string, string>): Chosen | undefined {
+  const found = visibleFleet(c, context, textIn(given, "fleet"));
+  const { person, isOperator } = c.get("viewer");
+  const task = tasksFor(found, isOperator ? undefined : person).find(({ name }) => name === textIn(given, "task"));
+  return found && task && { found, task };
+}
+
+function form(
+  c: Context<ConsoleEnv>,
+  context: WebContext,
+  { found: { fleet }, task }: Chosen,
+  { texts, problems = {} }: { texts: Record<string, string>; problems?: Record<string, string> },
+  status: 200 | 422 = 200,
+): Promise<Response> {
+  const shown = [[TO, TO_FIELD] as const, ...Object.entries(task.inputs)].map(([name, field]): ShownField => ({
+    name,
+    field,
+    text: textIn(texts, name),
+    ...Object.hasOwn(problems, name) && { problem: problems[name] },
+  }));
+  const title = `${task.title ?? task.name}: ${fleet.name ?? fleet.id}`;
+  const body = markup`${crumbs(fleet.id)}
+<h1>${title}</h1>
+${task.help !== undefined && markup`<p>${task.help}</p>`}
+${problemSummary(shown, "input")}
+<form method="post" action="${AT}" accept-charset="utf-8">
+${csrfInput(c.get("viewer").csrf)}
+<input type="hidden" name="${FLEET}" value="${fleet.id}"><input type="hidden" name="${TASK}" value="${task.name}">
+${shown.map(fieldMarkup)}
+<p class="actions"><button class="main">Send</button></p>
+</form>`;
+  const own = status === 200 ? title : `Error: ${title}`;
+  return page(c, context, { title: own, at: "/fleets", narrow: true, body }, status);
+}
+
+function crumbs(fleet: string): Markup {
+  return markup`<p class="crumbs"><a href="/fleets">Fleets</a> › <a href="${fleetPath(fleet)}">${fleet}</a></p>`;
+}
+
+async function send(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const texts = await readAction(c, context);
+  if (texts instanceof Response) return texts;
+  const given = chosen(c, context, { fleet: textIn(texts, FLEET), task: textIn(texts, TASK) });
+  if (given === undefined) return await unknownFleet(c, context);
+  const { found: { fleet }, task } = given;
+  const to = readTo(textIn(texts, TO));
+  const { person, by, isOperator } = c.get("viewer");
+  if (to === undefined) return await form(c, context, given, { texts, problems: { [TO]: "Say which devices" } }, 422);
+  const order = { task: task.name, to, inputs: typedValues(task.inputs, texts) };
+  const sent = await sendByHand(context, fleet.id, order, { by, ...!isOperator && person && { person } });
+  if (sent.kind === "invalid") return await form(c, context, given, { texts, problems: sent.problems }, 422);
+  if (sent.kind === "absent") throw new UsageError(sent.error);
+  const body = markup`${crumbs(fleet.id)}
+<h1>${task.title ?? task.name}: ${sent.answer.total - sent.answer.failed} of ${sent.answer.total} succeeded</h1>
+${resultTable(sent.answer)}
+<p><a href="${href(AT, { fleet: fleet.id, task: task.name, to: textIn(texts, TO) })}">Send it again</a></p>`;
+  return await page(c, context, { title: `Answers to ${task.name}`, at: "/fleets", body });
+}
+
+/** @returns undefined if nothing was typed */
+function readTo(text: string): Recipients | undefined {
+  const words = text.split(",").map((word) => word.trim()).filter((word) => word !== "");
+  const tags = words.filter((word) => word.startsWith("tag:")).map((word) => word.slice(4));
+  if (tags.length > 0 && tags.length === words.length) return { tags };
+  return words.length === 0 ? undefined : words.length === 1 ? words[0] : words;
+}
+
+function resultTable({ results, total }: TaskAnswer): Markup {
+  const rows = results.toSorted((a, b) => Number(a.success) - Number(b.success)).slice(0, MOST_SHOWN);
+  if (rows.length === 0) return markup`<p class="soft">No device is like that.</p>`;
+  const cells = rows.map((result) =>
+    markup`<tr><td class="state nowrap">${word(result.success ? "succeeded" : "failed")}</td>
+<td class="grow cut"><div>${result.device}</div></td><td class="why">${sentence(result)}</td>
+<td class="number nowrap">${Math.round(result.executionTime)} ms</td></tr>
+`
+  );
+  return markup`<table class="rows">
+<thead><tr><th>State</th><th>Device</th><th>Answer</th><th class="number">Took</th></tr></thead>
+<tbody>
+${cells}</tbody>
+</table>
+${total > rows.length && markup`<p class="soft">The first ${rows.length} of ${total}, those that failed first.</p>`}`;
+}
+
+function sentence({ success, error, return: returned }: TaskResult): string {
+  if (!success) return error!;
+  return returned === null ? "" : textOfValue(returned).slice(0, 500);
+}

@@ -1,0 +1,208 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { logLine } from "../host/log_line.ts";
+import { checkValues, sayProblem } from "../language/fields/check_values.ts";
+import { parseDuration } from "../model/duration.ts";
+import {
+  DEVICE_STATES,
+  type DeviceState,
+  type DeviceView,
+  type FleetSummary,
+  type FleetTask,
+  type Recipients,
+  type TaskResult,
+} from "../model/fleet.ts";
+import { isAmong, type Person } from "../model/form.ts";
+import { newId } from "../model/id.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { answerJson, answerRefusal } from "./answer.ts";
+import type { WebContext } from "./context.ts";
+import { type Asking, personOrOperator } from "./forms/api.ts";
+import { isOperator } from "./forms/people.ts";
+import { bodyOf, queryOf } from "./given.ts";
+
+/** One fleet in the listing. */
+export interface FleetListing {
+  id: string;
+  name?: string;
+  help?: string;
+  total: number;
+  counts: Record<DeviceState, number>;
+  /** Why its inventory cannot be read, or its workers do not start; null if all is well. */
+  problem: string | null;
+  tasks: Pick<FleetTask, "name" | "title" | "help" | "inputs" | "to">[];
+}
+
+/** The answer of `POST /api/fleets/<id>/tasks`: the devices in the order in which they ended. */
+export interface TaskAnswer {
+  job: string;
+  total: number;
+  failed: number;
+  results: TaskResult[];
+}
+
+const MOST = 1_000;
+const DEVICES = z.strictObject({
+  fleet: z.string().min(1).optional(),
+  state: z.enum(DEVICE_STATES).optional(),
+  tag: z.string().min(1).optional(),
+  name: z.string().min(1).optional(),
+  after: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(MOST).default(100),
+});
+const name = z.string().min(1);
+const TASK = z.strictObject({
+  task: name,
+  to: z.union([name, z.array(name), z.strictObject({ tags: z.array(name) })], {
+    error: "expected a name, a list of names, { tags: […] } or all",
+  }),
+  inputs: z.record(z.string(), z.custom<Json>()).default({}),
+  max: z.int().min(1).optional(),
+  timeout: z.string().refine((text) => parseDuration(text) !== undefined, { error: "expected a duration such as 30s" })
+    .optional(),
+  by: z.string().trim().min(1).max(100).optional(),
+});
+const DEVICE = z.strictObject({ fleet: name, name });
+const TASKS = "/fleets/:id{.+}/tasks";
+
+/** `/api/fleets/<id>/tasks`: sends a task of a fleet, for operators and for the people in their `to`. */
+export function tasksApi(context: WebContext): Hono<Asking> {
+  const app = new Hono<Asking>();
+  app.use(TASKS, personOrOperator(context));
+  app.post(TASKS, async (c) => {
+    const person = c.get("person");
+    const { by = "an operator", timeout, ...given } = await bodyOf(c, TASK);
+    const order = { ...given, ...timeout !== undefined && { timeout: parseDuration(timeout)! } };
+    const sent = await sendByHand(context, c.req.param("id"), order, { by: person?.id ?? by, person });
+    if (sent.kind === "sent") return answerJson(c, context.maskJson(sent.answer as unknown as Json));
+    if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
+    const error = `The inputs are not valid: ${Object.values(sent.problems).join("; ")}`;
+    return answerRefusal(c, context, 422, error, { problems: sent.problems });
+  });
+  return app;
+}
+
+/** `/api/fleets`, `/api/devices` and `/api/device`, for operators. */
+export function fleetsApi(context: WebContext): Hono {
+  const { fleets, maskJson } = context;
+  const app = new Hono();
+  app.get("/fleets", (c) => answerJson(c, maskJson(fleets.list().map(listed) as unknown as Json)));
+  app.get("/fleets/:id{.+}", (c) => {
+    const found = fleets.get(c.req.param("id"));
+    if (found !== undefined) return answerJson(c, maskJson(listed(found) as unknown as Json));
+    return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
+  });
+  app.get("/device", async (c) => {
+    const { fleet, name } = queryOf(c, DEVICE);
+    const device = await fleets.device(fleet, name);
+    if (device !== undefined) return answerJson(c, maskJson(device as unknown as Json));
+    return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
+  });
+  app.post("/device/again", async (c) => {
+    const { fleet, name } = await bodyOf(c, DEVICE);
+    return answerJson(c, { again: await fleets.again(fleet, name) });
+  });
+  app.get("/devices", async (c) => {
+    const { fleet, state, tag, limit, ...search } = queryOf(c, DEVICES);
+    const found: DeviceView[] = [];
+    for (const id of fleet === undefined ? fleets.list().map(({ fleet }) => fleet.id) : [fleet]) {
+      const { devices } = await fleets.devices(id, {
+        ...search,
+        ...state !== undefined && { states: [state] },
+        ...tag !== undefined && { tags: [tag] },
+        max: limit - found.length,
+      });
+      found.push(...devices);
+      if (found.length >= limit) break;
+    }
+    return answerJson(c, maskJson(found as unknown as Json));
+  });
+  return app;
+}
+
+/** A task that somebody sends by hand. */
+export interface HandOrder {
+  task: string;
+  to: Recipients;
+  inputs: JsonObject;
+  max?: number;
+  /** Milliseconds. */
+  timeout?: number;
+}
+
+/** What became of it. A person gets one answer for what does not exist and for what they may not do. */
+export type SentByHand =
+  | { kind: "sent"; answer: TaskAnswer }
+  | { kind: "absent"; error: string }
+  | { kind: "invalid"; problems: Record<string, string> };
+
+/**
+ * Sends a task by hand, and waits for all devices.
+ * @param by who, for the log; `person` is absent for an operator without an account
+ * @throws UsageError if the fleet does not run
+ */
+export async function sendByHand(
+  context: WebContext,
+  id: string,
+  { task, ...order }: HandOrder,
+  { by, person }: { by: string; person?: Person },
+): Promise<SentByHand> {
+  const { fleets, clock } = context;
+  const found = fleets.get(id);
+  const known = tasksFor(found, person);
+  const chosen = known.find(({ name }) => name === task);
+  if (found === undefined || (known.length === 0 && person)) {
+    return { kind: "absent", error: absentFleet(id, context, person) };
+  }
+  if (chosen === undefined) {
+    const there = known.map(({ name }) => name).join(", ") || "none";
+    return { kind: "absent", error: `${id} has no task "${task}" for ${by}; there are: ${there}` };
+  }
+  const { values: inputs, problems } = checkValues(chosen.inputs, order.inputs);
+  if (problems.length > 0) {
+    return { kind: "invalid", problems: Object.fromEntries(problems.map((each) => [each.key, sayProblem(each)])) };
+  }
+  const job = newId(clock.now());
+  const results: TaskResult[] = [];
+  logLine("info", `${by} sends ${task} to devices of ${id}`, { job, to: order.to });
+  await fleets.task({ ...order, fleet: id, task, inputs, job }, (slice) => void results.push(...slice));
+  const failed = results.filter(({ success }) => !success).length;
+  return { kind: "sent", answer: { job, total: results.length, failed, results } };
+}
+
+/** The tasks that somebody may send. @param person absent for an operator without an account */
+export function tasksFor(found: FleetSummary | undefined, person: Person | undefined): FleetTask[] {
+  const all = Object.values(found?.fleet.tasks ?? {});
+  if (person === undefined || isOperator(person)) return all;
+  return all.filter(({ to = [] }) => isAmong(to, person));
+}
+
+function absentFleet(id: string, { fleets }: WebContext, person: Person | undefined): string {
+  const known = fleets.list().filter((found) => person === undefined || tasksFor(found, person).length > 0);
+  const there = known.map(({ fleet }) => fleet.id).join(", ") || "none";
+  if (person === undefined) return `There is no fleet "${id}"; there are: ${there}`;
+  return `${person.id} may not send tasks to a fleet "${id}"; fleets for ${person.id}: ${there}`;
+}
+
+function listed({ fleet, total, counts, problem }: FleetSummary): FleetListing {
+  const { id, name, help, tasks } = fleet;
+  return {
+    id,
+    ...name !== undefined && { name },
+    ...help !== undefined && { help },
+    total,
+    counts,
+    problem,
+    tasks: Object.values(tasks).map(listedTask),
+  };
+}
+
+function listedTask({ name, title, help, inputs, to }: FleetTask): FleetListing["tasks"][number] {
+  return {
+    name,
+    ...title !== undefined && { title },
+    ...help !== undefined && { help },
+    inputs,
+    ...to !== undefined && { to },
+  };
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import type { Person } from "../../runtime/model/form.ts";
+import { hashToken } from "../../runtime/secrets/passwords.ts";
+import { LINE_PLATFORM, listed, Plant, Simulator } from "../fleet/harness.ts";
+import { OPERATOR, Visitor } from "./console/visitor.ts";
+import { type Bench, openBench } from "./harness.ts";
+
+const FLEET =
+  "ping: { every: [50ms, 100ms], timeout: 300ms, down: 1 }\ninit: { timeout: 1s, again: 1h }\ndevice: ../line.ts\n";
+const person = (id: string, ...groups: string[]): Person => ({
+  ...OPERATOR,
+  id,
+  groups,
+  token: hashToken(`${id}-token`),
+});
+const as = (id: string) => ({ authorization: `Bearer ${id}-token` });
+
+/** Two devices on a simulator, of which `b` does not answer, with the API and the pages. */
+async function withPlant(use: (bench: Bench, plant: Plant, simulator: Simulator) => Promise<void>): Promise<void> {
+  await using simulator = await Simulator.start();
+  simulator.silent.add("b");
+  const tasks = `tasks:\n  look: { call: ./look.ts#look, to: [ops] }\n`;
+  await using plant = await Plant.with({
+    "whenthen.yaml": "people: { otto: { name: Otto, email: otto@example.org, groups: [ops] } }\n",
+    "line.ts": LINE_PLATFORM,
+    "plant/look.ts": "export const look = () => 1;\n",
+    "plant/line.yaml": listed(["a", "b"], simulator.port) + FLEET + tasks,
+  }, { call: () => Promise.resolve(42) });
+  await plant.reach("plant/line", "reachable", 1);
+  await plant.reach("plant/line", "failed", 1);
+  await using bench = await openBench([], { fleets: plant.fleets });
+  bench.people.push(person("olga", "operators"), person("otto", "ops"), person("eve"));
+  await use(bench, plant, simulator);
+}
+
+Deno.test("the API lists fleets and devices, and sends tasks: by operators and by the people of the task", () =>
+  withPlant(async (bench) => {
+    const fleets = await bench.ask("GET", "/api/fleets");
+    assert.deepEqual(fleets.body.map(({ id, total }: { id: string; total: number }) => [id, total]), [[
+      "plant/line",
+      2,
+    ]]);
+    assert.deepEqual((await bench.ask("GET", "/api/fleets/plant/line")).body.counts.reachable, 1);
+    assert.equal((await bench.ask("GET", "/api/fleets/plant/none")).status, 404);
+    const devices = await bench.ask("GET", "/api/devices?state=failed");
+    assert.deepEqual(devices.body.map(({ device }: { device: string }) => device), ["b"]);
+    assert.equal((await bench.ask("GET", "/api/device?fleet=plant/line&name=a")).body.state, "reachable");
+    assert.equal((await bench.ask("GET", "/api/devices?state=nonsense")).status, 400);
+
+    const tasks = "/api/fleets/plant/line/tasks";
+    const sent = await bench.post(tasks, { task: "read", to: "all", inputs: { register: 7 } });
+    assert.deepEqual([sent.status, sent.body.total, sent.body.failed], [200, 2, 1]);
+    const one = sent.body.results.find(({ device }: { device: string }) => device === "a");
+    assert.deepEqual([one.success, one.return, one.job], [true, "read 7 ok", sent.body.job]);
+    const wrong = await bench.post(tasks, { task: "read", to: "a", inputs: { register: "x" } });
+    assert.deepEqual([wrong.status, Object.keys(wrong.body.problems)], [422, ["register"]]);
+    assert.equal((await bench.post(tasks, { task: "read", inputs: {} })).status, 400, "to is required");
+    assert.equal((await bench.post(tasks, { task: "rad", to: "a" })).status, 404);
+
+    assert.equal((await bench.post(tasks, { task: "look", to: "a" }, as("otto"))).body.results[0].return, 42);
+    assert.equal((await bench.post(tasks, { task: "read", to: "a", inputs: { register: 1 } }, as("otto"))).status, 403);
+    assert.equal((await bench.post(tasks, { task: "look", to: "a" }, as("eve"))).status, 403);
+    assert.equal((await bench.ask("GET", "/api/devices", { headers: as("otto") })).status, 401);
+    const metrics = await bench.ask("GET", "/metrics");
+    assert.match(metrics.body, /whenthen_devices\{fleet="plant\/line",state="failed"\} 1/);
+  }));
+
+Deno.test("pages: fleets with their counts, devices by state, a device, and a task by hand", () =>
+  withPlant(async (bench, plant, simulator) => {
+    const olga = new Visitor(bench);
+    await olga.signIn("olga");
+    assert.match((await olga.get("/fleets")).text, /plant\/line[^]*1 [^]*reachable[^]*1 [^]*failed/);
+    const fleet = await olga.get("/fleets/plant/line?state=failed");
+    assert.match(fleet.text, /<h2>Devices<\/h2>[^]*name=b"/);
+    assert.doesNotMatch(fleet.text, /name=a"/);
+    const device = await olga.get("/device?fleet=plant%2Fline&name=b");
+    assert.match(device.text, /failed[^]*Tried again[^]*Try again now/);
+    assert.equal((await olga.get("/device?fleet=plant%2Fline&name=c")).status, 404);
+
+    const form = "/task?fleet=plant%2Fline&task=read";
+    const wrong = await olga.submit(`${form}&to=a`, "/task", { "send-to": "a", register: "x" });
+    assert.equal(wrong.status, 422);
+    assert.match(wrong.text, /Register: [^<]*whole number/);
+    const sent = await olga.submit(form, "/task", { "send-to": "all", register: "7" });
+    assert.match(sent.text, /1 of 2 succeeded[^]*failed[^]*>b<[^]*it has no session[^]*>a<[^]*read 7 ok/);
+
+    const otto = new Visitor(bench);
+    await otto.signIn("otto");
+    const own = await otto.get("/fleets/plant/line");
+    assert.match(own.text, /task=look/);
+    assert.doesNotMatch(own.text, /task=read|Devices/);
+    assert.equal((await otto.get(form)).status, 404);
+    const looked = await otto.submit(form.replace("read", "look"), "/task", { "send-to": "a" });
+    assert.match(looked.text, /1 of 1 succeeded[^]*42/);
+    assert.equal((await otto.get("/device?fleet=plant%2Fline&name=b")).status, 404);
+    const eve = new Visitor(bench);
+    await eve.signIn("eve");
+    assert.equal((await eve.get("/fleets/plant/line")).status, 404);
+
+    simulator.silent.delete("b");
+    assert.equal((await olga.submit("/device?fleet=plant%2Fline&name=b", "/device/again")).status, 303);
+    await plant.reach("plant/line", "reachable", 2);
+  }));
