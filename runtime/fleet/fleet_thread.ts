@@ -109,7 +109,7 @@ async function tell(
   { request, indexes, info }: Extract<ToFleetThread, { type: "ask" }>,
 ): Promise<void> {
   const devices = await Promise.all(indexes.map((index) => sessions.tell(index, info)));
-  send({ type: "told", request, devices });
+  send({ type: "facts", request, devices });
 }
 
 /** Turns the wheel when something is due, and sends what has happened since the last turn. */

@@ -9,9 +9,9 @@ import type {
   GivenDevice,
   GivenTask,
   PingTarget,
+  SessionFacts,
   TaskEnd,
   ToFleetThread,
-  Told,
 } from "./messages.ts";
 
 /** What a worker of a fleet works with. */
@@ -32,7 +32,9 @@ export interface FleetWorkerOptions<Device> {
 }
 
 /** Asks whether it still answers so often before it counts as blocked. Counted, not timed: the machine may have slept. */
-const ASKED = 4;
+const PROBES = 4;
+/** A worker may take so much longer to start: it loads the platform. */
+const START = 5;
 /** Bytes of its heap, if the host can limit that. */
 const HEAP = 1.5e9;
 
@@ -43,7 +45,7 @@ export class FleetWorker<Device> {
   readonly #free: number[] = [];
   readonly #worker: CodeWorker;
   readonly #tasks = new Map<number, (end: Omit<TaskEnd, "id">) => void>();
-  readonly #asked = new Map<number, (told: Told[]) => void>();
+  readonly #asked = new Map<number, (facts: SessionFacts[]) => void>();
   readonly #closed = Promise.withResolvers<void>();
   #ids = 0;
   #missed = 0;
@@ -62,7 +64,7 @@ export class FleetWorker<Device> {
       onMessage: (message) => this.#receive(message as FromFleetThread),
       onEnd: (end) => this.#gone(end.kind === "memory" ? "its heap is full" : end.error.message, undefined),
     });
-    this.#ticks = setInterval(() => this.#check(), blockedAfter / ASKED);
+    this.#ticks = setInterval(() => this.#check(), blockedAfter / PROBES);
   }
 
   /** How many sessions it has, those included that end. */
@@ -116,13 +118,13 @@ export class FleetWorker<Device> {
   }
 
   /** What is known of devices beside their states; empty if it does not answer. */
-  ask(indexes: number[], info: boolean, timeout: number): Promise<Told[]> {
+  ask(indexes: number[], info: boolean, timeout: number): Promise<SessionFacts[]> {
     const request = ++this.#ids;
     return new Promise((resolve) => {
-      const answer = (told: Told[]) => {
+      const answer = (facts: SessionFacts[]) => {
         clearTimeout(timer);
         this.#asked.delete(request);
-        resolve(told);
+        resolve(facts);
       };
       const timer = setTimeout(() => answer([]), timeout);
       this.#asked.set(request, answer);
@@ -173,7 +175,7 @@ export class FleetWorker<Device> {
         return;
       case "run":
         return void this.#run(message);
-      case "told":
+      case "facts":
         return this.#asked.get(message.request)?.(message.devices);
       case "alive":
         this.#missed = 0;
@@ -193,12 +195,16 @@ export class FleetWorker<Device> {
   }
 
   #check(): void {
-    if (this.#missed >= ASKED) {
+    const factor = this.#isReady ? 1 : START;
+    if (this.#missed >= PROBES * factor) {
       const { blockedAfter, setup } = this.options;
       const culprit = this.devices[this.#worker.mark() - 1];
       const where = setup.platform?.file ?? "its worker";
       const does = this.#isReady ? "did not answer" : "was not loaded";
-      return this.#gone(`${where} ${does} for ${formatDuration(blockedAfter)}: a loop does not end`, culprit);
+      return this.#gone(
+        `${where} ${does} for ${formatDuration(factor * blockedAfter)}: a loop does not end`,
+        culprit,
+      );
     }
     this.#missed++;
     if (this.#isReady) this.#post({ type: "alive" });

@@ -10,7 +10,7 @@ import {
   type TaskOrder,
   type TaskResult,
 } from "../model/fleet.ts";
-import type { Told } from "./messages.ts";
+import type { SessionFacts } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
 import type { Device } from "./device.ts";
 
@@ -109,18 +109,18 @@ export class LiveFleets implements Fleets {
 
   /** Devices with what their workers know of them. */
   async #views({ fleet }: LiveFleet, devices: Device[], info: boolean): Promise<DeviceView[]> {
-    const told = new Map<Device, Told>();
+    const facts = new Map<Device, SessionFacts>();
     const byWorker = Map.groupBy(devices.filter(({ worker }) => worker !== undefined), ({ worker }) => worker!);
     await Promise.all([...byWorker].map(async ([worker, group]) => {
       const indexes = group.map(({ index }) => index);
       for (const each of await worker.ask(indexes, info, info ? INFO_TIMEOUT : ASK_TIMEOUT)) {
         const device = group.find(({ index }) => index === each.index);
-        if (device !== undefined) told.set(device, each);
+        if (device !== undefined) facts.set(device, each);
       }
     }));
     return devices.map((device): DeviceView => {
       const { name, state, tags, data, since, failures, error, again } = device;
-      const { lastPing, info: says } = told.get(device) ?? {};
+      const { lastPing, info: says } = facts.get(device) ?? {};
       return {
         fleet: fleet.id,
         device: name,

@@ -89,7 +89,7 @@ export interface TaskEnd {
 }
 
 /** What a worker knows of a device beside its state. */
-export interface Told {
+export interface SessionFacts {
   index: number;
   failures: number;
   lastPing?: number;
@@ -106,7 +106,7 @@ export type FromFleetThread =
   | { type: "ended"; tasks: TaskEnd[] }
   /** Runs programs that ping, on the main thread: children of a worker would outlive it. */
   | { type: "run"; run: number; command: PingTarget; timeout: number }
-  | { type: "told"; request: number; devices: Told[] }
+  | { type: "facts"; request: number; devices: SessionFacts[] }
   | { type: "alive" }
   | { type: "closed" }
   /** Sent before the secret's value is handed out. */

@@ -4,7 +4,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "../workers/plain_json.ts";
-import type { Edge, GivenDevice, GivenTask, PingTarget, SessionSettings, TaskEnd, Told } from "./messages.ts";
+import type { Edge, GivenDevice, GivenTask, PingTarget, SessionFacts, SessionSettings, TaskEnd } from "./messages.ts";
 import { UsedFields } from "./used_fields.ts";
 import { Wheel } from "./wheel.ts";
 
@@ -207,7 +207,7 @@ export class Sessions {
   }
 
   /** What is known of a session; with what the platform says of it. */
-  async tell(index: number, withInfo: boolean): Promise<Told> {
+  async tell(index: number, withInfo: boolean): Promise<SessionFacts> {
     const slot = this.#slots[index];
     if (slot === undefined) return { index, failures: 0 };
     const { failures, lastPing } = slot;
