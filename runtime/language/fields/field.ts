@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { isCharset } from "../../formats/decode_text.ts";
 import { type Format, formats } from "../../formats/format.ts";
-import { withoutMethod } from "../expressions/url_host.ts";
 import { isFileName } from "../../host/run_files.ts";
 import { parseDuration, parseRate, type Rate } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
@@ -85,8 +84,8 @@ export function url(): z.ZodType<string> {
   return make<string>({ is: "url", expected: "a URL such as https://example.org/", schema: TEXT }, (value) => {
     if (typeof value !== "string") return undefined;
     if (hasTemplate(value)) return value;
-    const address = withoutMethod(value);
-    return /^https?:\/\//i.test(address) && URL.canParse(address) ? value : undefined;
+    const address = value.replace(/^[A-Z]+ +/, "");
+    return /^https?:\/\//.test(address) && URL.canParse(address) ? value : undefined;
   });
 }
 
@@ -252,7 +251,7 @@ export function request(names: string[]): z.ZodType<Record<string, Json>> {
     (value) => {
       if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
       const { http } = value as Record<string, Json>;
-      return typeof http === "string" && /^(https?:\/\/|\$\{\{)/i.test(withoutMethod(http))
+      return typeof http === "string" && /^([A-Z]+ +)?(https?:\/\/|\$\{\{)/.test(http)
         ? value as Record<string, Json>
         : undefined;
     },
