@@ -283,6 +283,9 @@ Deno.test("a large first look is stored page by page: one that fails tells nothi
     10_000,
     "the first 10,000 are in memory, and those of the failed page never came",
   );
+  const stored = program.transitions.length;
+  await assert.rejects(look(program), /the last page failed/);
+  assert.equal(program.transitions.length, stored, "what is stored already is not stored again");
   read = large(new Map([[12_000, null], [3, null]]));
   assert.deepEqual(await look(program), []);
   assert.deepEqual([program.store.baseline.size, program.store.times.size], [24_998, 24_998]);
@@ -290,6 +293,16 @@ Deno.test("a large first look is stored page by page: one that fails tells nothi
   const before = program.executed.length;
   assert.deepEqual(await look(program), []);
   assert.equal(program.executed.length - before, 5);
+});
+
+Deno.test("a first look that failed halfway is still the first one: first: emit tells all items then", async () => {
+  let read = large(new Map(), { isBroken: true });
+  const program = reading((cursor) => read(cursor), { max: 30_000 });
+  await assert.rejects(look(program), /the last page failed/);
+  program.args.first = "emit";
+  read = () => ({ items: [task("1"), task("12000")], complete: true });
+  assert.deepEqual(await look(program), ["added 1", "added 12000"]);
+  assert.equal(program.store.baseline.size, 2);
 });
 
 Deno.test("of a large look only what has changed is kept: the last of several versions of an item counts, as in a small one", async () => {

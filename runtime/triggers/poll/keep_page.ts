@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { Slices } from "../../host/slices.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
@@ -19,17 +20,14 @@ const HELD = 10_000;
 
 /**
  * Keeps only the keys of items that are as the baseline has them, so that a look needs memory for its changes, not for all items. On
- * the first look, which tells nothing, the items go into the baseline page by page.
+ * the first look, which tells nothing, the items go into the baseline page by page; if it fails, the next one stores only what differs.
  * @param seeding the trigger's mark until the first look has ended; undefined if there is a baseline to compare with
  * @returns undefined if the items have no keys
  */
 export function keeperOf(context: PollContext, seeding: JsonObject | undefined): KeepPage | undefined {
   const { key } = settingsOf(context);
   if (key === undefined) return undefined;
-  let isBegun = false;
   return async (items, from) => {
-    // It is read from the start, again if the cursor has expired.
-    if (from === 0) isBegun = false;
     if (from + items.length <= HELD) return items;
     const kept: (Json | Unchanged)[] = [];
     const slices = new Slices();
@@ -39,8 +37,7 @@ export function keeperOf(context: PollContext, seeding: JsonObject | undefined):
       });
       const inBaseline = seeding === undefined
         ? await unchangedOf(context, named)
-        : await store(context, named, seeding, !isBegun);
-      isBegun = true;
+        : await store(context, named, seeding);
       for (const [name, item] of named) kept.push(inBaseline(name, item) ? new Unchanged(name!) : item);
       if (slices.isOver) await slices.next();
     }
@@ -66,13 +63,14 @@ async function store(
   context: PollContext,
   named: [string | undefined, Json][],
   mark: JsonObject,
-  isFirst: boolean,
 ): Promise<InBaseline> {
-  const put = [...new Map(named)].filter((entry): entry is [string, Json] => entry[0] !== undefined);
-  context.signal.throwIfAborted();
-  await context.ingest([], {
-    mark,
-    baseline: { ...isFirst && { clear: true }, put, remove: [], times: timesOf(context, put, context.clock.now()) },
-  });
+  const { store, rule, trigger, signal, clock } = context;
+  const items = [...new Map(named)].filter((entry): entry is [string, Json] => entry[0] !== undefined);
+  const known = await store.getItems({ rule: rule.id, trigger: trigger.id }, items.map(([name]) => name));
+  const put = items.filter(([name, item]) => !isDeepStrictEqual(known.get(name), item));
+  signal.throwIfAborted();
+  if (put.length > 0) {
+    await context.ingest([], { mark, baseline: { put, remove: [], times: timesOf(context, put, clock.now()) } });
+  }
   return (name) => name !== undefined;
 }

@@ -26,8 +26,8 @@ export interface PollMark {
   polled: string;
   /** The source asked not to be polled before this time. */
   notBefore?: string;
-  /** The first baseline is not complete yet; the next poll starts it again. */
-  seeding?: true;
+  /** The baseline is not complete yet; `again` if it replaces one of other settings. The next poll completes it. */
+  seeding?: true | "again";
   etag?: string;
   lastModified?: string;
   cursor?: Json;
@@ -95,9 +95,9 @@ export async function takeReading(
     : markOf(context, readAt);
   const done: PollMark = { ...begun, etag, lastModified, cursor, timed };
   // Pushed items are new, even the first ones.
-  const isTold = known !== undefined || isPushed || (stored === undefined && args.first === "emit");
+  const isTold = known !== undefined || isPushed || (isFirstLook(stored) && args.first === "emit");
   if (isTold) await emitChanges(context, reading, known, done, readAt);
-  else await seed(context, reading, done);
+  else await seed(context, reading, stored, done);
   return done.began;
 }
 
@@ -124,8 +124,14 @@ async function readOrPostpone(
 function keeperFor(context: PollContext, stored: PollMark | undefined, readAt: number): KeepPage | undefined {
   if (knownMark(context, stored) !== undefined) return keeperOf(context, undefined);
   // A baseline of other settings stays until the whole look has worked; items that are told are needed.
-  const isNew = stored === undefined ? context.args.first === "seed" : stored.seeding;
-  return isNew ? keeperOf(context, asJson({ ...markOf(context, readAt), seeding: true })) : undefined;
+  if (!isFirstLook(stored) || context.args.first !== "seed") return undefined;
+  const timed = context.args.stagnant === undefined ? undefined : true;
+  return keeperOf(context, asJson({ ...markOf(context, readAt), seeding: true, timed }));
+}
+
+/** Whether no look has succeeded yet. */
+function isFirstLook(stored: PollMark | undefined): boolean {
+  return stored === undefined || stored.seeding === true;
 }
 
 /** The mark of a baseline that begins. */
@@ -158,22 +164,39 @@ async function note(context: PollContext, before: PollMark, mark: PollMark): Pro
   await save(context, mark);
 }
 
-async function seed(context: PollContext, reading: Reading, done: PollMark): Promise<void> {
+async function seed(
+  context: PollContext,
+  reading: Reading,
+  stored: PollMark | undefined,
+  done: PollMark,
+): Promise<void> {
   const key = keyOf(context, reading);
-  const { items, removed } = reading.incremental && key === undefined
-    ? { items: new Map<string, Json>(), removed: new Set<string>() }
-    : await keyedItems(context, reading, key);
-  const isBegun = [...items.values()].some((item) => item instanceof Unchanged);
+  const items = reading.incremental && key === undefined
+    ? new Map<string, Json>()
+    : (await keyedItems(context, reading, key)).items;
+  const seeding: PollMark = { ...done, seeding: isFirstLook(stored) ? true : "again" };
+  const isBegun = stored?.seeding !== undefined || items.values().some((item) => item instanceof Unchanged);
+  if (isBegun) await removeUnseen(context, items, seeding);
+  if (stored?.seeding && done.timed && !stored.timed) await indexBaseline(context);
   const chunks = [...chunked(changedOf(items))];
   const seenAt = context.clock.now();
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
     if (context.signal.aborted) return;
     if (index % (RELIEF / CHUNK) === 1) relieveMemory();
-    const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
+    const mark: PollMark = index === chunks.length - 1 ? done : seeding;
     const times = timesOf(context, put, seenAt);
-    const first = index === 0 && (isBegun ? { remove: [...removed] } : { clear: true });
-    await context.ingest([], { mark: asJson(mark), baseline: { put, remove: [], times, ...first } });
+    const clear = index === 0 && !isBegun;
+    await context.ingest([], { mark: asJson(mark), baseline: { put, remove: [], times, ...clear && { clear } } });
+  }
+}
+
+/** Removes items that earlier looks have stored, and that are gone since. */
+async function removeUnseen(context: PollContext, items: KeyedItems["items"], mark: PollMark): Promise<void> {
+  for await (const page of readBaseline(context)) {
+    const remove = [...page.keys()].filter((key) => !items.has(key));
+    if (context.signal.aborted) return;
+    if (remove.length > 0) await context.ingest([], { mark: asJson(mark), baseline: { put: [], remove } });
   }
 }
 
