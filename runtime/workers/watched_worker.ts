@@ -52,6 +52,8 @@ export class RuleWorker {
   #jobs = new Map<number, OpenJob>();
   /** Aborted functions that have not returned yet. */
   #dropped = new Set<number>();
+  /** A function that listens has not returned in time, and goes on beside others that still listen. */
+  #hasStray = false;
   #nextJob = 0;
   #ready = false;
   #loaded = false;
@@ -119,7 +121,9 @@ export class RuleWorker {
     this.#gone.abort();
     const jobs = [...this.#jobs.values()];
     const suspects = suspectsOf(jobs, cause);
-    for (const job of jobs) job.settle({ error: suspects.has(job) ? this.#blame(cause) : this.#interruption(cause) });
+    for (const job of jobs) {
+      job.settle({ error: suspects.has(job) ? this.#blame(cause, suspects) : this.#interruption(cause) });
+    }
     const gone = this.#worker.terminate();
     this.options.onEnd(gone);
     await gone;
@@ -224,9 +228,22 @@ export class RuleWorker {
     }
     if (isComputing(job)) {
       this.#dropped.add(id);
-      setTimeout(() => this.#dropped.has(id) && this.end({ kind: "aborted" }), GRACE);
+      setTimeout(() => this.#dropped.has(id) && this.#giveUp(id, job), GRACE);
     }
     this.#drop(id, reason);
+  }
+
+  /** An aborted function has not returned. Other rules may listen in its worker, which is ended after them then. */
+  #giveUp(id: number, job: OpenJob): void {
+    if (!isListening(job) || !this.busy) return void this.end({ kind: "aborted" });
+    this.#dropped.delete(id);
+    this.#hasStray = true;
+    const { module, onLog } = this.options;
+    onLog(
+      "warn",
+      `${module.file}: listen did not return ${formatDuration(GRACE)} after its signal was aborted; ` +
+        "it goes on until no other rule listens by this file",
+    );
   }
 
   /**
@@ -245,7 +262,9 @@ export class RuleWorker {
   }
 
   #checkIdle(): void {
-    if (!this.#ended && !this.busy && this.#dropped.size === 0) this.options.onIdle();
+    if (this.#ended || this.busy || this.#dropped.size > 0) return;
+    if (this.#hasStray) this.end({ kind: "aborted" });
+    else this.options.onIdle();
   }
 
   /** Pings as long as there is work, and until the last ping is answered: code that was given up may block, too. */
@@ -277,20 +296,22 @@ export class RuleWorker {
     return new RuleCodeError(message, false, `RuleCodeError: ${message}`);
   }
 
-  #blame(cause: EndCause): Error {
-    const message = this.#accusation(cause);
+  #blame(cause: EndCause, suspects: Set<OpenJob>): Error {
+    const message = this.#accusation(cause, suspects);
     return new RuleCodeError(message, true, `RuleCodeError: ${message}`);
   }
 
-  #accusation(cause: EndCause): string {
+  #accusation(cause: EndCause, suspects: Set<OpenJob>): string {
     const { module, blockedAfter } = this.options;
+    const listening = [...suspects].filter(isListening).length;
+    const where = listening > 1 ? `a loop in one of the ${listening} that listen by it` : "a loop";
     switch (cause.kind) {
       case "memory":
         return `${module.file} was ended because of memory: ${cause.used}`;
       case "crashed":
         return `${module.file} was ended by an error that nothing awaits: ${cause.error.message}`;
       default:
-        return `${module.file} did not answer for ${formatDuration(blockedAfter)} and was ended: a loop does not end`;
+        return `${module.file} did not answer for ${formatDuration(blockedAfter)} and was ended: ${where} does not end`;
     }
   }
 
@@ -298,4 +319,8 @@ export class RuleWorker {
     const why = cause.kind === "closed" ? "the program stops" : "other work in the same worker was ended";
     return new InterruptedError(`${this.options.module.file} was interrupted: ${why}`);
   }
+}
+
+function isListening({ work }: OpenJob): boolean {
+  return work.kind === "source" && work.call.method === "listen";
 }

@@ -240,6 +240,40 @@ Deno.test("a module that listens and finds no worker fails at once; it gets one 
     others.abort();
   }));
 
+Deno.test("a listen that does not return after its abort leaves others in its worker alone, and the log says so", async () => {
+  const [begun, said] = [gate(), gate()];
+  let count = 0;
+  const onLog = ({ message }: { message: string }) => {
+    if (message.includes("it listens") && ++count === 2) begun.resolve();
+    if (message.includes("listen did not return")) said.resolve();
+  };
+  await withIsolates({ onLog }, async ({ isolates, module }) => {
+    const code = await module(`import { source } from "whenthen";
+      const listen = (obeys) => source({
+        listen: async ({ signal }) => {
+          console.log("it listens");
+          await new Promise((resolve) => obeys && signal.addEventListener("abort", resolve));
+        },
+      });
+      export const fine = listen(true);
+      export const stubborn = listen(false);`);
+    const listening = (name: string, { signal }: AbortController) => {
+      const call = { name, method: "listen", inputs: {}, more: {} } as const;
+      const begin = (): ExecuteStep => () => Promise.resolve({ kind: "result", output: null });
+      return isolates.callDefinition(code, call, begin, signal).catch((error: Error) => error.message);
+    };
+    const [first, second] = [new AbortController(), new AbortController()];
+    const [stubborn, fine] = [listening("stubborn", first), listening("fine", second)];
+    await begun.promise;
+    first.abort(new Error("reloaded"));
+    assert.equal(await stubborn, "reloaded");
+    await said.promise;
+    second.abort(new Error("over"));
+    assert.equal(await fine, "over");
+    while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+});
+
 Deno.test("idle workers are discarded", () =>
   withIsolates({ idleAfter: 50 }, async ({ isolates, module }) => {
     await startRun(isolates, await module(CHOICE), "", "log").result;

@@ -42,7 +42,12 @@ export function attachListening(context: PollContext): Detach {
     if (signal.aborted) return undefined;
     const now = clock.now();
     // Another rule that listens with this module was to blame.
-    if (failure instanceof InterruptedError) return now + PAUSE;
+    if (failure instanceof InterruptedError) {
+      context.log.warn(
+        `${context.trigger.id}: ${failure.message}; listen is called again after ${formatDuration(PAUSE)}`,
+      );
+      return now + PAUSE;
+    }
     failures = now - startedAt >= STEADY ? 0 : failures;
     const pause = Math.min(PAUSE * 2 ** failures++, LONGEST_PAUSE);
     const next = Math.max(now + pause, askedBackOff(failure, now) ?? 0);
