@@ -194,7 +194,7 @@ export interface Field {
 }
 
 /** The items of a list. */
-export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "pattern" | "under">;
+export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "pattern" | "under" | "hosts">;
 
 /** A field by name, or at least one of several. */
 export type Requirement = string | { any: string[] };

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { type Disk, noDisk, realDisk } from "../host/disk.ts";
 import { type FolderLock, lockedDisk } from "../host/lock.ts";
 import { collectGarbage } from "../host/memory.ts";
+import { UsageError } from "../model/errors.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
@@ -173,7 +174,12 @@ async function readInThread(bytes: Uint8Array, thread: Background<typeof storeTa
   // A copy, as a buffer of the host may not be transferable.
   const { buffer } = new Uint8Array(bytes);
   release(bytes);
-  return new Uint8Array(await thread.run("ids", buffer, [buffer]));
+  try {
+    return new Uint8Array(await thread.run("ids", buffer, [buffer]));
+  } catch (error) {
+    // An error loses its class on its way from the thread.
+    throw (error as Error).name === "NewerFormatError" ? new UsageError((error as Error).message) : error;
+  }
 }
 
 function loadIds(identities: Identities, bytes: Uint8Array): void {

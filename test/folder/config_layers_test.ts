@@ -188,6 +188,7 @@ ${body}
 Deno.test("a config value that decides the host of a request with a secret needs hosts on its field", async () => {
   const url = "url: https://api.example.org";
   const bound = "url: { type: url, hosts: [api.example.org], default: https://api.example.org/v1 }";
+  const list = "urls: { type: list, of: url, default: [] }";
   const bearer = "auth: { bearer: '${{ secrets.KEY }}' }";
   const http = (address: string, more = bearer) => `then: [{ http: "${address}", ${more} }]`;
   await using folder = await TestFolder.with({
@@ -208,6 +209,20 @@ Deno.test("a config value that decides the host of a request with a secret needs
       "every: 5m",
       `poll: https://a.example, key: item.id, one: { http: "\${{ config.url }}/\${{ key }}", ${bearer} }`,
     ),
+    // An action may hold the secret itself; so may the items of a list be addresses.
+    "g.yaml": hosting(url, "then: [{ call: ./send.yaml, with: { at: '${{ config.url }}' } }]"),
+    "send.yaml": `inputs: { at: { type: url } }\nthen: [{ http: "POST \${{ inputs.at }}", ${bearer} }]\n`,
+    "h.yaml": hosting(list, `then: [{ each: config.urls, then: [{ http: "POST \${{ item }}", ${bearer} }] }]`),
+    "i.yaml": hosting(
+      list,
+      "then: [{ each: config.urls, as: at, then: [{ call: ./send.yaml, with: { at: '${{ at }}' } }] }]",
+    ),
+    // However method and scheme are written.
+    "j.yaml": hosting(
+      "host: api.example.org",
+      `then: [{ http: "HTTPS://\${{ config.host }}/x", ${bearer} }, { http: " post  https:\${{ config.host }}", ${bearer} }]`,
+    ),
+    "k.yaml": hosting("ip: { type: ip, default: 192.0.2.1 }", http("https://${{ config.ip }}/x")),
     // No secret, the path only, a field that is limited, a choice, and a rule that only its operators configure.
     "ok/1.yaml": hosting(url, http("POST ${{ config.url }}/items", "ok: [404]")),
     "ok/2.yaml": hosting(url, http("POST https://api.example.org/${{ config.url }}")),
@@ -217,17 +232,28 @@ Deno.test("a config value that decides the host of a request with a secret needs
       http("${{ config.url }}"),
     )
       .replace("] }", "], default: https://a.example }"),
+    "ok/6.yaml": hosting(
+      "urls: { type: list, hosts: [a.example], default: [] }, names: { type: list, of: text, default: [] }",
+      `then: [{ each: config.urls, then: [{ http: "\${{ item }}", ${bearer} }] },
+  { each: config.names, then: [{ http: "https://a.example/\${{ item }}", ${bearer} }, { call: ../x.yaml, with: { at: "https://a.example", key: "\${{ item }}" } }] }]`,
+    ),
     "ok/5.yaml": hosting(url, http("POST ${{ config.url }}/items")).replace("editors: [anna]\n", ""),
   }, { isolates, environment: { KEY: "long enough" } });
-  const problem = (place: string, key: string) =>
-    `${place}: config.${key} decides which host gets a secret, and people may set it`;
+  const problem = (place: string, key: string, how = "decides") =>
+    `${place}: config.${key} ${how} which host gets a secret, and people may set it`;
   assert.deepEqual(heads(await folder.load()), [
     problem("a.yaml:4:26", "url"),
     problem("b.yaml:4:29", "host"),
     problem("c.yaml:4:29", "name"),
-    problem("d.yaml:4:43", "url"),
+    problem("d.yaml:4:43", "url", "may decide"),
     problem("e.yaml:1:20", "url"),
     problem("f.yaml:1:66", "url"),
+    problem("g.yaml:4:46", "url", "may decide"),
+    problem("h.yaml:4:16", "urls", "may decide"),
+    problem("i.yaml:4:16", "urls", "may decide"),
+    problem("j.yaml:4:29", "host"),
+    problem("j.yaml:4:116", "host"),
+    problem("k.yaml:4:29", "ip"),
   ]);
   // A source may set the config of every rule.
   await folder.write({ "whenthen.yaml": SOURCE, ...READ });
@@ -255,7 +281,14 @@ Deno.test("a value must be at one of its field's hosts wherever it is set, and b
   const set = (values: Record<string, Json>) => problemsOfSet(declared, entries, values);
   assert.deepEqual(set({ url: "https://b.example:8443/y", host: "a.example" }), {});
   const expected = "expected the host api.example.org or b.example:8443";
-  for (const bad of ["https://evil.example/", "https://api.example.org:81/", "https://api.example.org@evil.example"]) {
+  for (
+    const bad of [
+      "https://evil.example/",
+      "http://api.example.org/",
+      "https://api.example.org:81/",
+      "https://api.example.org@evil.example",
+    ]
+  ) {
     assert.deepEqual(set({ url: bad }), { url: `url: ${expected}, got "${bad}"` });
   }
   assert.deepEqual(Object.keys(set({ host: "a.example.evil.org" })), ["host"]);

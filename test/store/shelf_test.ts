@@ -56,6 +56,27 @@ Deno.test("a shelf stays as small as its live texts need, even if some stay for 
   assert.ok(shelf.size < 24 * MB, `${shelf.size / MB} MB for 3`);
 });
 
+Deno.test("after long texts were moved into a new chunk, it may have no room for the next one", () => {
+  const shelf = new Shelf(new MemoryFile());
+  const places = new Map<string, Place>();
+  const put = (seed: number, length: number) =>
+    places.set(`${seed}`, shelf.put(places, `${seed}`, text(seed, length))!);
+  // Each chunk has four long texts that stay, and many short ones that are dropped.
+  const long: number[] = [];
+  for (let seed = 0; seed < 60_000; seed += 2_000) {
+    for (let index = 0; index < 2_000; index++) {
+      if (index % 500 === 0) long.push(seed + index);
+      put(seed + index, index % 500 === 0 ? 200_000 : 100);
+    }
+    for (let index = 0; index < 2_000; index++) {
+      if (index % 500 === 0) continue;
+      shelf.drop(places.get(`${seed + index}`)!);
+      places.delete(`${seed + index}`);
+    }
+  }
+  for (const seed of long) assert.equal(shelf.get(places.get(`${seed}`)!), text(seed, 200_000));
+});
+
 Deno.test("if the file is full, a text stays in memory, and those on the shelf stay readable", () => {
   const file = new MemoryFile();
   const shelf = new Shelf(file);

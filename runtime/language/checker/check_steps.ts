@@ -1,6 +1,7 @@
 import { isObject, type Json } from "../../model/json.ts";
 import type { RetryPolicy, Step } from "../../model/rule.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
+import { checkHostsOfItems } from "./check_hosts.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import { resolve } from "../expressions/template.ts";
 import { duration, fieldInfo, hasTemplate, retrySchema } from "../fields/field.ts";
@@ -79,6 +80,7 @@ function checkStep(checking: Checking, path: Path, raw: unknown, id: string, vis
     excused,
     checkSource: (source, at) => checkSource(checking, at, source, visible),
   });
+  checkHostsOfItems(checking, path, raw);
   const written = writtenScalars(rawArgs.with, checking.sourceBelow([...path, "with"]));
   const failing: Visible = {
     ...visible,

@@ -6,7 +6,7 @@ import { mapFields } from "../fields/map_fields.ts";
 import type { Kind } from "../kind.ts";
 import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { LruCache } from "./lru_cache.ts";
-import { expectHost } from "./url_host.ts";
+import { expectHost, withoutMethod } from "./url_host.ts";
 
 /**
  * Resolves every `${{ }}` in a value, at any depth. A string that is one expression keeps its type; inside other text null
@@ -121,7 +121,7 @@ function resolvePeople(value: Json, scope: Scope): Json {
 
 /** The step kind of a source is not known here, so a text that begins like a URL counts as one. */
 function resolveSourceText(text: string, scope: Scope): Json {
-  return /^(?:[A-Z]+ +)?https?:\/\//.test(text) ? resolveUrl(text, scope) : resolveText(text, scope);
+  return /^https?:\/\//i.test(withoutMethod(text)) ? resolveUrl(text, scope) : resolveText(text, scope);
 }
 
 /** Parses the result of a template for a duration, rate, size, number or boolean. */
@@ -154,7 +154,7 @@ function resolveUrl(text: string, scope: Scope): string {
     if (typeof part === "string") return part;
     const value = asText(evaluate(part.expression, scope));
     const before = parts[index - 1];
-    const first = index === 0 || (index === 1 && typeof before === "string" && /^[A-Z]+ +$/.test(before));
+    const first = index === 0 || (index === 1 && typeof before === "string" && withoutMethod(before) === "");
     if (first) {
       if (/^https?:\/\//.test(value) && URL.canParse(value)) return value;
       throw new ExpressionError(

@@ -2,18 +2,18 @@ import { compile, ExpressionError } from "./expression.ts";
 
 type Parts = (string | { expression: string; offset: number })[];
 
-/** A value of `config` in the part of a URL that decides its host. */
-interface ConfigInHost {
-  /** Absent if the expression takes the whole config, or computes the name. */
+/** A value in the part of a URL that decides its host. */
+interface NameInHost {
+  /** Absent if the expression takes all that the name has, or computes the key. */
   key?: string;
   /** Its position in the text. */
   offset: number;
   length: number;
 }
 
-/** Finds the config values in the part of a URL before its path: they decide which host gets the request. */
-export function configInHost(parts: Parts): ConfigInHost[] {
-  const found: ConfigInHost[] = [];
+/** Finds the values of a name, such as `config`, in the part of a URL before its path: they decide which host gets the request. */
+export function namesInHost(parts: Parts, wanted: string): NameInHost[] {
+  const found: NameInHost[] = [];
   // What is before a part; the result of an expression may itself be the scheme, or a whole URL.
   let before = "";
   for (const part of parts) {
@@ -21,10 +21,10 @@ export function configInHost(parts: Parts): ConfigInHost[] {
       before += part;
       continue;
     }
-    if (/[/?#]/.test(behindScheme(before))) break;
+    if (/[/?#]/.test(withoutMethod(before).replace(SCHEME, ""))) break;
     const { expression, offset } = part;
     for (const { path: [name, key], ...place } of compile(expression).references) {
-      if (name !== "config") continue;
+      if (name !== wanted) continue;
       found.push({ ...key !== undefined && { key }, offset: offset + place.offset, length: place.length });
     }
     before += "x";
@@ -32,12 +32,11 @@ export function configInHost(parts: Parts): ConfigInHost[] {
   return found;
 }
 
-function behindScheme(text: string): string {
-  return withoutMethod(text).replace(/^https?:\/\//, "");
-}
+const SCHEME = /^https?:[/\\]*/i;
 
-function withoutMethod(text: string): string {
-  return text.replace(/^[A-Z]+ +/, "");
+/** A URL without the method before it. */
+export function withoutMethod(text: string): string {
+  return text.replace(/^\s*(?:[A-Za-z]+ +)?/, "");
 }
 
 /**
@@ -47,14 +46,25 @@ function withoutMethod(text: string): string {
  * @throws ExpressionError
  */
 export function expectHost(parts: Parts, url: string, hosts: Record<string, string[]>): void {
-  const keys = configInHost(parts).flatMap(({ key }) => key !== undefined && Object.hasOwn(hosts, key) ? [key] : []);
+  const keys = namesInHost(parts, "config").flatMap(({ key }) => {
+    return key !== undefined && Object.hasOwn(hosts, key) ? [key] : [];
+  });
   const found = keys.length === 0 ? null : URL.parse(withoutMethod(url));
   if (found === null) return;
   const allowed = keys.flatMap((key) => hosts[key]);
-  if (allowed.includes(found.host) || allowed.includes(found.hostname)) return;
+  if (allowed.includes(hostOf(found))) return;
+  // Only the rule itself may choose another port, or that nothing is encrypted.
+  const [first] = parts;
+  const isInRule = typeof first === "string" && SCHEME.test(withoutMethod(first));
+  if (allowed.includes(found.hostname) && (isInRule || found.protocol === "https:")) return;
   throw new ExpressionError(
-    `config.${keys[0]} decides the host of this request, which would be ${found.host}; its "hosts" are ${
+    `config.${keys[0]} decides the host of this request, which would be ${hostOf(found)}; its "hosts" are ${
       allowed.join(", ")
     }`,
   );
+}
+
+/** The host of a URL, with its port unless that is 443. */
+export function hostOf({ protocol, host, port }: URL): string {
+  return protocol === "http:" && port === "" ? `${host}:80` : host;
 }

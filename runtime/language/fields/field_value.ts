@@ -4,6 +4,7 @@ import { parseDuration } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
 import type { Field, ItemField } from "../../model/rule.ts";
 import { matches } from "../expressions/pattern.ts";
+import { hostOf } from "../expressions/url_host.ts";
 import { show } from "../hints.ts";
 
 /** Types whose values are text. */
@@ -167,8 +168,8 @@ function outOfPattern({ pattern }: Omit<Field, "required">, value: Json): string
 /** The value is an address, or the name of a host itself. */
 function outOfHosts({ hosts }: Omit<Field, "required">, value: Json): string | undefined {
   if (hosts === undefined || typeof value !== "string") return undefined;
-  const host = /^https?:\/\//.test(value) ? URL.parse(value)?.host : value;
-  if (host !== undefined && hosts.includes(host)) return undefined;
+  const url = /^https?:\/\//.test(value) ? URL.parse(value) : undefined;
+  if (url !== null && hosts.includes(url === undefined ? value : hostOf(url))) return undefined;
   return `expected the host ${hosts.join(" or ")}, got ${show(value)}`;
 }
 

@@ -26,6 +26,9 @@ const valueShape = {
   under: z.string().regex(/^\//, { error: "expected an absolute folder such as /srv/data" }).optional().describe(
     "For a path: the folder that it is in; without it the path is relative",
   ),
+  hosts: z.array(host).min(1).optional().describe(
+    "For an address or the name of a host: the only hosts that it may be, such as [app.asana.com]",
+  ),
 };
 
 /** The long form of a field. */
@@ -39,9 +42,6 @@ export const fieldSchema = z.strictObject({
   lines: z.number().int().min(1).optional().describe("For text in a form: how many lines to show"),
   of: z.union([type, z.strictObject({ type, ...valueShape })]).optional().describe(
     "For a list: the type of its items, or { type: integer, min: 1 }",
-  ),
-  hosts: z.array(host).min(1).optional().describe(
-    "For an address or the name of a host: the only hosts that it may be, such as [app.asana.com]",
   ),
   requires: z.array(z.union([name, z.strictObject({ any: z.array(name).min(1) })])).min(1).optional().describe(
     "Fields that must be set beside it: [a, { any: [b, c] }]",
@@ -210,13 +210,15 @@ function readField(
 
 /** Options next to a list that apply to its items belong to these types. */
 function moveToItems(field: Field): void {
-  const { choices, pattern, under } = field;
-  if (choices === undefined && pattern === undefined && under === undefined) return;
-  const type = under !== undefined ? "path" : choices !== undefined ? "choice" : "text";
-  field.of = { type, ...field.of, ...choices && { choices }, ...pattern && { pattern }, ...under && { under } };
+  const { choices, pattern, under, hosts } = field;
+  if ([choices, pattern, under, hosts].every((option) => option === undefined)) return;
+  const type = under ? "path" : choices ? "choice" : hosts ? "url" : "text";
+  const moved = { ...choices && { choices }, ...pattern && { pattern }, ...under && { under }, ...hosts && { hosts } };
+  field.of = { type, ...field.of, ...moved };
   delete field.choices;
   delete field.pattern;
   delete field.under;
+  delete field.hosts;
 }
 
 /** Options that do not fit the type, or that no value can satisfy. */

@@ -59,7 +59,8 @@ export class Shelf {
   put(places: Places, key: string, text: string | Uint8Array): Place | undefined {
     const length = typeof text === "string" ? Buffer.byteLength(text) : text.length;
     if (length >= LONGEST) return undefined;
-    if (this.#end + length > CHUNK && !this.#turn()) return undefined;
+    // The next chunk may be nearly full of texts that were moved there.
+    while (this.#end + length > CHUNK) if (!this.#turn()) return undefined;
     const at = this.#end;
     if (typeof text === "string") this.#buffer.write(text, at);
     else this.#buffer.set(text, at);

@@ -294,7 +294,9 @@ async function* readItems(
   { store, rule, trigger }: PollContext,
   { items, removed }: KeyedItems,
 ): AsyncGenerator<Map<string, Json>> {
-  for (const keys of chunked(new Set([...changedOf(items)].map(([key]) => key).concat(...removed)))) {
+  const wanted = new Set(removed);
+  for (const [key] of changedOf(items)) wanted.add(key);
+  for (const keys of chunked(wanted)) {
     yield await store.getItems({ rule: rule.id, trigger: trigger.id }, keys);
   }
 }
