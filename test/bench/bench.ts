@@ -9,6 +9,7 @@ import { Lab } from "./lab.ts";
 import { describeMachine, thisMachine } from "./machine.ts";
 import { console } from "./parts/console.ts";
 import { fields } from "./parts/fields.ts";
+import { fleet } from "./parts/fleet.ts";
 import { flows } from "./parts/flows.ts";
 import { forms } from "./parts/forms.ts";
 import { ingest } from "./parts/ingest.ts";
@@ -40,6 +41,7 @@ const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
   forms,
   fields,
   console,
+  fleet,
 };
 
 function seconds(text: string): number {
