@@ -87,7 +87,7 @@ export class Lives {
   openFor(devices: Device[], rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
     for (const name of rows.keys()) this.#hadRow.add(name);
-    for (const device of devices) this.#enqueue(device);
+    this.#queue = devices;
     this.#pump();
   }
 
@@ -227,7 +227,6 @@ export class Lives {
     next();
   }
 
-  /** Ends a session and begins another one when it has ended. */
   #reinit(device: Device): void {
     const { worker, index, state } = device;
     if (worker === undefined || state === "dead" || state === "failed" || state === "waiting") return;
