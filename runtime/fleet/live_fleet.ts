@@ -174,7 +174,10 @@ export class LiveFleet {
     this.lives.use(fleet);
     if (this.#failure !== null) {
       await this.#renewInventory();
+      // Those may be queued already.
+      for (const device of this.devices.values()) device.isRemoved = true;
       this.devices.clear();
+      this.#sorted = undefined;
       return await this.#tryToOpen();
     }
     if (before.tags !== fleet.tags) {
