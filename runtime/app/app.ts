@@ -150,6 +150,7 @@ export class App {
   async once(): Promise<OnceReport> {
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
+    this.#parts.fleets.standAlone();
     await this.#begin();
     this.#phase = "ready";
     await this.#parts.configSource.once();
@@ -166,6 +167,7 @@ export class App {
   /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */
   async serveCommand(): Promise<void> {
     this.#parts.attachments.listenOnly();
+    this.#parts.fleets.standAlone();
     await this.#parts.runner.drain(0);
     await this.#begin();
   }

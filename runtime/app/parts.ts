@@ -198,7 +198,9 @@ export function assemble(
       const inputs = () => Object.fromEntries(Object.entries(task.inputs).filter(([, value]) => value !== null));
       const scope = { ...surroundings(id), ...task, $now: clock.now() };
       const values = given === undefined ? inputs() : resolve(given, scope) as JsonObject;
-      return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal);
+      // A task has its own timeout.
+      const how = { unlimited: `The call of ${call}` };
+      return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal, how);
     },
     async run({ file }, command, timeout) {
       const { runPing } = await import("../fleet/run_ping.ts");

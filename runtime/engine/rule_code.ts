@@ -123,7 +123,8 @@ export async function runSource(
   const now = clock.now();
   const time = new Date(now).toISOString();
   const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
-  const limit = how.method === "listen" ? { what: "listen", grace: GRACE } : {
+  const unlimited = how.method === "listen" ? "listen" : how.unlimited;
+  const limit = unlimited !== undefined ? { what: unlimited, grace: GRACE } : {
     what: `The poll's ${kind}`,
     ms: action.defaults.timeout,
     grace: GRACE,

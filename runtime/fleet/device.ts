@@ -1,7 +1,7 @@
 import type { DeviceState } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
 import type { FleetWorker } from "./fleet_worker.ts";
-import type { GivenDevice, PingTarget } from "./messages.ts";
+import type { Edge, GivenDevice, PingTarget } from "./messages.ts";
 
 /** A device of the inventory. */
 export interface Device {
@@ -29,4 +29,18 @@ export interface Device {
 /** A device as its worker gets it. */
 export function givenOf({ index, name, data, target }: Device): GivenDevice {
   return { index, name, data, ...target !== undefined && { target } };
+}
+
+/** Whether a device in this state has a session. */
+export function isLive(state: DeviceState): boolean {
+  return state === "initialized" || state === "reachable" || state === "unreachable";
+}
+
+/** What a device is told of a session that lives or begins. */
+export type LiveEdge = Exclude<Edge[0], "stopped" | "stop.error">;
+
+/** Whether what a session tells fits the state of its device: it may come late, from before the device was given up. */
+export function fits(kind: LiveEdge, state: DeviceState): boolean {
+  if (kind === "initialized" || kind === "init.error") return state === "initializing";
+  return isLive(state) || (kind === "reinit" && state === "initializing");
 }

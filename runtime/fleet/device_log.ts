@@ -29,17 +29,18 @@ const MOST_NOTICES = 1_000;
 /** Milliseconds until it looks whether there are fewer, and after a failure. */
 const PAUSE = 50;
 const AFTER_FAILURE = 1_000;
+/** Milliseconds that a store has at the end of the program. */
+const CLOSE_TIMEOUT = 2_000;
 
 /**
  * Stores what happens to the devices of one fleet, in order and in slices: when a network is cut over 100,000 devices, webhooks wait
- * for one slice, not for all. An event that nobody listens to is only counted. Of failed pings only the last one of each device waits to be
- * stored, so that a slow disk costs no memory.
+ * for one slice, not for all. An event that nobody listens to is only counted. Of each kind of event only the last one of each device
+ * waits to be stored, so that a slow disk costs no memory.
  */
 export class DeviceLog {
   readonly counts: Partial<Record<DeviceEvent, number>> = {};
-  #entries: Entry[] = [];
-  /** The failed ping of each device that is not stored yet. */
-  readonly #failed = new Map<string, Entry>();
+  /** By device and kind, the oldest one first. */
+  readonly #entries = new Map<string, Entry>();
   #storing: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
@@ -49,30 +50,31 @@ export class DeviceLog {
   add(kind: string, name: string, more: JsonObject = {}, row?: StoppedDevice | null): void {
     const type = `whenthen.device.${kind}` as DeviceEvent;
     const event = this.#count(type) ? this.#eventOf(type, name, more) : undefined;
-    if (row) row = { ...row, error: String(this.options.maskJson({ error: row.error }).error) };
-    const failed = type === "whenthen.device.unreachable" ? this.#failed.get(name) : undefined;
-    if (failed !== undefined) failed.event = event;
-    else if (event !== undefined || row !== undefined) this.#push({ name, event, row }, type);
+    if (event !== undefined || row !== undefined) this.#push(kind, { name, event, row });
+  }
+
+  /** Masks secrets in an error. */
+  mask(error: string): string {
+    return error === "" ? error : String(this.options.maskJson({ error }).error);
   }
 
   /** Forgets the row of a device that is no longer left alone. */
   clear(name: string): void {
-    this.#push({ name, row: null });
+    this.#push("", { name, row: null });
   }
 
-  /** Stores the inventory's progress with the events of the devices that it adds and removes. Waits if too many are not accepted. */
-  async progress(progress: Progress, added: string[], removed: string[]): Promise<void> {
+  /**
+   * Stores the inventory's progress with the events of the devices that it adds and removes.
+   * @returns whether too many events are not accepted yet: then wait for {@link room}
+   */
+  async progress(progress: Progress, added: string[], removed: string[]): Promise<boolean> {
     const events = [
       ...this.#eventsOf("whenthen.device.added", added),
       ...this.#eventsOf("whenthen.device.removed", removed),
     ];
     const stopped = removed.map((name): [string, null] => [name, null]);
     const { store, clock } = this.options;
-    // What was stored later would bring the row of a removed device back.
-    const gone = new Set(removed);
-    for (const entry of this.#entries) if (gone.has(entry.name)) delete entry.row;
-    const waiting = await store.changeDevices({ fleet: this.fleet, progress, stopped, events }, clock.now());
-    if (waiting > MOST_NOTICES) await this.#room();
+    return await store.changeDevices({ fleet: this.fleet, progress, stopped, events }, clock.now()) > MOST_NOTICES;
   }
 
   /** Resolves when all is stored. */
@@ -80,10 +82,18 @@ export class DeviceLog {
     while (this.#storing !== undefined) await this.#storing;
   }
 
-  /** Stores what is left, without waiting for room. */
-  async close(): Promise<void> {
+  /** From now on nothing waits for room. */
+  hurry(): void {
     this.#stop.abort();
-    await this.settled();
+  }
+
+  /** Stores what is left, without waiting for room, nor for ever. */
+  async close(): Promise<void> {
+    this.hurry();
+    const late = Promise.withResolvers<void>();
+    const cancel = this.options.clock.after(CLOSE_TIMEOUT, late.resolve);
+    await Promise.race([this.settled(), late.promise]);
+    cancel();
   }
 
   #eventsOf(type: DeviceEvent, names: string[]): OwnEvent[] {
@@ -100,36 +110,41 @@ export class DeviceLog {
     return { type, subject: device, data };
   }
 
-  #push(entry: Entry, type?: DeviceEvent): void {
-    this.#entries.push(entry);
-    if (type === "whenthen.device.unreachable") this.#failed.set(entry.name, entry);
-    this.#storing ??= this.#store().finally(() => this.#storing = undefined);
+  #push(kind: string, entry: Entry): void {
+    const key = `${kind}\0${entry.name}`;
+    const before = this.#entries.get(key);
+    // Behind all that has happened to the device since.
+    this.#entries.delete(key);
+    this.#entries.set(key, { ...entry, row: entry.row === undefined ? before?.row : entry.row });
+    this.#storing ??= this.#store();
   }
 
   async #store(): Promise<void> {
     const { store, clock, onFailure } = this.options;
     // What happens in the same turn goes along.
     await Promise.resolve();
-    while (this.#entries.length > 0) {
-      const slice = this.#entries.slice(0, SLICE);
-      for (const entry of slice) if (this.#failed.get(entry.name) === entry) this.#failed.delete(entry.name);
-      const stopped = slice.flatMap(({ name, row }): [string, StoppedDevice | null][] =>
+    while (this.#entries.size > 0) {
+      const slice = [...this.#entries.entries().take(SLICE)];
+      const stopped = slice.flatMap(([, { name, row }]): [string, StoppedDevice | null][] =>
         row === undefined ? [] : [[name, row]]
       );
-      const events = slice.flatMap(({ event }) => event ?? []);
+      const events = slice.flatMap(([, { event }]) => event ?? []);
       try {
         const waiting = await store.changeDevices({ fleet: this.fleet, stopped, events }, clock.now());
-        this.#entries = this.#entries.slice(slice.length);
-        if (waiting > MOST_NOTICES) await this.#room();
+        for (const [key, entry] of slice) if (this.#entries.get(key) === entry) this.#entries.delete(key);
+        if (waiting > MOST_NOTICES) await this.room();
       } catch (error) {
-        if (this.#stop.signal.aborted) return;
+        if (this.#stop.signal.aborted) break;
         onFailure(`Cannot store what happened to devices of ${this.fleet}, it is tried again: ${messageOf(error)}`);
         await sleepFor(clock, AFTER_FAILURE, this.#stop.signal);
       }
     }
+    // At once: what is added from now on is stored by another pass.
+    this.#storing = undefined;
   }
 
-  async #room(): Promise<void> {
+  /** Waits until fewer events are not accepted yet. */
+  async room(): Promise<void> {
     const { store, clock } = this.options;
     const { signal } = this.#stop;
     while (!signal.aborted && (await store.listNotices(MOST_NOTICES)).length === MOST_NOTICES) {

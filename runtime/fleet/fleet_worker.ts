@@ -42,6 +42,8 @@ const HEAP = 1.5e9;
 export class FleetWorker<Device> {
   /** Its devices by index. */
   readonly devices: (Device | undefined)[] = [];
+  /** It has an older platform. */
+  isOld = false;
   readonly #free: number[] = [];
   readonly #worker: CodeWorker;
   readonly #tasks = new Map<number, (end: Omit<TaskEnd, "id">) => void>();

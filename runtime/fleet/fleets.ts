@@ -1,4 +1,4 @@
-import { UsageError } from "../model/errors.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import {
   DEVICE_STATES,
   type DeviceSearch,
@@ -22,34 +22,53 @@ const INFO_TIMEOUT = 6_000;
 /** The fleets of the program. */
 export class LiveFleets implements Fleets {
   readonly #fleets = new Map<string, LiveFleet>();
-  #changes: Promise<unknown> = Promise.resolve();
+  /** Those whose file is gone, until they have ended. */
+  readonly #leaving = new Set<LiveFleet>();
+  /** The last change of each fleet, by id: a fleet that is slow or fails holds up no other one. */
+  readonly #changes = new Map<string, Promise<void>>();
+  #isStopped = false;
 
   constructor(private readonly options: LiveFleetOptions) {}
 
-  /** Takes the fleets of a load: new ones start, changed ones adapt, those without a file end. Resolves when that is done. */
-  use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
-    const done = this.#changes.then(async () => {
-      const gone = [...this.#fleets.values()].filter(({ fleet }) => !fleets.has(fleet.id));
-      for (const live of gone) {
-        this.#fleets.delete(live.fleet.id);
-        await live.remove();
+  /**
+   * Takes the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
+   * @returns when all of it is done; never rejects
+   */
+  async use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
+    for (const [id, live] of this.#fleets) {
+      if (fleets.has(id)) continue;
+      this.#fleets.delete(id);
+      this.#leaving.add(live);
+      this.#then(id, () => live.remove().finally(() => this.#leaving.delete(live)));
+    }
+    for (const [id, fleet] of fleets) {
+      const live = this.#fleets.get(id);
+      if (live !== undefined) this.#then(id, () => live.use(fleet));
+      else {
+        const started = new LiveFleet(fleet, this.options);
+        this.#fleets.set(id, started);
+        this.#then(id, () => started.start());
       }
-      for (const fleet of fleets.values()) {
-        const live = this.#fleets.get(fleet.id);
-        if (live === undefined) {
-          const started = new LiveFleet(fleet, this.options);
-          this.#fleets.set(fleet.id, started);
-          started.start();
-        } else if (live.fleet !== fleet) await live.use(fleet);
-      }
+    }
+    await Promise.all(this.#changes.values());
+  }
+
+  #then(id: string, change: () => void | Promise<void>): void {
+    const done = (this.#changes.get(id) ?? Promise.resolve()).then(async () => {
+      if (!this.#isStopped) await change();
+    }).catch((error) => {
+      if (!this.#isStopped) this.options.onFailure(`Cannot change the fleet ${id}: ${messageOf(error)}`);
+    }).finally(() => {
+      if (this.#changes.get(id) === done) this.#changes.delete(id);
     });
-    this.#changes = done.catch(() => {});
-    return done;
+    this.#changes.set(id, done);
   }
 
   /** Ends all sessions, in all fleets at once. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#fleets.values()].map((live) => live.stop()));
+    this.#isStopped = true;
+    await Promise.all([...this.#fleets.values(), ...this.#leaving].map((live) => live.stop()));
+    await Promise.all(this.#changes.values());
   }
 
   list(): FleetSummary[] {
@@ -80,12 +99,12 @@ export class LiveFleets implements Fleets {
     return device && (await this.#views(live, [device], true))[0];
   }
 
-  recipients(fleet: string, to: Recipients): string[] {
-    return this.#find(fleet).recipients(to);
+  async recipients(fleet: string, to: Recipients): Promise<string[]> {
+    return await this.#find(fleet).recipients(to);
   }
 
-  task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
-    return this.#find(order.fleet).task(order, onResults);
+  async task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+    await this.#find(order.fleet).task(order, onResults);
   }
 
   again(fleet: string, name: string): Promise<boolean> {
@@ -112,9 +131,10 @@ export class LiveFleets implements Fleets {
     const facts = new Map<Device, SessionFacts>();
     const byWorker = Map.groupBy(devices.filter(({ worker }) => worker !== undefined), ({ worker }) => worker!);
     await Promise.all([...byWorker].map(async ([worker, group]) => {
-      const indexes = group.map(({ index }) => index);
+      const asked = new Map(group.map((device) => [device.index, device]));
+      const indexes = [...asked.keys()];
       for (const each of await worker.ask(indexes, info, info ? INFO_TIMEOUT : ASK_TIMEOUT)) {
-        const device = group.find(({ index }) => index === each.index);
+        const device = asked.get(each.index);
         if (device !== undefined) facts.set(device, each);
       }
     }));
@@ -127,7 +147,7 @@ export class LiveFleets implements Fleets {
         state,
         tags,
         data,
-        ...says !== undefined && { info: says },
+        ...says !== undefined && { info: this.options.maskJson({ info: says }).info },
         since,
         failures,
         ...lastPing !== undefined && { lastPing },

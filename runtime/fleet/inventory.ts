@@ -86,6 +86,7 @@ export class Inventory {
     const { kind, context } = this.#trigger();
     const isDue = await this.#isDue(context);
     this.#detach = await kind.attach(context);
+    if (this.#stop.signal.aborted) return await this.#detach();
     if (!isDue) return;
     const cancel = clock.after(FIRST_LOOK, this.#looked.resolve);
     await this.#looked.promise;
@@ -122,6 +123,7 @@ export class Inventory {
   /** Resolves when no look is in progress. */
   async detach(): Promise<void> {
     this.#stop.abort();
+    this.#looked.resolve();
     await this.#detach();
   }
 

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
-import { type Clock, sleepFor } from "../host/clock.ts";
+import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_file.ts";
 import { Slices } from "../host/slices.ts";
 import { evaluate } from "../language/expressions/expression.ts";
@@ -51,6 +51,8 @@ export class LiveFleet {
   #sorted: string[] | undefined;
   #isOpen = false;
   #isClosed = false;
+  /** Why it could not be opened. */
+  #failure: string | null = null;
   #release: (() => Promise<void>) | undefined;
   /** Resolves when the devices that were known are waiting for their init. */
   readonly #opened = Promise.withResolvers<void>();
@@ -63,7 +65,7 @@ export class LiveFleet {
 
   /** Why its inventory or its platform does not work, or which devices were left out; null if all is well. */
   get problem(): string | null {
-    return this.lives.fault ?? this.#inventory.failure ?? this.#inventory.warning;
+    return this.#failure ?? this.lives.fault ?? this.#inventory.failure ?? this.#inventory.warning;
   }
 
   /** The names of its devices in order. */
@@ -75,7 +77,13 @@ export class LiveFleet {
    * The names that recipients stand for.
    * @throws UsageError if they are none
    */
-  recipients(to: Recipients): string[] {
+  async recipients(to: Recipients): Promise<string[]> {
+    await this.#opened.promise;
+    return this.#namesOf(to);
+  }
+
+  /** @throws UsageError */
+  #namesOf(to: Recipients): string[] {
     if (to === "all") return this.names();
     if (typeof to === "string" && to !== "") return [to];
     if (Array.isArray(to) && to.every((name) => typeof name === "string" && name !== "")) return [...new Set(to)];
@@ -87,12 +95,20 @@ export class LiveFleet {
   }
 
   /** See {@link Fleets.task}. */
-  task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+  async task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+    await orAborted(this.#opened.promise, order.signal);
+    if (this.#failure !== null) throw new Error(`Cannot send a task to ${this.fleet.id}: ${this.#failure}`);
+    await this.#send(order, onResults);
+  }
+
+  #send(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
     const { fleet, options: { clock, call } } = this;
     const sender: TaskSender = {
       fleet,
-      names: this.recipients(order.to),
+      names: this.#namesOf(order.to),
       deviceOf: (name) => this.devices.get(name),
+      // Without a platform that works, waiting for an init is in vain.
+      isPaused: () => this.lives.fault !== null || this.#isClosed,
       call: (said, scope, signal) => call(fleet, said, scope, signal),
       worker: hostname(),
       clock,
@@ -109,13 +125,13 @@ export class LiveFleet {
     try {
       await this.#read();
       await this.#inventory.look();
-      const names = this.recipients(order.to).filter((name) => !order.done?.has(name));
+      const names = this.#namesOf(order.to).filter((name) => !order.done?.has(name));
       const devices = names.flatMap((name) => this.devices.get(name) ?? []);
       this.#isOpen = true;
       this.lives.openFor(devices, await store.listStopped(this.fleet.id));
       const isOpen = () => devices.some(({ state }) => state === "waiting" || state === "initializing");
       while (isOpen() && this.lives.fault === null && !signal.aborted) await sleepFor(clock, ALONE_PAUSE, signal);
-      await this.task(order, onResults);
+      await this.#send(order, onResults);
     } finally {
       await this.#close();
     }
@@ -123,35 +139,59 @@ export class LiveFleet {
 
   /** Looks after its devices as soon as the place is ours. */
   start(): void {
-    const { places = ALONE, onFailure } = this.options;
+    if (this.#isClosed) return;
+    const { places = ALONE } = this.options;
     this.#release = places.claim(`fleet ${this.fleet.id}`, {
-      onMine: () =>
-        void this.#open().catch((error) => onFailure(`Cannot start the fleet ${this.fleet.id}: ${messageOf(error)}`))
-          .finally(this.#opened.resolve),
+      onMine: () => void this.#tryToOpen().finally(this.#opened.resolve),
       release: () => this.#close(),
     });
   }
 
   /** Ends all sessions. */
   async stop(): Promise<void> {
+    this.#isClosed = true;
+    this.#opened.resolve();
     await this.#release?.();
   }
 
-  /** Takes a changed file. */
+  async #tryToOpen(): Promise<void> {
+    try {
+      await this.#open();
+      this.#failure = null;
+    } catch (error) {
+      if (this.#isClosed) return;
+      this.#failure = `it could not be opened: ${messageOf(error)}`;
+      this.options.onFailure(`Cannot start the fleet ${this.fleet.id}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Takes a changed file. Opens a fleet again that could not be opened. */
   async use(fleet: Fleet): Promise<void> {
     await this.#opened.promise;
+    if (this.#isClosed || (fleet === this.fleet && this.#failure === null)) return;
     const before = this.fleet;
     this.fleet = fleet;
-    if (!this.#isOpen) return;
     this.lives.use(fleet);
+    if (this.#failure !== null) {
+      await this.#renewInventory();
+      // Those may be queued already.
+      for (const device of this.devices.values()) device.isRemoved = true;
+      this.devices.clear();
+      this.#sorted = undefined;
+      return await this.#tryToOpen();
+    }
     if (before.tags !== fleet.tags) {
       for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
     }
     const inventoryOf = ({ inventory: { triggers }, list, key }: Fleet) => [triggers, list ?? null, key];
     if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
+    await this.#renewInventory();
+    if (!this.#isClosed) await this.#inventory.attach();
+  }
+
+  async #renewInventory(): Promise<void> {
     await this.#inventory.detach();
     this.#inventory = this.#newInventory();
-    await this.#inventory.attach();
   }
 
   /** Forgets all devices: the fleet's file is gone. */
@@ -161,6 +201,8 @@ export class LiveFleet {
     const key = { rule: this.fleet.id, trigger: INVENTORY };
     const names = [...this.devices.keys()];
     for (let begin = 0; begin < names.length; begin += SLICE) {
+      // The rest goes at the next start.
+      if (this.#isClosed) return;
       const removed = names.slice(begin, begin + SLICE);
       await this.#change({ put: [], removed }, { ...key, baseline: { put: [], remove: removed } });
     }
@@ -198,6 +240,8 @@ export class LiveFleet {
   async #close(): Promise<void> {
     this.#isOpen = false;
     this.#isClosed = true;
+    // A change of the inventory may wait for room.
+    this.log.hurry();
     await this.#inventory.detach();
     await this.lives.close();
     await this.log.close();
@@ -207,7 +251,7 @@ export class LiveFleet {
   async #change({ put, removed }: InventoryChange, progress: Progress): Promise<void> {
     const added = put.map(([name]) => name).filter((name) => !this.devices.has(name));
     const gone = removed.flatMap((name) => this.devices.get(name) ?? []);
-    await this.log.progress(progress, added, gone.map(({ name }) => name));
+    const isFull = await this.log.progress(progress, added, gone.map(({ name }) => name));
     const fresh: Device[] = [];
     const changed: Device[] = [];
     for (const [name, item] of put) {
@@ -221,6 +265,7 @@ export class LiveFleet {
     for (const { name } of gone) this.devices.delete(name);
     this.#sorted = undefined;
     this.lives.change(fresh, changed, gone);
+    if (isFull) await this.log.room();
   }
 
   #add(name: string, data: Json): Device {

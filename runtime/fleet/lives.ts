@@ -4,7 +4,7 @@ import type { Scope } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DeviceState, Fleet } from "../model/fleet.ts";
 import type { StoppedDevice } from "../store/store.ts";
-import { type Device, givenOf } from "./device.ts";
+import { type Device, fits, givenOf, type LiveEdge } from "./device.ts";
 import type { DeviceLog } from "./device_log.ts";
 import type { FleetWorker } from "./fleet_worker.ts";
 import type { Edge } from "./messages.ts";
@@ -46,6 +46,8 @@ export class Lives {
   #crashes = 0;
   #crashedAt = -Infinity;
   readonly #timers = new Set<Cancel>();
+  /** Counts renewals: a newer one takes over from one that is under way. */
+  #renewals = 0;
 
   constructor(
     public fleet: Fleet,
@@ -66,6 +68,7 @@ export class Lives {
   /** Begins. @param rows the devices that were left alone when the program ended */
   open(rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
+    for (const name of rows.keys()) if (!this.devices.has(name)) this.log.clear(name);
     const known = [...rows].filter(([name]) => this.devices.has(name)).sort(([, a], [, b]) => a.again - b.again);
     const latest = this.options.clock.now() + this.fleet.init.again;
     for (const [name, row] of known) {
@@ -104,6 +107,7 @@ export class Lives {
       !isDeepStrictEqual(before.ping?.by, fleet.ping?.by) || (before.ping === undefined) !== (fleet.ping === undefined);
     this.workers.use(fleet, isOther);
     if (isOther) this.#renew();
+    else this.#pump();
   }
 
   /** Takes changes of the inventory that are stored. */
@@ -126,7 +130,7 @@ export class Lives {
   #remove(device: Device): void {
     const { name, worker, index, state } = device;
     this.#stopped.delete(name);
-    this.#hadRow.delete(name);
+    if (this.#hadRow.delete(name)) this.log.clear(name);
     device.isRemoved = true;
     if (state === "initializing") this.#initializing--;
     if (worker === undefined) return;
@@ -184,7 +188,7 @@ export class Lives {
       if (list === undefined) begun.set(worker, [device]);
       else list.push(device);
     }
-    this.#queue = this.#queue.slice(next);
+    if (next > 0) this.#queue = this.#queue.slice(next);
     for (const [worker, devices] of begun) worker.init(devices.map(givenOf));
   }
 
@@ -200,7 +204,7 @@ export class Lives {
       const { worker, index } = device;
       if (device.state === "initializing") this.#initializing--;
       worker?.stop([index]);
-      this.#fail(device, "failed", messageOf(error));
+      this.#fail(device, "failed", this.log.mask(messageOf(error)));
       return false;
     }
   }
@@ -209,39 +213,45 @@ export class Lives {
   #renew(): void {
     this.fault = null;
     const stale = [...this.devices.values()].filter(({ worker }) => worker !== undefined);
+    const renewal = ++this.#renewals;
     const next = () => {
-      const slice = stale.splice(0, this.fleet.init.max);
-      for (const device of slice) if (!device.isRemoved) this.#reinit(device);
+      if (renewal !== this.#renewals) return;
+      // No more are without a session than may be initialized at once.
+      let away = 0;
+      for (const { state } of this.devices.values()) if (state === "waiting" || state === "initializing") away++;
+      const slice = stale.splice(0, Math.max(0, this.fleet.init.max - away));
+      for (const device of slice) if (!device.isRemoved && device.worker?.isOld) this.#reinit(device);
       this.#pump();
       if (stale.length > 0) this.#after(SLICE_PAUSE, next);
     };
     next();
   }
 
-  /** Ends a session and begins another one when it has ended. */
   #reinit(device: Device): void {
     const { worker, index, state } = device;
     if (worker === undefined || state === "dead" || state === "failed" || state === "waiting") return;
     if (state === "initializing") this.#initializing--;
     this.#set(device, "waiting");
+    device.failures = 0;
     worker.stop([index]);
   }
 
   #onEdges(worker: FleetWorker<Device>, edges: Edge[]): void {
-    for (const [kind, index, error = ""] of edges) {
+    for (const [kind, index, told = ""] of edges) {
       const device = worker.devices[index];
       if (device === undefined) continue;
+      const error = this.log.mask(told);
       if (kind === "stopped") this.#onStopped(worker, device, index);
       else if (kind === "stop.error") this.log.add(kind, device.name, { error });
       // A session that ends may tell what happened before it knew.
-      else if (!device.isRemoved && device.worker === worker && device.state !== "waiting") {
+      else if (!device.isRemoved && device.worker === worker && fits(kind, device.state)) {
         this.#onEdge(device, kind, error);
       }
     }
     this.#pump();
   }
 
-  #onEdge(device: Device, kind: Exclude<Edge[0], "stopped" | "stop.error">, error: string): void {
+  #onEdge(device: Device, kind: LiveEdge, error: string): void {
     const { name, state } = device;
     switch (kind) {
       case "initialized":
@@ -311,7 +321,7 @@ export class Lives {
       this.#stopped.delete(name);
       this.#wait(device);
     }
-    if (this.#alarm?.at === next) return;
+    if (this.#alarm?.at === next || !this.#isOpen) return;
     this.#alarm?.cancel();
     this.#alarm = next === undefined ? undefined : {
       at: next,
@@ -325,6 +335,16 @@ export class Lives {
 
   #onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void {
     this.options.onLog(this.fleet.id, "error", culprit ? `${reason}; it was called for ${culprit.name}` : reason);
+    this.#bereave(worker, reason, culprit);
+    if (culprit !== undefined || worker.isOld) return this.#pump();
+    const now = this.options.clock.now();
+    this.#crashes = now - this.#crashedAt > CALM ? 0 : this.#crashes + 1;
+    this.#crashedAt = now;
+    this.#pause(reason, Math.min(1_000 * 2 ** this.#crashes, LONGEST_PAUSE));
+  }
+
+  /** The devices of a worker that has ended wait for another one, but for the culprit. */
+  #bereave(worker: FleetWorker<Device>, reason: string, culprit?: Device): void {
     for (const [index, device] of worker.devices.entries()) {
       if (device === undefined) continue;
       if (device.worker === worker && device.index === index) device.worker = undefined;
@@ -339,11 +359,6 @@ export class Lives {
       }
     }
     for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
-    if (culprit !== undefined) return this.#pump();
-    const now = this.options.clock.now();
-    this.#crashes = now - this.#crashedAt > CALM ? 0 : this.#crashes + 1;
-    this.#crashedAt = now;
-    this.#pause(reason, Math.min(1_000 * 2 ** this.#crashes, LONGEST_PAUSE));
   }
 
   /** Begins no sessions for a while. */
@@ -365,17 +380,16 @@ export class Lives {
 
   /** The platform does not load: it is tried again when its file changes, and after a while. */
   #onUnusable(worker: FleetWorker<Device>, error: string): void {
-    this.#pause(`the platform does not load: ${error}`, LONGEST_PAUSE);
-    this.options.onLog(this.fleet.id, "error", this.fault!);
-    for (const device of worker.devices) {
-      if (device === undefined) continue;
-      device.worker = undefined;
-      if (device.state === "initializing") this.#initializing--;
-      if (!device.isRemoved && device.state === "initializing") this.#wait(device);
-    }
+    const fault = `the platform does not load: ${this.log.mask(error)}`;
+    this.options.onLog(this.fleet.id, "error", fault);
+    // Of an older platform, the newer one may load.
+    if (!worker.isOld) this.#pause(fault, LONGEST_PAUSE);
+    this.#bereave(worker, fault);
+    this.#pump();
   }
 
   #after(ms: number, work: () => void): void {
+    if (!this.#isOpen) return;
     const cancel = this.options.clock.after(ms, () => {
       this.#timers.delete(cancel);
       if (this.#isOpen) work();

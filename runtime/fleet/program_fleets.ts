@@ -1,3 +1,4 @@
+import { orAborted } from "../host/clock.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Fleet, Fleets } from "../model/fleet.ts";
 import type { LiveFleetOptions } from "./live_fleet.ts";
@@ -8,8 +9,12 @@ export class ProgramFleets implements Fleets {
   #live: LiveFleets | undefined;
   #fleets: ReadonlyMap<string, Fleet> = new Map();
   #isStarted = false;
+  /** No fleet will run. */
+  #isAlone = false;
+  /** Resolves when it is decided whether fleets run. */
+  readonly #decided = Promise.withResolvers<void>();
   #alone: Promise<void> = Promise.resolve();
-  /** Resolves when the fleets of the last load are in force. */
+  /** Resolves when the fleets of the last load are known. */
   #applied: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: LiveFleetOptions) {}
@@ -27,11 +32,19 @@ export class ProgramFleets implements Fleets {
   start(): void {
     this.#isStarted = true;
     this.use(this.#fleets);
+    this.#decided.resolve();
+  }
+
+  /** For `whenthen once` and commands, in which no fleet runs: each order initializes its devices, and stops them. */
+  standAlone(): void {
+    this.#isAlone = true;
+    this.#decided.resolve();
   }
 
   /** Ends all sessions. */
   async stop(): Promise<void> {
     this.#isStarted = false;
+    this.#decided.resolve();
     await this.#live?.stop();
   }
 
@@ -41,22 +54,23 @@ export class ProgramFleets implements Fleets {
     // Another load, or the end of the program, may have come meanwhile.
     if (!this.#isStarted) return;
     this.#live ??= new LiveFleets(this.options);
-    await this.#live.use(this.#fleets);
+    // Each fleet reports its own failures.
+    void this.#live.use(this.#fleets);
   }
 
   list: Fleets["list"] = () => this.#live?.list() ?? [];
   get: Fleets["get"] = (fleet) => this.#live?.get(fleet);
   devices: Fleets["devices"] = async (fleet, search) => await (await this.#ready(fleet)).devices(fleet, search);
   device: Fleets["device"] = async (fleet, name) => await (await this.#ready(fleet)).device(fleet, name);
-  recipients: Fleets["recipients"] = (fleet, to) => this.#of(fleet).recipients(fleet, to);
+  recipients: Fleets["recipients"] = async (fleet, to) => await (await this.#ready(fleet)).recipients(fleet, to);
   task: Fleets["task"] = async (order, onResults) =>
-    await (!this.#isStarted && this.#live === undefined && this.#fleets.has(order.fleet)
+    await (this.#isAlone && this.#fleets.has(order.fleet)
       ? this.#taskAlone(order, onResults)
-      : (await this.#ready(order.fleet)).task(order, onResults));
+      : (await this.#ready(order.fleet, order.signal)).task(order, onResults));
   again: Fleets["again"] = async (fleet, name) => await (await this.#ready(fleet)).again(fleet, name);
   eventCounts: Fleets["eventCounts"] = () => this.#live?.eventCounts() ?? {};
 
-  /** No fleet runs, as in `whenthen once`: the task initializes its devices, and stops them. One order after another. */
+  /** One order after another. */
   #taskAlone(...[order, onResults]: Parameters<Fleets["task"]>): Promise<void> {
     const done = this.#alone.then(async () => {
       const { LiveFleet } = await import("./live_fleet.ts");
@@ -67,8 +81,10 @@ export class ProgramFleets implements Fleets {
     return done;
   }
 
-  async #ready(fleet: string): Promise<LiveFleets> {
-    if (this.#live === undefined) await this.#applied;
+  /** Runs are resumed before the fleets start, and after a reload a fleet may not be known yet. */
+  async #ready(fleet: string, signal?: AbortSignal): Promise<LiveFleets> {
+    await orAborted(this.#decided.promise, signal);
+    if (this.#live?.get(fleet) === undefined) await orAborted(this.#applied, signal);
     return this.#of(fleet);
   }
 

@@ -1,10 +1,10 @@
-import type { Clock } from "../host/clock.ts";
+import { type Clock, sleepFor } from "../host/clock.ts";
 import { checkValues, sayProblem } from "../language/fields/check_values.ts";
 import { formatDuration } from "../model/duration.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Device } from "./device.ts";
+import { type Device, isLive } from "./device.ts";
 import type { TaskEnd } from "./messages.ts";
 
 /** What the templates of a task see. */
@@ -20,6 +20,8 @@ export interface TaskSender {
   /** The devices that it is for. */
   names: string[];
   deviceOf: (name: string) => Device | undefined;
+  /** No device is initialized for a while. */
+  isPaused: () => boolean;
   /** Executes a task that the fleet's file declares. */
   call: (call: NonNullable<FleetTask["call"]>, scope: TaskScope, signal: AbortSignal) => Promise<Json>;
   /** The name of this host. */
@@ -32,8 +34,13 @@ const MOST_AT_ONCE = 100;
 /** Results that are handed on together, or what there is after this many milliseconds. */
 const SLICE = 100;
 const SLICE_TIME = 500;
+/** Milliseconds between two looks whether a device is initialized. */
+const INIT_PAUSE = 50;
 /** With so many results that are not stored, no more devices are sent the task. */
 const MOST_WAITING = 1_000;
+
+/** The error of a task that was aborted, as its worker says it. */
+const ABORTED = "aborted";
 
 /** How many tasks run on a device, and those that wait for their turn; shared by all orders. */
 const turns = new WeakMap<Device, { running: number; waiting: (() => void)[] }>();
@@ -55,6 +62,7 @@ export async function sendTask(
     throw new UsageError(`Cannot send ${task.name} to ${fleet.id}: ${problems.map(sayProblem).join("; ")}`);
   }
   const { max = MOST_AT_ONCE, done, signal } = order;
+  if (max < 1) throw new UsageError(`Cannot send ${task.name} to ${max} devices at once: expected at least 1`);
   const open = names.filter((name) => !done?.has(name));
   const results = new Results(onResults, sender.clock);
   let next = 0;
@@ -62,9 +70,8 @@ export async function sendTask(
     while (next < open.length) {
       signal?.throwIfAborted();
       const name = open[next++];
-      const result = await runOne(sender, { ...order, inputs }, task, name);
-      if (signal?.aborted) throw signal.reason;
-      await results.add(result);
+      // What has ended is stored, also if the order is aborted at the same time.
+      await results.add(await runOne(sender, { ...order, inputs }, task, name));
     }
   };
   const workers = Array.from({ length: Math.min(max, open.length) }, work);
@@ -81,7 +88,7 @@ export async function sendTask(
 }
 
 async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, name: string): Promise<TaskResult> {
-  const { job } = order;
+  const { job, timeout, signal } = order;
   const device = sender.deviceOf(name);
   const begun = { job, device: name, worker: sender.worker };
   const failed = (error: string): TaskResult => {
@@ -89,8 +96,10 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
     return { ...begun, success: false, error, return: null, at, executionTime: 0 };
   };
   if (device === undefined) return failed("there is no such device");
-  const leave = await turnOf(device, task.max);
+  const leave = await turnOf(device, task.max, signal);
   try {
+    if (task.call === undefined) await untilInitialized(sender, device, timeout ?? task.timeout, signal);
+    signal?.throwIfAborted();
     const reason = unableTo(task, device);
     if (reason !== undefined) return failed(reason);
     const { error, return: returned, at, executionTime } = await execute(sender, order, task, device);
@@ -102,10 +111,10 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
 }
 
 /** Why a device cannot be sent a task now. What the file calls needs no session: it may reboot a device that is dead. */
-function unableTo({ call }: FleetTask, { state, error, isRemoved }: Device): string | undefined {
+function unableTo({ call }: FleetTask, { state, error, isRemoved, worker }: Device): string | undefined {
   if (isRemoved) return "it was removed";
   if (call !== undefined) return undefined;
-  if (state === "initialized" || state === "reachable" || state === "unreachable") return undefined;
+  if (worker !== undefined && isLive(state)) return undefined;
   return error === undefined ? `it has no session: it is ${state}` : `it has no session: it is ${state}: ${error}`;
 }
 
@@ -117,7 +126,9 @@ async function execute(
 ): Promise<Omit<TaskEnd, "id">> {
   const timeout = asked ?? task.timeout;
   if (task.call === undefined) {
-    return await device.worker!.run({ index: device.index, task: task.name, inputs, job, timeout }, signal);
+    const ended = await device.worker!.run({ index: device.index, task: task.name, inputs, job, timeout }, signal);
+    if (ended.error === ABORTED) signal?.throwIfAborted();
+    return ended;
   }
   const at = clock.now();
   const began = clock.ticks();
@@ -133,17 +144,47 @@ async function execute(
     const { data } = device;
     return end(null, await call(task.call, { device: data, inputs, job }, either));
   } catch (error) {
+    if (!late.signal.aborted) signal?.throwIfAborted();
     return end(messageOf(late.signal.aborted ? late.signal.reason : error), null);
   } finally {
     cancel();
   }
 }
 
-/** Waits until fewer than `max` tasks run on a device. @returns gives the place to the next one */
-async function turnOf(device: Device, max: number): Promise<() => void> {
+/** After a start or a reload, devices get their sessions soon. */
+async function untilInitialized(
+  { clock, isPaused }: TaskSender,
+  device: Device,
+  timeout: number,
+  signal = new AbortController().signal,
+): Promise<void> {
+  const end = clock.ticks() + timeout;
+  const isComing = () => device.state === "waiting" || device.state === "initializing";
+  while (isComing() && !device.isRemoved && !isPaused() && !signal.aborted && clock.ticks() < end) {
+    await sleepFor(clock, INIT_PAUSE, signal);
+  }
+}
+
+/**
+ * Waits until fewer than `max` tasks run on a device.
+ * @returns gives the place to the next one
+ * @throws the reason of the signal
+ */
+async function turnOf(device: Device, max: number, signal: AbortSignal | undefined): Promise<() => void> {
   const turn = turns.get(device) ?? { running: 0, waiting: [] };
   turns.set(device, turn);
-  while (turn.running >= max) await new Promise<void>((resolve) => turn.waiting.push(resolve));
+  while (turn.running >= max) {
+    signal?.throwIfAborted();
+    const mine = Promise.withResolvers<void>();
+    const abort = () => mine.resolve();
+    signal?.addEventListener("abort", abort);
+    turn.waiting.push(mine.resolve);
+    await mine.promise;
+    signal?.removeEventListener("abort", abort);
+    turn.waiting = turn.waiting.filter((each) => each !== mine.resolve);
+    // It may have been woken and aborted at once: then it is the next one's turn.
+    if (signal?.aborted) turn.waiting.shift()?.();
+  }
   turn.running++;
   return () => {
     turn.running--;
@@ -156,14 +197,17 @@ class Results {
   #waiting: TaskResult[] = [];
   #last: Promise<void> = Promise.resolve();
   #since = 0;
+  /** Why results cannot be stored. */
+  #failure: { error: unknown } | undefined;
 
   constructor(
     private readonly onResults: (results: TaskResult[]) => void | Promise<void>,
     private readonly clock: Clock,
   ) {}
 
-  /** Resolves at once, unless too many wait to be stored. */
+  /** Resolves at once, unless too many wait to be stored. @throws what `onResults` has thrown */
   async add(result: TaskResult): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#waiting.push(result) === 1) {
       this.#since = this.clock.ticks();
       const since = this.#since;
@@ -185,8 +229,8 @@ class Results {
       await this.onResults(slice);
       this.#pending -= slice.length;
     });
-    // Whoever flushes last is told; until then it is no unhandled rejection.
-    this.#last.catch(() => {});
+    // Whoever adds or flushes next is told; until then it is no unhandled rejection.
+    this.#last.catch((error) => this.#failure ??= { error });
     return this.#last;
   }
 

@@ -125,7 +125,14 @@ export class Sessions {
     this.#slots[index] = slot;
     this.#count++;
     const { init } = this.options.platform;
-    this.#begin(slot, "init", this.settings.initTimeout, (scope) => init?.(scope as never), (error, value) => {
+    let isOver = false;
+    const call = (scope: object) => {
+      const result: unknown = init?.(scope as never);
+      if (isThenable(result)) result.then((late) => isOver && this.#stopLate(slot, late), () => {});
+      return result;
+    };
+    this.#begin(slot, "init", this.settings.initTimeout, call, (error, value) => {
+      isOver = slot.state === "stopping" || error !== null;
       // It is stopped before its end.
       if (slot.state === "stopping") return;
       if (error) {
@@ -297,6 +304,13 @@ export class Sessions {
     if (slot.failures < down) return;
     this.options.onEdge(["dead", index, messageOf(error)]);
     this.#stop(slot);
+  }
+
+  /** A session that an init made after its end is known to nobody else. */
+  #stopLate(slot: Slot, session: unknown): void {
+    const signal = AbortSignal.timeout(this.settings.stopTimeout);
+    const scope = { ...this.#scope({ ...slot, session }), signal };
+    this.#call(slot, () => this.options.platform.stop?.(scope as never), () => {});
   }
 
   #stop(slot: Slot): void {

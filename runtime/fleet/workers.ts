@@ -28,7 +28,7 @@ const MOST_SESSIONS = 5_000;
 /** Of devices without `init`: there is only their place on the wheel. */
 const MOST_PINGED = 200_000;
 /** Milliseconds that all sessions have to end when the program stops. */
-const CLOSE_TIMEOUT = 10_000;
+const CLOSE_TIMEOUT = 6_000;
 
 /** The workers of one fleet: one for each 5,000 sessions. */
 export class Workers<Device> {
@@ -49,7 +49,10 @@ export class Workers<Device> {
   use(fleet: Fleet, isOther: boolean): void {
     this.#fleet = fleet;
     if (isOther) {
-      for (const worker of this.#workers) this.#old.add(worker);
+      for (const worker of this.#workers) {
+        worker.isOld = true;
+        this.#old.add(worker);
+      }
       this.#workers = [];
       for (const worker of this.#old) this.retire(worker);
     } else for (const worker of this.#workers) worker.set(this.#settings());

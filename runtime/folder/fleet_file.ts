@@ -185,7 +185,8 @@ function readInventory(
   }
   if (!isObject(devices) || !("poll" in devices || "call" in devices)) {
     const expected = "expected a list of devices, { poll } or { call }";
-    if (devices !== null) checking.error(["devices"], "value", `${expected}, got ${show(devices)}`);
+    if (devices === undefined) checking.error([], "value", '"devices" is missing', "say which devices there are");
+    else if (devices !== null) checking.error(["devices"], "value", `${expected}, got ${show(devices)}`);
     return none;
   }
   const { call, with: inputs, auth, ...options } = devices as JsonObject;

@@ -90,7 +90,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   }
   const common = { file, raw: value, origin, problems };
   if ("command" in value) return { kind: "command", ...common, problems: [...problems, ...otherKinds(value, origin)] };
-  if ("devices" in value) return { kind: "fleet", ...common };
+  if ("devices" in value || wasFleet(value)) return { kind: "fleet", ...common };
   if (isAction(value)) return { kind: "action", ...common };
   if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
     const message = `${basename(file)} is read only at the top of the rules folder`;
@@ -98,6 +98,12 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
     return unreadable(file, [{ severity: "error", file, at: { line: 1, column: 1 }, message, hint }]);
   }
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
+}
+
+/** A fleet whose `devices` has a typo: its last good version goes on. */
+function wasFleet(value: JsonObject): boolean {
+  const others = ["when", "then", "inputs", "output"];
+  return ("device" in value || "ping" in value) && !others.some((key) => key in value);
 }
 
 function isAction(value: JsonObject): boolean {

@@ -185,3 +185,14 @@ function sleep(wakeMe: (wake: () => void) => Cancel, signal: AbortSignal): Promi
     signal.addEventListener("abort", done);
   });
 }
+
+/**
+ * Waits for work, or until the signal is aborted.
+ * @throws the reason of the signal
+ */
+export async function orAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  signal?.addEventListener("abort", () => aborted.resolve(), { once: true });
+  if (!signal?.aborted) await Promise.race([work, aborted.promise]);
+  signal?.throwIfAborted();
+}

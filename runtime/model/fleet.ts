@@ -207,7 +207,7 @@ export interface Fleets {
    * The names that recipients stand for now, each once. A name that is not in the inventory stays: it gets a failure of its own.
    * @throws UsageError if there is no such fleet, or they are no recipients (null)
    */
-  recipients(fleet: string, to: Recipients): string[];
+  recipients(fleet: string, to: Recipients): Promise<string[]>;
   /**
    * Sends a task. `onResults` is awaited before more devices are sent it, so that results can be stored as they come: in
    * slices, at least once a second. A device that is absent, has no session or dies meanwhile gets a failure; no failure of a device

@@ -85,6 +85,8 @@ export interface Capped {
 
 /** Which function of a source is called. */
 export interface SourceCalling {
+  /** What it is called in messages, if only the signal limits its time. */
+  unlimited?: string;
   /** @default "read" */
   method?: "one" | "listen";
   /** Stores what `listen` emits: `{ items, cursor, removed }`. */

@@ -121,6 +121,10 @@ Deno.test("a fleet file that stops loading keeps its last good version", async (
   assert.equal((await folder.load()).fleets.get("web"), before);
   await folder.write({ "web.yaml": "devices: [one\n" });
   assert.equal((await folder.load()).fleets.get("web"), before);
+  await folder.write({ "web.yaml": "device s: [one]\nping: { http: https://example.org/ }\n" });
+  const typo = await folder.load();
+  assert.equal(typo.fleets.get("web"), before);
+  assert.match(heads(typo).join("\n"), /"devices" is missing/);
   await folder.write({ "web.yaml": "devices: [one, two]\n" });
   assert.deepEqual((await folder.load()).fleets.get("web")?.list, ["one", "two"]);
   await folder.remove("web.yaml");

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { DeviceLog } from "../../runtime/fleet/device_log.ts";
+import { systemClock } from "../../runtime/host/clock.ts";
 import { LINE_PLATFORM, listed, numbered, Plant, Simulator, until } from "./harness.ts";
 
 const QUICK =
@@ -278,4 +280,81 @@ Deno.test("a module that does not load with what it has is a problem of its flee
   await plant.reload(files);
   await plant.reach("play", "initialized", 1);
   assert.equal(plant.fleets.get("play")!.problem, null);
+});
+
+Deno.test("a task sent right after a start waits for the fleet and its inits; an aborted one ends, keeps what has ended, and sends no more", async () => {
+  const devices = [{ name: "a", init: "wait 300" }, { name: "b", init: "wait 300" }];
+  await using plant = await Plant.with(played(devices, STILL));
+  const results: { device: string; error: string | null }[] = [];
+  const keep = (slice: typeof results) => void results.push(...slice);
+  const order = { fleet: "play", task: "slow", to: "all", job: "j" };
+  await plant.fleets.task({ ...order, inputs: { ms: 1 } }, keep);
+  assert.deepEqual(results.map(({ device, error }) => [device, error]).sort(), [["a", null], ["b", null]]);
+  assert.deepEqual(await plant.fleets.recipients("play", "all"), ["a", "b"]);
+  const blocking = [1, 2].map(() => plant.fleets.task({ ...order, to: "a", inputs: { ms: 1_000 } }, () => {}));
+  await until(() => plant.logs.filter((line) => line === "task a").length, (count) => count === 3);
+  const stop = new AbortController();
+  const late = plant.fleets.task({ ...order, to: ["b", "a"], inputs: { ms: 1 }, signal: stop.signal }, keep);
+  await until(() => plant.logs.filter((line) => line === "task b").length, (count) => count === 2);
+  stop.abort(new Error("enough"));
+  await assert.rejects(late, /enough/);
+  await Promise.all(blocking);
+  assert.equal(plant.logs.filter((line) => line === "task a").length, 3);
+  await assert.rejects(plant.fleets.task({ ...order, inputs: {}, max: 0 }, keep), /to 0 devices at once/);
+  const full = plant.fleets.task({ ...order, inputs: { ms: 1 } }, () => Promise.reject(new Error("disk full")));
+  await assert.rejects(full, /disk full/);
+});
+
+Deno.test("the log keeps the last event of each kind of a device, in their order, and stores what is left at its end", async () => {
+  const stored: string[] = [];
+  const log = new DeviceLog("play", {
+    store: {
+      isTold: () => true,
+      listNotices: () => Promise.resolve([]),
+      changeDevices: ({ events }) => {
+        stored.push(...events.map(({ type }) => type.replace("whenthen.device.", "")));
+        return Promise.resolve(0);
+      },
+    },
+    clock: systemClock,
+    maskJson: (value) => value,
+    onFailure() {},
+  });
+  for (const kind of ["unreachable", "reachable", "unreachable", "unreachable"]) log.add(kind, "a");
+  await log.close();
+  assert.deepEqual(stored, ["reachable", "unreachable"]);
+  log.add("dead", "a");
+  await log.settled();
+  assert.deepEqual(stored.slice(2), ["dead"]);
+  assert.equal(log.counts["whenthen.device.unreachable"], 3);
+});
+
+Deno.test("a session that an init makes after its timeout is stopped, and its device stays failed", async () => {
+  const files = played([{ name: "a", init: "wait 300" }], `${STILL}init: { timeout: 100ms, again: 1h }\n`);
+  files["play.ts"] = PLAY_PLATFORM.replace(
+    'async stop({ device }) { console.log("stop " + device.name);',
+    'async stop({ device, session }) { console.log("stop " + device.name + " " + JSON.stringify(session));',
+  );
+  await using plant = await Plant.with(files);
+  await until(() => plant.logs.filter((line) => line.startsWith("stop a")), (stops) => stops.length === 2);
+  assert.deepEqual(plant.logs.filter((line) => line.startsWith("stop a")), ["stop a null", 'stop a {"pings":0}']);
+  assert.equal((await plant.device("play", "a")).state, "failed");
+});
+
+Deno.test("a fleet that cannot be opened says why, harms no other one, and opens when its file changes", async () => {
+  await using plant = await Plant.with({ "first.yaml": "devices: [one]\n" });
+  await plant.reach("first", "initialized", 1);
+  let isBroken = true;
+  const listStopped = plant.store.listStopped.bind(plant.store);
+  plant.store.listStopped = (fleet) =>
+    fleet === "broken" && isBroken ? Promise.reject(new Error("no disk")) : listStopped(fleet);
+  await plant.reload({ "broken.yaml": "devices: [a]\n", "second.yaml": "devices: [two]\n" });
+  await plant.reach("second", "initialized", 1);
+  await until(() => plant.fleets.get("broken")!.problem, (problem) => /no disk/.test(problem ?? ""));
+  const order = { fleet: "broken", task: "x", to: "all", inputs: {}, job: "j" };
+  await assert.rejects(plant.fleets.task(order, () => {}), /broken: it could not be opened: no disk/);
+  isBroken = false;
+  await plant.reload({ "broken.yaml": "devices: [a, b]\n" });
+  await plant.reach("broken", "initialized", 2);
+  assert.equal(plant.fleets.get("broken")!.problem, null);
 });

@@ -118,6 +118,7 @@ export default device<string>({
   await plant.stop();
   await plant.folder.write({ "say.ts": PLATFORM, "say.yaml": "devices: [a, bad, c]\ndevice: ./say.ts\n" });
   const alone = new ProgramFleets(plant.surroundings());
+  alone.standAlone();
   alone.use((await plant.folder.load()).fleets);
   const results: unknown[] = [];
   await alone.task(

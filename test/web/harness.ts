@@ -72,7 +72,7 @@ const NO_FLEETS: Fleets = {
   get: () => undefined,
   devices: none,
   device: none,
-  recipients: () => [],
+  recipients: () => Promise.resolve([]),
   task: none,
   again: none,
   eventCounts: () => ({}),
