@@ -82,21 +82,7 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const {
-    store,
-    clock,
-    isolates,
-    folder,
-    surroundings,
-    signer,
-    files,
-    outputs,
-    childEnv,
-    secretOf,
-    awaitsReply,
-    connections,
-    fleets,
-  } = ports;
+  const { store, clock, isolates, folder, surroundings } = ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -115,18 +101,7 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock, maskJson: ports.maskJson });
-  const own = programServices({
-    clock,
-    ingest,
-    signer,
-    files,
-    outputs,
-    childEnv,
-    secretOf,
-    awaitsReply,
-    connections,
-    fleets,
-  });
+  const own = programServices({ ...ports, ingest });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services, surroundings };
   const hooks = new HookRegistry();

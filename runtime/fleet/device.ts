@@ -19,7 +19,7 @@ export interface Device {
   /** Where its session is, also while that ends. */
   worker?: FleetWorker<Device>;
   index: number;
-  /** Its session was lost through no fault of its own: what it was before, so that nothing is told twice. */
+  /** Its state before its session was lost by another's fault, so that no event is emitted twice. */
   before?: DeviceState;
   isQueued?: true;
   /** It is gone from the inventory; only its session still ends. */
@@ -36,10 +36,10 @@ export function isLive(state: DeviceState): boolean {
   return state === "initialized" || state === "reachable" || state === "unreachable";
 }
 
-/** What a device is told of a session that lives or begins. */
+/** Messages about a session that lives or begins. */
 export type LiveEdge = Exclude<Edge[0], "stopped" | "stop.error">;
 
-/** Whether what a session tells fits the state of its device: it may come late, from before the device was given up. */
+/** Whether a session's message fits the state of its device: it may be late, from before the device was given up. */
 export function fits(kind: LiveEdge, state: DeviceState): boolean {
   if (kind === "initialized" || kind === "init.error") return state === "initializing";
   return isLive(state) || (kind === "reinit" && state === "initializing");

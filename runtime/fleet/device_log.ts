@@ -4,7 +4,7 @@ import type { JsonObject } from "../model/json.ts";
 import type { OwnEvent, OwnEventType } from "../model/own_events.ts";
 import type { Progress, StoppedDevice, Store } from "../store/store.ts";
 
-/** What the log of a fleet's devices works with. */
+/** Options of `DeviceLog`. */
 export interface DeviceLogOptions {
   store: Pick<Store, "changeDevices" | "listNotices" | "isTold">;
   clock: Clock;
@@ -22,7 +22,7 @@ interface Entry {
   row?: StoppedDevice | null;
 }
 
-/** What is stored at once: all other work of the store waits for it, some 10 ms. */
+/** Entries stored at once: all other work of the store waits for them, some 10 ms. */
 const SLICE = 250;
 /** With so many events that are not accepted yet, no more are stored: runs come first. */
 const MOST_NOTICES = 1_000;
@@ -33,8 +33,8 @@ const AFTER_FAILURE = 1_000;
 const CLOSE_TIMEOUT = 2_000;
 
 /**
- * Stores what happens to the devices of one fleet, in order and in slices: when a network is cut over 100,000 devices, webhooks wait
- * for one slice, not for all. An event that nobody listens to is only counted. Of each kind of event only the last one of each device
+ * Stores the events of the devices of one fleet, in order and in slices: when a network is cut over 100,000 devices, webhooks wait
+ * for one slice, not for all. An event without a listener is only counted. Of each kind of event only the last one of each device
  * waits to be stored, so that a slow disk costs no memory.
  */
 export class DeviceLog {
@@ -87,7 +87,7 @@ export class DeviceLog {
     this.#stop.abort();
   }
 
-  /** Stores what is left, without waiting for room, nor for ever. */
+  /** Stores the rest: waits for no room, and only for a limited time. */
   async close(): Promise<void> {
     this.hurry();
     const late = Promise.withResolvers<void>();
@@ -121,7 +121,7 @@ export class DeviceLog {
 
   async #store(): Promise<void> {
     const { store, clock, onFailure } = this.options;
-    // What happens in the same turn goes along.
+    // Entries of the same turn are stored together.
     await Promise.resolve();
     while (this.#entries.size > 0) {
       const slice = [...this.#entries.entries().take(SLICE)];
@@ -139,7 +139,7 @@ export class DeviceLog {
         await sleepFor(clock, AFTER_FAILURE, this.#stop.signal);
       }
     }
-    // At once: what is added from now on is stored by another pass.
+    // At once: entries added from now on are stored by another pass.
     this.#storing = undefined;
   }
 

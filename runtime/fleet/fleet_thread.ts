@@ -27,7 +27,7 @@ let isClosing = false;
 /** When the wheel is turned next. */
 let planned = Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Milliseconds between two turns at least: each wakes the thread up, and what is due meanwhile goes together. */
+/** Milliseconds between two turns at least: each wakes the thread up; timers due in between fire together. */
 const PAUSE = 20;
 
 installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
@@ -112,7 +112,7 @@ async function tell(
   send({ type: "facts", request, devices });
 }
 
-/** Turns the wheel when something is due, and sends what has happened since the last turn. */
+/** Turns the wheel when something is due, and sends the changes since the last turn. */
 function wakeAt(at: number): void {
   if (sessions === undefined || at >= planned) return;
   clearTimeout(timer);
@@ -158,7 +158,7 @@ function run(command: PingTarget): Promise<void> {
   });
 }
 
-/** An error that no call awaits, as in a listener of a socket: it is logged, and the device's next ping tells. */
+/** An error that no call awaits, as in a listener of a socket: it is logged; the device's next ping fails if the session is broken. */
 function watchForCrashes(): void {
   const report = (thrown: unknown) => {
     const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));

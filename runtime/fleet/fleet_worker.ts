@@ -14,7 +14,7 @@ import type {
   ToFleetThread,
 } from "./messages.ts";
 
-/** What a worker of a fleet works with. */
+/** Options of `FleetWorker`. */
 export interface FleetWorkerOptions<Device> {
   setup: FleetSetup;
   env: Record<string, string>;
@@ -25,7 +25,7 @@ export interface FleetWorkerOptions<Device> {
   onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void;
   /** The platform does not load. */
   onUnusable(worker: FleetWorker<Device>, error: string): void;
-  /** Runs a program that pings; resolves to what is wrong with its end. */
+  /** Runs a program that pings; resolves to the reason of its failure, or null. */
   run(command: PingTarget, timeout: number): Promise<string | null>;
   onSecret(name: string): void;
   onLog(level: LogLevel, message: string): void;
@@ -119,7 +119,7 @@ export class FleetWorker<Device> {
     });
   }
 
-  /** What is known of devices beside their states; empty if it does not answer. */
+  /** Details of devices beside their states; empty if the worker does not answer. */
   ask(indexes: number[], info: boolean, timeout: number): Promise<SessionFacts[]> {
     const request = ++this.#ids;
     return new Promise((resolve) => {

@@ -16,7 +16,7 @@ import type { Device } from "./device.ts";
 
 /** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;
-/** With `info`, which the platform's code tells. */
+/** With `info`, from the platform's code. */
 const INFO_TIMEOUT = 6_000;
 
 /** The fleets of the program. */
@@ -126,7 +126,7 @@ export class LiveFleets implements Fleets {
     throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; known are ${known || "none"}`);
   }
 
-  /** Devices with what their workers know of them. */
+  /** Devices with the details that their workers have. */
   async #views({ fleet }: LiveFleet, devices: Device[], info: boolean): Promise<DeviceView[]> {
     const facts = new Map<Device, SessionFacts>();
     const byWorker = Map.groupBy(devices.filter(({ worker }) => worker !== undefined), ({ worker }) => worker!);

@@ -20,7 +20,7 @@ import {
   type TriggerLog,
 } from "../triggers/trigger.ts";
 
-/** What inventories work with. */
+/** Options of `Inventory`. */
 export interface InventoryOptions {
   /** The rules folder, absolute. */
   folder: string;
@@ -47,13 +47,13 @@ const LIST: JsonObject = { call: "#list" };
 
 /**
  * The devices that a fleet has: its list or its poll, compared with those that were known before. They are the baseline of a
- * trigger, so an inventory that cannot be read, or a restart, removes nobody.
+ * trigger, so an inventory that cannot be read, or a restart, removes no device.
  */
 export class Inventory {
   readonly #stop = new AbortController();
   readonly #looked = Promise.withResolvers<void>();
   #detach: Detach = () => {};
-  /** Names read so far of a baseline that is made anew: what is not among them at its end is removed. */
+  /** Names read so far of a baseline that is made anew: devices not among them at its end are removed. */
   #anew: Set<string> | undefined;
   /** Which devices were left out by the last look. */
   warning: string | null = null;

@@ -22,7 +22,7 @@ import type { Device } from "./device.ts";
 import { Lives, type LivesOptions } from "./lives.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
-/** What fleets work with. */
+/** Options of `LiveFleet`. */
 export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, LivesOptions {
   store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
   clock: Clock;
@@ -37,7 +37,7 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Li
   places?: Places;
 }
 
-/** What a removal stores at once. */
+/** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two looks whether all devices of an order are initialized. */
 const ALONE_PAUSE = 20;
@@ -218,7 +218,7 @@ export class LiveFleet {
   async #open(): Promise<void> {
     const rows = await this.options.store.listStopped(this.fleet.id);
     await this.#read();
-    // What was removed meanwhile gets no session.
+    // Devices removed meanwhile get no session.
     await this.#inventory.attach();
     if (this.#isClosed) return;
     this.#isOpen = true;

@@ -11,7 +11,7 @@ import type { Edge } from "./messages.ts";
 import { resolveTarget } from "./ping_target.ts";
 import { Workers, type WorkersOptions } from "./workers.ts";
 
-/** What the lives of devices depend on. */
+/** Options of `Lives`. */
 export interface LivesOptions extends Omit<WorkersOptions, "fleet"> {
   clock: Clock;
   surroundings: (fleet: string) => Scope;
@@ -26,7 +26,7 @@ const CALM = 300_000;
 
 /**
  * Decides over the lives of one fleet's devices: who is initialized next, who is unreachable, dead or failed, and when those are
- * tried again. Sessions are in workers, which tell changes only.
+ * tried again. Sessions are in workers, which report changes only.
  */
 export class Lives {
   /** Why the platform does not work; null if it does. */
@@ -138,7 +138,7 @@ export class Lives {
     worker.stop([index]);
   }
 
-  /** Tells workers of changed items; a failed or dead device with a changed item is worth another try. */
+  /** Sends changed items to workers; a failed or dead device with a changed item is worth another try. */
   #update(changed: Device[]): void {
     const given = new Map<FleetWorker<Device>, Device[]>();
     for (const device of changed) {
@@ -192,7 +192,7 @@ export class Lives {
     for (const [worker, devices] of begun) worker.init(devices.map(givenOf));
   }
 
-  /** Finds what the device is pinged at. @returns false if its item does not say: then it has failed */
+  /** Resolves the address to ping. @returns false if the device's item lacks it: then the device has failed */
   #resolve(device: Device): boolean {
     const { fleet, options: { surroundings, clock } } = this;
     if (fleet.ping?.by === undefined) return true;
@@ -243,7 +243,7 @@ export class Lives {
       const error = this.log.mask(told);
       if (kind === "stopped") this.#onStopped(worker, device, index);
       else if (kind === "stop.error") this.log.add(kind, device.name, { error });
-      // A session that ends may tell what happened before it knew.
+      // A session that ends may send changes from before it got the order.
       else if (!device.isRemoved && device.worker === worker && fits(kind, device.state)) {
         this.#onEdge(device, kind, error);
       }

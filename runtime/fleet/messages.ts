@@ -2,7 +2,7 @@ import type { PingSettings } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
 import type { LogLevel } from "../workers/messages.ts";
 
-/** What a worker of a fleet is started with. */
+/** Data of a worker of a fleet at its start. */
 export interface FleetSetup {
   fleet: string;
   /** The platform: its file, for messages, its bundle, and the name of the export. */
@@ -18,7 +18,7 @@ export interface SessionSettings {
   stopTimeout: number;
 }
 
-/** What a built-in ping is sent to: `host:port`, a URL, or a command; resolved for the device. */
+/** The target of a built-in ping: `host:port`, a URL, or a command; resolved for the device. */
 export type PingTarget = string | string[];
 
 /** A device as its worker gets it. `index` is its place in the worker, used until the session is `stopped`. */
@@ -49,7 +49,7 @@ export type ToFleetThread =
   /** Ends their sessions. */
   | { type: "stop"; indexes: number[] }
   | { type: "tasks"; tasks: GivenTask[] }
-  /** Nobody waits for these tasks any more. */
+  /** Aborts tasks whose results are no longer needed. */
   | { type: "abort"; tasks: number[] }
   /** A program that pings has ended. */
   | { type: "ran"; run: number; error: string | null }
@@ -60,8 +60,8 @@ export type ToFleetThread =
   | { type: "close" };
 
 /**
- * What happened to a device: the main thread hears of changes only.
- * - `reinit`: its item has changed in what the platform uses; its session is to be stopped and begun again
+ * A change of a device: the main thread gets changes only.
+ * - `reinit`: a field of its item that the platform uses has changed; its session is to be stopped and begun again
  * - `stopped`: its session has ended; its index is free
  */
 export type Edge = [
@@ -88,7 +88,7 @@ export interface TaskEnd {
   executionTime: number;
 }
 
-/** What a worker knows of a device beside its state. */
+/** Details of a device beside its state. */
 export interface SessionFacts {
   index: number;
   failures: number;

@@ -12,7 +12,7 @@ const KINDS = {
   run: defineKind({ kind: "run", summary: "", main: command(), options: {} }),
 };
 
-/** What a built-in ping of one device is sent to. @throws ExpressionError */
+/** Resolves the target of a built-in ping of one device. @throws ExpressionError */
 export function resolveTarget(by: NonNullable<PingSettings["by"]>, scope: Scope): PingTarget {
   const said = by.kind === "run" ? by.command : by.target;
   return resolveArgs(KINDS[by.kind], { [by.kind]: said }, scope)[by.kind] as PingTarget;

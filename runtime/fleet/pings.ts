@@ -20,14 +20,14 @@ export function pingTcp(target: string, signal: AbortSignal): Promise<void> {
     };
     const abort = () => end(new Error("aborted"));
     socket.on("connect", () => end());
-    // Also after the end: an error of a socket that nobody listens to would end the worker.
+    // Also after the end: a socket's error without a listener would end the worker.
     socket.on("error", end);
     signal.addEventListener("abort", abort);
   });
 }
 
 /**
- * Requests a URL. Sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that hang would take
+ * Requests a URL with sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that hang would take
  * them from everybody.
  */
 export function pingHttp(target: string, signal: AbortSignal): Promise<void> {

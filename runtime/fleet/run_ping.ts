@@ -9,7 +9,7 @@ const QUOTED = 200;
 /**
  * Runs a program that pings a device.
  * @param cwd the folder of the fleet's file
- * @returns what is wrong with its end; null if its exit code is 0
+ * @returns the reason of its failure; null if its exit code is 0
  */
 export async function runPing(
   command: PingTarget,

@@ -7,14 +7,14 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { type Device, isLive } from "./device.ts";
 import type { TaskEnd } from "./messages.ts";
 
-/** What the templates of a task see. */
+/** The scope of a task's templates. */
 export interface TaskScope {
   device: Json;
   inputs: JsonObject;
   job: string;
 }
 
-/** What a task needs from its fleet. */
+/** The parts of a fleet that tasks need. */
 export interface TaskSender {
   fleet: Fleet;
   /** The devices that it is for. */
@@ -31,7 +31,7 @@ export interface TaskSender {
 
 /** By default. */
 const MOST_AT_ONCE = 100;
-/** Results that are handed on together, or what there is after this many milliseconds. */
+/** The number of results handed on together, and the milliseconds after which fewer are. */
 const SLICE = 100;
 const SLICE_TIME = 500;
 /** Milliseconds between two looks whether a device is initialized. */
@@ -70,7 +70,7 @@ export async function sendTask(
     while (next < open.length) {
       signal?.throwIfAborted();
       const name = open[next++];
-      // What has ended is stored, also if the order is aborted at the same time.
+      // Results are stored also if the order is aborted at the same time.
       await results.add(await runOne(sender, { ...order, inputs }, task, name));
     }
   };
@@ -78,7 +78,7 @@ export async function sendTask(
   try {
     await Promise.all(workers);
   } catch (error) {
-    // Nobody else begins, and what has ended is stored.
+    // No further device begins; results so far are stored.
     next = open.length;
     await Promise.allSettled(workers);
     await results.flush();
@@ -110,7 +110,7 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
   }
 }
 
-/** Why a device cannot be sent a task now. What the file calls needs no session: it may reboot a device that is dead. */
+/** Why a device cannot be sent a task now. A task by `call` needs no session: it may reboot a device that is dead. */
 function unableTo({ call }: FleetTask, { state, error, isRemoved, worker }: Device): string | undefined {
   if (isRemoved) return "it was removed";
   if (call !== undefined) return undefined;
@@ -229,7 +229,7 @@ class Results {
       await this.onResults(slice);
       this.#pending -= slice.length;
     });
-    // Whoever adds or flushes next is told; until then it is no unhandled rejection.
+    // The next `add` or `flush` throws it; until then it is no unhandled rejection.
     this.#last.catch((error) => this.#failure ??= { error });
     return this.#last;
   }

@@ -11,11 +11,11 @@ import { Wheel } from "./wheel.ts";
 /** The functions of a platform as they are called. */
 export type Platform = DeviceSpec<Json, unknown>;
 
-/** What sessions need from their worker. */
+/** Options of `Sessions`. */
 export interface SessionsOptions {
   platform: Platform;
   settings: SessionSettings;
-  /** What the platform's functions get beside the device. */
+  /** Arguments of the platform's functions beside the device. */
   surroundings: { env: unknown; secrets: unknown };
   /** A ping that is none of the platform. */
   builtIn?: (target: PingTarget, signal: AbortSignal) => Promise<void>;
@@ -60,7 +60,7 @@ interface RunningTask {
   end: (error: string | null, value?: unknown) => void;
 }
 
-/** The most pings at once: what is due above it is skipped, since waiting pings would only pile up. */
+/** The most pings at once: further ones are skipped, since waiting pings would only pile up. */
 const MOST_PINGS = { module: 5_000, tcp: 1_000, http: 1_000, run: 32 };
 /** A ping during which the wheel was so far behind says nothing about the device: the machine slept, or code computed. */
 const STALL = 1_000;
@@ -98,14 +98,14 @@ export class Sessions {
     return this.#wheel.next();
   }
 
-  /** Does what is due. @returns milliseconds that it is behind */
+  /** Fires the timers that are due. @returns milliseconds that it is behind */
   turn(): number {
     const behind = this.#wheel.turn(this.#now, (timer) => this.#fire(this.#slots[timer >> 1], timer % 2 === 0));
     if (behind > STALL) this.#stalledAt = this.#now();
     return behind;
   }
 
-  /** After a pause in which nothing could be done: pings from before it count neither way. */
+  /** After a pause in which nothing could be done: pings that began before it are not counted. */
   stalled(): void {
     this.#stalledAt = this.#now();
   }
@@ -146,7 +146,7 @@ export class Sessions {
     });
   }
 
-  /** Takes a changed item; asks for a new session if the platform has used what has changed. */
+  /** Takes a changed item; asks for a new session if the platform has used a changed field. */
   update({ index, data, target }: GivenDevice): void {
     const slot = this.#slots[index];
     if (slot === undefined || slot.state === "stopping") return;
@@ -213,7 +213,7 @@ export class Sessions {
     running?.controller.abort();
   }
 
-  /** What is known of a session; with what the platform says of it. */
+  /** Details of a session, with the platform's `info` if asked for. */
   async tell(index: number, withInfo: boolean): Promise<SessionFacts> {
     const slot = this.#slots[index];
     if (slot === undefined) return { index, failures: 0 };
@@ -306,7 +306,7 @@ export class Sessions {
     this.#stop(slot);
   }
 
-  /** A session that an init made after its end is known to nobody else. */
+  /** A session made after the end of its init: nothing else refers to it, so it is stopped here. */
   #stopLate(slot: Slot, session: unknown): void {
     const signal = AbortSignal.timeout(this.settings.stopTimeout);
     const scope = { ...this.#scope({ ...slot, session }), signal };
@@ -334,7 +334,7 @@ export class Sessions {
     });
   }
 
-  /** Calls a function with a limit; what comes after its end is nobody's. */
+  /** Calls a function with a limit; results after that are ignored. */
   #begin(
     slot: Slot,
     what: Operation["what"],

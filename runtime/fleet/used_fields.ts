@@ -31,7 +31,7 @@ export class UsedFields {
     });
   }
 
-  /** Whether two states of an item differ in what is used. */
+  /** Whether two states of an item differ in a field that is used. */
   differ(before: Json, after: Json): boolean {
     if (this.#all || !isObject(before) || !isObject(after)) return !isDeepStrictEqual(before, after);
     return [...this.#read].some((key) => !isDeepStrictEqual(before[key], after[key]));

@@ -46,7 +46,7 @@ export class Wheel {
   }
 
   /**
-   * Fires what is due, for at most `budget` milliseconds.
+   * Fires timers that are due, for at most `budget` milliseconds.
    * @param now reads the clock
    * @returns milliseconds that the wheel is behind
    */

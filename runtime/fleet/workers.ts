@@ -3,13 +3,13 @@ import type { LogLevel } from "../workers/messages.ts";
 import { FleetWorker, type FleetWorkerOptions } from "./fleet_worker.ts";
 import type { PingTarget, SessionSettings } from "./messages.ts";
 
-/** What the workers of a fleet work with. */
+/** Options of `Workers`. */
 export interface WorkersOptions {
   fleet: Fleet;
   /** All secrets that a platform may ask for, by name. */
   secrets: () => Record<string, string>;
   env: () => Record<string, string>;
-  /** Runs a program that pings; resolves to what is wrong with its end. */
+  /** Runs a program that pings; resolves to the reason of its failure, or null. */
   run: (fleet: Fleet, command: PingTarget, timeout: number) => Promise<string | null>;
   onSecret: (name: string) => void;
   onLog: (fleet: string, level: LogLevel, message: string) => void;

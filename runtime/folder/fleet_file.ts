@@ -89,7 +89,7 @@ export interface CheckedFleet {
   /** Absent if there are errors. */
   fleet?: Omit<Fleet, "version" | "platformVersion" | "inventory"> & { inventory: CheckedRule };
   calls: Call[];
-  /** What it names under `device`. */
+  /** The module named under `device`. */
   platform?: string;
   problems: Problem[];
 }

@@ -7,7 +7,7 @@ import type { Field, Rule } from "./rule.ts";
  * - **inventory**: where its devices are listed: a list, a poll, watched files, a source
  * - **platform**: how a device is spoken to: a TypeScript module with `device({…})`, or pings and tasks of the file
  * - **device**: an item of the inventory, with its session. Its name is the value of `key`, unique in its fleet
- * - **task**: what a device is told to do by hand or by a step, with typed inputs
+ * - **task**: an order to a device, by hand or by a step, with typed inputs
  */
 
 /** One checked fleet file. Plain data; only the loader creates it. */
@@ -21,7 +21,7 @@ export interface Fleet {
   help?: string;
   /** Hash of everything below. */
   version: string;
-  /** Hash of what sessions depend on: the platform's code. If it changes, all devices are initialized again. */
+  /** Hash of the platform's code, on which sessions depend. If it changes, all devices are initialized again. */
   platformVersion: string;
   /**
    * The inventory as a poll of a rule, which is none of the folder's rules: its id is the fleet's, its trigger's `devices`. It has no
@@ -84,7 +84,7 @@ export interface FleetTask {
   timeout: number;
   /** People and groups who may send it by hand, beside operators; absent if the file does not say. */
   to?: string[];
-  /** What it calls if the file declares it; absent for a task of the module. Templates over `device` and `inputs`. */
+  /** The action that it calls, if the file declares it; absent for a task of the module. Templates over `device` and `inputs`. */
   call?: { call: string; with?: JsonObject };
 }
 
@@ -118,7 +118,7 @@ export interface DeviceView {
   tags: string[];
   /** Its item of the inventory. */
   data: Json;
-  /** What the platform says about its session; only of one device that is asked for, if it has a session. */
+  /** The platform's `info` on its session; only if one device is asked for, and it has a session. */
   info?: Json;
   /** When it got its state. */
   since: number;
@@ -154,7 +154,7 @@ export interface TaskResult {
   success: boolean;
   /** Null if it succeeded. */
   error: string | null;
-  /** What the task returned; null if it failed. */
+  /** The task's return value; null if it failed. */
   return: Json;
   /** When it began, as ISO time. */
   at: string;
@@ -204,7 +204,7 @@ export interface Fleets {
   /** One device, with `info`. */
   device(fleet: string, name: string): Promise<DeviceView | undefined>;
   /**
-   * The names that recipients stand for now, each once. A name that is not in the inventory stays: it gets a failure of its own.
+   * The names that recipients stand for now, each once. A name that is not in the inventory stays, and gets a failure.
    * @throws UsageError if there is no such fleet, or they are no recipients (null)
    */
   recipients(fleet: string, to: Recipients): Promise<string[]>;
@@ -218,11 +218,11 @@ export interface Fleets {
   task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void>;
   /** Initializes a dead or failed device now. @returns false if it is neither */
   again(fleet: string, name: string): Promise<boolean>;
-  /** Events of devices by type since the start, also those that nobody listened to. */
+  /** Events of devices by type since the start, also those without a listener. */
   eventCounts(): Record<string, number>;
 }
 
-/** Tells which replica looks after a place, such as `fleet plant/plc`. */
+/** Decides which replica looks after a place, such as `fleet plant/plc`. */
 export interface Places {
   /**
    * Asks for a place. `onMine` is called when it is ours, with an epoch that grows with each owner; `release` is awaited before

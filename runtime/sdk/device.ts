@@ -3,7 +3,7 @@ import type { ConfigSpec, InputValues } from "./fields.ts";
 import type { TypeOnly } from "./schema.ts";
 import { CodeDefinition, DeviceDefinition } from "./source.ts";
 
-/** What all functions of a platform get. */
+/** Arguments of all functions of a platform. */
 export interface DeviceScope<Data> {
   /** The device's item of the inventory. */
   device: Data;
@@ -16,15 +16,15 @@ export interface DeviceScope<Data> {
   secrets: Readonly<Record<string, string>>;
 }
 
-/** What functions get that need a session: the result of `init`, null without one. */
+/** Arguments of functions that need a session: the result of `init`, null without one. */
 export interface SessionScope<Data, Session> extends DeviceScope<Data> {
   session: Session;
 }
 
-/** What the function of a task gets. */
+/** Arguments of the function of a task. */
 export interface TaskScope<Data, Session, I> extends SessionScope<Data, Session> {
   inputs: InputValues<I>;
-  /** The same on each attempt, for devices that can tell doubles by it. */
+  /** The same on each attempt, so that a device can detect duplicates. */
   job: string;
 }
 
@@ -32,7 +32,7 @@ export interface TaskScope<Data, Session, I> extends SessionScope<Data, Session>
 export interface TaskSpec<Data, Session, I extends ConfigSpec> {
   title?: string;
   help?: string;
-  /** What it has to be told, as fields: `{ register: { type: "integer" } }`. */
+  /** Its inputs, as fields: `{ register: { type: "integer" } }`. */
   inputs?: I;
   /** How many may run on one device at once. @default 1 */
   max?: number;
@@ -61,12 +61,12 @@ export interface DeviceSpec<Data = Json, Session = unknown> {
   tasks?: Readonly<Record<string, TaskDefinition<Data, Session>>>;
   /** Disconnects, also after `init` has failed: then the session is null. */
   stop?(scope: SessionScope<Data, Session | null>): unknown;
-  /** What people see of the session: any JSON. */
+  /** Details of the session for people: any JSON. */
   info?(scope: SessionScope<Data, Session>): unknown;
 }
 
 /**
- * Declares a platform: how its devices are initialized, pinged and stopped, and what they can be told to do. It is the default
+ * Declares a platform: how its devices are initialized, pinged and stopped, and which tasks they execute. It is the default
  * export of the module that a file with `devices:` names under `device:`.
  */
 // deno-lint-ignore no-explicit-any -- with `device<{ host: string }>({…})`, TypeScript does not infer the session

@@ -130,7 +130,7 @@ export interface HandOrder {
   timeout?: number;
 }
 
-/** What became of it. A person gets one answer for what does not exist and for what they may not do. */
+/** The outcome. A person gets the same answer for a fleet that does not exist and for one that they may not use. */
 export type SentByHand =
   | { kind: "sent"; answer: TaskAnswer }
   | { kind: "absent"; error: string }

@@ -32,7 +32,7 @@ const COLOURS: Record<DeviceState, Colour> = {
   failed: "red",
 };
 
-/** `devices` and `task`: the devices of the running program, and what they are told to do. */
+/** `devices` and `task`: lists the devices of the running program, and sends them tasks. */
 export function addDevices(program: Command, session: Session): void {
   addCommand(program, "devices", "the devices of the fleets, with their states")
     .option("--fleet <fleet>", "only this fleet: the path of its file without extension")

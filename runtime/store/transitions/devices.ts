@@ -5,7 +5,7 @@ import { tell } from "./notices.ts";
 import { writeProgress } from "./progress.ts";
 import type { At } from "./transition.ts";
 
-/** Writes what happened to devices: the inventory, those that are left alone, and the events, all together. */
+/** Writes changes of devices: the inventory, those that are left alone, and the events, all together. */
 export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: DeviceChange, at: At): number {
   if (progress !== undefined) writeProgress(rows, progress);
   for (const [name, row] of stopped) {
