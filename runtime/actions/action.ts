@@ -64,15 +64,15 @@ export interface ActionContext<Recorded = JsonObject> {
   folder: string;
   ruleFolder: string;
   services: ActionServices;
-  /** What the step records of its result before it ends. */
+  /** The parts of its result that the step records before it ends. */
   parts: StepParts;
-  /** Whether a kind of several parts goes on when one of them fails: `onError: continue`. */
+  /** Whether the step goes on after a part of it has failed: `onError: continue`. */
   goesOn?: boolean;
   /** The function of the rule that belongs to the step, if there is one. */
   compute?: (given: Json) => Promise<Json>;
 }
 
-/** Parts of a step's result, recorded as they come: they are there if the program crashes. */
+/** Parts of a step's result, recorded as they come: a crash loses none of them. */
 export interface StepParts {
   /** Those recorded so far, also by earlier attempts and executions of the run. */
   read(): { name: string; attempt: number; output: Json }[];

@@ -4,7 +4,7 @@ import { writeExactJson } from "../formats/exact_json.ts";
 import { duration, json, number } from "../language/fields/field.ts";
 import { TerminalError, UsageError, withDetail } from "../model/errors.ts";
 import type { Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
-import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import { MAX_OUTPUT } from "../model/run.ts";
 import { type ActionContext, defineAction, type StepParts } from "./action.ts";
 
@@ -37,7 +37,7 @@ export const taskInCode = {
   options: { ...task.options, onError: z.enum(["stop", "continue"]).optional() },
 };
 
-/** The order of a step, without what the step itself adds. */
+/** The order of a step, without the parts that the step itself adds. */
 type StepOrder = Pick<TaskOrder, "fleet" | "task" | "inputs" | "max" | "timeout">;
 
 /** @throws TerminalError */
@@ -54,7 +54,7 @@ function readRecipients(to: Json): Recipients {
 /** The name of the parts of the step's record. */
 const RESULTS = "results";
 
-/** One attempt of a task step. What has a result is recorded in slices, so that a crash sends nothing twice. */
+/** One attempt of a task step. Results are recorded in slices: after a crash these devices are not sent the task again. */
 class Sending {
   readonly #results = new Map<string, TaskResult>();
   readonly #parts: StepParts;
@@ -70,7 +70,7 @@ class Sending {
     return isOne ? oneResult(this.#results.get(to)!) : many(this.#resultsFor(to));
   }
 
-  /** Takes over what is recorded. Devices that failed in an earlier attempt are sent the task again. */
+  /** Takes over the recorded results. Devices that failed in an earlier attempt are sent the task again. */
   #recall(): void {
     for (const { attempt, output } of this.#parts.read()) {
       for (const result of output as unknown as TaskResult[]) {
@@ -87,14 +87,14 @@ class Sending {
     };
     const done = new Set(this.#results.keys());
     const both = AbortSignal.any([signal, failed.signal]);
-    // The same in every attempt: the platform may use it as a key against doubles.
+    // The same in every attempt: the platform may use it to detect duplicates.
     const job = `${run.id}/${path}`;
     try {
       for (const result of this.#results.values()) stopAt(result);
       failed.signal.throwIfAborted();
       await services.fleets().task({ ...order, to, job, done, signal: both }, async (results) => {
         for (const result of results) this.#results.set(result.device, result);
-        await this.#parts.add(RESULTS, results as unknown as Json);
+        await this.#parts.add(RESULTS, asJson(results));
         results.forEach(stopAt);
       });
       failed.signal.throwIfAborted();

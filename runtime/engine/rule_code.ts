@@ -86,7 +86,7 @@ function reasonOf(thrown: unknown, message: string): string {
   return `The function if failed${again}: ${message}`;
 }
 
-/** What {@link runSource} works with. */
+/** Options of {@link runSource}. */
 export interface SourceOptions
   extends Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "surroundings"> {
   /** An action to execute instead of the source's own, which is `real`: for tests. */

@@ -31,9 +31,19 @@ export function givenOf({ index, name, data, target }: Device): GivenDevice {
   return { index, name, data, ...target !== undefined && { target } };
 }
 
+/** Devices that have a worker, by it. */
+export function byWorker(devices: Device[]): Map<FleetWorker<Device>, Device[]> {
+  return Map.groupBy(devices, ({ worker }) => worker!);
+}
+
 /** Whether a device in this state has a session. */
 export function isLive(state: DeviceState): boolean {
   return state === "initialized" || state === "reachable" || state === "unreachable";
+}
+
+/** Whether a device in this state waits for its session. */
+export function isComing(state: DeviceState): boolean {
+  return state === "waiting" || state === "initializing";
 }
 
 /** Messages about a session that lives or begins. */

@@ -26,7 +26,7 @@ interface Entry {
 const SLICE = 250;
 /** With so many events that are not accepted yet, no more are stored: runs come first. */
 const MOST_NOTICES = 1_000;
-/** Milliseconds until it looks whether there are fewer, and after a failure. */
+/** Milliseconds until it counts them again, and until it tries again after a failure. */
 const PAUSE = 50;
 const AFTER_FAILURE = 1_000;
 /** Milliseconds that a store has at the end of the program. */
@@ -82,7 +82,7 @@ export class DeviceLog {
     while (this.#storing !== undefined) await this.#storing;
   }
 
-  /** From now on nothing waits for room. */
+  /** From now on entries are stored without waiting for room. */
   hurry(): void {
     this.#stop.abort();
   }

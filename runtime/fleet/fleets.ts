@@ -12,7 +12,7 @@ import {
 } from "../model/fleet.ts";
 import type { SessionFacts } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
-import type { Device } from "./device.ts";
+import { byWorker, type Device } from "./device.ts";
 
 /** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;
@@ -129,12 +129,12 @@ export class LiveFleets implements Fleets {
   /** Devices with the details that their workers have. */
   async #views({ fleet }: LiveFleet, devices: Device[], info: boolean): Promise<DeviceView[]> {
     const facts = new Map<Device, SessionFacts>();
-    const byWorker = Map.groupBy(devices.filter(({ worker }) => worker !== undefined), ({ worker }) => worker!);
-    await Promise.all([...byWorker].map(async ([worker, group]) => {
-      const asked = new Map(group.map((device) => [device.index, device]));
-      const indexes = [...asked.keys()];
+    const asked = byWorker(devices.filter(({ worker }) => worker !== undefined));
+    await Promise.all([...asked].map(async ([worker, group]) => {
+      const byIndex = new Map(group.map((device) => [device.index, device]));
+      const indexes = [...byIndex.keys()];
       for (const each of await worker.ask(indexes, info, info ? INFO_TIMEOUT : ASK_TIMEOUT)) {
-        const device = asked.get(each.index);
+        const device = byIndex.get(each.index);
         if (device !== undefined) facts.set(device, each);
       }
     }));

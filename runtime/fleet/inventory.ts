@@ -53,7 +53,7 @@ export class Inventory {
   readonly #stop = new AbortController();
   readonly #looked = Promise.withResolvers<void>();
   #detach: Detach = () => {};
-  /** Names read so far of a baseline that is made anew: devices not among them at its end are removed. */
+  /** Names read so far while the baseline is rebuilt: devices that are not among them at its end are removed. */
   #anew: Set<string> | undefined;
   /** Which devices were left out by the last look. */
   warning: string | null = null;

@@ -4,7 +4,7 @@ import type { Scope } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DeviceState, Fleet } from "../model/fleet.ts";
 import type { StoppedDevice } from "../store/store.ts";
-import { type Device, fits, givenOf, type LiveEdge } from "./device.ts";
+import { byWorker, type Device, fits, givenOf, isComing, isLive, type LiveEdge } from "./device.ts";
 import type { DeviceLog } from "./device_log.ts";
 import type { FleetWorker } from "./fleet_worker.ts";
 import type { Edge } from "./messages.ts";
@@ -140,14 +140,12 @@ export class Lives {
 
   /** Sends changed items to workers; a failed or dead device with a changed item is worth another try. */
   #update(changed: Device[]): void {
-    const given = new Map<FleetWorker<Device>, Device[]>();
+    const given: Device[] = [];
     for (const device of changed) {
       if (this.#stopped.delete(device.name)) this.#wait(device);
-      else if (device.worker !== undefined && this.#resolve(device)) {
-        given.set(device.worker, [...given.get(device.worker) ?? [], device]);
-      }
+      else if (device.worker !== undefined && this.#resolve(device)) given.push(device);
     }
-    for (const [worker, devices] of given) worker.update(devices.map(givenOf));
+    for (const [worker, devices] of byWorker(given)) worker.update(devices.map(givenOf));
   }
 
   #set(device: Device, state: DeviceState, error?: string): void {
@@ -173,7 +171,7 @@ export class Lives {
 
   #pump(): void {
     if (!this.#isOpen || this.fault !== null) return;
-    const begun = new Map<FleetWorker<Device>, Device[]>();
+    const begun: Device[] = [];
     let next = 0;
     while (next < this.#queue.length && this.#initializing < this.fleet.init.max) {
       const device = this.#queue[next++];
@@ -184,12 +182,10 @@ export class Lives {
       device.index = worker.add(device);
       this.#set(device, "initializing");
       this.#initializing++;
-      const list = begun.get(worker);
-      if (list === undefined) begun.set(worker, [device]);
-      else list.push(device);
+      begun.push(device);
     }
     if (next > 0) this.#queue = this.#queue.slice(next);
-    for (const [worker, devices] of begun) worker.init(devices.map(givenOf));
+    for (const [worker, devices] of byWorker(begun)) worker.init(devices.map(givenOf));
   }
 
   /** Resolves the address to ping. @returns false if the device's item lacks it: then the device has failed */
@@ -218,7 +214,7 @@ export class Lives {
       if (renewal !== this.#renewals) return;
       // No more are without a session than may be initialized at once.
       let away = 0;
-      for (const { state } of this.devices.values()) if (state === "waiting" || state === "initializing") away++;
+      for (const { state } of this.devices.values()) if (isComing(state)) away++;
       const slice = stale.splice(0, Math.max(0, this.fleet.init.max - away));
       for (const device of slice) if (!device.isRemoved && device.worker?.isOld) this.#reinit(device);
       this.#pump();
@@ -229,7 +225,7 @@ export class Lives {
 
   #reinit(device: Device): void {
     const { worker, index, state } = device;
-    if (worker === undefined || state === "dead" || state === "failed" || state === "waiting") return;
+    if (worker === undefined || !(isLive(state) || state === "initializing")) return;
     if (state === "initializing") this.#initializing--;
     this.#set(device, "waiting");
     device.failures = 0;
@@ -279,7 +275,7 @@ export class Lives {
   #onInitialized(device: Device): void {
     const { name, before } = device;
     this.#initializing--;
-    this.#set(device, before === "reachable" || before === "unreachable" ? before : "initialized");
+    this.#set(device, before ?? "initialized");
     device.before = undefined;
     const row = this.#hadRow.delete(name) ? null : undefined;
     if (before === undefined) this.log.add("initialized", name, {}, row);
@@ -303,10 +299,15 @@ export class Lives {
   #onStopped(worker: FleetWorker<Device>, device: Device, index: number): void {
     worker.remove(index);
     this.workers.retire(worker);
-    if (device.worker === worker && device.index === index) device.worker = undefined;
-    if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
+    this.#release(worker, device, index);
     const current = this.devices.get(device.name);
     if (current?.state === "waiting") this.#enqueue(current);
+  }
+
+  /** A session has ended: the device, or the next one of its name, may have another one. */
+  #release(worker: FleetWorker<Device>, device: Device, index: number): void {
+    if (device.worker === worker && device.index === index) device.worker = undefined;
+    if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
   }
 
   /** Initializes those again whose time has come, and sets the alarm for the next one. */
@@ -347,14 +348,13 @@ export class Lives {
   #bereave(worker: FleetWorker<Device>, reason: string, culprit?: Device): void {
     for (const [index, device] of worker.devices.entries()) {
       if (device === undefined) continue;
-      if (device.worker === worker && device.index === index) device.worker = undefined;
-      if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
+      this.#release(worker, device, index);
       if (device.isRemoved) continue;
       if (device.state === "initializing") this.#initializing--;
       if (device.state === "dead" || device.state === "failed") continue;
       if (device === culprit && device.state !== "waiting") this.#accuse(device, reason);
       else {
-        device.before ??= device.state === "initializing" || device.state === "waiting" ? undefined : device.state;
+        device.before ??= isLive(device.state) ? device.state : undefined;
         this.#wait(device);
       }
     }

@@ -78,6 +78,9 @@ export type Edge = [
   error?: string,
 ];
 
+/** The error of a task that was aborted. */
+export const ABORTED = "aborted";
+
 /** How a task ended. */
 export interface TaskEnd {
   id: number;

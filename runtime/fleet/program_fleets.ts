@@ -1,5 +1,5 @@
 import { orAborted } from "../host/clock.ts";
-import { UsageError } from "../model/errors.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, Fleets } from "../model/fleet.ts";
 import type { LiveFleetOptions } from "./live_fleet.ts";
 import type { LiveFleets } from "./fleets.ts";
@@ -24,7 +24,7 @@ export class ProgramFleets implements Fleets {
     this.#fleets = fleets;
     if (!this.#isStarted) return;
     this.#applied = this.#apply().catch((error) =>
-      this.options.onFailure(`Cannot change the fleets: ${error.message}`)
+      this.options.onFailure(`Cannot change the fleets: ${messageOf(error)}`)
     );
   }
 
@@ -85,10 +85,6 @@ export class ProgramFleets implements Fleets {
   async #ready(fleet: string, signal?: AbortSignal): Promise<LiveFleets> {
     await orAborted(this.#decided.promise, signal);
     if (this.#live?.get(fleet) === undefined) await orAborted(this.#applied, signal);
-    return this.#of(fleet);
-  }
-
-  #of(fleet: string): LiveFleets {
     if (this.#live !== undefined) return this.#live;
     const starts = this.#fleets.has(fleet) ? "it does not run" : "there is none";
     throw new UsageError(`Cannot reach the fleet ${JSON.stringify(fleet)}: ${starts}`);

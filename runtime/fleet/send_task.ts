@@ -4,8 +4,8 @@ import { formatDuration } from "../model/duration.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { type Device, isLive } from "./device.ts";
-import type { TaskEnd } from "./messages.ts";
+import { type Device, isComing, isLive } from "./device.ts";
+import { ABORTED, type TaskEnd } from "./messages.ts";
 
 /** The scope of a task's templates. */
 export interface TaskScope {
@@ -38,9 +38,6 @@ const SLICE_TIME = 500;
 const INIT_PAUSE = 50;
 /** With so many results that are not stored, no more devices are sent the task. */
 const MOST_WAITING = 1_000;
-
-/** The error of a task that was aborted, as its worker says it. */
-const ABORTED = "aborted";
 
 /** How many tasks run on a device, and those that wait for their turn; shared by all orders. */
 const turns = new WeakMap<Device, { running: number; waiting: (() => void)[] }>();
@@ -159,8 +156,7 @@ async function untilInitialized(
   signal = new AbortController().signal,
 ): Promise<void> {
   const end = clock.ticks() + timeout;
-  const isComing = () => device.state === "waiting" || device.state === "initializing";
-  while (isComing() && !device.isRemoved && !isPaused() && !signal.aborted && clock.ticks() < end) {
+  while (isComing(device.state) && !device.isRemoved && !isPaused() && !signal.aborted && clock.ticks() < end) {
     await sleepFor(clock, INIT_PAUSE, signal);
   }
 }
@@ -195,8 +191,11 @@ async function turnOf(device: Device, max: number, signal: AbortSignal | undefin
 /** Hands results on in slices, one after another. */
 class Results {
   #waiting: TaskResult[] = [];
+  /** Results handed on and not stored yet. */
+  #pending = 0;
   #last: Promise<void> = Promise.resolve();
-  #since = 0;
+  /** Ends the wait of those that are too few for a slice. */
+  #cancel: (() => void) | undefined;
   /** Why results cannot be stored. */
   #failure: { error: unknown } | undefined;
 
@@ -209,10 +208,7 @@ class Results {
   async add(result: TaskResult): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#waiting.push(result) === 1) {
-      this.#since = this.clock.ticks();
-      const since = this.#since;
-      const cancel = this.clock.after(SLICE_TIME, () => this.#since === since && void this.flush().catch(() => {}));
-      this.#cancel = cancel;
+      this.#cancel = this.clock.after(SLICE_TIME, () => void this.flush().catch(() => {}));
     }
     const flushed = this.#waiting.length >= SLICE ? this.flush() : undefined;
     if (this.#pending >= MOST_WAITING) await flushed;
@@ -233,7 +229,4 @@ class Results {
     this.#last.catch((error) => this.#failure ??= { error });
     return this.#last;
   }
-
-  #cancel: (() => void) | undefined;
-  #pending = 0;
 }

@@ -5,6 +5,7 @@ import type { Json } from "../model/json.ts";
 import type { DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "../workers/plain_json.ts";
 import type { Edge, GivenDevice, GivenTask, PingTarget, SessionFacts, SessionSettings, TaskEnd } from "./messages.ts";
+import { ABORTED } from "./messages.ts";
 import { UsedFields } from "./used_fields.ts";
 import { Wheel } from "./wheel.ts";
 
@@ -209,7 +210,7 @@ export class Sessions {
 
   abortTask(id: number): void {
     const running = this.#tasks.get(id)?.tasks?.get(id);
-    running?.end("aborted");
+    running?.end(ABORTED);
     running?.controller.abort();
   }
 

@@ -29,7 +29,7 @@ export interface CodeWorkerOptions {
   /** Maximum bytes of its heap, if the host can limit that. */
   heapLimit: number;
   onMessage(message: unknown): void;
-  /** Whether its code marks what it does: see {@link CodeWorker.mark}. */
+  /** Whether its code marks its calls: see {@link CodeWorker.mark}. */
   marks?: boolean;
   /** Called when it ends by itself. */
   onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;

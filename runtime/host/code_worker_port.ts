@@ -9,7 +9,7 @@ export interface CodeWorkerPort {
   data: unknown;
   post(message: unknown): void;
   onMessage(receive: (message: unknown) => void): void;
-  /** Says what the code does next, so that the program knows if it never returns. Nothing if the program did not ask for marks. */
+  /** Notes a number for the call that begins, so that the program knows it if the call never returns. Does nothing if the program did not ask for marks. */
   mark(what: number): void;
 }
 

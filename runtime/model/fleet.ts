@@ -33,7 +33,7 @@ export interface Fleet {
   /** CEL over `item`: a device's name, and its tags. */
   key: string;
   tags?: string;
-  /** The bundled platform module, and where it is; absent if the file alone says how devices are looked after. */
+  /** The bundled platform module, and its file; absent if the fleet has built-in pings and tasks by `call` only. */
   platform?: {
     file: string; /** Which export of the module it is. */
     name: string;
@@ -146,7 +146,7 @@ export type Recipients = string | string[] | { tags: string[] };
 
 /** A device's answer to a task. */
 export interface TaskResult {
-  /** The same for each attempt of one order. */
+  /** The id of the order: each attempt has the same. */
   job: string;
   device: string;
   /** The host that it was sent from. */

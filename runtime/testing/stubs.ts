@@ -27,7 +27,7 @@ export interface AskingStep {
 /** A poll's source, or one item of it, that needs an answer. */
 export interface AskingSource extends Pick<AskingStep, "kind" | "path"> {
   method?: string;
-  /** What it does outside of tests. */
+  /** Executes it as outside of tests. */
   real: Action;
 }
 
@@ -244,7 +244,7 @@ function answerDevices(stub: Json, { to, job, done }: TaskOrder): TaskResult[] {
   });
 }
 
-/** @throws StubError if the stub says nothing about the device */
+/** @throws StubError if the stub has no answer for the device */
 function answerOf(stub: JsonObject, device: string): JsonObject {
   const answer = stub[device];
   const keys = isObject(answer) ? Object.keys(answer) : ["none"];

@@ -85,7 +85,7 @@ export interface Capped {
 
 /** Which function of a source is called. */
 export interface SourceCalling {
-  /** What it is called in messages, if only the signal limits its time. */
+  /** Its name in messages, if only the signal limits its time. */
   unlimited?: string;
   /** @default "read" */
   method?: "one" | "listen";

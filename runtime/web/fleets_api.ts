@@ -14,7 +14,7 @@ import {
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { answerJson, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { type Asking, personOrOperator } from "./forms/api.ts";
@@ -74,7 +74,7 @@ export function tasksApi(context: WebContext): Hono<Asking> {
     const { by = "an operator", timeout, ...given } = await bodyOf(c, TASK);
     const order = { ...given, ...timeout !== undefined && { timeout: parseDuration(timeout)! } };
     const sent = await sendByHand(context, c.req.param("id"), order, { by: person?.id ?? by, person });
-    if (sent.kind === "sent") return answerJson(c, context.maskJson(sent.answer as unknown as Json));
+    if (sent.kind === "sent") return answerJson(c, context.maskJson(asJson(sent.answer)));
     if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
     const error = `The inputs are not valid: ${Object.values(sent.problems).join("; ")}`;
     return answerRefusal(c, context, 422, error, { problems: sent.problems });
@@ -86,16 +86,16 @@ export function tasksApi(context: WebContext): Hono<Asking> {
 export function fleetsApi(context: WebContext): Hono {
   const { fleets, maskJson } = context;
   const app = new Hono();
-  app.get("/fleets", (c) => answerJson(c, maskJson(fleets.list().map(listed) as unknown as Json)));
+  app.get("/fleets", (c) => answerJson(c, maskJson(asJson(fleets.list().map(listed)))));
   app.get("/fleets/:id{.+}", (c) => {
     const found = fleets.get(c.req.param("id"));
-    if (found !== undefined) return answerJson(c, maskJson(listed(found) as unknown as Json));
+    if (found !== undefined) return answerJson(c, maskJson(asJson(listed(found))));
     return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
   });
   app.get("/device", async (c) => {
     const { fleet, name } = queryOf(c, DEVICE);
     const device = await fleets.device(fleet, name);
-    if (device !== undefined) return answerJson(c, maskJson(device as unknown as Json));
+    if (device !== undefined) return answerJson(c, maskJson(asJson(device)));
     return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
   });
   app.post("/device/again", async (c) => {
@@ -115,7 +115,7 @@ export function fleetsApi(context: WebContext): Hono {
       found.push(...devices);
       if (found.length >= limit) break;
     }
-    return answerJson(c, maskJson(found as unknown as Json));
+    return answerJson(c, maskJson(asJson(found)));
   });
   return app;
 }

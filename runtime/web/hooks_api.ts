@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { HookKey, HookListing } from "../connections/hook_secrets.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import { asJson } from "../model/json.ts";
 import { handshakePathOf } from "../triggers/webhook/webhook.ts";
 import { answerJson } from "./answer.ts";
 import type { WebContext } from "./context.ts";
@@ -25,10 +25,10 @@ export function hooksApi(context: WebContext): Hono {
   const { hookSecrets } = context;
   const app = new Hono();
 
-  app.get("/", (c) => answerJson(c, context.maskJson(listHooks(context) as unknown as Json)));
+  app.get("/", (c) => answerJson(c, context.maskJson(asJson(listHooks(context)))));
   app.post("/open", async (c) => {
     const { rule, for: text, by } = await bodyOf(c, OPEN);
-    return answerJson(c, await openHooks(context, rule, text, by) as unknown as Json);
+    return answerJson(c, asJson(await openHooks(context, rule, text, by)));
   });
   app.post("/remove", async (c) => {
     const { what, by } = await bodyOf(c, REMOVE);

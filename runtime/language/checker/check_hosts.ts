@@ -19,7 +19,7 @@ const BOUND: ReadonlySet<Field["type"]> = new Set([
 ]);
 
 /**
- * Checks that people who may set the config cannot send a secret to a host of theirs: a config value that decides the host of a
+ * Checks that people who may set the config cannot have a secret sent to a host of their choice: a config value that decides the host of a
  * request with a secret needs `hosts` on its field. For a `call`, whose code may add a secret, that is an address among its values.
  */
 export function checkHosts(checking: Checking, path: Path, kind: Kind, raw: Record<string, unknown>): void {
@@ -61,7 +61,7 @@ function checkUrl(checking: Checking, path: Path, url: unknown): void {
   }
 }
 
-/** Which values of a call name a host is not known, but which fields are addresses. */
+/** Which values of a call name a host is unknown, so those of fields that hold addresses count. */
 function checkGiven(checking: Checking, path: Path, given: unknown): void {
   if (isObject(given) || Array.isArray(given)) {
     for (const [key, value] of Object.entries(given)) checkGiven(checking, [...path, key], value);
@@ -73,7 +73,7 @@ function checkGiven(checking: Checking, path: Path, given: unknown): void {
   }
 }
 
-/** Checks the same of the list of an `each`, if its items decide the host of such a request. */
+/** Checks the config value that an `each` lists, if its items decide the host of such a request. */
 export function checkHostsOfItems(
   checking: Checking,
   path: Path,
@@ -99,7 +99,7 @@ function decidesHost(steps: unknown, item: string, isAddress: boolean): boolean 
   if (hasTemplate(http) && carriesSecret(steps) && namesInHost(parseTemplate(http).parts, item).length > 0) return true;
   const isItem = ({ path }: { path: string[] }) => path[0] === item;
   if (isAddress && call !== undefined && textsIn(given).some((text) => namesIn(text).some(isItem))) return true;
-  // In an inner one the name has another value.
+  // An inner `each` with the same name gives it another value.
   if (each !== undefined && as === item) return false;
   return Object.values(steps).some((value) => decidesHost(value, item, isAddress));
 }

@@ -8,19 +8,19 @@ import { settingsOf } from "./poll_settings.ts";
 import { timesOf } from "./stagnant.ts";
 
 /**
- * What is kept in memory of the items of a page until the look has ended.
+ * Reduces the items of a page to those that stay in memory until the look has ended.
  * @param from the number of items before the page
  */
 export type KeepPage = (items: Json[], from: number) => Promise<(Json | Unchanged)[]>;
 
 /** Items that are compared, or stored, at once. */
 const CHUNK = 500;
-/** So many items of a look are in memory in any case: most looks have fewer, and change nothing unless the whole look has worked. */
+/** The first items of a look, which always stay in memory: most looks have fewer, and so change nothing if they fail later. */
 const HELD = 10_000;
 
 /**
- * Keeps only the keys of items that are as the baseline has them, so that a look needs memory for its changes, not for all items. On
- * the first look, which tells nothing, the items go into the baseline page by page; if it fails, the next one stores only what differs.
+ * Keeps only the keys of items that equal those of the baseline, so that a look needs memory for its changes, not for all items. On
+ * the first look, which emits no events, the items go into the baseline page by page; if it fails, the next one stores only what differs.
  * @param seeding the trigger's mark until the first look has ended; undefined if there is a baseline to compare with
  * @returns undefined if the items have no keys
  */

@@ -120,10 +120,10 @@ async function readOrPostpone(
   }
 }
 
-/** What stays in memory of the pages of a look; undefined if all does. */
+/** Reduces the pages of a look in memory; undefined if all items stay. */
 function keeperFor(context: PollContext, stored: PollMark | undefined, readAt: number): KeepPage | undefined {
   if (knownMark(context, stored) !== undefined) return keeperOf(context, undefined);
-  // A baseline of other settings stays until the whole look has worked; items that are told are needed.
+  // A baseline of other settings stays until the whole look has worked; items that become events are needed.
   if (!isFirstLook(stored) || context.args.first !== "seed") return undefined;
   const timed = context.args.stagnant === undefined ? undefined : true;
   return keeperOf(context, asJson({ ...markOf(context, readAt), seeding: true, timed }));

@@ -25,7 +25,7 @@ export function settingsOf({ args, source }: Pick<PollContext, "args" | "source"
   };
 }
 
-/** A look has more items than the poll may have; nothing is compared or told. */
+/** A look has more items than the poll may have; nothing is compared, and no event is emitted. */
 export class PollCappedError extends Error {
   override name = "PollCappedError";
 

@@ -93,7 +93,7 @@ export class Watching {
     return dues.length === 0 ? undefined : dues.reduce((first, due) => Math.min(first, due));
   }
 
-  /** Reads how far it is, or starts a baseline: `first: seed` takes the present files without reporting them. */
+  /** Reads the trigger's mark, or starts a baseline: `first: seed` takes the present files without reporting them. */
   async #open(): Promise<void> {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };

@@ -31,7 +31,7 @@ function elementsOf({ choices = [], value }: CommandInput): number {
   return 12 + 3 * (choices.length + 1) + (value === "optional" ? 3 : 0);
 }
 
-/** The texts of the inputs in other parts, which the form hands on. */
+/** The texts of the inputs in other parts, which the form passes on. */
 export function hiddenTexts(inputs: Record<string, CommandInput>, shown: string[], texts: Texts): Markup[] {
   const others = Object.keys(inputs).filter((name) => !shown.includes(name));
   const names = others.flatMap((name) => [name, alone(name)]).filter((name) => textIn(texts, name) !== "");

@@ -44,7 +44,7 @@ function devicePath(fleet: string, name: string): string {
   return href(DEVICE, { fleet, name });
 }
 
-/** The page that sends a task. @param to a device */
+/** The path of the form that sends a task. @param to the device filled in; none by default */
 function taskPath(fleet: string, task: string, to?: string): string {
   return href("/task", { fleet, task, to });
 }
@@ -101,7 +101,7 @@ ${rows}</tbody>
 </table>`;
 }
 
-/** `812 reachable, 3 dead`: without the states of no device. */
+/** `812 reachable, 3 dead`: states that no device has are left out. */
 function shown(counts: Record<DeviceState, number>): Part {
   const states = DEVICE_STATES.filter((state) => counts[state] > 0);
   return states.map((state) => markup`${counts[state].toLocaleString("en")} ${word(state)} `);
@@ -178,7 +178,7 @@ ${cells}</tbody>
 ${pager(path, set, before, last?.device)}</section>`;
 }
 
-/** Links to the forms that send a task. @param to a device */
+/** Links to the forms that send a task. @param to the device filled in; none by default */
 function tasksSection(viewer: Viewer, found: FleetSummary, to?: string): Markup | false {
   const tasks = tasksFor(found, viewer.isOperator ? undefined : viewer.person);
   const links = tasks.map(({ name, title = name, help }) =>

@@ -77,7 +77,7 @@ function actions({ rule, path, openUntil, secrets }: HandshakeHook, { csrf }: Vi
   }</div>`;
 }
 
-/** The page that asks before a secret goes, or all of a rule. */
+/** The page that asks for confirmation before one secret, or all of a rule, are removed. */
 function confirmation(c: Context<ConsoleEnv>, context: WebContext) {
   const what = c.req.query("what") ?? "";
   const hook = listHooks(context).find(({ rule, secrets }) => rule === what || secrets.some(({ id }) => id === what));
