@@ -3,6 +3,13 @@ import { setImmediate, setTimeout } from "node:timers";
 /** Milliseconds of work in one turn of the event loop. */
 const SLICE = 5;
 
+let pauses = 0;
+
+/** Whether work that is split into slices is under way: between two of them it only waits for its next turn. */
+export function isSlicing(): boolean {
+  return pauses > 0;
+}
+
 /** Splits long work, such as a loop over 100,000 items, into slices, so that other work can run in between. */
 export class Slices {
   #until = performance.now() + SLICE;
@@ -16,7 +23,9 @@ export class Slices {
    * Resolves when this work may continue. Uses a timer: on Deno (2.9), consecutive immediates delay requests by 300 ms and more.
    */
   async next(): Promise<void> {
+    pauses++;
     await new Promise((resolve) => setTimeout(resolve, 0));
+    pauses--;
     this.#until = performance.now() + SLICE;
   }
 }

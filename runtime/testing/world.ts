@@ -8,6 +8,7 @@ import { readExactJson } from "../formats/exact_json.ts";
 import { ManualClock } from "../host/clock.ts";
 import { noDisk } from "../host/disk.ts";
 import { RunFiles } from "../host/run_files.ts";
+import { isSlicing } from "../host/slices.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
@@ -242,7 +243,7 @@ export class World {
   }
 
   #quiet(): Promise<void> {
-    return this.#activity.settled(() => this.runner.idle);
+    return this.#activity.settled(() => this.runner.idle && !isSlicing());
   }
 
   async #begin(): Promise<void> {

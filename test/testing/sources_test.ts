@@ -205,3 +205,19 @@ ${tests}`;
     ],
   ]);
 });
+
+Deno.test("a test waits for a look that compares many items", async () => {
+  const first = `{ items: ${tasks(5_000)}, complete: true }`;
+  const second = `{ items: ${tasks(5_001)}, complete: true }`;
+  const rule = RULE(
+    "on: [added]",
+    `
+  - name: the new one
+    stub: { poll: [${first}, ${second}] }
+    do:
+      - advance: 1h
+      - expect: { run: succeeded, logs: [added 5000] }
+`,
+  );
+  assert.deepEqual(await testing(rule), ["the new one"]);
+});
