@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { cp, readFile, rm, symlink } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import type { z } from "zod";
-import { batchSchema } from "../runtime/language/fields/batch.ts";
+import { batchSchema } from "../runtime/language/checker/batch.ts";
 import { STEP_OPTIONS } from "../runtime/language/checker/check_steps.ts";
 import { testKinds, testSchema } from "../runtime/language/checker/test_kinds.ts";
 import { stepKinds } from "../runtime/engine/steps/index.ts";

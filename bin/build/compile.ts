@@ -9,8 +9,8 @@ import process, { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
 import { bundleAssets } from "../../runtime/web/console/assets.ts";
-import { bundleProgram, PROGRAM } from "./compile/bundle.ts";
-import { npmPackage, runTool } from "./compile/npm_package.ts";
+import { bundleProgram, PROGRAM } from "./bundle.ts";
+import { npmPackage, runTool } from "./npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
 
 /** The targets of a binary, with the names of the npm packages that contain its native parts. */

@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { readAddress } from "../../runtime/host/private_file.ts";
-import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/prebuilt.ts";
+import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
-import { type OwnFolder, ownFolder, unpackFolder } from "../build/pack/packed_folder.ts";
+import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.ts";
 
 /** The folders of the rules and of all state, both absolute. */
 export interface Folders {

@@ -1,5 +1,5 @@
 import { readExactJson } from "../../runtime/formats/exact_json.ts";
-import { valueOfText } from "../../runtime/language/fields/field_text.ts";
+import { valueOfText } from "../../runtime/language/fields/field_value.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Field } from "../../runtime/model/rule.ts";

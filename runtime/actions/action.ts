@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import type { LiveOutput } from "../host/live_outputs.ts";
-import type { ConnectionTokens } from "../connections/with_token.ts";
+import type { LiveOutput } from "../host/program_output.ts";
+import type { ConnectionTokens } from "../connections/connection.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
@@ -9,7 +9,7 @@ import type { Fleets } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
 import type { Target } from "../model/target.ts";
-import type { Mail, SentMail } from "./mail/mailer.ts";
+import type { Mail, SentMail } from "./mailer.ts";
 
 /** An action: its schemas, and the function that executes a step of this kind. */
 export interface Action extends Kind {

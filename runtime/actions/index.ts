@@ -1,13 +1,11 @@
 import type { Action } from "./action.ts";
 import { call } from "./call.ts";
-import { emit } from "./emit.ts";
-import { http } from "./http/http.ts";
-import { log } from "./log.ts";
-import { mail } from "./mail/mail.ts";
+import { emit, log, state } from "./emit_log_state.ts";
+import { http } from "./http.ts";
+import { mail } from "./mail.ts";
 import { patch } from "./patch.ts";
 import { reply } from "./reply.ts";
 import { run } from "./run.ts";
-import { state } from "./state.ts";
 import { task } from "./task.ts";
 
 /** All kinds of actions, by name. */

@@ -4,8 +4,8 @@ import { writeExactJson } from "../formats/exact_json.ts";
 import { headerFields, type Repeatable, toHeaders } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
-import { json, number, template } from "../language/fields/field.ts";
-import { refusedHeader } from "./http/headers.ts";
+import { json, number, template } from "../language/arg_types.ts";
+import { refusedHeader } from "./http_request.ts";
 import { type ActionContext, defineAction, type Outcome } from "./action.ts";
 
 const schemas = {

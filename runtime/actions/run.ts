@@ -2,17 +2,16 @@ import { Buffer } from "node:buffer";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import type { Kept } from "../host/kept_output.ts";
+import type { Kept } from "../host/program_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
 import { StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
-import { writeExactJson } from "../formats/exact_json.ts";
+import { parseMaybeJson, writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
-import { parseMaybeJson } from "../formats/parse_json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
-import { charset, command, fileName, format, json, number, path, template } from "../language/fields/field.ts";
+import { charset, command, fileName, format, json, number, path, template } from "../language/arg_types.ts";
 import { nameOfFormat } from "../formats/format.ts";
-import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
+import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
 
 /** The options about a command's output. */

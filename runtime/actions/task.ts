@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
 import { writeExactJson } from "../formats/exact_json.ts";
-import { duration, json, number } from "../language/fields/field.ts";
+import { duration, json, number } from "../language/arg_types.ts";
 import { TerminalError, UsageError, withDetail } from "../model/errors.ts";
 import type { Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";

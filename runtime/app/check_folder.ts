@@ -1,12 +1,15 @@
-import { env as environment } from "node:process";
+import { env, env as environment } from "node:process";
+import { faultOfProgram, programOf } from "../actions/call.ts";
+import { logCode } from "../engine/run_log.ts";
+import { stepKinds } from "../engine/steps/index.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import { openLoading } from "../folder/open_folder.ts";
-import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { LoadedTypeScript } from "../folder/typescript/typescript.ts";
+import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Command } from "../model/rule.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { stepKinds } from "../engine/steps/index.ts";
-import { logCode } from "../engine/run_log.ts";
 
 /** What to check, by absolute paths. */
 export interface CheckFolderOptions {
@@ -52,4 +55,23 @@ export async function checkFolder(options: CheckFolderOptions): Promise<CheckedF
 function packagesOf(typescript: ReadonlyMap<string, LoadedTypeScript>): Record<string, string> {
   const all = [...typescript.values()].flatMap(({ packages }) => Object.entries(packages ?? {}));
   return Object.fromEntries(all.sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+/**
+ * Starts the program of each command to ask for its version, and returns what is wrong: it is not there, or has another version than
+ * the command says.
+ * @param folder the rules folder, absolute
+ */
+export async function checkPrograms(commands: ReadonlyMap<string, Command>, folder: string): Promise<Problem[]> {
+  const inherited = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const environment = Object.fromEntries(inherited);
+  const problems: Problem[] = [];
+  for (const command of commands.values()) {
+    const { file, at } = command;
+    const message = await faultOfProgram(command, programOf(command, folder), { cwd: folder, env: environment });
+    if (message !== undefined) {
+      problems.push({ severity: "error", file, at, message, hint: "install it, or change version:" });
+    }
+  }
+  return problems;
 }

@@ -4,16 +4,16 @@ import type { ActionServices } from "../actions/action.ts";
 import { Connections } from "../connections/connections.ts";
 import { HookSecrets, type HookSecretsOptions } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
-import { LiveOutputs } from "../host/live_outputs.ts";
+import { LiveOutputs } from "../host/program_output.ts";
 import { logLine } from "../host/log_line.ts";
-import { memoryBytes } from "../host/memory.ts";
+import { memoryBytes } from "../host/large_work.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
 import { INVENTORY } from "../folder/fleet_file.ts";
 import { type Loading, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
-import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
@@ -24,15 +24,15 @@ import { runSource } from "../engine/rule_code.ts";
 import { ProgramFleets } from "../fleet/program_fleets.ts";
 import { resolve } from "../language/expressions/template.ts";
 import type { JsonObject } from "../model/json.ts";
-import { ConfigSource } from "../engine/config_source.ts";
+import { ConfigSource } from "../engine/config_reader.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
 import { Upkeep } from "../store/upkeep.ts";
 import type { Capped } from "../triggers/trigger.ts";
-import { handshakePathOf } from "../triggers/webhook/webhook.ts";
-import { type FormDesk, openDesk } from "../web/forms/desk.ts";
+import { handshakePathOf } from "../triggers/webhook.ts";
+import { type FormDesk, openDesk } from "../web/forms/sessions.ts";
 import { Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
 
@@ -203,7 +203,7 @@ export function assemble(
       return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal, how);
     },
     async run({ file }, command, timeout) {
-      const { runPing } = await import("../fleet/run_ping.ts");
+      const { runPing } = await import("../fleet/pings.ts");
       return await runPing(command, timeout, join(folder, dirname(file)), withoutSecrets(environment, secrets));
     },
     log: triggerLog,

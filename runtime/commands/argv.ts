@@ -3,7 +3,7 @@ import { isOn } from "../language/fields/relations.ts";
 import type { FieldProblem } from "../language/fields/check_values.ts";
 import type { Json } from "../model/json.ts";
 import type { Command, CommandInput } from "../model/rule.ts";
-import { isPositional, placeOf } from "./inputs.ts";
+import { isPositional, placeOf } from "./command_inputs.ts";
 
 /** The path of the file that a secret is in while the program runs. */
 export type FileOf = (input: string, secret: string) => string;

@@ -1,6 +1,5 @@
 import { checkValues, type FieldProblem } from "../language/fields/check_values.ts";
-import { complete, type Completion } from "../language/fields/complete.ts";
-import { isOn } from "../language/fields/relations.ts";
+import { complete, type Completion, isOn } from "../language/fields/relations.ts";
 import { nearest } from "../language/hints.ts";
 import type { Json } from "../model/json.ts";
 import type { Command, CommandInput, Field } from "../model/rule.ts";

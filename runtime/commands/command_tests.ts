@@ -4,7 +4,7 @@ import { writeExactJson } from "../formats/exact_json.ts";
 import type { Checking } from "../language/checker/checking.ts";
 import { parseWith } from "../language/checker/sentences.ts";
 import { sayProblem } from "../language/fields/check_values.ts";
-import { allAsWritten } from "../language/fields/field_text.ts";
+import { allAsWritten } from "../language/fields/field_value.ts";
 import { show } from "../language/hints.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Position } from "../model/problem.ts";

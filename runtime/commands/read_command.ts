@@ -3,17 +3,16 @@ import { z } from "zod";
 import type { Checking } from "../language/checker/checking.ts";
 import { parseWith } from "../language/checker/sentences.ts";
 import { checkValues } from "../language/fields/check_values.ts";
-import { hasTemplate } from "../language/fields/field.ts";
-import { allAsWritten } from "../language/fields/field_text.ts";
-import { checkValue } from "../language/fields/field_value.ts";
-import { fieldsAsWritten } from "../language/fields/fields.ts";
+import { hasTemplate } from "../language/arg_types.ts";
+import { allAsWritten, checkValue } from "../language/fields/field_value.ts";
+import { fieldsAsWritten } from "../language/fields/read_fields.ts";
 import { nearest, show } from "../language/hints.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command, CommandInput } from "../model/rule.ts";
 import { problemsOfArguments } from "./argv.ts";
 import { settable } from "./check_set.ts";
-import { mergeInputs, readInputs } from "./inputs.ts";
-import { isConstraint } from "./version.ts";
+import { mergeInputs, readInputs } from "./command_inputs.ts";
+import { isConstraint } from "./program_version.ts";
 
 /** A command with the data that commands based on it need. */
 export interface ReadCommand {

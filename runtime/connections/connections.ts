@@ -9,14 +9,12 @@ import {
   type Connection,
   ConnectionError,
   type ConnectionListing,
+  type ConnectionTokens,
   fingerprintOf,
   type OAuthConnection,
 } from "./connection.ts";
 import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
-import { KEY_NAME } from "./seal.ts";
-import { SealedTokens, type SealedTokensOptions } from "./sealed_tokens.ts";
-import type { StoredConnection, Tokens } from "./vault.ts";
-import type { ConnectionTokens } from "./with_token.ts";
+import { KEY_NAME, SealedTokens, type SealedTokensOptions, type StoredConnection, type Tokens } from "./vault.ts";
 
 /** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
 const EARLY = 30_000;

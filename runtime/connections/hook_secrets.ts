@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../host/clock.ts";
 import { UsageError } from "../model/errors.ts";
-import { KEY_NAME, Seal } from "./seal.ts";
-import type { StoredHook, Vault } from "./vault.ts";
+import { KEY_NAME, Seal, type StoredHook, type Vault } from "./vault.ts";
 
 /** The most secrets of one webhook: while it is open, anybody may offer some. */
 const MOST = 100;

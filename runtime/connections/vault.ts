@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 
@@ -113,4 +115,162 @@ export class Vault<T = StoredConnection> {
     await disk.rename(draft, join(folder, name));
     await disk.syncFolder(folder);
   }
+}
+
+/** Tokens of a connection that are still masked after they were replaced: a server may accept them for a while. */
+const MASKED = 6;
+
+/** What the sealed tokens need. */
+export interface SealedTokensOptions {
+  vault: Vault;
+  /** The value of a secret; it counts as used and is masked from then on. */
+  secretOf(name: string): string | undefined;
+  /** Masks these texts in all output, instead of those given before under the same name. */
+  hide(name: string, texts: string[]): void;
+}
+
+/** The tokens of connections, sealed in the data folder. None is used before it is on disk. */
+export class SealedTokens {
+  #seal: Seal | string = Seal.of(undefined);
+  /** Granted tokens that could not be written to disk yet. They are used only after that, and asked for no second time. */
+  readonly #unsaved = new Map<string, StoredConnection>();
+  readonly #masked = new Map<string, string[]>();
+
+  constructor(private readonly options: SealedTokensOptions) {}
+
+  /** Reads `WHENTHEN_KEY` again, and masks all tokens. @returns the connections whose tokens another key than the first has sealed */
+  readKey(): string[] {
+    const { vault, secretOf, hide } = this.options;
+    const key = secretOf(KEY_NAME);
+    hide(KEY_NAME, key?.split(",").map((part) => part.trim()) ?? []);
+    const seal = this.#seal = Seal.of(key);
+    return vault.names().filter((name) => {
+      const found = this.get(name);
+      if (found === undefined) return false;
+      this.mask(name, found.tokens);
+      return typeof seal !== "string" && !seal.isCurrent(found.stored.sealed!);
+    });
+  }
+
+  /** What is wrong with `WHENTHEN_KEY`, so that nothing can be sealed. */
+  get fault(): string | undefined {
+    return typeof this.#seal === "string" ? this.#seal : undefined;
+  }
+
+  /** What is on disk of a connection, with or without readable tokens. */
+  stored(name: string): StoredConnection | undefined {
+    return this.options.vault.get(name);
+  }
+
+  /** A connection with its tokens, as they are on disk; undefined if it has none, or none that can be read. */
+  get(name: string): { stored: StoredConnection; tokens: Tokens } | undefined {
+    const stored = this.stored(name);
+    if (stored?.sealed === undefined || typeof this.#seal === "string") return undefined;
+    const text = this.#seal.open(name, stored.sealed);
+    return text === undefined ? undefined : { stored, tokens: JSON.parse(text) };
+  }
+
+  /**
+   * Keeps tokens; once it resolves, they are on disk. If that fails, they are kept in memory, and {@link save} tries again.
+   * @throws Error without a key
+   */
+  async keep(name: string, stored: StoredConnection, tokens: Tokens): Promise<void> {
+    if (typeof this.#seal === "string") throw new Error(`Cannot keep the tokens of "${name}": ${this.#seal}`);
+    this.mask(name, tokens);
+    this.#unsaved.set(name, { ...stored, sealed: this.#seal.seal(name, JSON.stringify(tokens)) });
+    await this.save(name);
+  }
+
+  /** Writes what could not be written before. */
+  async save(name: string): Promise<void> {
+    const unsaved = this.#unsaved.get(name);
+    if (unsaved === undefined) return;
+    await this.options.vault.put(name, unsaved);
+    if (this.#unsaved.get(name) === unsaved) this.#unsaved.delete(name);
+  }
+
+  /** Changes what is known of a connection without tokens; undefined removes it. */
+  async put(name: string, stored: StoredConnection | undefined): Promise<void> {
+    this.#unsaved.delete(name);
+    await this.options.vault.put(name, stored);
+  }
+
+  names(): string[] {
+    return this.options.vault.names();
+  }
+
+  mask(name: string, { access, refresh }: Tokens): void {
+    const before = this.#masked.get(name) ?? [];
+    const texts = [...new Set([access, ...refresh === undefined ? [] : [refresh], ...before])].slice(0, MASKED);
+    this.#masked.set(name, texts);
+    this.options.hide(`connection ${name}`, texts);
+  }
+}
+
+/** The secret with the keys, and how to make one. */
+export const KEY_NAME = "WHENTHEN_KEY";
+export const MAKE_KEY = `make a key with: openssl rand -base64 32, and set it as ${KEY_NAME}`;
+
+const VERSION = "v1";
+/** Bytes of an AES-256 key, and of GCM's initialization vector and tag (NIST SP 800-38D). */
+const KEY = 32;
+const IV = 12;
+const TAG = 16;
+
+/** Seals texts with the first of its keys; opens what any of them has sealed. AES-256-GCM. */
+export class Seal {
+  private constructor(private readonly keys: { id: string; key: Uint8Array }[]) {}
+
+  /**
+   * @param text the value of `WHENTHEN_KEY`: one key of 32 bytes in base64 or hex; while one replaces another, the new one first, a comma,
+   * and the old one
+   * @returns what is wrong with it as a text
+   */
+  static of(text: string | undefined): Seal | string {
+    if (text === undefined || text.trim() === "") return `${KEY_NAME} is not set: ${MAKE_KEY}`;
+    const keys = text.split(",").map((part) => decode(part.trim()));
+    const wrong = keys.findIndex((key) => key === undefined);
+    if (wrong === -1) return new Seal(keys.map((key) => ({ id: idOf(key!), key: key! })));
+    const which = keys.length === 1 ? KEY_NAME : `Key ${wrong + 1} of ${KEY_NAME}`;
+    return `${which} is not a key of 32 bytes in base64 or hex: ${MAKE_KEY}`;
+  }
+
+  /** @param name what the text belongs to: it cannot be opened under another name */
+  seal(name: string, text: string): string {
+    const [{ id, key }] = this.keys;
+    const iv = randomBytes(IV);
+    const cipher = createCipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(name));
+    const sealed = Buffer.concat([iv, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]);
+    return [VERSION, id, sealed.toString("base64url")].join(".");
+  }
+
+  /** Undefined if none of the keys has sealed it, or if it was changed. */
+  open(name: string, sealed: string): string | undefined {
+    const [version, id, text = ""] = sealed.split(".");
+    const key = this.keys.find((key) => key.id === id)?.key;
+    const bytes = Buffer.from(text, "base64url");
+    if (version !== VERSION || key === undefined || bytes.length < IV + TAG) return undefined;
+    try {
+      const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, IV), { authTagLength: TAG });
+      decipher.setAAD(Buffer.from(name)).setAuthTag(bytes.subarray(-TAG));
+      return Buffer.concat([decipher.update(bytes.subarray(IV, -TAG)), decipher.final()]).toString("utf8");
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Whether the first key has sealed it: the others are no longer needed for it. */
+  isCurrent(sealed: string): boolean {
+    return sealed.split(".")[1] === this.keys[0].id;
+  }
+}
+
+function decode(text: string): Uint8Array | undefined {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, "hex");
+  const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, "base64") : undefined;
+  return bytes?.length === KEY ? bytes : undefined;
+}
+
+function idOf(key: Uint8Array): string {
+  return createHash("sha256").update("whenthen key id").update(key).digest("hex").slice(0, 12);
 }

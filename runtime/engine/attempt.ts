@@ -1,13 +1,13 @@
 import type { Outcome } from "../actions/action.ts";
-import { type RecordedError, recordError, StillRunningError } from "../model/errors.ts";
+import { ExpressionError } from "../language/expressions/expression.ts";
+import { type RecordedError, recordError, RetryAfterError, StillRunningError, TerminalError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { type StepRecord, withFailure } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
-import type { RunContext } from "./step_frame.ts";
 import { Interruption, type StepFailure, type StepOutcome, type Stopped, type Suspended } from "./outcome.ts";
 import { checkInput, checkSize } from "./records.ts";
-import { retryAt, STANDARD_DELAYS } from "./retry.ts";
+import type { RunContext } from "./step_frame.ts";
 import { plainArgs, type StepArgs } from "./steps/control.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
@@ -205,4 +205,37 @@ async function end(
 
 function suspendedUntil(record: StepRecord): Suspended {
   return { kind: "suspended", due: record.due, waitingFor: `attempt ${record.attempts + 1} of step "${record.path}"` };
+}
+
+/** Delays if neither the step nor its action says otherwise. */
+export const STANDARD_DELAYS = { delay: 1_000, max: 60_000 };
+
+/** A failed attempt, and what decides whether there is another one. */
+export interface FailedAttempt {
+  error: unknown;
+  /** Attempts so far, this one included. */
+  attempts: number;
+  policy: RetryPolicy;
+  /** Whether the action considers this kind of failure worth a retry. */
+  worthwhile: boolean;
+  now: number;
+  /** From 0 up to 1. */
+  random: () => number;
+}
+
+/**
+ * When a failed step is attempted again: exponential backoff with full jitter, so that many runs that failed together
+ * do not come back together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A
+ * RetryAfterError brings its own time. A TerminalError is never retried, nor is an expression error, which would only
+ * repeat itself.
+ * @returns milliseconds since the epoch, or undefined if the failure is final
+ */
+export function retryAt({ error, attempts, policy, worthwhile, now, random }: FailedAttempt): number | undefined {
+  if (attempts >= policy.attempts || error instanceof TerminalError || error instanceof ExpressionError) {
+    return undefined;
+  }
+  if (error instanceof RetryAfterError) return now + error.retryAfter;
+  if (!worthwhile) return undefined;
+  const ceiling = Math.min(policy.max, policy.delay * 2 ** (attempts - 1));
+  return now + Math.round(random() * ceiling);
 }

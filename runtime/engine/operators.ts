@@ -2,7 +2,7 @@ import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import type { LiveRules } from "../folder/live_rules.ts";
 import type { RunState } from "../model/run.ts";
-import { decisionOf } from "../store/decision.ts";
+import { decisionOf } from "../store/run_changes.ts";
 import type { By, Operated, Refused, Seen, Store } from "../store/store.ts";
 import type { Runner } from "./runner.ts";
 

@@ -1,15 +1,15 @@
 import { dirname, join } from "node:path";
 import type { Action, ModuleCall } from "../actions/action.ts";
-import { commandAction } from "../actions/command.ts";
+import { commandAction } from "../actions/call.ts";
 import { actions } from "../actions/index.ts";
-import { parseArgs } from "../language/checker/check.ts";
+import { parseArgs } from "../language/checker/check_rule.ts";
 import { recordError } from "../model/errors.ts";
 import { newId } from "../model/id.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import { CONDITION_STEP, type StepRecord } from "../model/run.ts";
 import { readTarget } from "../model/target.ts";
-import type { Verdict } from "../model/verdict.ts";
+import type { Verdict } from "../model/event.ts";
 import {
   type BundledModule,
   type CodeScope,
@@ -18,7 +18,7 @@ import {
   RuleCodeError,
 } from "../workers/workers.ts";
 import type { SourceCalling } from "../triggers/trigger.ts";
-import { requestItem } from "./item_request.ts";
+import { requestItem } from "./patched_source.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
 import type { RunContext } from "./step_frame.ts";

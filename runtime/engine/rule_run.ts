@@ -2,11 +2,11 @@ import { recordError, TimeoutError } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
-import { stoppedBy } from "./steps/stop.ts";
+import { stoppedBy } from "./steps/if_parallel_stop.ts";
 import { errorValue, rootFrame, type RunContext } from "./step_frame.ts";
 import type { StepFailure, StepOutcome } from "./outcome.ts";
 import { gatherResults, runSteps } from "./steps/sequence.ts";
-import { checkAllAsked, ReplayError } from "./code/replay_error.ts";
+import { checkAllAsked, ReplayError } from "./code/replay.ts";
 import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 

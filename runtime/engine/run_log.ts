@@ -2,7 +2,7 @@ import { logLine } from "../host/log_line.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Run } from "../model/run.ts";
 import { formatDuration } from "../model/duration.ts";
-import type { Verdict } from "../model/verdict.ts";
+import type { Verdict } from "../model/event.ts";
 import type { Receipt } from "../store/store.ts";
 import type { TriggerLog } from "../triggers/trigger.ts";
 

@@ -2,11 +2,10 @@ import { dirname, join } from "node:path";
 import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
 import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
-import { Execution } from "./execution.ts";
+import { Execution, Sleepers } from "./execution.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
-import { Sleepers } from "./sleepers.ts";
 import type { RuleVersion } from "./step_frame.ts";
 
 /**

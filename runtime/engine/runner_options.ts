@@ -4,7 +4,7 @@ import type { Action, ActionServices } from "../actions/action.ts";
 import type { Person } from "../model/form.ts";
 import type { Command } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
-import type { Verdict } from "../model/verdict.ts";
+import type { Verdict } from "../model/event.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import type { EventIdentity, Reply, Store } from "../store/store.ts";
 

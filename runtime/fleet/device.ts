@@ -1,6 +1,6 @@
 import type { DeviceState } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
-import type { FleetWorker } from "./fleet_worker.ts";
+import type { FleetWorker } from "./fleet_workers.ts";
 import type { Edge, GivenDevice, PingTarget } from "./messages.ts";
 
 /** A device of the inventory. */

@@ -1,7 +1,7 @@
 import { type Clock, sleepFor } from "../host/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
-import type { OwnEvent, OwnEventType } from "../model/own_events.ts";
+import type { OwnEvent, OwnEventType } from "../model/event.ts";
 import type { Progress, StoppedDevice, Store } from "../store/store.ts";
 
 /** Options of `DeviceLog`. */

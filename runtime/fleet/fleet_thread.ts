@@ -1,13 +1,15 @@
+import http from "node:http";
+import https from "node:https";
+import net from "node:net";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { messageOf } from "../model/errors.ts";
 import { definitionOf } from "../sdk/source.ts";
-import { exportsOf } from "../workers/definitions.ts";
+import { exportsOf } from "../workers/module_exports.ts";
 import { UserCode } from "../workers/user_code.ts";
 import { installGlobals, secretsView } from "../workers/worker_globals.ts";
 import type { Edge, FleetSetup, FromFleetThread, PingTarget, TaskEnd, ToFleetThread } from "./messages.ts";
-import { pingHttp, pingTcp } from "./pings.ts";
 import { type Platform, Sessions } from "./sessions.ts";
 import { TICK } from "./wheel.ts";
 
@@ -48,7 +50,7 @@ async function open(): Promise<Sessions | undefined> {
         env: Object.freeze({ ...process.env }),
         secrets: secretsView(setup.secrets, (name) => send({ type: "secret", name })),
       },
-      ...by !== undefined && { builtIn: { tcp, http, run }[by] },
+      ...by !== undefined && { builtIn: { tcp: tcpPing, http: httpPing, run: runPing }[by] },
       mark: setup.platform === undefined ? () => {} : (index) => port.mark(index),
       onEdge(edge) {
         if (edges.push(edge) === 1) wakeAt(performance.now() + TICK);
@@ -142,19 +144,19 @@ function flushEnded(): void {
   ended = [];
 }
 
-function tcp(target: PingTarget, signal: AbortSignal): Promise<void> {
+function tcpPing(target: PingTarget, signal: AbortSignal): Promise<void> {
   return pingTcp(String(target), signal);
 }
 
-function http(target: PingTarget, signal: AbortSignal): Promise<void> {
+function httpPing(target: PingTarget, signal: AbortSignal): Promise<void> {
   return pingHttp(String(target), signal);
 }
 
-function run(command: PingTarget): Promise<void> {
-  const run = ++lastRun;
+function runPing(command: PingTarget): Promise<void> {
+  const runPing = ++lastRun;
   return new Promise((resolve, reject) => {
-    runs.set(run, (error) => error === null ? resolve() : reject(new Error(error)));
-    send({ type: "run", run, command, timeout: sessions?.settings.ping?.timeout ?? 0 });
+    runs.set(runPing, (error) => error === null ? resolve() : reject(new Error(error)));
+    send({ type: "run", run: runPing, command, timeout: sessions?.settings.ping?.timeout ?? 0 });
   });
 }
 
@@ -170,5 +172,57 @@ function watchForCrashes(): void {
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     report(event.reason);
+  });
+}
+
+/** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */
+function pingTcp(target: string, signal: AbortSignal): Promise<void> {
+  const at = target.lastIndexOf(":");
+  const host = target.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(target.slice(at + 1));
+  if (host === "" || !(port > 0 && port < 65_536)) {
+    return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected host:port`));
+  }
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host, port });
+    const end = (error?: Error) => {
+      signal.removeEventListener("abort", abort);
+      socket.destroy();
+      if (error) reject(error);
+      else resolve();
+    };
+    const abort = () => end(new Error("aborted"));
+    socket.on("connect", () => end());
+    // Also after the end: a socket's error without a listener would end the worker.
+    socket.on("error", end);
+    signal.addEventListener("abort", abort);
+  });
+}
+
+/**
+ * Requests a URL with sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that hang would take
+ * them from everybody.
+ */
+function pingHttp(target: string, signal: AbortSignal): Promise<void> {
+  const [, method = "GET", address = ""] = /^(?:([A-Z]+) +)?(.*)$/.exec(target) ?? [];
+  if (!URL.canParse(address)) return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected a URL`));
+  const url = new URL(address);
+  return new Promise((resolve, reject) => {
+    const { request } = url.protocol === "https:" ? https : http;
+    const sent = request(url, { method, agent: false, headers: { connection: "close" } }, (response) => {
+      const { statusCode = 0 } = response;
+      response.on("error", () => {});
+      end(statusCode < 400 ? undefined : new Error(`${method} ${address} was answered with status ${statusCode}`));
+    });
+    const end = (error?: Error) => {
+      signal.removeEventListener("abort", abort);
+      sent.destroy();
+      if (error) reject(error);
+      else resolve();
+    };
+    const abort = () => end(new Error("aborted"));
+    sent.on("error", end);
+    signal.addEventListener("abort", abort);
+    sent.end();
   });
 }

@@ -6,10 +6,9 @@ import type { DeviceState, Fleet } from "../model/fleet.ts";
 import type { StoppedDevice } from "../store/store.ts";
 import { byWorker, type Device, fits, givenOf, isComing, isLive, type LiveEdge } from "./device.ts";
 import type { DeviceLog } from "./device_log.ts";
-import type { FleetWorker } from "./fleet_worker.ts";
+import { type FleetWorker, Workers, type WorkersOptions } from "./fleet_workers.ts";
 import type { Edge } from "./messages.ts";
-import { resolveTarget } from "./ping_target.ts";
-import { Workers, type WorkersOptions } from "./workers.ts";
+import { resolveTarget } from "./pings.ts";
 
 /** Options of `Lives`. */
 export interface LivesOptions extends Omit<WorkersOptions, "fleet"> {

@@ -1,6 +1,6 @@
 import type { PingSettings } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
-import type { LogLevel } from "../workers/messages.ts";
+import type { LogLevel } from "../workers/thread_messages.ts";
 
 /** Data of a worker of a fleet at its start. */
 export interface FleetSetup {

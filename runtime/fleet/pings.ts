@@ -1,55 +1,47 @@
-import http from "node:http";
-import https from "node:https";
-import net from "node:net";
+import { runChild } from "../host/spawn.ts";
+import { command, template, url } from "../language/arg_types.ts";
+import type { Scope } from "../language/expressions/expression.ts";
+import { resolveArgs } from "../language/expressions/template.ts";
+import { defineKind } from "../language/kind.ts";
+import { formatDuration } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
+import type { PingSettings } from "../model/fleet.ts";
+import type { PingTarget } from "./messages.ts";
 
-/** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */
-export function pingTcp(target: string, signal: AbortSignal): Promise<void> {
-  const at = target.lastIndexOf(":");
-  const host = target.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  const port = Number(target.slice(at + 1));
-  if (host === "" || !(port > 0 && port < 65_536)) {
-    return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected host:port`));
-  }
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ host, port });
-    const end = (error?: Error) => {
-      signal.removeEventListener("abort", abort);
-      socket.destroy();
-      if (error) reject(error);
-      else resolve();
-    };
-    const abort = () => end(new Error("aborted"));
-    socket.on("connect", () => end());
-    // Also after the end: a socket's error without a listener would end the worker.
-    socket.on("error", end);
-    signal.addEventListener("abort", abort);
-  });
-}
+/** Bytes of an output that are quoted. */
+const QUOTED = 200;
 
 /**
- * Requests a URL with sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that hang would take
- * them from everybody.
+ * Runs a program that pings a device.
+ * @param cwd the folder of the fleet's file
+ * @returns the reason of its failure; null if its exit code is 0
  */
-export function pingHttp(target: string, signal: AbortSignal): Promise<void> {
-  const [, method = "GET", address = ""] = /^(?:([A-Z]+) +)?(.*)$/.exec(target) ?? [];
-  if (!URL.canParse(address)) return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected a URL`));
-  const url = new URL(address);
-  return new Promise((resolve, reject) => {
-    const { request } = url.protocol === "https:" ? https : http;
-    const sent = request(url, { method, agent: false, headers: { connection: "close" } }, (response) => {
-      const { statusCode = 0 } = response;
-      response.on("error", () => {});
-      end(statusCode < 400 ? undefined : new Error(`${method} ${address} was answered with status ${statusCode}`));
-    });
-    const end = (error?: Error) => {
-      signal.removeEventListener("abort", abort);
-      sent.destroy();
-      if (error) reject(error);
-      else resolve();
-    };
-    const abort = () => end(new Error("aborted"));
-    sent.on("error", end);
-    signal.addEventListener("abort", abort);
-    sent.end();
-  });
+export async function runPing(
+  command: PingTarget,
+  timeout: number,
+  cwd: string,
+  env: Record<string, string>,
+): Promise<string | null> {
+  const [program, ...args] = typeof command === "string" ? ["sh", "-c", command] : command.map(String);
+  const signal = AbortSignal.timeout(timeout);
+  try {
+    const { code, stderr } = await runChild({ program, args, cwd, env, keep: { stdout: 0, stderr: QUOTED }, signal });
+    const said = stderr.text.trim();
+    return code === 0 ? null : `${program} ended with exit code ${code}${said === "" ? "" : `: ${said}`}`;
+  } catch (error) {
+    return signal.aborted ? `${program} took longer than ${formatDuration(timeout)}` : messageOf(error);
+  }
+}
+
+/** The built-in pings, so that the results of expressions in a URL are encoded. */
+const KINDS = {
+  tcp: defineKind({ kind: "tcp", summary: "", main: template(), options: {} }),
+  http: defineKind({ kind: "http", summary: "", main: url(), options: {} }),
+  run: defineKind({ kind: "run", summary: "", main: command(), options: {} }),
+};
+
+/** Resolves the target of a built-in ping of one device. @throws ExpressionError */
+export function resolveTarget(by: NonNullable<PingSettings["by"]>, scope: Scope): PingTarget {
+  const said = by.kind === "run" ? by.command : by.target;
+  return resolveArgs(KINDS[by.kind], { [by.kind]: said }, scope)[by.kind] as PingTarget;
 }

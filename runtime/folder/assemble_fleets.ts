@@ -8,7 +8,7 @@ import type { Definition } from "../model/rule.ts";
 import { definitionKey } from "../model/target.ts";
 import { type Callables, type Called, calleeOf, follow } from "./calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
-import { idOfPath, type Source } from "./source.ts";
+import { idOfPath, type Source } from "./rule_source.ts";
 
 /** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives why */
 function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Problem[]): Fleet | undefined {

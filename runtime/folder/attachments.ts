@@ -5,13 +5,13 @@ import type { Clock } from "../host/clock.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
-import { hasTemplate } from "../language/fields/field.ts";
+import { hasTemplate } from "../language/arg_types.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition, Rule, Trigger } from "../model/rule.ts";
 import { definitionKey, readTarget } from "../model/target.ts";
 import type { Store } from "../store/store.ts";
-import { cappedBy } from "../triggers/poll/poll_settings.ts";
+import { cappedBy } from "../triggers/poll/poll_args.ts";
 import type {
   Capped,
   Detach,

@@ -8,14 +8,16 @@ import { checkSet, secretInArgv } from "../commands/check_set.ts";
 import type { CommandTest } from "../commands/command_tests.ts";
 import { compile } from "../language/expressions/expression.ts";
 import { templatesIn } from "../language/expressions/names.ts";
-import { type FieldProblem, isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
 import {
   checkLiterals,
+  type FieldProblem,
   type GivenValues,
+  isPlainlyMissing,
   mayChange,
   readWritten,
+  sayProblem,
   writtenScalars,
-} from "../language/fields/literals.ts";
+} from "../language/fields/check_values.ts";
 import { nearest } from "../language/hints.ts";
 import { addModule, misuse } from "./called_modules.ts";
 import type { Origin } from "../language/checker/checking.ts";

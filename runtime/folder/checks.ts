@@ -2,21 +2,20 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
-import { checkAction, type CheckedRule, checkRule } from "../language/checker/check.ts";
+import { checkAction, type CheckedRule, checkRule } from "../language/checker/check_rule.ts";
 import { callTargets } from "../language/expressions/names.ts";
-import type { SourceText } from "../language/fields/field_text.ts";
-import { readFields } from "../language/fields/fields.ts";
+import type { SourceText } from "../language/fields/field_value.ts";
+import { readFields } from "../language/fields/read_fields.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Position, Problem } from "../model/problem.ts";
+import { guarded, type Position, type Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
 import type { SecretFault } from "../secrets/secrets.ts";
 import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
-import { guarded } from "./guard.ts";
-import { type ConfigFile, configOf } from "./settings/config.ts";
+import { type ConfigFile, configOf } from "./settings/config_files.ts";
 import { editorsOf, layConfig, lowerValues, warningOf } from "./settings/config_layers.ts";
-import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
+import { type ActionSource, idOfPath, type RuleSource } from "./rule_source.ts";
 
 /** What a check needs besides the file; the same for all files of a load. */
 export interface Surroundings {

@@ -1,21 +1,20 @@
 import { z } from "zod";
 import { checkArgs, checkLiteral } from "../language/checker/check_args.ts";
-import { type CheckedRule, checkRule, type Known } from "../language/checker/check.ts";
+import { type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
 import { Checking, type Origin } from "../language/checker/checking.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import type { Visible } from "../language/expressions/names.ts";
-import { command, duration, expression, json, people, target, template, url } from "../language/fields/field.ts";
-import { readFields } from "../language/fields/fields.ts";
+import { command, duration, expression, json, people, target, template, url } from "../language/arg_types.ts";
+import { readFields } from "../language/fields/read_fields.ts";
 import { show } from "../language/hints.ts";
 import { defineKind, type Kinds } from "../language/kind.ts";
 import type { Fleet, FleetTask, PingSettings } from "../model/fleet.ts";
 import { parseDuration } from "../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
-import type { Problem } from "../model/problem.ts";
+import { guarded, type Problem } from "../model/problem.ts";
 import { isTarget } from "../model/target.ts";
 import { type Call, callsInRaw } from "./calls.ts";
-import { guarded } from "./guard.ts";
-import { type FleetSource, idOfPath } from "./source.ts";
+import { type FleetSource, idOfPath } from "./rule_source.ts";
 
 /** Keys of a fleet file. */
 export const FLEET_KEYS = ["name", "help", "devices", "key", "tags", "device", "ping", "init", "tasks"];

@@ -1,4 +1,4 @@
-import type { SmtpSettings } from "../actions/mail/mailer.ts";
+import type { SmtpSettings } from "../actions/mailer.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Fleet } from "../model/fleet.ts";
 import type { Person } from "../model/form.ts";

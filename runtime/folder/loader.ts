@@ -1,6 +1,6 @@
 import { join, sep } from "node:path";
 import type { Isolates } from "../workers/workers.ts";
-import type { Problem } from "../model/problem.ts";
+import { guarded, type Problem } from "../model/problem.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
@@ -8,23 +8,20 @@ import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
-import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
+import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
 import type { LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";
-import { type ConfigFile, readConfig } from "./settings/config.ts";
+import { type ConfigFile, readConfig } from "./settings/config_files.ts";
 import { assembleFleets, fleetSecrets } from "./assemble_fleets.ts";
 import { checkFleet } from "./fleet_file.ts";
-import { CommandReader, commandsById } from "./commands.ts";
-import { scopeOf } from "./folder.ts";
+import { CommandReader, commandsById } from "./command_files.ts";
 import { settleConfigs } from "./rule_configs.ts";
-import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
-import { checkConnections } from "./settings/connections.ts";
-import { namesOf } from "./settings/people.ts";
-import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings/settings.ts";
+import { checkConnections } from "./settings/connection_settings.ts";
+import { checkSecretsFiles, checkSmtpPassword, namesOf, readSettings } from "./settings/settings.ts";
 import {
   type ActionSource,
   idOfPath,
@@ -33,10 +30,9 @@ import {
   sourceOfKnown,
   sourceOfTypeScript,
   sourceOfYaml,
-} from "./source.ts";
-import type { Prebuilt } from "./typescript/prebuilt.ts";
+} from "./rule_source.ts";
+import { type Prebuilt, TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
-import { TypeScriptFiles } from "./typescript/typescript_files.ts";
 import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
 
 /** Options of a loader. */

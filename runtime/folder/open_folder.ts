@@ -1,4 +1,4 @@
-import { KEY_NAME } from "../connections/seal.ts";
+import { KEY_NAME } from "../connections/vault.ts";
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
 import type { UpperValue } from "../model/config.ts";
@@ -6,9 +6,9 @@ import { type IsolateOptions, openIsolates } from "../workers/open_workers.ts";
 import type { Kind } from "../language/kind.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import { stopEsbuild } from "./typescript/esbuild.ts";
+import { stopEsbuild } from "./typescript/typescript_bundle.ts";
 import { Loader } from "./loader.ts";
-import type { Prebuilt } from "./typescript/prebuilt.ts";
+import type { Prebuilt } from "./typescript/typescript_files.ts";
 
 /** What loading a folder needs from its surroundings. */
 export interface LoadingOptions {

@@ -1,11 +1,10 @@
 import type { RefusedValue, RuleConfig, UpperLayer, UpperValue } from "../model/config.ts";
-import type { Problem } from "../model/problem.ts";
+import { guarded, type Problem } from "../model/problem.ts";
 import { nearest } from "../language/hints.ts";
 import type { Candidate } from "./assemble.ts";
 import { fieldsOf } from "./checks.ts";
-import { guarded } from "./guard.ts";
 import type { Unready } from "./loaded.ts";
-import { checkConfigNames, type ConfigFile, type Configurable } from "./settings/config.ts";
+import { checkConfigNames, type ConfigFile, type Configurable } from "./settings/config_files.ts";
 import { warningOf } from "./settings/config_layers.ts";
 
 /** Where values of rules that do not exist are reported. */

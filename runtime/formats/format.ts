@@ -1,6 +1,6 @@
 import { parse as parseRows } from "csv-parse/sync";
 import type { Json } from "../model/json.ts";
-import { parseJson } from "./parse_json.ts";
+import { parseJson } from "./exact_json.ts";
 import { parseFeed } from "./feed.ts";
 
 /** The formats that text can be parsed as: the names of `format`. */

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from "../model/json.ts";
-import { parseJson } from "./parse_json.ts";
+import { parseJson } from "./exact_json.ts";
 
 /**
  * Lazy parsing of JSON from outside. Rules usually read a few short members. The others are validated at once, but

@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { basename } from "node:path";
 import { messageOf, StillRunningError } from "../model/errors.ts";
 import { logLine } from "./log_line.ts";
-import { Head, type Kept, lastLines, Tail } from "./kept_output.ts";
+import { Head, type Kept, lastLines, Tail } from "./program_output.ts";
 
 /** How long background processes of a finished command may continue to write before its group is ended. */
 const LINGER = 2_000;

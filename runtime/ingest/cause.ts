@@ -1,7 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
-import type { Cause, Event } from "../model/event.ts";
-import type { Verdict } from "../model/verdict.ts";
+import type { Cause, Event, Verdict } from "../model/event.ts";
 import { isSameText } from "../secrets/passwords.ts";
 
 /** Maximum length of a chain of runs that cause each other: it stops rules that trigger each other in a loop. */

@@ -1,14 +1,12 @@
 import { messageOf } from "../model/errors.ts";
-import type { Event } from "../model/event.ts";
+import type { Event, Verdict } from "../model/event.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { Clause, Rule, Trigger } from "../model/rule.ts";
-import type { Verdict } from "../model/verdict.ts";
-import { batchTerms } from "../language/fields/batch.ts";
-import { checkClauses } from "../language/expressions/condition.ts";
-import { evaluate, type Scope } from "../language/expressions/expression.ts";
+import { batchTerms } from "../language/checker/batch.ts";
+import { checkClauses, evaluate, type Scope } from "../language/expressions/expression.ts";
 import type { Admission, Collection } from "../store/store.ts";
 import { chainEnd } from "./cause.ts";
-import { inputsOf } from "./inputs.ts";
+import { inputsOf } from "./rule_inputs.ts";
 
 /**
  * Decides an event for a rule as far as possible without the store: a verdict, or what the store needs to admit a run or to

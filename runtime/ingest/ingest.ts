@@ -1,25 +1,23 @@
 import type { Clock } from "../host/clock.ts";
-import type { Scope } from "../language/expressions/expression.ts";
-import { withState } from "../language/expressions/state_view.ts";
-import { type Event, isOwnType, typePatterns } from "../model/event.ts";
-import { OWN_SOURCE } from "../model/own_events.ts";
+import { type Scope, withState } from "../language/expressions/expression.ts";
+import { type Event, isOwnType, OWN_SOURCE, typePatterns } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
-import type {
-  Arrival,
-  Candidate,
-  ClaimedRun,
-  Lease,
-  Notice,
-  Progress,
-  Receipt,
-  Store,
-  TriggerKey,
+import {
+  type Arrival,
+  type Candidate,
+  type ClaimedRun,
+  type Lease,
+  type Notice,
+  type Progress,
+  type Receipt,
+  type Store,
+  StoreFullError,
+  type TriggerKey,
 } from "../store/store.ts";
-import { StoreFullError } from "../store/store.ts";
 import type { Registry, Subscription, TriggerEvent } from "../triggers/trigger.ts";
-import { Batches } from "./batches.ts";
+import { Batches } from "./open_batches.ts";
 import { decide } from "./decide_verdict.ts";
-import { isByHand } from "./inputs.ts";
+import { isByHand } from "./rule_inputs.ts";
 
 /** What ingest works with. */
 export interface IngestOptions {

@@ -7,7 +7,7 @@ import type { Rule, Trigger } from "../model/rule.ts";
 import type { Receipt } from "../store/store.ts";
 import type { Ingest } from "./ingest.ts";
 import { commandOfRule, problemsOfStart } from "../commands/command_rule.ts";
-import { BY_HAND, byName, problemsOfGiven } from "./inputs.ts";
+import { BY_HAND, byName, problemsOfGiven } from "./rule_inputs.ts";
 
 /** The group of people who may do everything. */
 export const OPERATORS = "operators";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { JsonObject } from "../model/json.ts";
-import type { Resolved } from "./fields/field.ts";
+import type { Resolved } from "./arg_types.ts";
 
 /**
  * The description of one kind of trigger or step for the checker. The modules in `triggers/` and `actions/` extend it with

@@ -1,4 +1,4 @@
-import type { Json } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 
 /**
  * One fact, shaped as a CloudEvent 1.0. `source` + `id` is its identity: two deliveries with the same
@@ -104,4 +104,108 @@ export function toHeaders(fields: Record<string, Repeatable>): Headers {
 export function toParameters(fields: Record<string, Repeatable>): URLSearchParams {
   const entries = Object.entries(fields);
   return new URLSearchParams(entries.flatMap(([name, values]) => [values].flat().map((value) => [name, value])));
+}
+
+/** A rule's verdict on an event. `reason` is a sentence for people; only `started` has none. */
+export type Verdict =
+  | { kind: "started"; run: string }
+  | { kind: "held"; run: string; reason: string; until: number }
+  | { kind: "condition"; reason: string; clause?: string; values?: Record<string, Json>; run?: string }
+  | { kind: "busy"; reason: string }
+  | { kind: "batched"; reason: string; until: number; run?: string }
+  | { kind: "disabled"; reason: string }
+  | { kind: "looped"; reason: string }
+  /** `problems`: what is wrong with the inputs that its trigger gives, by name. */
+  | { kind: "invalid"; reason: string; problems: Record<string, string> }
+  | { kind: "error"; reason: string; run?: string };
+
+export type VerdictKind = Verdict["kind"];
+
+// An object, so that a kind that is missing here does not compile.
+const KINDS = {
+  started: true,
+  held: true,
+  batched: true,
+  condition: true,
+  busy: true,
+  disabled: true,
+  looped: true,
+  invalid: true,
+  error: true,
+} satisfies Record<VerdictKind, true>;
+
+/** All kinds of verdicts, in the order in which they are listed. */
+export const VERDICT_KINDS = Object.keys(KINDS) as VerdictKind[];
+
+/** The verdict on a delivery as a whole, if no rule was concerned. */
+export type DeliveryVerdict = "accepted" | "duplicate" | "unmatched";
+
+/** The types of the program's own events, each with the fact that it tells. Nobody else can send them. */
+export const OWN_EVENTS = {
+  "whenthen.run.failed": "A run failed",
+  "whenthen.run.succeeded": "A run succeeded",
+  "whenthen.poll.failed": "A look of a poll or watch failed, after one that worked",
+  "whenthen.poll.recovered": "A poll or watch that had failed works again",
+  "whenthen.poll.capped": "A poll found more items than its `max`",
+  "whenthen.rule.broken": "A file stopped loading",
+  "whenthen.config.refused": "A config value was refused",
+  "whenthen.hook.refused": "A webhook refused a request, after ones that it accepted",
+  "whenthen.connection.lost": "A connection needs to be made again",
+  "whenthen.store.full": "The store accepts no more events",
+  "whenthen.device.added": "A device is new in the inventory of its fleet",
+  "whenthen.device.initialized": "A device has a session",
+  "whenthen.device.reachable": "A ping of a device worked, after one that failed or after its init",
+  "whenthen.device.unreachable": "A ping of a device failed; each one that fails",
+  "whenthen.device.dead": "Too many pings of a device in a row failed; it is left alone for a while",
+  "whenthen.device.removed": "A device is gone from the inventory of its fleet",
+  "whenthen.device.init.error": "A device could not be initialized",
+  "whenthen.device.stop.error": "The session of a device did not end as it should",
+} as const;
+
+export type OwnEventType = keyof typeof OWN_EVENTS;
+
+/** The source of the program's own events. */
+export const OWN_SOURCE = "/whenthen";
+
+/** An event of the program itself. */
+export interface OwnEvent {
+  type: OwnEventType;
+  /** What it is about: a rule's id, a file, a path. */
+  subject: string;
+  data: JsonObject;
+  cause?: Cause;
+}
+
+/** Whether a pattern of event types can match an own event: patterns that begin with `whenthen.` can, `*` never. */
+export function matchesOwn(pattern: string): boolean {
+  return Object.keys(OWN_EVENTS).some((type) =>
+    pattern.endsWith("*") ? isOwnType(pattern) && type.startsWith(pattern.slice(0, -1)) : pattern === type
+  );
+}
+
+/** Maximum fields of a form or a query. Forms for people have dozens, and each field costs time to store and show. */
+const MAX_FIELDS = 10_000;
+
+/**
+ * Parses the fields of a query or of a urlencoded form. A repeated name has a list. Takes time linear in the text.
+ * @param what the source, for the message: `body`
+ * @throws Error if there are more than 10,000 fields
+ */
+export function readFields(text: string, what: string): Record<string, Repeatable> {
+  const count = countFields(text);
+  if (count > MAX_FIELDS) throw new Error(`The ${what} may have ${MAX_FIELDS} fields, not ${count}`);
+  const fields = new Map<string, string[]>();
+  for (const [name, value] of new URLSearchParams(text)) {
+    const values = fields.get(name);
+    if (values === undefined) fields.set(name, [value]);
+    else values.push(value);
+  }
+  return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+}
+
+/** Counts without parsing, which is slow with many fields. */
+function countFields(text: string): number {
+  let count = 1;
+  for (let at = text.indexOf("&"); at !== -1; at = text.indexOf("&", at + 1)) count++;
+  return count;
 }

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from "./json.ts";
 import type { Position } from "./problem.ts";
 import type { RunState, StepState } from "./run.ts";
-import type { DeliveryVerdict, VerdictKind } from "./verdict.ts";
+import type { DeliveryVerdict, VerdictKind } from "./event.ts";
 
 /** One test of a rule: an entry under `tests`, or a call of `testRule`. */
 export interface RuleTest extends TestWorld {

@@ -1,6 +1,6 @@
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, InputValues } from "./fields.ts";
-import type { TypeOnly } from "./schema.ts";
+import type { TypeOnly } from "./event_data.ts";
 import { CodeDefinition, DeviceDefinition } from "./source.ts";
 
 /** Arguments of all functions of a platform. */

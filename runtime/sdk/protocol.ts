@@ -1,7 +1,7 @@
 import { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
 import { device, task } from "./device.ts";
 import { rule } from "./rule.ts";
-import { type } from "./schema.ts";
+import { type } from "./event_data.ts";
 import { action, source } from "./source.ts";
 import { testRule } from "./test.ts";
 import { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";

@@ -1,15 +1,14 @@
 import type { Event } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
-import type { TypedEvent } from "./event.ts";
+import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
-import type { ActionDefinition } from "./source.ts";
-import type { Format, HttpOptions, HttpResult, StepOptions } from "./http.ts";
+import type { ActionDefinition, Format, HttpOptions, HttpResult, StepOptions } from "./source.ts";
 import type { EventOf, TriggerDefinition } from "./triggers.ts";
 
 /** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
 type Recorded<T> = T extends undefined | void ? null : T;
 
-export type { HttpOptions, HttpResult, StepOptions } from "./http.ts";
+export type { HttpOptions, HttpResult, StepOptions } from "./source.ts";
 
 export interface RunOptions extends StepOptions {
   /** Text as it is, anything else as JSON. */

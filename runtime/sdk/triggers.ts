@@ -1,8 +1,6 @@
 import type { Json } from "../model/json.ts";
-import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
-import type { Format, HttpOptions } from "./http.ts";
-import { SourceUse } from "./source.ts";
-import type { StandardSchema, TypeOnly } from "./schema.ts";
+import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
+import { type Format, type HttpOptions, SourceUse } from "./source.ts";
 
 /** One entry under `when`. The type parameter is the event that it emits. */
 export class TriggerDefinition<out E = unknown> {

@@ -1,6 +1,16 @@
 import type { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
+import { collectGarbage } from "../host/large_work.ts";
 import { serveOrders, type TaskResult, TaskThread } from "../host/task_thread.ts";
+import type { Catalogue } from "./history/catalogue.ts";
+import type { Text } from "./history/history_lines.ts";
+import { IdentityPacker, mergeIds, readIds, writeIds } from "./history/ids_file.ts";
+import { type MadePart, PartWriter } from "./history/part_file.ts";
+import { readPart } from "./history/part_reader.ts";
+import { thinPart } from "./history/trim.ts";
+import { type Expiry, type Folded, type FoldHooks, foldSegment } from "./log/fold.ts";
+import { type Merged, mergeFiles } from "./log/merge.ts";
+import type { Segment } from "./log/segment_log.ts";
 
 type Args<T extends Task> = Parameters<T>[2];
 type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
@@ -99,4 +109,90 @@ export interface Order {
 /** Runs the tasks that the main thread sends, on the machine's disk. Called once, by the thread's own file. */
 export function serveTasks(tasks: Tasks): void {
   serveOrders(({ name, folder, args }: Order) => tasks[name](realDisk, folder, args));
+}
+
+/** The background tasks of the store. */
+export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };
+
+/** Fold and merge as background tasks. */
+function logTasks(hooks: FoldHooks) {
+  return {
+    /** Makes part, ids file and delta of the oldest sealed segment. */
+    async fold(disk: Disk, folder: string, segment: Segment): Promise<{ result: Folded }> {
+      const result = await foldSegment(disk, folder, segment, hooks);
+      collectGarbage();
+      return { result };
+    },
+    /** Makes a new base. */
+    async merge(disk: Disk, folder: string, expiry: Expiry): Promise<{ result: Merged | undefined }> {
+      const result = await mergeFiles(disk, folder, expiry, hooks);
+      collectGarbage();
+      return { result };
+    },
+    /** The packed identities of an ids file. */
+    async ids(
+      _disk: Disk,
+      _folder: string,
+      file: ArrayBuffer,
+    ): Promise<{ result: ArrayBuffer; transfer: ArrayBuffer[] }> {
+      const { buffer } = await readIds(new Uint8Array(file));
+      return { result: buffer, transfer: [buffer] };
+    },
+  };
+}
+
+/** Receives the history lines of a segment unchanged and in order; headers are JSON. */
+export interface PartSink {
+  event(header: string, text: Text): void;
+  run(header: string, text: Text): void;
+  more(header: string, text: Text): void;
+  /** Returns the same bytes for the same lines. */
+  finish(): MadePart;
+  /** Abandons the part; called instead of `finish`. */
+  discard(): void;
+}
+
+/**
+ * Creates the part of a segment.
+ * @param range its frames
+ * @param bytes of the segment
+ */
+export async function openHistory(range: { first: number; last: number }, bytes: number): Promise<PartSink> {
+  const writer = await PartWriter.create(range.first, bytes);
+  return {
+    event: (header, text) => writer.event(JSON.parse(header), text),
+    run: (header, text) => writer.run(JSON.parse(header), text),
+    more: (header, text) => writer.more(JSON.parse(header), text),
+    finish: () => writer.finish(range.last),
+    discard: () => writer.discard(),
+  };
+}
+
+/** Reads the catalogue from a part; undefined if that cannot be read. */
+async function readCatalogue(disk: Disk, folder: string, file: string): Promise<Catalogue | undefined> {
+  const { result } = await readPart(disk, folder, { file, read: "catalogue", args: {} });
+  return result.kind === "read" ? result.result : undefined;
+}
+
+/** Receives the identities of a segment unchanged. */
+export interface IdsSink {
+  /**
+   * @param hash 32 hexadecimal digits
+   * @param text JSON: `[event, at, within or null, runs, flags]`
+   */
+  id(hash: string, text: string): void;
+  /** Returns the same bytes for the same identities. */
+  finish(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Creates the ids file of a segment. */
+export function openIds(): Promise<IdsSink> {
+  const packer = new IdentityPacker();
+  return Promise.resolve({
+    id(hash, text) {
+      const [event, at, within, runs, flags] = JSON.parse(text);
+      packer.add(hash, { event, at, within, runs, flags });
+    },
+    finish: () => writeIds(packer.finish()),
+  });
 }

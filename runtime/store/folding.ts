@@ -2,19 +2,18 @@ import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { messageOf } from "../model/errors.ts";
 import { asJson } from "../model/json.ts";
-import type { Background } from "./background.ts";
+import type { Background, storeTasks } from "./background.ts";
 import type { Catalogue } from "./history/catalogue.ts";
 import type { History } from "./history/history.ts";
 import type { Trimming } from "./history/trim.ts";
 import type { Ledger } from "./ledger/ledger.ts";
-import { ordered } from "./ledger/ordered.ts";
+import { ordered } from "./ledger/keys.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { Sized } from "./log/files.ts";
 import { mergeDue } from "./log/merge.ts";
 import type { Segment, SegmentLog } from "./log/segment_log.ts";
 import type { Retention } from "./store.ts";
-import type { storeTasks } from "./tasks.ts";
-import { readKept } from "./transitions/counters.ts";
+import { readKept } from "./transitions/rule_rows.ts";
 
 /** Milliseconds that closing spends on folds: the program has 25 s to stop, and nothing is lost if the log stays unfolded. */
 const CLOSING = 10_000;

@@ -1,77 +1,73 @@
-import type { UpperValue } from "../model/config.ts";
-import type { Form, FormAnswer } from "../model/form.ts";
-import type { Json, JsonObject } from "../model/json.ts";
-import type { Rule } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
-import type { Verdict } from "../model/verdict.ts";
-import type { Background } from "./background.ts";
+import type { Background, storeTasks } from "./background.ts";
 import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
 import { findOutlived } from "./history/trim.ts";
-import type { Ids } from "./ledger/ids.ts";
+import type { Ids } from "./ledger/keys.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { ConfigChange, ConfigChanged, PageValue } from "./config.ts";
-import type { ConditionChange, Notice, OwnListening } from "./own.ts";
-import type { Patching } from "./patching.ts";
-import { Reading } from "./reading.ts";
+import type { OwnListening } from "./intake.ts";
+import { findAwaited, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
-import { findAwaited } from "./search.ts";
-import type { storeTasks } from "./tasks.ts";
 import type {
-  Answered,
-  AnsweredForm,
   Arrival,
-  BatchClosing,
-  ClaimedRun,
-  EventIdentity,
   EventRecord,
   EventSearch,
-  Found,
   Lease,
   Progress,
   Receipt,
-  Reply,
   Retention,
-  RunEnd,
-  RunHead,
   RunSearch,
   StepEffects,
   StepResult,
   Store,
   StoreStats,
-  Suspension,
-  Trace,
-  TriggerKey,
 } from "./store.ts";
 import { accept, isKnown } from "./transitions/accept.ts";
-import { answerCondition } from "./transitions/answer_condition.ts";
-import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batches.ts";
+import { answerCondition } from "./transitions/admission.ts";
+import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batch_rows.ts";
 import { finishRun } from "./transitions/end_run.ts";
 import { claimRuns, reclaimRuns, suspendRun } from "./transitions/claim_runs.ts";
 import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
-import { countRuns, countVerdicts } from "./transitions/counters.ts";
-import { findIdentity } from "./transitions/events.ts";
-import { answerForm } from "./transitions/answer_form.ts";
-import { listForms, readForm } from "./transitions/forms.ts";
 import {
   changeVersions,
+  countRuns,
+  countVerdicts,
   dropVersions,
   getInForce,
+  getSourced,
   getVersion,
+  keepSourced,
+  listConfig,
   listPaused,
   listUnused,
   listVersions,
   prune,
   putVersions,
+  setConfig,
   setPaused,
-} from "./transitions/versions.ts";
-import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
-import { changeDevices, listStopped } from "./transitions/devices.ts";
-import { changeCondition, isTold, listConditions, listNotices } from "./transitions/notices.ts";
-import { beginPatch, getWrites } from "./transitions/patching.ts";
-import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
+} from "./transitions/rule_rows.ts";
+import { findIdentity } from "./transitions/event_rows.ts";
+import { answerForm } from "./transitions/waits.ts";
+import { listForms, readForm } from "./transitions/form_rows.ts";
+import {
+  changeCondition,
+  changeDevices,
+  isTold,
+  listConditions,
+  listNotices,
+  listStopped,
+} from "./transitions/notices.ts";
+import {
+  beginPatch,
+  getBaseline,
+  getItems,
+  getMark,
+  getStagnant,
+  getState,
+  getWrites,
+} from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
@@ -111,25 +107,11 @@ export class LedgerStore implements Store {
 
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  putVersions(rules: Rule[]): Promise<void> {
-    return this.#change(putVersions, rules);
-  }
-
-  changeVersions(changed: Rule[], gone: string[]): Promise<void> {
-    return this.#change(changeVersions, { changed, gone });
-  }
-
-  getInForce(rules: string[]): Promise<Rule[]> {
-    return this.#read((rows) => getInForce(rows, rules));
-  }
-
-  getVersion(version: string): Promise<Rule | undefined> {
-    return this.#read((rows) => getVersion(rows, version));
-  }
-
-  listVersions(rule: string): Promise<string[]> {
-    return this.#read((rows) => listVersions(rows, rule));
-  }
+  putVersions: Store["putVersions"] = (rules) => this.#change(putVersions, rules);
+  changeVersions: Store["changeVersions"] = (changed, gone) => this.#change(changeVersions, { changed, gone });
+  getInForce: Store["getInForce"] = (rules) => this.#read((rows) => getInForce(rows, rules));
+  getVersion: Store["getVersion"] = (version) => this.#read((rows) => getVersion(rows, version));
+  listVersions: Store["listVersions"] = (rule) => this.#read((rows) => listVersions(rows, rule));
 
   async dropVersions(live: string[]): Promise<void> {
     const { history } = this.#parts;
@@ -139,15 +121,12 @@ export class LedgerStore implements Store {
     if (outlived.length > 0) await this.#change(dropVersions, outlived);
   }
 
-  setPaused(rule: string, paused: string | null): Promise<void> {
-    return this.#change(setPaused, { rule, paused });
-  }
-
-  listPaused = (): Promise<Record<string, string>> => this.#read(listPaused);
-  setConfig = (change: ConfigChange, now: number): Promise<ConfigChanged> => this.#change(setConfig, change, now);
-  listConfig = (rule?: string): Promise<PageValue[]> => this.#read((rows) => listConfig(rows, rule));
-  keepSourced = (values: UpperValue[]): Promise<void> => this.#change(keepSourced, values);
-  getSourced = (): Promise<UpperValue[]> => this.#read(getSourced);
+  setPaused: Store["setPaused"] = (rule, paused) => this.#change(setPaused, { rule, paused });
+  listPaused: Store["listPaused"] = () => this.#read(listPaused);
+  setConfig: Store["setConfig"] = (change, now) => this.#change(setConfig, change, now);
+  listConfig: Store["listConfig"] = (rule) => this.#read((rows) => listConfig(rows, rule));
+  keepSourced: Store["keepSourced"] = (values) => this.#change(keepSourced, values);
+  getSourced: Store["getSourced"] = () => this.#read(getSourced);
 
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,40 +136,27 @@ export class LedgerStore implements Store {
     return receipts;
   }
 
-  getReply = (event: EventIdentity): Promise<Reply | undefined> => this.#reading.getReply(event);
-
-  beginPatch = (patching: Patching): Promise<JsonObject> => this.#change(beginPatch, patching);
+  getReply: Store["getReply"] = (event) => this.#reading.getReply(event);
+  beginPatch: Store["beginPatch"] = (patching) => this.#change(beginPatch, patching);
   getWrites: Store["getWrites"] = (trigger, source, keys) =>
     this.#read((rows) => getWrites(rows, { trigger, source, keys }));
 
-  adaptBatches(triggers: Parameters<Store["adaptBatches"]>[0], now: number): Promise<void> {
-    return this.#change(adaptBatches, triggers, now);
-  }
-
-  nextBatchDue(rules: string[]): Promise<number | undefined> {
-    return this.#read((rows) => nextBatchDue(rows, rules));
-  }
-
-  dueBatches(rules: string[], max: number, now: number): ReturnType<Store["dueBatches"]> {
-    return this.#read((rows) => dueBatches(rows, rules, max, now));
-  }
+  adaptBatches: Store["adaptBatches"] = (triggers, now) => this.#change(adaptBatches, triggers, now);
+  nextBatchDue: Store["nextBatchDue"] = (rules) => this.#read((rows) => nextBatchDue(rows, rules));
+  dueBatches: Store["dueBatches"] = (rules, max, now) => this.#read((rows) => dueBatches(rows, rules, max, now));
 
   tellOwn(listening: OwnListening): void {
     this.#own = listening;
   }
 
-  listNotices = (max: number): Promise<Notice[]> => this.#read((rows) => listNotices(rows, max));
-  changeCondition = (change: ConditionChange, now: number): Promise<void> => this.#change(changeCondition, change, now);
-  listConditions = (): ReturnType<Store["listConditions"]> => this.#read(listConditions);
+  listNotices: Store["listNotices"] = (max) => this.#read((rows) => listNotices(rows, max));
+  changeCondition: Store["changeCondition"] = (change, now) => this.#change(changeCondition, change, now);
+  listConditions: Store["listConditions"] = () => this.#read(listConditions);
   isTold: Store["isTold"] = (type) => isTold(this.#parts.rows, type, this.#own);
   changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
   listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
-
-  closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined> {
-    return this.#change(closeBatch, closing, now);
-  }
-
-  getMark = (trigger: TriggerKey): Promise<Json | undefined> => this.#read((rows) => getMark(rows, trigger));
+  closeBatch: Store["closeBatch"] = (closing, now) => this.#change(closeBatch, closing, now);
+  getMark: Store["getMark"] = (trigger) => this.#read((rows) => getMark(rows, trigger));
   getItems: Store["getItems"] = (trigger, keys) => this.#read((rows) => getItems(rows, trigger, keys));
   getStagnant: Store["getStagnant"] = (...asked) => this.#read((rows) => getStagnant(rows, ...asked));
   getBaseline: Store["getBaseline"] = (trigger, max, after) =>
@@ -198,21 +164,11 @@ export class LedgerStore implements Store {
 
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]> {
-    return this.#change(claimRuns, { owner, max }, now);
-  }
-
-  rollBackClock(by: number, now: number): Promise<void> {
-    return this.#change(rollBackClock, by, now);
-  }
-
-  nextDue(): Promise<number | undefined> {
-    return this.#read((rows) => rows.first("lane", "next", "")?.nextAt);
-  }
-
-  answerCondition(run: string, record: StepRecord, answer: "yes" | Verdict, now: number): Promise<Answered> {
-    return this.#change(answerCondition, { run, record, answer }, now);
-  }
+  claimRuns: Store["claimRuns"] = (owner, max, now) => this.#change(claimRuns, { owner, max }, now);
+  rollBackClock: Store["rollBackClock"] = (by, now) => this.#change(rollBackClock, by, now);
+  nextDue: Store["nextDue"] = () => this.#read((rows) => rows.first("lane", "next", "")?.nextAt);
+  answerCondition: Store["answerCondition"] = (run, record, answer, now) =>
+    this.#change(answerCondition, { run, record, answer }, now);
 
   async recordStep(run: string, record: StepRecord, effects: StepEffects, now: number): Promise<StepResult> {
     const result = await this.#change(recordStep, { run, record, effects }, now);
@@ -220,13 +176,8 @@ export class LedgerStore implements Store {
     return { record: await this.#search({ run, path: record.path }, now) ?? result.record };
   }
 
-  suspendRun(run: string, suspension: Suspension, now: number): Promise<void> {
-    return this.#change(suspendRun, { run, suspension }, now);
-  }
-
-  finishRun(run: string, end: RunEnd, now: number): Promise<void> {
-    return this.#change(finishRun, { run, end }, now);
-  }
+  suspendRun: Store["suspendRun"] = (run, suspension, now) => this.#change(suspendRun, { run, suspension }, now);
+  finishRun: Store["finishRun"] = (run, end, now) => this.#change(finishRun, { run, end }, now);
 
   // What people do to runs.
   readonly cancelRun = this.#actions.cancel.bind(this.#actions);
@@ -253,45 +204,33 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
-  answerForm(form: string, answer: FormAnswer): Promise<AnsweredForm | undefined> {
-    return this.#change(answerForm, { form, answer });
-  }
-
-  getForm = (form: string): Promise<Form | undefined> => this.#read((rows) => readForm(rows, form));
-
-  listForms(filter: Parameters<Store["listForms"]>[0]): Promise<Form[]> {
-    return this.#read((rows) => listForms(rows, filter));
-  }
-
-  getState(keys: string[], now: number): Promise<Record<string, Json>> {
-    return this.#read((rows) => getState(rows, keys, now));
-  }
+  answerForm: Store["answerForm"] = (form, answer) => this.#change(answerForm, { form, answer });
+  getForm: Store["getForm"] = (form) => this.#read((rows) => readForm(rows, form));
+  listForms: Store["listForms"] = (filter) => this.#read((rows) => listForms(rows, filter));
+  getState: Store["getState"] = (keys, now) => this.#read((rows) => getState(rows, keys, now));
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  getRun = (id: string): Promise<Trace | undefined> => this.#reading.getRun(id);
-  getLiveRuns = (ids: string[]): Promise<Run[]> => this.#reading.getLiveRuns(ids);
-  getEvent = (id: string): Promise<EventRecord | undefined> => this.#reading.getEvent(id);
-  findEventKey = (event: EventIdentity): Promise<string | undefined> => this.#reading.findEventKey(event);
-  searchRuns = (search: RunSearch): Promise<Found<Run>> => this.#reading.searchRuns(search);
-  searchRunHeads = (search: RunSearch): Promise<Found<RunHead>> => this.#reading.searchRunHeads(search);
+  getRun: Store["getRun"] = (id) => this.#reading.getRun(id);
+  getLiveRuns: Store["getLiveRuns"] = (ids) => this.#reading.getLiveRuns(ids);
+  getEvent: Store["getEvent"] = (id) => this.#reading.getEvent(id);
+  findEventKey: Store["findEventKey"] = (event) => this.#reading.findEventKey(event);
+  searchRuns: Store["searchRuns"] = (search) => this.#reading.searchRuns(search);
+  searchRunHeads: Store["searchRunHeads"] = (search) => this.#reading.searchRunHeads(search);
 
   async listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]> {
     return (await this.searchRuns(filter)).rows;
   }
 
-  searchEvents = (search: EventSearch): Promise<Found<EventRecord>> => this.#reading.searchEvents(search);
+  searchEvents: Store["searchEvents"] = (search) => this.#reading.searchEvents(search);
 
   async listEvents(filter: Omit<EventSearch, "parts">): Promise<EventRecord[]> {
     return (await this.searchEvents(filter)).rows;
   }
 
-  changes(): number {
-    return this.#parts.history.newest();
-  }
-
-  countVerdicts = (): ReturnType<Store["countVerdicts"]> => this.#read(countVerdicts);
-  countRuns = (): ReturnType<Store["countRuns"]> => this.#read(countRuns);
+  changes: Store["changes"] = () => this.#parts.history.newest();
+  countVerdicts: Store["countVerdicts"] = () => this.#read(countVerdicts);
+  countRuns: Store["countRuns"] = () => this.#read(countRuns);
 
   stats(): Promise<StoreStats> {
     const { history, folding } = this.#parts;
@@ -308,11 +247,8 @@ export class LedgerStore implements Store {
     });
   }
 
-  refusal = (): string | undefined => this.#parts.ledger.refusal;
-
-  bytes(): number {
-    return this.#parts.rows.bytes + this.#parts.rows.identities.bytes;
-  }
+  refusal: Store["refusal"] = () => this.#parts.ledger.refusal;
+  bytes: Store["bytes"] = () => this.#parts.rows.bytes + this.#parts.rows.identities.bytes;
 
   // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

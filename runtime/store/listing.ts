@@ -1,6 +1,7 @@
-import type { Run, RunState } from "../model/run.ts";
-import type { VerdictKind } from "../model/verdict.ts";
-import type { EventIdentity } from "./arrival.ts";
+import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../model/event.ts";
+import type { Run, RunState, StepRecord } from "../model/run.ts";
+import type { Note } from "./run_changes.ts";
+import type { EventIdentity } from "./intake.ts";
 
 /** What limits a listing: see {@link Found}. */
 export interface Paging {
@@ -59,4 +60,36 @@ export interface Found<T> {
   rows: T[];
   /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
   stoppedAt?: string;
+}
+
+export interface Trace {
+  run: Run;
+  steps: StepRecord[];
+  /** Other events of the run: delayed by the limit, replayed, cancelled by whom. */
+  notes: Note[];
+}
+
+export interface EventRecord {
+  /** Sorts by arrival; the value for `before`. */
+  key: string;
+  /** After retention has dropped its body, `data` is null and `http` absent. */
+  event: Event;
+  receivedAt: number;
+  deliveries: number;
+  delivery: DeliveryVerdict;
+  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+  /** The waits of runs that it ended, if these are still stored. */
+  ended: { rule: string; run: string; step: string }[];
+}
+
+export interface StoreStats {
+  events: number;
+  identities: number;
+  runs: number;
+  /** Bytes of live state. */
+  bytes: number;
+  /** Bytes of history on disk. */
+  historyBytes: number;
+  /** Bytes of the log that is not folded yet. */
+  journalBytes: number;
 }

@@ -2,29 +2,30 @@ import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { type Disk, noDisk, realDisk } from "../host/disk.ts";
-import { type FolderLock, lockedDisk } from "../host/lock.ts";
-import { collectGarbage } from "../host/memory.ts";
-import { UsageError } from "../model/errors.ts";
 import { readExactJson } from "../formats/exact_json.ts";
-import { Background } from "./background.ts";
-import { findCatalogues } from "./catalogues.ts";
+import { type Disk, noDisk, realDisk } from "../host/disk.ts";
+import { collectGarbage } from "../host/large_work.ts";
+import { type FolderLock, lockedDisk } from "../host/lock.ts";
+import { UsageError } from "../model/errors.ts";
+import { asJson } from "../model/json.ts";
+import { Background, storeTasks } from "./background.ts";
 import { Folding } from "./folding.ts";
-import { History } from "./history/history.ts";
+import type { Catalogue } from "./history/catalogue.ts";
+import { History, unreadable } from "./history/history.ts";
 import { PackedIdentities, readIds } from "./history/ids_file.ts";
+import type { PartAnswer } from "./history/part_reader.ts";
 import { release } from "./history/sqlite.ts";
 import { Unfolded } from "./history/unfolded.ts";
 import type { Identities } from "./ledger/identities.ts";
-import { Ids } from "./ledger/ids.ts";
-import { Ledger, loadIdentity } from "./ledger/ledger.ts";
-import { unescapeKey } from "./ledger/encode.ts";
+import { Ids, ordered } from "./ledger/keys.ts";
+import { Ledger, loadIdentity, unescapeKey } from "./ledger/ledger.ts";
 import { Rows } from "./ledger/rows.ts";
 import { Shelf } from "./ledger/shelf.ts";
 import { LedgerStore } from "./ledger_store.ts";
+import type { CheckedFile } from "./log/files.ts";
 import { recover, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
-import { storeTasks } from "./tasks.ts";
 
 /** Options of `openStore`. */
 export interface StoreOptions {
@@ -204,4 +205,57 @@ function prepare(rows: Rows): Ids {
   }
   rows.identities.keyBy(secret);
   return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
+}
+
+/** The sources of catalogues. */
+export interface CatalogueSources {
+  rows: Rows;
+  /** The part files on disk. */
+  parts: CheckedFile[];
+  reads: Background<typeof storeTasks>;
+  disk: Disk;
+  folder: string;
+  onWarning: (message: string) => void;
+}
+
+/**
+ * The catalogues of the parts on disk. They are live rows. If a crash lost one, it is read from its part, and the rows are
+ * updated to match the files. A crash while a part was thinned leaves two files of one range: both are complete, and the one
+ * that the row names stays.
+ */
+async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Promise<Catalogue[]> {
+  const known = new Map([...rows.all("part")].map(([key, row]) => [key, row as unknown as Catalogue]));
+  const byRange = Map.groupBy(parts, ({ first }) => ordered(first));
+  for (const [key, { file }] of known) {
+    if (byRange.has(key)) continue;
+    // Retention drops the row first, then the file.
+    sources.onWarning(`Cannot find ${file}, a part of history: its history is no longer shown`);
+    rows.drop("part", key);
+  }
+  const catalogues: Catalogue[] = [];
+  for (const [key, files] of byRange) {
+    const names = files.map(({ name }) => name);
+    const row = known.get(key);
+    const isNamed = row !== undefined && names.includes(row.file);
+    const catalogue = isNamed ? row : await readFirst(names, sources);
+    if (catalogue === undefined) continue;
+    catalogues.push(catalogue);
+    if (!isNamed) rows.put("part", key, asJson(catalogue));
+    const others = names.filter((name) => name !== catalogue.file);
+    for (const name of others) await sources.disk.remove(join(sources.folder, name)).catch(() => {});
+  }
+  rows.keep();
+  return catalogues;
+}
+
+/** The catalogue of the first file that can be read. */
+async function readFirst(
+  names: string[],
+  { reads, onWarning }: Pick<CatalogueSources, "reads" | "onWarning">,
+): Promise<Catalogue | undefined> {
+  for (const file of names) {
+    const answer = await reads.run("readPart", { file, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
+    if (answer.kind === "read") return answer.result;
+    if (answer.kind !== "missing") onWarning(unreadable(file, answer.reason));
+  }
 }

@@ -1,11 +1,11 @@
 import type { EventRow } from "./ledger/tables.ts";
-import type { By, Cancelled, Operated, Refused, Seen } from "./store.ts";
-import { decisionOf } from "./decision.ts";
+import type { By, Cancelled, Note, Operated, Refused, Seen } from "./store.ts";
+import { decisionOf } from "./run_changes.ts";
 import { cancelRun } from "./transitions/end_run.ts";
 import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
-import { unlessChanged } from "./transitions/trace.ts";
+import { readNotes } from "./transitions/run_rows.ts";
 import type { Transition } from "./transitions/transition.ts";
-import { moveRun } from "./transitions/versions.ts";
+import { moveRun } from "./transitions/rule_rows.ts";
 import { skipWait } from "./transitions/waits.ts";
 
 /** A run that somebody acts on: live without its steps, or ended with its whole trace. */
@@ -101,4 +101,23 @@ export class RunActions {
       if (this.#last.get(run) === own) this.#last.delete(run);
     }
   }
+}
+
+/**
+ * Makes an action refuse a run that has changed since somebody decided on it: it has ended, is live again, or another
+ * person has acted on it.
+ * @param trace of the run, with its notes if it has ended
+ */
+function unlessChanged<I, R>(
+  transition: Transition<I, R>,
+  { run: { id }, notes }: { run: { id: string }; notes: Note[] },
+  seen: Seen,
+): Transition<I, R | Refused> {
+  return (rows, input, at) => {
+    const live = rows.get("run", id);
+    const acts = (live === undefined ? notes : readNotes(rows, id)).filter(({ by }) => by !== undefined);
+    if (acts.length === seen.actions && (live === undefined) === seen.ended) return transition(rows, input, at);
+    const last = acts.length > seen.actions ? `: ${acts.at(-1)!.text}` : live === undefined ? ": it has ended" : "";
+    return { kind: "refused", reason: `Run ${id} has changed since it was looked at${last}` };
+  };
 }

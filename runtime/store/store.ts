@@ -1,10 +1,9 @@
-import type { RecordedError } from "../model/errors.ts";
-import type { Event } from "../model/event.ts";
+import type { UpperValue } from "../model/config.ts";
+import type { Verdict, VerdictKind } from "../model/event.ts";
 import type { Form, FormAnswer, FormState } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Run, RunState, StepRecord } from "../model/run.ts";
-import type { DeliveryVerdict, Verdict, VerdictKind } from "../model/verdict.ts";
 import type {
   Arrival,
   BatchClosing,
@@ -14,23 +13,33 @@ import type {
   EventIdentity,
   ItemTime,
   Lease,
+  OwnStore,
+  PatchStore,
   Progress,
   Receipt,
   Reply,
   TriggerKey,
-} from "./arrival.ts";
-import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
-import type { ConfigStore } from "./config.ts";
-import type { EventSearch, Found, RunHead, RunSearch } from "./listing.ts";
-import type { OwnStore } from "./own.ts";
-import type { Patched, PatchStore } from "./patching.ts";
+} from "./intake.ts";
+import type { EventRecord, EventSearch, Found, RunHead, RunSearch, StoreStats, Trace } from "./listing.ts";
+import type {
+  Answered,
+  AnsweredForm,
+  By,
+  Cancelled,
+  Operated,
+  Refused,
+  RunEnd,
+  Seen,
+  StepEffects,
+  StepResult,
+  Suspension,
+} from "./run_changes.ts";
 
-export type * from "./arrival.ts";
-export type * from "./config.ts";
-export type * from "./decision.ts";
+export type * from "./intake.ts";
+export type * from "./run_changes.ts";
 export type * from "./listing.ts";
-export type * from "./own.ts";
-export type * from "./patching.ts";
+export type * from "./intake.ts";
+export type * from "./intake.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -215,115 +224,6 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   close(): Promise<void>;
 }
 
-/** Changes that are written together with a step's record. */
-export interface StepEffects {
-  /** Sets a value of the memory across runs; the previous value becomes the record's output. */
-  state?: { key: string; value: Json; ttl?: number };
-  reply?: Reply;
-  /** What a `patch` has written: goes into the baseline of its poll. */
-  patched?: Patched;
-  /** For a record that is `waiting`: what ends it besides its `due`. Replaces an earlier wait. */
-  wait?: Wait;
-  /**
-   * Paths of branches that lost against this one. Steps below them that have not ended become `cancelled`, and their waits end.
-   * A later result from there is dropped; its record stays `cancelled`.
-   */
-  cancels?: string[];
-  /** The run ends with this record, as by `finishRun`. */
-  end?: RunEnd;
-}
-
-/**
- * What a waiting step waits for. An event wait also searches the events accepted since its run began, oldest first, each at most
- * once per run; if one matches, the returned record has succeeded with it. `match`: paths in the event (`data.id`) and the
- * values required there. Types may be patterns: `order.*`. A form expires at its own `due`; later answers are not accepted. The
- * record's `due` is when the step checks again, for example to send a reminder.
- */
-export type Wait =
-  | { kind: "time" }
-  | { kind: "event"; types: string[]; match: Record<string, Json> }
-  | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields" | "due"> };
-
-/** The current form; `accepted` if this answer ended it, else it was no longer open. */
-export interface AnsweredForm {
-  form: Form;
-  accepted: boolean;
-}
-
-/** The outcome of an answered condition. */
-export interface Answered {
-  verdict: Verdict;
-  /** As in {@link Receipt}: running runs that mode `restart` replaces. */
-  replaces: string[];
-  /** As in {@link Receipt}: other runs that it replaced. */
-  replaced?: string[];
-}
-
-export interface StepResult {
-  /**
-   * The record as stored. If an event, an answer or an operator ended the wait meanwhile, or its branch lost and was cancelled,
-   * that earlier record stays.
-   */
-  record: StepRecord;
-  /** True if the run had already ended: a late result is dropped with its effects. */
-  dropped?: boolean;
-  /** False if a reply was already recorded for the event: the first one counts. */
-  replied?: boolean;
-  /** True if the run ended with it. It does not end if an earlier record or reply counts. */
-  ended?: boolean;
-}
-
-export interface Suspension {
-  state: "waiting" | "queued";
-  waitingFor: string;
-  due?: number;
-  /** Total running time in milliseconds. */
-  spent: number;
-  /** Set if a watchdog ended it: the next attempt is alone. */
-  alone?: number;
-}
-
-export interface RunEnd {
-  state: "succeeded" | "failed" | "cancelled";
-  error?: RecordedError;
-  output?: Json;
-  /** The path of the step that failed it; absent if no step did, as with a throw between two steps. */
-  failedStep?: string;
-  spent: number;
-}
-
-export interface Trace {
-  run: Run;
-  steps: StepRecord[];
-  /** Other events of the run: delayed by the limit, replayed, cancelled by whom. */
-  notes: Note[];
-}
-
-export interface EventRecord {
-  /** Sorts by arrival; the value for `before`. */
-  key: string;
-  /** After retention has dropped its body, `data` is null and `http` absent. */
-  event: Event;
-  receivedAt: number;
-  deliveries: number;
-  delivery: DeliveryVerdict;
-  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
-  /** The waits of runs that it ended, if these are still stored. */
-  ended: { rule: string; run: string; step: string }[];
-}
-
-export interface StoreStats {
-  events: number;
-  identities: number;
-  runs: number;
-  /** Bytes of live state. */
-  bytes: number;
-  /** Bytes of history on disk. */
-  historyBytes: number;
-  /** Bytes of the log that is not folded yet. */
-  journalBytes: number;
-}
-
 export interface Retention {
   /** Bytes that history may use on disk; the oldest part is removed first. */
   bytes: number;
@@ -340,4 +240,49 @@ export class StoreFullError extends Error {
   constructor(message: string, readonly retryAfter: number) {
     super(message);
   }
+}
+
+/** A value that somebody set on the page of a rule's config; null if they removed it. */
+export interface SetValue {
+  value: Json;
+  by: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+/** The last value that was set for a key of a rule's config, and those before it. */
+export interface PageValue extends SetValue {
+  rule: string;
+  key: string;
+  /** The last {@link MOST_EARLIER}, newest first. */
+  earlier: SetValue[];
+}
+
+/** How many earlier values of a key are kept. */
+export const MOST_EARLIER = 20;
+
+/** Values to set for one rule, all or none. */
+export interface ConfigChange {
+  rule: string;
+  /** Null removes a value. */
+  set: Record<string, Json>;
+  by: string;
+  /** When the last change was made that its author knew of; without it, nothing is too late. */
+  seen?: number;
+}
+
+/** The outcome of a change; `stale` if somebody has changed one of its keys meanwhile, and then nothing is set. */
+export type ConfigChanged =
+  | { kind: "changed"; at: number }
+  | { kind: "stale"; key: string; by: string; at: number };
+
+/** The part of the store for config that is not in files. */
+export interface ConfigStore {
+  /** Sets or removes values, as a person does on a page. */
+  setConfig(change: ConfigChange, now: number): Promise<ConfigChanged>;
+  /** What was set so: of all rules, or of one. */
+  listConfig(rule?: string): Promise<PageValue[]>;
+  /** Keeps the values that the source of the config last gave. */
+  keepSourced(values: UpperValue[]): Promise<void>;
+  getSourced(): Promise<UpperValue[]>;
 }

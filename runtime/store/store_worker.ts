@@ -1,4 +1,3 @@
-import { serveTasks } from "./background.ts";
-import { storeTasks } from "./tasks.ts";
+import { serveTasks, storeTasks } from "./background.ts";
 
 serveTasks(storeTasks);

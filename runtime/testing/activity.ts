@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { turn } from "../host/slices.ts";
+import { turn } from "../host/large_work.ts";
 import type { Mismatch } from "../model/test.ts";
 import type { Store } from "../store/store.ts";
 

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fieldsOf } from "../folder/checks.ts";
-import { listFolder, scopeOf } from "../folder/folder.ts";
-import { esbuild } from "../folder/typescript/esbuild.ts";
-import { bundle, readLine } from "../folder/typescript/typescript_bundle.ts";
-import { parseArgs } from "../language/checker/check.ts";
+import { listFolder, scopeOf } from "../folder/folder_files.ts";
+import { bundle, esbuild, readLine } from "../folder/typescript/typescript_bundle.ts";
+import { parseArgs } from "../language/checker/check_rule.ts";
 import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
 import { Checking } from "../language/checker/checking.ts";
 import { testKinds } from "../language/checker/test_kinds.ts";

@@ -3,9 +3,9 @@ import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import { editorsOf, layConfig } from "../folder/settings/config_layers.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { RuleSource } from "../folder/source.ts";
+import type { RuleSource } from "../folder/rule_source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import { checkRule, type RuleFound } from "../language/checker/check.ts";
+import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
@@ -18,7 +18,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { openIsolates } from "../workers/open_workers.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { TestFailed } from "./activity.ts";
-import { madeUpSecret } from "./request.ts";
+import { madeUpSecret } from "./run_entry.ts";
 import { World } from "./world.ts";
 
 /**

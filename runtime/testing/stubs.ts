@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { Action, ActionContext, Outcome, TaskFleets } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
-import { commandAction, commandLine, runArgs } from "../actions/command.ts";
-import type { Mail, SentMail } from "../actions/mail/mailer.ts";
+import { commandAction, commandLine, runArgs } from "../actions/call.ts";
+import type { Mail, SentMail } from "../actions/mailer.ts";
 import { checkSet } from "../commands/check_set.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { ChildEnd } from "../host/spawn.ts";

@@ -1,17 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
-import { type Connection } from "../connections/connection.ts";
+import { checkHost, type Connection, type ConnectionTokens } from "../connections/connection.ts";
 import type { Runner } from "../engine/runner.ts";
 import { type Attachments, sourceOf } from "../folder/attachments.ts";
-import { type ConfigSet, type ConfigSetting, setConfig, setOnPages } from "../folder/settings/set_config.ts";
+import { type ConfigSet, type ConfigSetting, setConfig, setOnPages } from "../folder/settings/config_layers.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { ManualClock } from "../host/clock.ts";
 import { noDisk } from "../host/disk.ts";
+import { isSlicing } from "../host/large_work.ts";
 import { RunFiles } from "../host/run_files.ts";
-import { isSlicing } from "../host/slices.ts";
 import { CauseSigner } from "../ingest/cause.ts";
+import type { OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
-import type { OwnEvents } from "../ingest/own_events.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
@@ -24,15 +24,14 @@ import { Secrets } from "../secrets/secrets.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import type { HookContext } from "../web/context.ts";
-import { openDesk } from "../web/forms/desk.ts";
 import type { People } from "../web/forms/people.ts";
+import { openDesk } from "../web/forms/sessions.ts";
 import type { HookRegistry } from "../web/hook_registry.ts";
 import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
 import { Stubs } from "./stubs.ts";
-import { HANDSHAKE_SECRET, withoutTokens } from "./without_tokens.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
@@ -317,4 +316,18 @@ function parse(text: string): Json | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The secret that a provider has given to the webhooks of a test. */
+export const HANDSHAKE_SECRET = "made up for tests: handshake";
+
+/** Connections for tests: nobody has to connect them, as stubs answer the requests. Their hosts are checked nevertheless. */
+function withoutTokens(connections: Connection[]): ConnectionTokens {
+  return {
+    async token(name, url) {
+      const connection = connections.find((each) => each.name === name);
+      if (connection !== undefined) checkHost(connection, url);
+      return await Promise.resolve(`token of ${name}`);
+    },
+  };
 }

@@ -1,13 +1,9 @@
-import { at } from "./at.ts";
-import { cron } from "./cron.ts";
-import { event } from "./event.ts";
-import { every } from "./every.ts";
-import { manual } from "./manual.ts";
+import { at, cron, every } from "./cron_every_at.ts";
+import { event, manual, start } from "./event_start_manual.ts";
 import { poll } from "./poll/poll.ts";
-import { start } from "./start.ts";
 import type { TriggerKind } from "./trigger.ts";
-import { watch } from "./watch/watch.ts";
-import { webhook } from "./webhook/webhook.ts";
+import { watch } from "./watch.ts";
+import { webhook } from "./webhook.ts";
 
 /** All kinds of triggers, by name. */
 export const triggerKinds: Record<string, TriggerKind> = {

@@ -7,7 +7,7 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition } from "../model/rule.ts";
 import type { Position } from "../model/problem.ts";
 import type { Progress, Receipt, Store } from "../store/store.ts";
-import type { WebhookArgs } from "./webhook/webhook_request.ts";
+import type { WebhookArgs } from "./webhook_request.ts";
 
 /** A trigger module: its schema, and `attach(context) → detach`. */
 export interface TriggerKind extends Kind {

@@ -3,16 +3,15 @@ import { z } from "zod";
 import { UsageError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import { RUN_STATES } from "../model/run.ts";
-import { VERDICT_KINDS } from "../model/verdict.ts";
+import { VERDICT_KINDS } from "../model/event.ts";
 import type { Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
-import { sentType } from "./cloud_event.ts";
-import { complete } from "./events.ts";
+import { complete, sentType } from "./cloud_events.ts";
 import { configuredOf } from "./config_api.ts";
-import { bodyOf, queryOf } from "./given.ts";
-import { listRules } from "./rule_listing.ts";
+import { bodyOf, queryOf } from "./request.ts";
+import { listRules } from "./rules_api.ts";
 
 /** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;

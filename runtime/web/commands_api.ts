@@ -2,12 +2,12 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { checkSet, type Pairs, settable } from "../commands/check_set.ts";
 import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
-import type { Completion } from "../language/fields/complete.ts";
+import type { Completion } from "../language/fields/relations.ts";
 import type { Json } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 import { answerJson } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { bodyOf } from "./given.ts";
+import { bodyOf } from "./request.ts";
 
 /** One command in the listing. */
 export type CommandListing = Pick<Command, "id" | "name" | "help" | "file" | "program" | "root"> & {

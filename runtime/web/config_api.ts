@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { mayConfigure } from "../folder/settings/set_config.ts";
+import { mayConfigure } from "../folder/settings/config_layers.ts";
 import type { ConfigEntry, RefusedValue, RuleConfig } from "../model/config.ts";
 import type { Field } from "../model/rule.ts";
 import type { Json } from "../model/json.ts";
@@ -9,8 +9,8 @@ import type { Run } from "../model/run.ts";
 import { answerJson, answerRefusal } from "./answer.ts";
 import type { Trace } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms/api.ts";
-import { bodyOf } from "./given.ts";
+import { type Asking, personOrOperator } from "./forms_api.ts";
+import { bodyOf } from "./request.ts";
 
 /** One value in the answer of `/api/rules/<id>/config`. */
 export interface ConfigListing extends ConfigEntry {

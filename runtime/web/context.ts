@@ -1,12 +1,12 @@
 import type { Connections } from "../connections/connections.ts";
 import type { HookSecrets } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
-import type { LiveOutputs } from "../host/live_outputs.ts";
+import type { LiveOutputs } from "../host/program_output.ts";
 import type { Ingest } from "../ingest/ingest.ts";
-import type { OwnEvents } from "../ingest/own_events.ts";
+import type { OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Cause } from "../model/event.ts";
 import type { Fleets } from "../model/fleet.ts";
-import type { ConfigSet, ConfigSetting } from "../folder/settings/set_config.ts";
+import type { ConfigSet, ConfigSetting } from "../folder/settings/config_layers.ts";
 import type { RuleConfig } from "../model/config.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
@@ -14,14 +14,14 @@ import type { Command, Rule } from "../model/rule.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { Store } from "../store/store.ts";
 import type { FormAnswer, Person } from "../model/form.ts";
-import type { FormAnswered } from "../engine/answer_form.ts";
+import type { FormAnswered } from "../engine/form_answers.ts";
 import type { Operators } from "../engine/operators.ts";
 import type { Access } from "./access.ts";
 import type { Activity } from "./activity.ts";
-import type { FormDesk } from "./forms/desk.ts";
+import type { FormDesk } from "./forms/sessions.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
-import type { RefusedRequests } from "./refused.ts";
+import type { RefusedRequests } from "./refused_requests.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
 
 /** Everything that the HTTP side works with; `app.ts` creates it. */

@@ -17,9 +17,9 @@ import { newId } from "../model/id.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { answerJson, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms/api.ts";
+import { type Asking, personOrOperator } from "./forms_api.ts";
 import { isOperator } from "./forms/people.ts";
-import { bodyOf, queryOf } from "./given.ts";
+import { bodyOf, queryOf } from "./request.ts";
 
 /** One fleet in the listing. */
 export interface FleetListing {

@@ -1,12 +1,11 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
-import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
-import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
-import { readFields } from "../formats/url_fields.ts";
+import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
+import { receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
 import { refuseTokenless } from "./access.ts";
 import { answerDelivered, answerFailure, answerReceipts, answerReply, awaitReply, isRefused } from "./answer.ts";
-import { readRequestBody } from "./request_body.ts";
+import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 

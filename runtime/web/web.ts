@@ -5,14 +5,13 @@ import { StoreFullError } from "../store/store.ts";
 import { guard, securityHeaders } from "./access.ts";
 import { api } from "./api.ts";
 import { configApi } from "./config_api.ts";
-import { connectionsApi } from "./connections_api.ts";
+import { connectionsApi, hooksApi } from "./connections_api.ts";
 import type { WebContext } from "./context.ts";
-import { receiveEvent } from "./events.ts";
+import { receiveEvent } from "./cloud_events.ts";
 import { fleetsApi, tasksApi } from "./fleets_api.ts";
-import { formsApi } from "./forms/api.ts";
+import { formsApi } from "./forms_api.ts";
 import { receiveHook, type Target } from "./hooks.ts";
-import { hooksApi } from "./hooks_api.ts";
-import { startApi } from "./start.ts";
+import { startApi } from "./rules_api.ts";
 
 /** The HTTP interface of the program. */
 export interface Web {

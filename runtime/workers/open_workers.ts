@@ -1,6 +1,6 @@
 import { sharedMemory } from "../host/code_worker.ts";
-import { memoryBytes } from "../host/memory.ts";
-import type { LogLevel, WorkOrder } from "./messages.ts";
+import { memoryBytes } from "../host/large_work.ts";
+import type { LogLevel, WorkOrder } from "./thread_messages.ts";
 import { type Lane, Pool } from "./pool.ts";
 import type { RuleWorker } from "./watched_worker.ts";
 import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";

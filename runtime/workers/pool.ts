@@ -1,7 +1,7 @@
 import type { Json } from "../model/json.ts";
 import { formatDuration } from "../model/duration.ts";
 import { type BundledModule, InterruptedError } from "./workers.ts";
-import type { LogLevel, WorkOrder } from "./messages.ts";
+import type { LogLevel, WorkOrder } from "./thread_messages.ts";
 import { RuleWorker } from "./watched_worker.ts";
 
 /**

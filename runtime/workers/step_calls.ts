@@ -5,14 +5,12 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { ActionDefinition } from "../sdk/source.ts";
 import type { Branches, EachOptions, Step, StepOptions } from "../sdk/step.ts";
 import { TriggerDefinition } from "../sdk/triggers.ts";
-import type { Ended, Plan } from "./code_branches.ts";
-import { validatedEvent } from "./declaration.ts";
+import { type Ask, type Computing, type Ended, type Plan, StepCaller } from "./step_caller.ts";
+import { validatedEvent } from "./module_exports.ts";
 import { plainJson } from "./plain_json.ts";
-import { type Ask, type Computing, StepCaller } from "./step_caller.ts";
-import { branchPath } from "./step_path.ts";
-import { stepOf } from "./thrown.ts";
+import { branchPath, type Computed } from "./workers.ts";
+import { stepOf } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
-import type { Computed } from "./workers.ts";
 
 /** The kinds that take only data. */
 const KINDS = [

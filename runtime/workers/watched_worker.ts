@@ -8,12 +8,12 @@ import {
   isComputing,
   type LogLevel,
   type OpenJob,
+  reviveThrown,
   suspectsOf,
   type ToWorker,
   type WorkerSetup,
   type WorkOrder,
-} from "./messages.ts";
-import { reviveThrown } from "./thrown.ts";
+} from "./thread_messages.ts";
 
 /** What a worker needs from its pool. */
 export interface WorkerOptions {

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import process from "node:process";
 import { Writable } from "node:stream";
 import { protocol, PROTOCOL_KEY } from "../sdk/protocol.ts";
-import type { LogLevel } from "./messages.ts";
+import type { LogLevel } from "./thread_messages.ts";
 
 /**
  * Sets up the globals that rule code may use: `whenthen`, a `require` for bundled CommonJS, a console that writes to the

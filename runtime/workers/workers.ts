@@ -1,7 +1,7 @@
 import { type RecordedError, TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
-import type { Json, JsonObject } from "../model/json.ts";
 import type { PlatformMethod } from "../model/fleet.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition } from "../model/rule.ts";
 import type { Seen } from "../model/test.ts";
 
@@ -235,4 +235,27 @@ export class InterruptedError extends Error {
 /** The event's data does not pass the validator of the rule's trigger. Never attempted again. */
 export class InvalidEventError extends TerminalError {
   override name = "InvalidEventError";
+}
+
+/**
+ * The path of a step that was called in a branch (`""` if in none). The encoding ensures that two steps never share a path.
+ */
+export function stepPath(scope: string, name: string): string {
+  // A step named `lines[3]` must not be taken for an item of the each `lines`.
+  const own = escape(name).replace(/\[(?=\d+\]$)/, "%5B");
+  return scope === "" ? own : `${scope}/${own}`;
+}
+
+/** The path of a branch of a step: `both/crm`, or `lines[3]` for an item. */
+export function branchPath(step: string, branch: string | number): string {
+  return typeof branch === "number" ? `${step}[${branch}]` : `${step}/${escape(branch)}`;
+}
+
+/** Whether a path is below another one: a step in a branch, or in a branch of a step. */
+export function isBelow(path: string, above: string): boolean {
+  return path.startsWith(above) && (path[above.length] === "/" || path[above.length] === "[");
+}
+
+function escape(name: string): string {
+  return name.replaceAll("%", "%25").replaceAll("/", "%2F");
 }

@@ -7,13 +7,15 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { ActionContext } from "../../runtime/actions/action.ts";
-import { http } from "../../runtime/actions/http/http.ts";
+import { http } from "../../runtime/actions/http.ts";
+import { readRetryAfter } from "../../runtime/actions/http_request.ts";
+import { ConnectionError } from "../../runtime/connections/connection.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
 import { RunFiles, type SavedFile } from "../../runtime/host/run_files.ts";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import { makeContext } from "./context.ts";
-import { withServer } from "./http/server.ts";
+import { withServer } from "./http_server.ts";
 
 interface Result {
   status: number;
@@ -502,4 +504,82 @@ Deno.test("a request that cannot be sent is refused before anything is sent", as
     assert.ok(error instanceof TerminalError, error.message);
     assert.match(error.message, message);
   }
+});
+
+/** Tokens `t1`, then `t2` after a refusal. */
+function tokens(asked: string[]) {
+  return {
+    token(name: string, url: URL, _signal: AbortSignal, refused?: string) {
+      asked.push(`${name} ${url.host}${refused === undefined ? "" : ` after ${refused}`}`);
+      return Promise.resolve(refused === undefined ? "t1" : "t2");
+    },
+  };
+}
+
+function executeWithTokens(args: JsonObject, asked: string[] = []) {
+  return http.execute(args, makeContext({ services: { connections: tokens(asked) } }));
+}
+
+Deno.test("http sends the token of a connection; after 401 it renews it and sends the whole request once more", async () => {
+  await withServer((request, response) => {
+    response.statusCode = request.headers.authorization === "Bearer t2" ? 200 : 401;
+    response.end("{}");
+  }, async ({ origin, seen }) => {
+    const asked: string[] = [];
+    const { host } = new URL(origin);
+    await executeWithTokens({ http: `POST ${origin}/tasks`, json: { a: 1 }, auth: { connection: "asana" } }, asked);
+    assert.deepEqual(seen.map(({ headers }) => headers.authorization), ["Bearer t1", "Bearer t2"]);
+    assert.deepEqual(seen.map(({ body }) => body), ['{"a":1}', '{"a":1}']);
+    assert.equal(seen[0].headers["idempotency-key"], seen[1].headers["idempotency-key"]);
+    assert.deepEqual(asked, [`asana ${host}`, `asana ${host} after t1`]);
+  });
+});
+
+Deno.test("a redirect on the same host keeps the token of a connection, one to another host never gets it", async () => {
+  await withServer((request, response) => response.end(request.url), async (other) => {
+    await withServer((request, response) => {
+      const location = request.url === "/here" ? "/there" : `${other.origin}/elsewhere`;
+      if (request.url === "/there") response.end("{}");
+      else response.writeHead(307, { location }).end();
+    }, async ({ origin, seen }) => {
+      const asked: string[] = [];
+      await executeWithTokens({ http: `GET ${origin}/here`, auth: { connection: "asana" } }, asked);
+      assert.deepEqual(seen.map(({ headers }) => headers.authorization), ["Bearer t1", "Bearer t1"]);
+      await executeWithTokens({ http: `POST ${origin}/away`, json: 1, auth: { connection: "asana" } }, asked);
+      assert.equal(seen[2].headers.authorization, "Bearer t1");
+      assert.equal(other.seen[0].headers.authorization, undefined);
+      // A 401 there is no reason to renew a token that it never got.
+      assert.equal(asked.length, 3);
+    });
+  });
+});
+
+Deno.test("a connection without a token fails the step at once, with its sentence", async () => {
+  const sentence = 'Cannot use the connection "asana": it is lost: …; connect it with: whenthen connect asana';
+  const connections = { token: () => Promise.reject(new ConnectionError(sentence)) };
+  const args = { http: "GET https://app.asana.com/", auth: { connection: "asana" } };
+  const failing = http.execute(args, makeContext({ services: { connections } }));
+  await assert.rejects(failing as Promise<unknown>, { name: "ConnectionError", message: sentence });
+});
+
+const NOW = Date.parse("2026-11-21T07:00:00Z");
+const read = (headers: Record<string, string>) => readRetryAfter(new Headers(headers), NOW);
+
+Deno.test("Retry-After in seconds", () => {
+  assert.equal(read({ "retry-after": "120" }), 120_000);
+  assert.equal(read({ "retry-after": " 0 " }), 0);
+});
+
+Deno.test("Retry-After as a date counts from the answer's Date, else from now, and never backwards", () => {
+  const until = new Date(NOW + 60_000).toUTCString();
+  assert.equal(read({ "retry-after": until }), 60_000);
+  assert.equal(read({ "retry-after": until, date: new Date(NOW + 50_000).toUTCString() }), 10_000);
+  assert.equal(read({ "retry-after": new Date(NOW - 1).toUTCString() }), 0);
+});
+
+Deno.test("a Retry-After of over a day counts as a day, an invalid one is ignored", () => {
+  assert.equal(read({ "retry-after": "99999999999999999999" }), 86_400_000);
+  assert.equal(read({ "retry-after": "soon" }), undefined);
+  assert.equal(read({ "retry-after": "-5" }), undefined);
+  assert.equal(read({}), undefined);
 });

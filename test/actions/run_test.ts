@@ -9,7 +9,7 @@ import { realDisk } from "../../runtime/host/disk.ts";
 import { RunFiles, type SavedFile } from "../../runtime/host/run_files.ts";
 import { TerminalError } from "../../runtime/model/errors.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
-import { parseArgs } from "../../runtime/language/checker/check.ts";
+import { parseArgs } from "../../runtime/language/checker/check_rule.ts";
 import { makeContext } from "./context.ts";
 
 interface Result {

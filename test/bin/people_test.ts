@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { setInYaml, SettingsFile } from "../../bin/cli/people/settings_file.ts";
+import { setInYaml, SettingsFile } from "../../bin/cli/commands/people.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import { temporaryFolder } from "../e2e/program.ts";
 

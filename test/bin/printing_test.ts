@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { printEvents, printRules, printRuns } from "../../bin/cli/print/listings.ts";
+import { printSummary, resultPrinter } from "../../bin/cli/print/checks.ts";
+import { printEvents, printRules, printRuns, printWaits } from "../../bin/cli/print/listings.ts";
 import {
   absoluteTime,
   deadline,
@@ -10,10 +11,11 @@ import {
   type Terminal,
   visible,
 } from "../../bin/cli/print/terminal.ts";
-import { printTrace } from "../../bin/cli/print/trace.ts";
-import type { Event } from "../../runtime/model/event.ts";
+import { printSteps, printTrace } from "../../bin/cli/print/trace.ts";
 import type { RecordedError } from "../../runtime/model/errors.ts";
-import type { Run } from "../../runtime/model/run.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Run, StepRecord, StepWait } from "../../runtime/model/run.ts";
+import type { TestFailure, TestResult } from "../../runtime/model/test.ts";
 import type { EventRecord, Trace } from "../../runtime/store/store.ts";
 
 const NOW = Date.parse("2026-11-21T08:00:00Z");
@@ -326,4 +328,257 @@ Deno.test("long JSON is broken into parts that fit on a line; an event shows its
   const text = printed(100, (terminal) => printTrace(terminal, { run, steps: [{ ...step, output }], notes: [] }));
   assert.match(text, /\n {2}http {5}GET \/hooks\/price\/7\?in=EUR\n/);
   assert.match(text, /"list": \[1,2,3\],\n {15}"body": \{\n {17}"text": "x{80}",\n {17}"ok": true\n {15}\}/);
+});
+
+const DAY = 86_400_000;
+
+function printedSteps(print: (terminal: Terminal) => void, width = Infinity): string {
+  let text = "";
+  print({ write: (part) => text += part, width, colours: false, now: NOW });
+  return "\n" + text;
+}
+
+/** A record that succeeded within 5 ms, unless overridden. */
+function record(path: string, changes: Partial<StepRecord> = {}): StepRecord {
+  const [, id] = /([^/]+?)(?:\[\d+\])?$/.exec(path)!;
+  return { path, kind: id, state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW + 5, ...changes };
+}
+
+const stepsOf = (steps: StepRecord[], waits: StepWait[] = []) =>
+  printedSteps((terminal) => printSteps(terminal, steps, waits));
+
+const REFUND: Run = {
+  id: "01run",
+  rule: "refund",
+  version: "0123456789abcdef",
+  trigger: "event refund",
+  event: { id: "e1", source: "/shop", type: "refund", time: "2026-11-21T07:57:00.000Z", data: {} },
+  state: "waiting",
+  createdAt: NOW - DAY,
+  spent: 5,
+  waitingFor: "a form",
+  due: NOW + DAY,
+};
+
+const APPROVAL: StepWait = {
+  step: "both/approval",
+  kind: "form",
+  what: 'form "Refund 250 EUR?" for finance',
+  since: NOW - DAY,
+  until: NOW + 2 * DAY,
+};
+const PAYMENT: StepWait = { step: "paid", kind: "event", what: 'paid with data.id "A1"', since: NOW - 60_000 };
+
+Deno.test("runs --waiting: a line for each step that waits, with what it waits for and until when", () => {
+  const other = { ...REFUND, id: "02run", waits: [PAYMENT] };
+  assert.equal(
+    printedSteps((terminal) =>
+      printWaits(terminal, [{ ...REFUND, waits: [APPROVAL, { ...PAYMENT, step: "both/paid" }] }, other])
+    ),
+    `
+RUN    RULE    STEP           SINCE   UNTIL                         WAITS FOR
+01run  refund  both/approval  1d ago  2026-11-23 08:00:00Z (in 2d)  form "Refund 250 EUR?" for finance
+01run  refund  both/paid      1m ago                                paid with data.id "A1"
+02run  refund  paid           1m ago                                paid with data.id "A1"
+`,
+  );
+  assert.equal(printedSteps((terminal) => printWaits(terminal, [])), "\nNo run waits\n");
+});
+
+Deno.test("show: what a run waits for is shown above the steps and at each waiting step", () => {
+  const steps = [
+    record("both/approval", { kind: "form", state: "waiting", endedAt: undefined, due: NOW + 2 * DAY }),
+    record("both/crm/post", { kind: "http" }),
+  ];
+  const text = printedSteps((terminal) =>
+    printTrace(terminal, { run: { ...REFUND, waits: [APPROVAL, PAYMENT] }, steps, notes: [] })
+  );
+  assert.match(
+    text,
+    /\nwaits\n {2}both\/approval {2}waits for form "Refund 250 EUR\?" for finance until 2026-11-23 08:00:00Z \(in 2d\), since 2026-11-20 08:00:00Z \(1d ago\)\n {2}paid {2}waits for paid with data\.id "A1", since/,
+  );
+  assert.doesNotMatch(text, /waits for a form/);
+  assert.match(
+    text,
+    /steps\n {2}both\n {4}approval {2}form {2}waiting {2}waits for form "Refund 250 EUR\?" for finance until .*\(in 2d\)\n {4}crm\/post {2}http {2}succeeded {2}5ms\n/,
+  );
+});
+
+Deno.test("a wait for a time says until when", () => {
+  const wait: StepWait = { step: "nap", kind: "time", what: "a time", since: NOW, until: NOW + 90_000 };
+  const text = stepsOf([record("nap", { kind: "wait", state: "waiting", endedAt: undefined, due: NOW + 90_000 })], [
+    wait,
+  ]);
+  assert.equal(text, "\n  nap  wait  waiting  waits until 2026-11-21 08:01:30Z (in 1m30s)\n");
+});
+
+Deno.test("steps are indented below the step that contains them; cancelled and skipped steps say why", () => {
+  const error = { name: "Cancelled", message: 'Branch "crm" was first' };
+  const text = stepsOf([
+    record("both/crm/post", { kind: "http" }),
+    record("both/crm/tell", { kind: "log" }),
+    record("both/mail", { kind: "parallel", state: "cancelled", error }),
+    record("both/wait/pause", { kind: "wait", state: "skipped", output: null }),
+    record("both", { kind: "parallel", output: { crm: 1, mail: null } }),
+    record("check", { kind: "if", output: true }),
+    record("check/then/note", { kind: "log", state: "skipped", attempts: 0 }),
+    record("approval/notify/mail", { kind: "mail" }),
+    record("approval", { kind: "form", output: { decision: "approve", by: "anna", at: "2026-11-21T08:00:00.000Z" } }),
+    record("approval/remind@1/mail", { kind: "mail", state: "failed", error: { name: "Error", message: "no route" } }),
+  ]);
+  assert.equal(
+    text,
+    `
+  both  parallel  succeeded  5ms
+    output   {"crm":1,"mail":null}
+    crm
+      post  http  succeeded  5ms
+      tell  log  succeeded  5ms
+    mail  parallel  cancelled  5ms  Branch "crm" was first
+    wait/pause  wait  skipped  5ms  by an operator
+  check  if  succeeded  5ms
+    output   true
+    then/note  log  skipped  5ms  its if does not hold
+  approval  form  succeeded  5ms  answered by anna
+    output   {"decision":"approve","by":"anna","at":"2026-11-21T08:00:00.000Z"}
+    notify/mail  mail  succeeded  5ms
+    remind@1/mail  mail  failed  5ms
+      error    no route
+`,
+  );
+});
+
+Deno.test("of 5,000 iterations only the notable ones are shown; the others are counted", () => {
+  const steps = Array.from({ length: 5_000 }, (_, at) => {
+    const failed = at % 500 === 77 && { state: "failed" as const, error: { name: "Error", message: `no ${at}` } };
+    const open = at === 4_000 && { state: "retrying" as const, endedAt: undefined, due: NOW + 60_000 };
+    return record(`lines[${at}]/save`, { kind: "http", ...failed, ...open });
+  }).reverse();
+  const text = stepsOf(steps);
+  const lines = text.trim().split("\n").map((line) => line.trim());
+  assert.ok(lines.length < 40, `${lines.length} lines`);
+  assert.deepEqual(lines.slice(0, 4), [
+    "lines",
+    "[0]/save  http  succeeded  5ms",
+    "[1]/save  http  succeeded  5ms",
+    "… [2]/save to [76]/save: 75 done (--json shows all)",
+  ]);
+  assert.equal(lines.filter((line) => line.startsWith("error")).length, 5);
+  assert.ok(lines.includes("[4000]/save  http  retrying  resumes in 1m"));
+  assert.ok(lines.includes("… [2078]/save to [3999]/save: 1,919 done, 3 failed (--json shows all)"), text);
+  assert.equal(lines.at(-1), "[4999]/save  http  succeeded  5ms");
+});
+
+Deno.test("loops in a function (name, name#2, …) are folded, too; the last turn is marked", () => {
+  const loop = Array.from({ length: 1_000 }, (_, at) => record(at === 0 ? "save" : `save#${at + 1}`, { kind: "do" }));
+  assert.match(stepsOf(loop), /\n {2}… save#3 to save#995: 993 done \(--json shows all\)\n/);
+  const turns = [
+    record("mod[0]", { kind: "repeat", output: true }),
+    record("mod[0]/ask", { kind: "log" }),
+    record("mod[1]", { kind: "repeat", output: false }),
+    record("mod", { kind: "repeat", output: { turns: 1 } }),
+  ];
+  assert.equal(
+    stepsOf(turns),
+    `
+  mod  repeat  succeeded  5ms
+    output   {"turns":1}
+    [0]  repeat  succeeded  5ms
+      ask  log  succeeded  5ms
+    [1]  repeat  succeeded  5ms  no further turn
+`,
+  );
+});
+
+function printedTests(print: (terminal: Terminal) => void, colours = false): string {
+  let text = "";
+  print({ write: (part) => text += part, width: Infinity, colours, now: 0 });
+  return "\n" + text;
+}
+
+const at = { line: 31, column: 9 };
+
+function result(name: string, failure?: Partial<TestFailure>): TestResult {
+  const whole = failure && { message: "not as expected", file: "a.yaml", at, mismatches: [], notes: [], ...failure };
+  return { rule: "a", file: "a.yaml", at, name, took: 12.3, ...whole && { failure: whole } };
+}
+
+const calls = [1, 2, 3].map((n) => ({ http: `POST https://example.org/orders/${n}`, json: { n } }));
+
+Deno.test("a failure is a diff: equal parts between the missing ones and those seen instead", () => {
+  const failed = result("pays", {
+    mismatches: [
+      { part: "run", expected: "succeeded", seen: "failed" },
+      { part: "calls", expected: [calls[0], calls[1]], seen: [calls[0], calls[2]] },
+    ],
+    notes: ["the run failed: gone\nfor good"],
+  });
+  const print = (terminal: Terminal) => [result("is well"), failed].forEach(resultPrinter(terminal));
+  assert.equal(
+    printedTests(print),
+    `
+a.yaml
+  ✓ is well  12ms
+  ✗ pays  12ms
+    a.yaml:31:9: not as expected  - expected, + seen
+      run
+        - "succeeded"
+        + "failed"
+      calls
+          {"http":"POST https://example.org/orders/1","json":{"n":1}}
+        - {"http":"POST https://example.org/orders/2","json":{"n":2}}
+        + {"http":"POST https://example.org/orders/3","json":{"n":3}}
+      the run failed: gone for good
+`,
+  );
+});
+
+Deno.test("colours are for terminals; text from rules and tests cannot control the terminal", () => {
+  const failed = result("\x1b[2Jpays", { message: "first\nsecond \x1b[0m", notes: ["\x1b]0;x"] });
+  const plain = printedTests((terminal) => resultPrinter(terminal)(failed));
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(plain, /\x1b/);
+  assert.match(plain, /^ {4}a\.yaml:31:9: first\n {6}second �\[0m$/m);
+  assert.ok(printedTests((terminal) => resultPrinter(terminal)(failed), true).includes("\x1b[31m✗"));
+});
+
+Deno.test("a long part is cut with a hint at the rest; additional parts never hide missing ones", () => {
+  const many = Array.from({ length: 100 }, (_, n) => `line ${n}`);
+  const print = (expected: string[], seen: string[]) =>
+    printedTests((terminal) =>
+      resultPrinter(terminal)(result("long", { mismatches: [{ part: "logs", expected, seen }] }))
+    );
+  assert.match(print(many, ["x"]), /\n {8}… 61 more lines \(--json shows all\)\n$/);
+  assert.equal(
+    print(["line 50", "x"], many).split("logs\n")[1],
+    `        + "line 0"
+        + "line 1"
+        + "line 2"
+        + … 44 lines
+        + "line 47"
+        + "line 48"
+        + "line 49"
+          "line 50"
+        - "x"
+        + "line 51"
+        + "line 52"
+        + "line 53"
+        + … 43 lines
+        + "line 97"
+        + "line 98"
+        + "line 99"
+`,
+  );
+});
+
+Deno.test("the summary counts what passed, failed and does not load", () => {
+  const problems = [{ severity: "error" as const, file: "b.yaml", at, message: "unknown key" }];
+  const summary = (results: TestResult[], found = problems) =>
+    printedTests((terminal) => printSummary(terminal, { results, problems: found }));
+  assert.equal(summary([], []), "\n0 tests passed, 0 failed\n");
+  assert.equal(summary([result("a")], []), "\n\n1 test passed, 0 failed\n");
+  assert.equal(
+    summary([result("a"), result("b"), result("c", {})]),
+    "\n\nb.yaml:31:9: unknown key\n\n2 tests passed, 1 failed, 1 problem\n",
+  );
 });

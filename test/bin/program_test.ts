@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ExitCode } from "../../bin/cli/exit_codes.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runProgram } from "../../bin/cli/main.ts";
+import { ExitCode } from "../../bin/cli/session.ts";
+import { LogLines } from "../../bin/cli/start_log.ts";
 
 /** Runs a command line in this process. */
 async function run(...words: string[]) {
@@ -82,4 +84,16 @@ Deno.test("init makes rules, types and a schema for editors, and never replaces 
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+Deno.test("lines of one event loop turn are written together, in order; those of the next turn separately", async () => {
+  const writes: string[] = [];
+  const lines = new LogLines({ write: (text) => writes.push(text) });
+  lines.add("a\n");
+  lines.add("b\n");
+  assert.deepEqual(writes, []);
+  await sleep(0);
+  lines.add("c\n");
+  await sleep(0);
+  assert.deepEqual(writes, ["a\nb\n", "c\n"]);
 });

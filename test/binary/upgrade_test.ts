@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runTool } from "../../bin/build/compile/npm_package.ts";
+import { runTool } from "../../bin/build/npm_package.ts";
 import { temporaryFolder } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { BINARY, binaryTest, machine, runAlone, startAlone } from "./binary.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { stringify } from "yaml";
-import { commandAsDot } from "../../runtime/commands/dot.ts";
+import { commandAsDot } from "../../runtime/commands/command_inputs.ts";
 import { exportOto, importOto, type OtoImport } from "../../runtime/commands/oto.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { commandOf, given } from "./support.ts";

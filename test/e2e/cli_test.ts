@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen, whenthenUnread } from "./program.ts";
+import { WebServer } from "./web_server.ts";
 
 const FILES = {
   "orders.yaml": `
@@ -114,4 +115,145 @@ Deno.test("whenthen init creates a folder that runs", async () => {
 
 Deno.test("a reader that closes the pipe, as head does, causes no error", async () => {
   assert.deepEqual(await whenthenUnread(["schema"]), { code: 0, stderr: "" });
+});
+
+const DISK = `
+when: { event: paid }
+editors: finance
+config:
+  limit: { type: integer, default: 10, max: 100 }
+  place: { type: text, default: here }
+then:
+  - log: "limit \${{ config.limit }} in \${{ config.place }}"
+`;
+const ALERT = `
+when: { event: whenthen.config.refused }
+then:
+  - log: "told: \${{ event.data.key }} of \${{ event.subject }} by \${{ event.data.by }} (\${{ event.data.from }})"
+`;
+
+Deno.test("config that is set applies at once and after a restart; what a later file makes unfit is told once, and costs itself", async () => {
+  await using folder = await rulesFolder({
+    "ops/disk.yaml": DISK,
+    "alert.yaml": ALERT,
+    "config.yaml": "ops/disk: { limit: 20 }\n",
+    "whenthen.yaml": "people: { anna: { groups: [finance] } }\n",
+  });
+  const config = async (...words: string[]) => {
+    const { code, stdout, stderr } = await whenthen(["config", "ops/disk", ...words, "--data", folder.data]);
+    return { code, stdout: stdout.replaceAll(/ +/g, " "), stderr };
+  };
+  const run = (...args: string[]) => start(folder.rules, { data: folder.data, args });
+  {
+    await using program = run("--set", "ops/disk.place=a.b=c");
+    const paid = () => program.post("/events", { type: "paid", data: {} });
+    await paid();
+    await program.waitForMessage("limit 20 in a.b=c");
+    const set = await config("limit=90");
+    assert.match(set.stdout, /^limit 90 page, .+, (now|\ds ago), over 20 \(config\.yaml, over 10 \(default\)\)$/m);
+    assert.match(set.stdout, /^place a\.b=c --set, over here \(default\)$/m);
+    await paid();
+    await program.waitForMessage("limit 90 in a.b=c");
+    const [after, before] = (await program.api("runs?rule=ops/disk")).map(({ id }: { id: string }) => id);
+    const show = async (run: string) => (await whenthen(["show", run, "--data", folder.data])).stdout;
+    assert.match(await show(after), /^config +limit 90 \(page, .+, (now|\ds ago)\)$/m);
+    assert.doesNotMatch(await show(before), /^config/m, "that run was not configured by anybody");
+    const bad = await config("limit=many");
+    assert.deepEqual([bad.code, bad.stderr], [
+      1,
+      'The config is not valid: limit: expected a whole number, got "many"\n',
+    ]);
+    await folder.write("ops/disk.yaml", DISK.replace("max: 100", "max: 50"));
+    await program.waitFor("the event", ({ message }) => /^told: limit of ops\/disk by .+ \(page\)$/.test(message));
+    program.forget();
+    await paid();
+    await program.waitForMessage("limit 20 in a.b=c");
+    assert.match((await config()).stdout, /^ 90 not used: expected at most 50, got 90 \(page, /m);
+  }
+  {
+    await using program = run();
+    await program.url();
+    await config("--remove", "limit");
+    await config("limit=7");
+    await program.post("/events", { type: "paid", data: {} });
+    await program.waitForMessage("limit 7 in here");
+    const told = program.lines.filter(({ message }) => message.startsWith("told: "));
+    assert.deepEqual(told, [], "it was told before the restart, and then it was over");
+  }
+  const checked = await whenthen(["check", folder.rules, "--set", "ops/disk.limit=500", "--set", "ops/dsk.limit=5"]);
+  assert.equal(checked.code, 0, checked.stdout);
+  assert.match(checked.stdout, /warning: limit of ops\/disk, given with --set, is not used: expected at most 50/);
+  assert.match(checked.stdout, /warning: limit of ops\/dsk, given with --set, is not used: there is no such rule/);
+  const wrong = await whenthen(["once", folder.rules, "--set", "limit=5"]);
+  assert.equal(wrong.code, 64);
+  assert.match(wrong.stderr, /expected a rule, a key and a value, such as ops\/disk\.threshold=90/);
+});
+
+const FORGED = "08:00:00 error: forged";
+
+for (const format of ["pretty", "json"]) {
+  Deno.test(`newlines and control characters in data and file names add no lines to the ${format} log`, async () => {
+    const items = JSON.stringify([`x\r\n${FORGED}\u001b[2J\u2028y`]);
+    await using folder = await rulesFolder({
+      "a.yaml": `when: { poll: { run: [echo, ${JSON.stringify(items)}] }, first: emit, key: item }\n` +
+        'then:\n  - { log: "got ${{ event.data.new }}", level: error, data: "${{ event.data.new }}" }\n',
+      [`b\n${FORGED}.yaml`]: "when: { crn: 5m }\nthen: []\n",
+    });
+    const { stderr } = await whenthen(["once", folder.rules, "--data", folder.data, "--log", format]);
+    const shown = format === "json" ? /got x\\r\\n08/ : /error: got x\\r\\n08:00:00 error: forged\\u001b\[2J\\u2028y/;
+    assert.match(stderr, shown);
+    assert.match(stderr, /b\\n08:00:00 error: forged/);
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(stderr, /^08:00:00|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]/m);
+  });
+}
+
+const items = (...prices: number[]) => JSON.stringify(prices.map((price, index) => ({ id: `i${index}`, price })));
+
+Deno.test("whenthen once: polls once, finishes what starts, exits with a code for CI jobs", async () => {
+  await using peer = await WebServer.start((_, response) => {
+    response.writeHead(200, { "content-type": "application/json" }).end(items(1, 2));
+  });
+  await using folder = await rulesFolder({
+    "watch.yaml": `
+when: { poll: "${peer.url}/items", key: item.id }
+then:
+  - emit: price.changed
+    data: { id: "\${{ event.subject }}", price: "\${{ event.data.new.price }}" }
+`,
+    "tell.yaml": `
+when: { event: price.changed }
+then:
+  - run: [sh, -c, 'cat > "$OUT"']
+    stdin: "\${{ event.data.id }} costs \${{ event.data.price }}"
+    env: { OUT: "${"$"}{{ env.OUT_FILE }}" }
+`,
+  });
+  const out = `${folder.rules}/../out.txt`;
+  const once = (...more: string[]) =>
+    whenthen(["once", folder.rules, "--data", folder.data, "--log", "json", ...more], { env: { OUT_FILE: out } });
+
+  assert.equal((await once("--require-state")).code, 3, "a new store, but state is required");
+  await Deno.remove(folder.data, { recursive: true }).catch(() => {});
+  const seeded = await once();
+  assert.equal(seeded.code, 0, seeded.stdout + seeded.stderr);
+  await assert.rejects(Deno.readTextFile(out), "the first pass only sets the baseline");
+
+  peer.answer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(items(1, 3)));
+  const changed = await once("--require-state");
+  assert.equal(changed.code, 0, changed.stdout + changed.stderr);
+  assert.equal(await Deno.readTextFile(out), "i1 costs 3");
+
+  peer.answer((_, response) => response.writeHead(503).end());
+  assert.equal((await once()).code, 1, "a poll failed");
+  peer.answer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(items(1, 3)));
+  await folder.write("few.yaml", `when: { poll: "${peer.url}/items", key: item.id, max: 1 }\nthen: [{ log: x }]\n`);
+  const capped = await once();
+  assert.equal(capped.code, 1, "a poll has more than max items");
+  assert.match(capped.stdout + capped.stderr, /more than 1 items, so nothing was compared/);
+  await folder.write("few.yaml", "when: { event: none }\nthen: [{ log: x }]\n");
+  await folder.write("broken.yaml", "when: { crn: '* * * * *' }\nthen: []\n");
+  const broken = await once();
+  assert.equal(broken.code, 2, "a rule does not load");
+  assert.match(broken.stdout + broken.stderr, /broken\.yaml:1:9/);
 });

@@ -239,3 +239,98 @@ export default rule({
     assert.equal(at, -1, text.slice(Math.max(0, at - 200), at + 100));
   }
 });
+
+Deno.test("a rule written for Deno reads and writes files and its environment, but no secret", async () => {
+  await using folder = await rulesFolder({
+    "keep.ts": `
+import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("/keep", { auth: "bearer", secret: "HOOK_TOKEN" }),
+  then: async ({ step }) => {
+    const seen = await step.do("keep", async () => {
+      const path = import.meta.dirname + "/kept.txt";
+      await Deno.writeTextFile(path, Deno.env.get("GREETING") ?? "nothing");
+      return { text: await Deno.readTextFile(path), secret: Deno.env.get("HOOK_TOKEN") ?? null };
+    });
+    await step.log("tell", JSON.stringify(seen));
+  },
+});
+`,
+  });
+  const env = { GREETING: "good morning", HOOK_TOKEN: "t0k3n-of-the-hook" };
+  await using program = start(folder.rules, { data: folder.data, env });
+  const { status } = await program.post("/hooks/keep", {}, { authorization: `Bearer ${env.HOOK_TOKEN}` });
+  assert.equal(status, 202);
+  await program.waitForMessage('{"text":"good morning","secret":null}');
+  assert.equal(await readFile(join(folder.rules, "kept.txt"), "utf8"), "good morning");
+});
+
+Deno.test("APIs that rule code may not use are refused at load, with the alternative", async () => {
+  await using folder = await rulesFolder({
+    "a.ts": `import { spawn } from "node:child_process";\nexport default () => spawn("ls");\n`,
+    "b.ts": `Deno.serve(() => new Response("no"));\nnew Deno.Command("ls");\n`,
+    "use.yaml": "when: manual\nthen:\n  - call: ./a.ts#default\n  - call: ./b.ts#x\n",
+  });
+  const { code, stdout, stderr } = await whenthen(["check", folder.rules, "--data", folder.data]);
+  assert.equal(code, 2);
+  const output = stdout + stderr;
+  assert.match(output, /a\.ts:1:\d+: rule code cannot use "node:child_process"[^]*step\.run/);
+  assert.match(output, /b\.ts:1:1: rule code cannot use Deno\.serve[^]*use a webhook trigger/);
+  assert.match(output, /b\.ts:2:5: rule code cannot use Deno\.Command[^]*step\.run/);
+});
+
+const SLOW = "([ab]{0,30}){30}[cd]";
+
+const rules = {
+  "slow.yaml": `
+when:
+  webhook: /slow
+  auth: none
+if: event.data.text.matches("${SLOW}")
+then:
+  - log: found
+`,
+  "quick.yaml": `
+when:
+  webhook: /quick
+  auth: none
+if: event.data.text.matches("a+b")
+then:
+  - log: found
+`,
+};
+
+/** The largest allowed match: it takes about a second. */
+const LONGEST = "ab".repeat(13_000);
+
+Deno.test("a slow pattern: too long a text, or too much in a minute, gives a verdict; the rule is named; others continue", async () => {
+  await using folder = await rulesFolder(rules);
+  await using program = start(folder.rules, { data: folder.data });
+  const send = async (path: string, text: string) => {
+    const { status, body } = await program.post(`/hooks/${path}`, { text });
+    assert.equal(status, 202);
+    const events = await program.api(`events?rule=${path}&limit=1`);
+    const event = events.find(({ id }: { id: string }) => id === body.event) ?? events[0];
+    return event.verdicts.find(({ rule }: { rule: string }) => rule === path).verdict;
+  };
+
+  const tooLong = await send("slow", "ab".repeat(450_000));
+  assert.equal(tooLong.kind, "error");
+  assert.match(tooLong.reason, /1,863 instructions and the text has 900,000 characters/);
+
+  assert.equal((await send("slow", LONGEST)).kind, "condition");
+  const listed = (await program.api("rules")).find(({ id }: { id: string }) => id === "slow");
+  assert.equal(listed.longest.expression, `event.data.text.matches("${SLOW}")`);
+  assert.ok(listed.longest.ms >= 100);
+  const { stdout } = await whenthen(["--data", folder.data, "rules"]);
+  assert.match(stdout, /^slow .*slow: \d+ ms for event\.data\.text\.matches/m);
+  assert.doesNotMatch(stdout, /^quick .*slow: /m);
+
+  let verdict = tooLong;
+  for (let count = 0; count < 200 && !/of the last minute/.test(verdict.reason); count++) {
+    verdict = await send("slow", LONGEST);
+  }
+  assert.equal(verdict.kind, "error");
+  assert.match(verdict.reason, /the expressions of the rule slow took [\d.]+ s of the last minute, and may take 10 s/);
+  assert.equal((await send("quick", "aab")).kind, "started");
+});

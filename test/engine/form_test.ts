@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Step } from "../../runtime/model/rule.ts";
-import { answerForm } from "../../runtime/engine/answer_form.ts";
+import { answerForm } from "../../runtime/engine/form_answers.ts";
 import { type Bench, callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
 const HOUR = 3_600_000;

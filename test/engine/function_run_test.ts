@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { codeRule, withCode } from "./code.ts";
-import { START, states } from "./harness.ts";
+import { codeRule, START, states, withCode } from "./harness.ts";
 
 Deno.test("a function's steps are recorded under their names, a repeated one as name#2, and what it returns is the output", () =>
   withCode(async (bench) => {

@@ -3,20 +3,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ActionServices, TaskFleets } from "../../runtime/actions/action.ts";
-import { RunFiles } from "../../runtime/host/run_files.ts";
-import { ManualClock } from "../../runtime/host/clock.ts";
-import type { Isolates } from "../../runtime/workers/workers.ts";
-import type { Event } from "../../runtime/model/event.ts";
-import type { Json, JsonObject } from "../../runtime/model/json.ts";
-import type { Rule, Step } from "../../runtime/model/rule.ts";
-import type { Person } from "../../runtime/model/form.ts";
-import type { Run, StepState } from "../../runtime/model/run.ts";
 import { Runner } from "../../runtime/engine/runner.ts";
 import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";
+import { type Clock, ManualClock } from "../../runtime/host/clock.ts";
+import type { Disk } from "../../runtime/host/disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Person } from "../../runtime/model/form.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import type { Rule, Step } from "../../runtime/model/rule.ts";
+import { isFinal, type Run, type StepState } from "../../runtime/model/run.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
+import { openIsolates } from "../../runtime/workers/open_workers.ts";
+import type { Isolates } from "../../runtime/workers/workers.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
-import { Start } from "./start.ts";
 import { plainRule } from "../model/plain_rule.ts";
 
 export const START = Date.parse("2026-11-21T08:00:00Z");
@@ -275,4 +276,102 @@ export function callStep(id: string, name: string, more: Partial<Step> = {}, arg
 /** `path state` of each step of a trace, in order. */
 export function states(trace: Trace): string[] {
   return trace.steps.map(({ path, state }) => `${path} ${state}`);
+}
+
+/** Clock and disk of one start of the program: after its crash no timer fires, and it reads and changes nothing. */
+class Start {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly #crash = new AbortController();
+
+  constructor(clock: Clock, disk: Disk) {
+    this.clock = {
+      now: () => clock.now(),
+      ticks: () => clock.ticks(),
+      after: (ms, wake) => this.crashed.aborted ? () => {} : clock.after(ms, () => this.crashed.aborted || wake()),
+      at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
+      onRollback: (wake) => clock.onRollback(wake),
+    };
+    const files = this.#mortal(disk);
+    this.disk = new Proxy(files, {
+      get: (target, name) => {
+        if (name !== "create" && name !== "append" && name !== "open") return Reflect.get(target, name);
+        return async (path: string) => this.#mortal(await target[name](path));
+      },
+    });
+  }
+
+  /** A wrapper of the same object that never answers after the crash. */
+  #mortal<T extends object>(thing: T): T {
+    return new Proxy(thing, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => this.crashed.aborted ? new Promise(() => {}) : value.apply(target, args);
+      },
+    });
+  }
+
+  get crashed(): AbortSignal {
+    return this.#crash.signal;
+  }
+
+  die(): void {
+    this.#crash.abort();
+  }
+}
+
+/** A bench whose rules are TypeScript, in real workers; functions of the bench are called as before. */
+export async function withCode(
+  use: (bench: Bench) => Promise<void>,
+  { secrets = {}, ...options }: Partial<RunnerOptions> & { secrets?: Record<string, string> } = {},
+): Promise<void> {
+  const isolates = openIsolates({
+    secrets: () => secrets,
+    onSecret: () => {},
+    env: () => ({}),
+    onLog: () => {},
+    blockedAfter: 3_000,
+  });
+  try {
+    await withBench(use, options, isolates);
+  } finally {
+    await isolates.close();
+  }
+}
+
+/** A rule whose function has this body; `call(name, fn, with)` in it is a step that calls a function of the bench. */
+export function codeRule(then: string, more: Partial<Rule> & { condition?: string } = {}): Rule {
+  const { condition, ...rest } = more;
+  const code = `import { event as on, manual, rule, TerminalError, RetryAfterError } from "whenthen";
+    export default rule({ when: manual(), ${
+    condition ? `if: ${condition},` : ""
+  } then: async ({ event, step, config, secrets }) => {
+      const call = (name, fn, values, options) => step.call(name, "./lib.ts#" + fn, { with: values, ...options });
+      { ${then} }
+    } });`;
+  const modules = { "": code, "ops/lib.ts": "" };
+  return makeRule("function", { file: "ops/test.ts", modules, ...(condition && { if: "function" as const }), ...rest });
+}
+
+/** Resolves when every executing run waits, and there is nothing to claim. */
+export function idle(bench: Bench): Promise<void> {
+  return until(() => bench.runner.idle);
+}
+
+/** Resolves when a condition holds. */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  do await new Promise((resolve) => setTimeout(resolve, 1)); while (!await isSo());
+}
+
+/** Advances the clock to the next due time, until the run has ended. */
+export async function endOf(bench: Bench, run: string): Promise<Trace> {
+  for (;;) {
+    await idle(bench);
+    const trace = await bench.trace(run);
+    if (isFinal(trace.run.state)) return trace;
+    if (!bench.clock.wakeNext(Infinity)) {
+      throw new Error(`Run ${run} waits for ${trace.run.waitingFor}, and nothing is due`);
+    }
+  }
 }

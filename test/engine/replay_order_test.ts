@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { StepRecord } from "../../runtime/model/run.ts";
-import { ReplayError } from "../../runtime/engine/code/replay_error.ts";
-import { ReplayOrder } from "../../runtime/engine/code/replay_order.ts";
+import { ReplayError, ReplayOrder } from "../../runtime/engine/code/replay.ts";
 
 /** One execution of a function: `+a` asks for a, `-a` answers it. @returns the records of the answered steps */
 function live(earlier: StepRecord[], moves: string[]): StepRecord[] {

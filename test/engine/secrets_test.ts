@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { CalledAction, Rule } from "../../runtime/model/rule.ts";
-import { codeRule, withCode } from "./code.ts";
-import { type Bench, callStep, makeRule, makeStep, withBench } from "./harness.ts";
+import { type Bench, callStep, codeRule, makeRule, makeStep, withBench, withCode } from "./harness.ts";
 
 const SECRETS = { TOKEN: "s3cret-value", REGION: "lisbon" };
 const options = { secrets: SECRETS };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import { Meters } from "../../runtime/language/expressions/meter.ts";
-import { checkCall } from "../../runtime/engine/steps/step_options.ts";
+import { checkCall } from "../../runtime/engine/code/function_step.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
 Deno.test("steps are executed in order, each sees the results of earlier steps", () =>

@@ -4,8 +4,7 @@ import type { TaskOrder, TaskResult } from "../../runtime/model/fleet.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Step } from "../../runtime/model/rule.ts";
 import type { Trace } from "../../runtime/store/store.ts";
-import { type Bench, makeRule, makeStep, withBench } from "./harness.ts";
-import { codeRule, endOf, withCode } from "./code.ts";
+import { type Bench, codeRule, endOf, makeRule, makeStep, withBench, withCode } from "./harness.ts";
 
 /** A fleet of `press-1` to `press-4`; devices answer as `answers` says. */
 function fleetOf(

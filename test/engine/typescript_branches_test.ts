@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
-import { codeRule, endOf, idle, until, withCode } from "./code.ts";
-import { type Bench, START, states } from "./harness.ts";
+import { type Bench, codeRule, endOf, idle, START, states, until, withCode } from "./harness.ts";
 
 /** Functions of the bench that hang until `release(name)`. */
 function hanging(bench: Bench, ...names: string[]) {

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
-import { answerForm } from "../../runtime/engine/answer_form.ts";
-import { codeRule, endOf, idle, withCode } from "./code.ts";
-import { type Bench, callStep, makeStep, START } from "./harness.ts";
+import { answerForm } from "../../runtime/engine/form_answers.ts";
+import { type Bench, callStep, codeRule, endOf, idle, makeStep, START, withCode } from "./harness.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

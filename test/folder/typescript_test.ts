@@ -1,12 +1,19 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { BundledModule, Isolates } from "../../runtime/workers/workers.ts";
-import { UserCode } from "../../runtime/workers/user_code.ts";
-import type { IsolateOptions } from "../../runtime/workers/open_workers.ts";
-import { formatProblem } from "../../runtime/model/problem.ts";
+import { stepKinds } from "../../runtime/engine/steps/index.ts";
+import { describeReload, diff } from "../../runtime/folder/live_rules.ts";
+import type { Loaded } from "../../runtime/folder/loaded.ts";
+import type { LoaderOptions } from "../../runtime/folder/loader.ts";
 import { type LoadedTypeScript, loadTypeScript } from "../../runtime/folder/typescript/typescript.ts";
+import { stopEsbuild } from "../../runtime/folder/typescript/typescript_bundle.ts";
+import { formatProblem, guarded } from "../../runtime/model/problem.ts";
+import { type IsolateOptions, openIsolates } from "../../runtime/workers/open_workers.ts";
+import { UserCode } from "../../runtime/workers/user_code.ts";
+import type { BundledModule, Isolates } from "../../runtime/workers/workers.ts";
+import { simulate } from "../testing/simulating.ts";
 import { executor, never, scope, withFolder, withIsolates } from "../workers/harness.ts";
+import { heads, shown, TestFolder } from "./loading.ts";
 
 const RULE = `import { manual, rule } from "whenthen";\nexport default rule({ when: manual(), then: () => {} });\n`;
 
@@ -238,3 +245,227 @@ Deno.test("a package in a folder above the rules is found", () =>
     assert.equal(loaded.kind, "rule");
     assert.ok(loaded.inputs.includes(join(folder, "node_modules/up/index.js")));
   }));
+
+type Files = Record<string, string>;
+
+/** A test in a folder whose TypeScript is evaluated in real workers. */
+function test(
+  name: string,
+  files: Files,
+  use: (folder: TestFolder) => Promise<void>,
+  options: Partial<LoaderOptions> = {},
+) {
+  Deno.test(name, async () => {
+    const isolates: Isolates = openIsolates({
+      secrets: () => ({}),
+      onSecret: () => {},
+      env: () => ({}),
+      onLog: () => {},
+    });
+    {
+      await using folder = await TestFolder.with(files, { isolates, ...options });
+      await use(folder);
+    }
+    await isolates.close();
+    await stopEsbuild();
+  });
+}
+
+const ruleThat = (then: string, imports = "") =>
+  `import { rule } from "whenthen";\n${imports}export default rule({ when: { every: "5m" }, then: async ({ step }) => { ${then} } });\n`;
+
+test("a TypeScript rule includes the actions and functions that its code calls", {
+  "a.ts": ruleThat('await step.call("tell", "./lib/tell.yaml"); await step.call("read", "./lib/read.ts#read");'),
+  "lib/tell.yaml": "inputs: {}\nthen:\n  - log: hi\n",
+  "lib/read.ts": "export const read = () => 1;\n",
+}, async (folder) => {
+  const loaded = await folder.load();
+  assert.deepEqual(shown(loaded), []);
+  const { actions, modules, language } = loaded.rules.get("a")!;
+  assert.equal(language, "typescript");
+  assert.deepEqual([Object.keys(actions), Object.keys(modules)], [["lib/tell.yaml"], ["", "lib/read.ts"]]);
+});
+
+test("missing exports and files that are called are problems, in YAML and in code", {
+  "a.yaml": "when:\n  poll: { call: ./lib/read.ts#raed }\n  key: item.id\nthen:\n  - call: ./lib/bad.ts#x\n",
+  "b.ts": ruleThat('await step.call("tell", "./lib/tel.yaml");'),
+  "lib/read.ts": "export const read = () => ({ items: [] });\nexport const other = 1;\n",
+  "lib/bad.ts": "export const x = ;\n",
+  "lib/tell.yaml": "inputs: {}\nthen:\n  - log: hi\n",
+}, async (folder) => {
+  assert.deepEqual(heads(await folder.load()), [
+    'a.yaml:2:17: ./lib/read.ts exports no "raed"',
+    "a.yaml:5:11: ./lib/bad.ts does not load",
+    "b.ts:2:16: ./lib/tel.yaml does not exist",
+    'lib/bad.ts:1:18: unexpected ";"',
+    "lib/tell.yaml:2:1: warning: nothing calls this action, so it never runs",
+  ]);
+});
+
+test("a change of an imported file is a new version, also outside the folder", {
+  "rules/a.ts": ruleThat("await step.log('x', text);", 'import { text } from "../lib/text.ts";\n'),
+  "rules/b.ts": ruleThat(""),
+  "lib/text.ts": 'export const text = "one";\n',
+}, async (folder) => {
+  folder.reopen({ ...folder.options, folder: join(folder.path, "rules") });
+  const before = await folder.load();
+  assert.deepEqual(shown(before), []);
+  assert.ok(before.outside.includes(join(folder.path, "lib/text.ts")));
+  await folder.write({ "lib/text.ts": 'export const text = "two";\n' });
+  const after = await folder.load();
+  assert.deepEqual(diff(before, after), { loaded: ["a"], kept: [], failed: [], removed: [], unchanged: ["b"] });
+});
+
+test("a missing import is found as soon as it exists", {
+  "a.ts": ruleThat("await step.log('x', text);", 'import { text } from "./text.ts";\n'),
+}, async (folder) => {
+  const before = await folder.load();
+  assert.deepEqual([...before.broken], [["a.ts", "a"]]);
+  await folder.write({ "text.ts": 'export const text = "one";\n' });
+  const after = await folder.load();
+  assert.deepEqual(shown(after), []);
+  assert.ok(after.rules.has("a"));
+});
+
+test("unchanged files are not bundled again", { "a.ts": ruleThat("") }, async (folder) => {
+  await utimes(join(folder.path, "a.ts"), 1, 1);
+  const before = await folder.load();
+  const after = await folder.load();
+  assert.equal(after.rules.get("a"), before.rules.get("a"));
+});
+
+Deno.test("a module that hangs delays the YAML rules no longer than the loadTimeout, and then is a problem", async () => {
+  const isolates = openIsolates({
+    secrets: () => ({}),
+    onSecret: () => {},
+    env: () => ({}),
+    onLog: () => {},
+    blockedAfter: 3_000,
+  });
+  let late = () => {};
+  const ready = new Promise<void>((resolve) => late = resolve);
+  {
+    const files = { "slow.ts": ruleThat(""), "quick.yaml": "when:\n  every: 5m\nthen:\n  - log: hi\n" };
+    await using folder = await TestFolder.with(files, { isolates, loadTimeout: 120_000, onLate: late });
+    const first = await folder.load();
+    assert.ok(first.rules.has("slow"));
+    await folder.write({
+      "slow.ts": `for (;;);\n${ruleThat("")}`,
+      "quick.yaml": "when:\n  every: 6m\nthen:\n  - log: hi\n",
+    });
+    await utimes(join(folder.path, "slow.ts"), 1, 1);
+    folder.reopen({ isolates, loadTimeout: 100, onLate: late });
+    const second = await folder.load();
+    assert.deepEqual(diff(first, second), {
+      loaded: ["quick"],
+      kept: [],
+      failed: [],
+      removed: [],
+      unchanged: ["slow"],
+    });
+    assert.deepEqual([...second.late], [["slow.ts", "slow"]]);
+    const says = (from?: Loaded) =>
+      describeReload(from, second).map(({ text }) => text).filter((text) => /slow/.test(text));
+    assert.deepEqual(says(first), [
+      "late slow: its code is still being evaluated; until then the last good version stays live",
+    ]);
+    assert.deepEqual(says(second), [], "it is reported once");
+    await ready;
+    const third = await folder.load();
+    assert.match(heads(third)[0], /^slow\.ts:\d+:\d+: cannot be loaded/);
+    assert.equal(third.rules.get("slow"), first.rules.get("slow"));
+    assert.deepEqual(third.late.size, 0);
+  }
+  await isolates.close();
+  await stopEsbuild();
+});
+
+const ruleWith = (step = "log: hi") => `when:\n  every: 5m\nthen:\n  - ${step}\n`;
+const boom = () => {
+  throw new TypeError("boom");
+};
+
+Deno.test("guarded() returns the result of the work, or the exception as a problem of the file", () => {
+  assert.equal(guarded("a.yaml", () => 1, () => 2), 1);
+  assert.equal(
+    guarded("a.yaml", boom, ({ file, message }) => `${file}: ${message}`),
+    "a.yaml: this file cannot be loaded: boom",
+  );
+});
+
+const LINE_BREAKS = { "a bare CR": "\r", "U+2028": "\u2028", "U+2029": "\u2029", "U+0085": "\u0085", "NUL": "\0" };
+
+for (const [name, character] of Object.entries(LINE_BREAKS)) {
+  Deno.test(`${name} in a line with an error is a problem of that file, whatever the file is`, async () => {
+    const text = `a${character}b\n(c: d)`;
+    const files = ["a.yaml", "config.yaml", "lib/called.yaml", "code.ts", "whenthen.yaml"];
+    for (const file of files) {
+      await using folder = await TestFolder.with({
+        "good.yaml": ruleWith("call: ./lib/called.yaml"),
+        "other.yaml": ruleWith(),
+        [file]: text,
+      });
+      const { rules, problems } = await folder.load();
+      assert.ok(problems.some((problem) => problem.file === file), `${file}: ${heads({ problems } as never)}`);
+      assert.ok(problems.every(({ message }) => !message.startsWith("this file cannot be loaded")), file);
+      if (file !== "config.yaml") assert.ok(rules.has("other"), file);
+    }
+  });
+}
+
+/** Kinds of steps, of which `log` fails in an unexpected way. */
+function failingLog(part: "check" | "options"): Partial<LoaderOptions> {
+  const log = { ...stepKinds.log };
+  Object.defineProperty(log, part, { get: boom });
+  return { stepKinds: { ...stepKinds, log } };
+}
+
+for (const part of ["check", "options"] as const) {
+  Deno.test(`an exception in the check of a rule or an action is a problem of that file, here in ${part}`, async () => {
+    await using folder = await TestFolder.with({
+      "act.yaml": "inputs: {}\nthen:\n  - log: hi\n",
+      "bad.yaml": ruleWith(),
+      "good.yaml": ruleWith("run: echo"),
+    }, failingLog(part));
+    const loaded = await folder.load();
+    assert.deepEqual(
+      shown(loaded),
+      ["act.yaml", "bad.yaml"].map((file) =>
+        `${file}:1:1: this file cannot be loaded: boom\n    ${file === "act.yaml" ? "inputs: {}" : "when:"}\n    ^\n` +
+        "    this is a fault of whenthen; please report it together with the file"
+      ),
+    );
+    assert.deepEqual([...loaded.rules.keys()], ["good"]);
+    assert.deepEqual([...loaded.broken.keys()], ["bad.yaml"]);
+  });
+}
+
+Deno.test("a rule whose check throws keeps its last good version", async () => {
+  await using folder = await TestFolder.with({ "a.yaml": ruleWith("run: echo one") });
+  const { version } = (await folder.load()).rules.get("a")!;
+  folder.reopen(failingLog("check"));
+  await folder.write({ "a.yaml": ruleWith() });
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), ["a.yaml:1:1: this file cannot be loaded: boom"]);
+  assert.equal(loaded.rules.get("a")!.version, version);
+});
+
+Deno.test("an exception while a bundle is read is a problem of that file", async () => {
+  const strange = Object.defineProperty({ inputs: [], warnings: [] }, "kind", { get: boom });
+  const prebuilt = { "bad.ts": strange as unknown as LoadedTypeScript };
+  await using folder = await TestFolder.with({ "bad.ts": "", "good.yaml": ruleWith() }, { prebuilt });
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), ["bad.ts:1:1: this file cannot be loaded: boom"]);
+  assert.ok(loaded.rules.has("good"));
+});
+
+Deno.test("a test file that cannot be read is a problem of that file; the other tests run", async () => {
+  const report = await simulate({
+    "good.yaml":
+      `${ruleWith()}tests:\n  - name: runs\n    do:\n      - advance: 5m\n      - expect: { run: succeeded }\n`,
+    "folder.test.ts/x.txt": "",
+    "bad.test.ts": "a\rb\u2028(c: d)",
+  });
+  assert.deepEqual(report.problems.map(({ file }) => file), ["bad.test.ts"]);
+  assert.equal(report.results.length, 1);
+});

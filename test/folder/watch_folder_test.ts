@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FolderReader } from "../../runtime/folder/folder_files.ts";
+import { Coalescer, SlowPass, watchFolder, type WatchOptions } from "../../runtime/folder/watch_folder.ts";
 import { ManualClock, systemClock } from "../../runtime/host/clock.ts";
-import { Coalescer, watchFolder, type WatchOptions } from "../../runtime/folder/watching/watch_folder.ts";
-import { FolderReader } from "../../runtime/folder/folder_reader.ts";
 
 /** Counts changes and lets a test wait for the next one. */
 class Changes {
@@ -136,4 +136,174 @@ Deno.test("files outside are watched as long as a rule needs them", async () => 
   await watch.close();
   await rm(folder, { recursive: true });
   await rm(other, { recursive: true });
+});
+
+/** Loads that end when released, or at once. */
+function setUp(options: { manual?: boolean } = {}) {
+  const clock = new ManualClock(1_000_000);
+  const loads: number[] = [];
+  const ends: (() => void)[] = [];
+  let running = 0;
+  const coalescer = new Coalescer(async () => {
+    assert.equal(++running, 1, "two loads at once");
+    loads.push(clock.now() - 1_000_000);
+    if (options.manual) await new Promise<void>((resolve) => ends.push(resolve));
+    running--;
+  }, clock);
+  return {
+    clock,
+    coalescer,
+    loads,
+    end: () => ends.shift()!(),
+    after: (ms: number) => clock.advanceTo(1_000_000 + ms),
+  };
+}
+
+Deno.test("the first change loads at once", async () => {
+  const { coalescer, loads, after } = setUp();
+  coalescer.request();
+  await after(50);
+  assert.deepEqual(loads, [5]);
+});
+
+Deno.test("ten changes within a second become the first load and one trailing load", async () => {
+  const { coalescer, loads, after } = setUp();
+  for (let change = 0; change < 10; change++) {
+    await after(change * 100);
+    coalescer.request();
+  }
+  await after(5_000);
+  assert.deepEqual(loads, [5, 1_005]);
+});
+
+Deno.test("continuous changes do not postpone the load", async () => {
+  const { coalescer, loads, after } = setUp();
+  for (let ms = 0; ms < 3_000; ms += 10) {
+    coalescer.request();
+    await after(ms);
+  }
+  assert.deepEqual(loads.slice(0, 3), [5, 1_005, 2_005]);
+});
+
+Deno.test("a change during a load causes another load after it", async () => {
+  const { coalescer, loads, end, after } = setUp({ manual: true });
+  coalescer.request();
+  await after(100);
+  coalescer.request();
+  await after(3_000);
+  assert.deepEqual(loads, [5]);
+  end();
+  await after(3_100);
+  assert.equal(loads.length, 2);
+  end();
+});
+
+Deno.test("a clock rollback does not postpone the load", async () => {
+  const { clock, coalescer, loads, after } = setUp();
+  coalescer.request();
+  await after(100);
+  clock.jumpTo(1_000_000 - 3_600_000);
+  coalescer.request();
+  await clock.advanceTo(clock.now() + 1_000);
+  assert.equal(loads.length, 2);
+});
+
+Deno.test("no load overlaps exclusive work: neither an earlier load nor one caused by a change meanwhile", async () => {
+  const { coalescer, loads, end, after } = setUp({ manual: true });
+  coalescer.request();
+  await after(100);
+  const alone = Promise.withResolvers<void>();
+  let begun = false;
+  const done = assert.rejects(
+    coalescer.alone(() => {
+      begun = true;
+      return alone.promise;
+    }),
+    /no such folder/,
+  );
+  await after(200);
+  assert.equal(begun, false, "a load is under way");
+  end();
+  await after(300);
+  assert.equal(begun, true);
+  coalescer.request();
+  await after(5_000);
+  assert.equal(loads.length, 1);
+  alone.reject(new Error("no such folder"));
+  await done;
+  await after(6_000);
+  assert.equal(loads.length, 2);
+  end();
+});
+
+Deno.test("closing waits for the current load and starts none", async () => {
+  const { coalescer, loads, end, after } = setUp({ manual: true });
+  coalescer.request();
+  await after(100);
+  coalescer.request();
+  let closed = false;
+  const closing = coalescer.close().then(() => closed = true);
+  await after(5_000);
+  assert.equal(closed, false);
+  end();
+  await closing;
+  await after(10_000);
+  assert.equal(loads.length, 1);
+});
+
+Deno.test("a slow pass finds each change once: inside, outside, added, removed", async () => {
+  const [folder, other, drafts] = await Promise.all(
+    ["in-", "out-", "drafts-"].map((name) => mkdtemp(join(tmpdir(), `whenthen-${name}`))),
+  );
+  const [inside, outside] = [join(folder, "a.yaml"), join(other, "lib.ts")];
+  for (const file of [inside, outside]) await writeFile(file, "1");
+  const clock = new ManualClock(0);
+  let count = 0;
+  let found = () => {};
+  const onChange = () => {
+    count++;
+    found();
+  };
+  const onWarning = (message: string) => assert.fail(message);
+  const pass = new SlowPass({ folder, ignore: [] }, { clock, onWarning }, onChange);
+  await pass.start();
+  pass.outside = [outside];
+  /** Does something, and waits until it is found, by the current pass or the next one. */
+  const foundAfter = async (act: () => Promise<void>) => {
+    const change = new Promise<void>((resolve) => found = resolve);
+    await act();
+    const turn = setInterval(() => void clock.advanceTo(clock.now() + 30_000), 5);
+    await change;
+    clearInterval(turn);
+  };
+  /** Atomically: a current pass must not find the file half written, and complete later. */
+  const save = async (path: string, text: string) => {
+    await writeFile(join(drafts, "draft"), text);
+    await rename(join(drafts, "draft"), path);
+  };
+  const changes = [
+    () => save(inside, "22"),
+    () => save(outside, "22"),
+    () => save(join(folder, "b.yaml"), "1"),
+    () => rm(inside),
+    () => rm(outside),
+  ];
+  // A change that was already notified is not reported.
+  const told = [
+    [inside, () => save(inside, "333")],
+    [join(folder, "c.yaml"), () => save(join(folder, "c.yaml"), "1")],
+    [join(folder, "c.yaml"), () => rm(join(folder, "c.yaml"))],
+  ] as const;
+  for (const [path, change] of told) {
+    await change();
+    pass.noteEvent(path);
+  }
+  for (const [index, change] of changes.entries()) {
+    // The file outside the folder is known from its first pass on.
+    for (let turn = 0; turn < 20; turn++) await clock.advanceTo(clock.now() + 30_000);
+    await foundAfter(change);
+    assert.equal(count, index + 1);
+  }
+  pass.stop();
+  for (const path of [folder, other, drafts]) await rm(path, { recursive: true });
 });

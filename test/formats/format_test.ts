@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import type { JsonObject } from "../../runtime/model/json.ts";
 import { FormatError, parse } from "../../runtime/formats/format.ts";
+import { readFields } from "../../runtime/model/event.ts";
+import type { JsonObject } from "../../runtime/model/json.ts";
 
 const fixture = (name: string) => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
 const items = (text: string) => (parse(text, "feed") as { items: JsonObject[] }).items;
@@ -136,4 +137,20 @@ Deno.test("a feed that is truncated, declares entities, or is a web page is refu
 Deno.test("a feed with names such as __proto__ does no harm", () => {
   assert.throws(() => parse("<rss><__proto__><polluted>1</polluted></__proto__></rss>", "feed"), FormatError);
   assert.equal(({} as { polluted?: string }).polluted, undefined);
+});
+
+const many = (count: number) => Array.from({ length: count }, (_, index) => `f${index}=${index}`).join("&");
+
+Deno.test("readFields() gives each field its value, or a list of its values in order", () => {
+  const fields = readFields("b=1&a=x+y&b=%C3%A9&c&__proto__=2&=3&", "body");
+  assert.deepEqual(Object.entries(fields), [["b", ["1", "é"]], ["a", "x y"], ["c", ""], ["__proto__", "2"], ["", "3"]]);
+  assert.deepEqual(readFields("", "body"), {});
+});
+
+Deno.test("readFields() accepts 10,000 fields, of one name or of many, and refuses more without reading them", () => {
+  assert.equal(readFields(many(10_000), "body").f9999, "9999");
+  assert.equal(readFields("a=1&".repeat(9_999), "body").a.length, 9_999);
+  for (const text of [many(10_001), "a&".repeat(10_000), "&".repeat(1_000_000)]) {
+    assert.throws(() => readFields(text, "query"), /^Error: The query may have 10000 fields, not \d+$/);
+  }
 });

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { watch } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
+import { LiveOutputs, Tail } from "../../runtime/host/program_output.ts";
 import { type ChildOptions, endChildren, runChild } from "../../runtime/host/spawn.ts";
+import { until } from "../e2e/until.ts";
 
 const KEEP = { stdout: 1_000_000, stderr: 1_000_000 };
 
@@ -213,4 +215,96 @@ Deno.test("endChildren() ends them all", async () => {
     assert.deepEqual(await Promise.all(pids.map(runs)), [false, false, false]);
     assert.deepEqual((await Promise.all(ends)).map((end) => end.endedBy), ["SIGTERM", "SIGTERM", "SIGTERM"]);
   });
+});
+
+/** What is kept of a stream that comes in pieces. */
+function lines(bytes: Buffer, { limit = 20, room = 1_000, piece = 7, charset = undefined as string | undefined } = {}) {
+  const tail = new Tail(limit);
+  for (let at = 0; at < bytes.length; at += piece) tail.add(bytes.subarray(at, at + piece));
+  return tail.lines(room, charset);
+}
+
+Deno.test("the kept end of a stream begins with a whole line, however it was chunked", () => {
+  const text = Buffer.from("one\ntwo\nthree\nfour\nfive\nsix\n");
+  for (let piece = 1; piece <= text.length; piece++) {
+    assert.deepEqual(lines(text, { piece, limit: 14 }), { text: "four\nfive\nsix\n", dropped: 14 }, `${piece}`);
+    // If it starts within a line, from the next one.
+    assert.deepEqual(lines(text, { piece, limit: 13 }), { text: "five\nsix\n", dropped: 19 }, `${piece}`);
+    assert.deepEqual(lines(text, { piece, limit: 100 }), { text: `${text}`, dropped: 0 }, `${piece}`);
+  }
+});
+
+Deno.test("of one long line the last whole characters are kept", () => {
+  assert.deepEqual(lines(Buffer.from("żżżżżż\n"), { limit: 6 }), { text: "żż\n", dropped: 8 });
+  const wide = Buffer.from("\ufeff😀😀😀\n", "utf16le");
+  assert.deepEqual(lines(wide, { limit: 8 }), { text: "😀\n", dropped: 10 });
+});
+
+Deno.test("space is counted as JSON, in which a newline takes two bytes and a control character six", () => {
+  assert.deepEqual(lines(Buffer.from("a\nb\nc\n"), { room: 8 }), { text: "b\nc\n", dropped: 2 });
+  const { text, dropped } = lines(Buffer.alloc(20), { room: 62 });
+  assert.ok(text.length > 0 && text.length <= 10);
+  assert.equal(text.length + dropped, 20);
+});
+
+Deno.test("the charset is taken from the beginning of the stream, even if that is dropped", () => {
+  assert.equal(lines(Buffer.from("\ufeffżółć\nźdźbło\n", "utf16le"), { limit: 17 }).text, "źdźbło\n");
+  const declared = Buffer.concat([
+    Buffer.from('<?xml version="1.0" encoding="windows-1251"?>\n<a>'),
+    Buffer.from([0xcf, 0xf0]),
+    Buffer.from("</a>\n<b>"),
+    Buffer.from([0xcf]),
+    Buffer.from("</b>\n"),
+  ]);
+  assert.equal(lines(declared, { limit: 12 }).text, "<b>П</b>\n");
+  const japanese = Buffer.concat([Buffer.from("ab\n"), Buffer.from([0x83, 0x5c, 0x83, 0x5c, 0x0a])]);
+  assert.equal(lines(japanese, { limit: 6, charset: "shift_jis" }).text, "ソソ\n");
+  // A line at the end that looks like a declaration says nothing about the stream.
+  const later = Buffer.from('é\n<?xml version="1.0" encoding="windows-1251"?>é\n');
+  assert.ok(lines(later, { limit: 50 }).text.endsWith("é\n"));
+  assert.match(lines(Buffer.from("a\n\xff\n", "latin1"), { limit: 3 }).undecodable!, /^it is not text in utf-8; /);
+});
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("both streams are one text; a character that comes in two parts is whole", () => {
+  const outputs = new LiveOutputs();
+  const live = outputs.open("r1", "a");
+  const [first, second] = [bytes("grün\n").slice(0, 3), bytes("grün\n").slice(3)];
+  live.write("stdout", first);
+  live.write("stderr", bytes("beside\n"));
+  live.write("stdout", second);
+  assert.deepEqual(outputs.of("r1"), [{ step: "a", text: "grbeside\nün\n", isCut: false }]);
+  live.close();
+});
+
+Deno.test("an unfinished line is shown once it has stayed so for a second: it may be half of a secret", async () => {
+  const outputs = new LiveOutputs();
+  const live = outputs.open("r1", "a");
+  live.write("stdout", bytes("one\nPass"));
+  assert.equal(outputs.of("r1")[0].text, "one\n");
+  const before = outputs.changes();
+  await until("the line", () => Promise.resolve(outputs.of("r1")[0].text), (text) => text === "one\nPass");
+  assert.ok(outputs.changes() > before);
+  live.close();
+});
+
+Deno.test("of much output the end is kept, and outputs are those of their run until they are closed", () => {
+  const outputs = new LiveOutputs();
+  const [one, two] = [outputs.open("r1", "a"), outputs.open("r1", "b")];
+  for (let line = 0; line < 200_000; line++) one.write("stdout", bytes(`line ${line}\n`));
+  const [{ text, isCut }] = outputs.of("r1");
+  assert.ok(isCut && text.length < 200_000 && text.endsWith("line 199999\n"), String(text.length));
+  one.close();
+  assert.deepEqual(outputs.of("r1").map(({ step }) => step), ["b"]);
+  two.close();
+  assert.deepEqual([outputs.of("r1"), outputs.of("r2")], [[], []]);
+});
+
+Deno.test("of very many outputs the newest are kept", () => {
+  const outputs = new LiveOutputs();
+  const all = Array.from({ length: 250 }, (_, index) => outputs.open("r1", String(index)));
+  const kept = outputs.of("r1");
+  assert.deepEqual([kept.length, kept[0].step], [200, "50"]);
+  all.forEach((each) => each.close());
 });

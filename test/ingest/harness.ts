@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
-import type { Event } from "../../runtime/model/event.ts";
+import type { Event, VerdictKind } from "../../runtime/model/event.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Batch, Rule } from "../../runtime/model/rule.ts";
 import type { Run } from "../../runtime/model/run.ts";
-import type { VerdictKind } from "../../runtime/model/verdict.ts";
 import type { Receipt, Store } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { open, rule } from "../store/helpers.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
-import { OwnEvents } from "../../runtime/ingest/own_events.ts";
+import { OwnEvents } from "../../runtime/ingest/emit_own_events.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { Store } from "../../runtime/store/store.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { batchTerms, lastOccurrence } from "../../runtime/language/fields/batch.ts";
+import { batchTerms, lastOccurrence } from "../../runtime/language/checker/batch.ts";
 import { check, underlined, withWhen } from "./check_support.ts";
 
 const NOW = Date.parse("2026-11-21T08:00:00Z");

@@ -1,5 +1,5 @@
 import { parseYaml } from "../../runtime/folder/yaml/yaml.ts";
-import { checkAction, checkRule, type Known } from "../../runtime/language/checker/check.ts";
+import { checkAction, checkRule, type Known } from "../../runtime/language/checker/check_rule.ts";
 import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 import type { Problem } from "../../runtime/model/problem.ts";

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
-import type { JsonObject } from "../../runtime/model/json.ts";
-import { checkRule, parseArgs } from "../../runtime/language/checker/check.ts";
+import { z } from "zod";
+import { duration, expression, json, number, type Template, template } from "../../runtime/language/arg_types.ts";
+import { checkRule, parseArgs } from "../../runtime/language/checker/check_rule.ts";
+import { asIn, parseWith } from "../../runtime/language/checker/sentences.ts";
+import { isStep, stepNames, withoutIterations } from "../../runtime/language/expectation.ts";
+import { resolveArgs } from "../../runtime/language/expressions/template.ts";
+import { nearest } from "../../runtime/language/hints.ts";
+import { type Args, defineKind, type ReadArgs, resolvedArgs } from "../../runtime/language/kind.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { check, checkActionText, kinds, underlined, withThen, withWhen } from "./check_support.ts";
 
 function ruleOf(text: string, more = {}) {
@@ -281,4 +288,100 @@ Deno.test("under when, an interval or a number is a value that is known when the
   );
   assert.deepEqual(problems, []);
   assert.deepEqual([rule!.triggers[0].args.every, rule!.triggers[0].args.max], [300_000, 5]);
+});
+
+const schemas = {
+  kind: "remind",
+  main: template(),
+  options: {
+    after: duration(),
+    times: number({ min: 1 }).default(3),
+    on: z.enum(["any", "all"]).optional(),
+    if: expression().optional(),
+    data: z.record(z.string(), json()).optional(),
+    pages: z.strictObject({ sizes: z.array(number()) }).optional(),
+  },
+} as const;
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+type Flat<T> = { [Key in keyof T]: T[Key] };
+
+const asRead: Same<
+  Flat<ReadArgs<typeof schemas>>,
+  Flat<{
+    remind: string;
+    after: number | Template;
+    times: number | Template;
+    on?: "any" | "all" | undefined;
+    if?: string | undefined;
+    data?: Record<string, Json> | undefined;
+    pages?: { sizes: (number | Template)[] } | undefined;
+  }>
+> = true;
+const resolved: Same<Args<typeof schemas>["after"] | Args<typeof schemas>["times"], number> = true;
+const inside: Same<NonNullable<Args<typeof schemas>["pages"]>["sizes"], number[]> = true;
+const data: Same<NonNullable<Args<typeof schemas>["data"]>[string], Json> = true;
+
+const remind = defineKind({
+  ...schemas,
+  summary: "Reminds somebody",
+  check: ({ after }) => typeof after === "number" && after < 1_000 ? ["after: at least 1s"] : [],
+});
+
+Deno.test("arguments have the types of their schemas: a template is text until it is resolved, then a value", () => {
+  assert.ok(asRead && resolved && inside && data);
+  const parsed = parseArgs(remind, {
+    remind: "hello",
+    after: "${{ event.data.after }}",
+    pages: { sizes: ["${{ 2 }}"] },
+  });
+  assert.ok("args" in parsed, JSON.stringify(parsed));
+  assert.equal(parsed.args.after, "${{ event.data.after }}");
+  assert.deepEqual(remind.check!(parsed.args, 0), []);
+  const args = resolvedArgs(schemas, resolveArgs(remind, parsed.args, { event: { data: { after: "2s" } } }));
+  const { after, times, on, pages = { sizes: [] } } = args;
+  assert.deepEqual([after + 1, times + 1, on, pages.sizes[0] + 1], [2_001, 4, undefined, 3]);
+});
+
+const schema = z.object({ repeat: z.strictObject({ times: z.number() }, asIn("repeat: { times: 3 }")) });
+const problems = (repeat: unknown) => parseWith(schema, { repeat }).problems;
+
+Deno.test("a value that is not an object gets a hint how to write one; problems inside are reported as usual", () => {
+  assert.deepEqual(problems(3), [
+    { path: ["repeat"], part: "value", message: "expected an object, got 3", hint: "as in repeat: { times: 3 }" },
+  ]);
+  assert.deepEqual(problems({ tims: 3 }), [
+    { path: ["repeat", "tims"], part: "key", message: 'unknown key "tims"', hint: 'did you mean "times"?' },
+  ]);
+  assert.deepEqual(problems({ times: "x" }).map(({ message }) => message), ['expected a number, got "x"']);
+});
+
+Deno.test("a typo finds the intended word", () => {
+  const words = ["cron", "poll", "timeout", "retry", "onError"];
+  assert.deepEqual(["crn", "pol", "tiemout", "rety", "onerror"].map((word) => nearest(word, words)), words);
+});
+
+Deno.test("another word finds nothing", () => {
+  assert.equal(nearest("channel", ["cron", "poll", "timeout"]), undefined);
+  assert.equal(nearest("x", ["on", "if"]), undefined);
+});
+
+Deno.test("a step is named by its path or a suffix of it, with and without iterations", () => {
+  const path = "week/lines[3]/save#2";
+  for (const name of [path, "week/lines/save", "lines[3]/save#2", "lines/save", "save#2", "save"]) {
+    assert.ok(isStep(name, path), name);
+  }
+  for (const name of ["week", "lines[3]", "ave", "lines[2]/save#2", "lines[3]/save"]) {
+    assert.ok(!isStep(name, path), name);
+  }
+  assert.ok(isStep("mail", "approval/remind@1/mail"));
+  assert.ok(isStep("hourly[2]", "week/hourly[2]"));
+});
+
+Deno.test("the longest name comes first", () => {
+  assert.deepEqual(stepNames("lines[3]/save"), ["lines[3]/save", "lines/save", "save", "save"]);
+});
+
+Deno.test("withoutIterations() leaves items, turns, reminders and repeated names out", () => {
+  assert.equal(withoutIterations("a[0]/b@2/c#3/d"), "a/b/c/d");
 });

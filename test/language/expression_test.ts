@@ -1,7 +1,13 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compile, evaluate, ExpressionError } from "../../runtime/language/expressions/expression.ts";
+import assert from "node:assert/strict";
 import { writeExactJson as show } from "../../runtime/formats/exact_json.ts";
+import { decide } from "../../runtime/ingest/decide_verdict.ts";
+import { compile, evaluate, ExpressionError, withState } from "../../runtime/language/expressions/expression.ts";
+import { LruCache } from "../../runtime/language/expressions/lru_cache.ts";
+import { BudgetError, Meters } from "../../runtime/language/expressions/meter.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Rule } from "../../runtime/model/rule.ts";
+import { keyItems } from "../../runtime/triggers/poll/poll_changes.ts";
 
 const scope = {
   $now: Date.UTC(2027, 0, 31, 8),
@@ -309,4 +315,208 @@ Deno.test("a whole number beyond 64 bits is an error in arithmetic only", () => 
   const texts = ["event.data.n + 1", "event.data.n + event.data.one", "sum([event.data.n])", "9223372036854775807 + 1"];
   for (const text of texts) assert.throws(() => evaluate(text, LARGE), /integer overflow/, text);
   assert.throws(() => evaluate("fromJson('[1e400]')", LARGE), /1e400 at \[0\] is too large/);
+});
+
+const list = Array.from({ length: 20_000 }, (_, index) => index);
+
+/** Fails in a few seconds, not in hours, with the reason. */
+function refused(expression: string, data: unknown, why: RegExp): void {
+  const event = { data };
+  assert.throws(
+    () => evaluate(expression, { event }),
+    (error) => error instanceof ExpressionError && why.test(error.message),
+  );
+}
+
+Deno.test("nested loops over long lists fail, even those that continue after errors", () => {
+  const TIME = /takes longer than 2 s/;
+  for (
+    const loop of [
+      "event.data.map(a, event.data.map(b, event.data.map(c, a + b + c)))",
+      "event.data.all(a, event.data.all(b, event.data.all(c, a + b + c >= 0)))",
+    ]
+  ) refused(loop, list, TIME);
+});
+
+Deno.test("text that grows with each call fails before it is made", () => {
+  const grow = '.replace("a", "aaaaaaaaaa")'.repeat(10);
+  refused(`size(event.data${grow}) > 0`, "a".repeat(1_000), /a text of more than 16777216 characters/);
+  refused(
+    `event.data.map(x, event.data).join("")`,
+    "x".repeat(1).split("").concat(list.map(String)),
+    /longer|more than/,
+  );
+});
+
+Deno.test("a small expression with an extremely large result fails", () => {
+  refused("event.data.map(x, event.data)", list, /its result is larger than|takes longer than/);
+});
+
+Deno.test("one pass over much data is fine", () => {
+  const items = Array.from({ length: 100_000 }, (_, id) => ({ id, text: "x".repeat(100) }));
+  const some = evaluate("event.data.filter(item, item.id % 2 == 0)", { event: { data: items } });
+  assert.equal((some as unknown[]).length, 50_000);
+  assert.equal((evaluate("event.data.map(item, item.text).join()", { event: { data: items } }) as string).length, 1e7);
+});
+
+/** A clock on which each evaluation takes a set time. */
+class Ticking {
+  time = 0;
+  takes = 0;
+  #isEnd = false;
+
+  /** An evaluation reads the clock when it begins and when it ends; a refused one reads it only once, and is followed by {@link pass}. */
+  ticks(): number {
+    if (this.#isEnd) this.time += this.takes;
+    this.#isEnd = !this.#isEnd;
+    return this.time;
+  }
+
+  pass(ms: number): void {
+    this.#isEnd = false;
+    this.time += ms;
+  }
+}
+
+const at = { line: 1, column: 1 };
+const event: Event = { id: "1", source: "/a", type: "a", time: "2026-11-21T00:00:00Z", data: { price: 5 } };
+const trigger = { id: "event a", kind: "event", at, args: {} };
+const rule = {
+  id: "dear",
+  enabled: true,
+  version: "v1",
+  triggers: [trigger],
+  if: [{ text: "event.data.price > 3", at }],
+  mode: "parallel",
+  limit: null,
+} as unknown as Rule;
+
+function setUp(takes: number) {
+  const clock = new Ticking();
+  clock.takes = takes;
+  const meters = new Meters(clock);
+  meters.setRules(new Map([["dear", rule], ["other", rule]]));
+  const ask = (id = "dear") => decide(event, { ...rule, id }, trigger, undefined, { event, $meter: meters.of(id) }, 0);
+  return { clock, meters, ask };
+}
+
+Deno.test("a rule whose expressions took over 10 s of the last minute gets the verdict error with the reason; others continue", () => {
+  const { clock, ask } = setUp(2_100);
+  for (let count = 0; count < 5; count++) assert.equal(ask().kind, "admit");
+  assert.deepEqual(ask(), {
+    kind: "error",
+    reason:
+      "the expressions of the rule dear took 10.5 s of the last minute, and may take 10 s; they are evaluated again in " +
+      '52 s; the longest evaluation took 2100 ms: "event.data.price > 3"',
+  });
+  clock.pass(0);
+  assert.equal(ask("other").kind, "admit");
+});
+
+Deno.test("evaluations over a minute ago no longer count", () => {
+  const { clock, ask } = setUp(2_100);
+  for (let count = 0; count < 5; count++) ask();
+  clock.pass(51_599);
+  assert.equal(ask().kind, "error");
+  clock.pass(1);
+  clock.takes = 2_000;
+  assert.equal(ask().kind, "admit");
+  assert.equal(ask().kind, "error", "only the oldest of them is over a minute ago");
+});
+
+Deno.test("short evaluations are not counted, however many there are", () => {
+  const { ask, meters } = setUp(4);
+  for (let count = 0; count < 10_000; count++) assert.equal(ask().kind, "admit");
+  assert.equal(meters.of("dear").longest, undefined);
+});
+
+Deno.test("the longest evaluation is kept until the rule changes, and so is the time spent", () => {
+  const { clock, ask, meters } = setUp(10_001);
+  ask();
+  clock.takes = 200;
+  evaluate("1 + 1", { $meter: meters.of("other") });
+  assert.deepEqual(meters.of("dear").longest, { expression: "event.data.price > 3", ms: 10_001 });
+  assert.deepEqual(meters.of("other").longest, { expression: "1 + 1", ms: 200 });
+  meters.setRules(new Map([["dear", rule], ["other", rule]]));
+  assert.equal(ask().kind, "error");
+  clock.pass(0);
+  meters.setRules(new Map([["dear", { ...rule, version: "v2" }], ["other", rule]]));
+  assert.equal(meters.of("dear").longest, undefined);
+  assert.equal(meters.of("other").longest?.ms, 200);
+  assert.equal(ask().kind, "admit");
+  const gone = meters.of("other");
+  meters.setRules(new Map());
+  assert.notEqual(meters.of("other"), gone);
+});
+
+Deno.test("a poll whose keys use up the budget fails: its items do not count as items without a key", async () => {
+  const { meters } = setUp(6_000);
+  const items = [{ id: 1 }, { id: 2 }, { id: 3 }];
+  await assert.rejects(keyItems({ items }, { key: "item.id", ignore: [] }, meters.of("dear")), BudgetError);
+});
+
+function reader(stored: Record<string, number>) {
+  const asked: string[][] = [];
+  const read = (keys: string[]) => {
+    asked.push(keys);
+    return Promise.resolve(Object.fromEntries(Object.entries(stored).filter(([key]) => keys.includes(key))));
+  };
+  return { asked, read };
+}
+
+Deno.test("an expression without state reads nothing", async () => {
+  const { asked, read } = reader({});
+  assert.equal(await withState(read, (state) => evaluate("1 + 1", { state: state() })), 2);
+  assert.deepEqual(asked, []);
+});
+
+Deno.test("computed keys are read when they appear, each once", async () => {
+  const { asked, read } = reader({ "up/a": 1, "n1": 7 });
+  const text = "state['n' + string(state['up/' + event.subject])] + state['up/a']";
+  assert.equal(await withState(read, (state) => evaluate(text, { state: state(), event: { subject: "a" } })), 8);
+  assert.deepEqual(asked, [["up/a"], ["n1"]]);
+});
+
+Deno.test("a missing key is absent", async () => {
+  const { read } = reader({ a: 1 });
+  assert.equal(await withState(read, (state) => evaluate("default(state['b'], 5) + state.a", { state: state() })), 6);
+  assert.deepEqual(
+    await withState(read, (state) => evaluate("['a' in state, 'b' in state, has(state.b)]", { state: state() })),
+    [true, false, false],
+  );
+  await assert.rejects(withState(read, (state) => evaluate("state['b']", { state: state() })), /state has no key "b"/);
+});
+
+function counting() {
+  const made: string[] = [];
+  const recent = new LruCache((text: string) => {
+    made.push(text);
+    return { text };
+  });
+  return { made, get: (text: string) => recent.get(text), expect: (count: number) => recent.expect(count) };
+}
+
+Deno.test("entries in use stay, among any number that is used once", () => {
+  const { made, get } = counting();
+  for (let turn = 0; turn < 10_000; turn++) {
+    assert.equal(get("used").text, "used");
+    get(`once ${turn}`);
+  }
+  assert.equal(made.filter((text) => text === "used").length, 1);
+});
+
+Deno.test("the whole expected set stays, in any order of use", () => {
+  const { made, get, expect } = counting();
+  expect(10_000);
+  for (let round = 0; round < 10; round++) {
+    for (let rule = 0; rule < 10_000; rule++) get(`rule ${rule}`);
+  }
+  assert.equal(made.length, 10_000);
+});
+
+Deno.test("unused entries are evicted", () => {
+  const { made, get } = counting();
+  for (let turn = 0; turn < 5_000; turn++) get(`once ${turn}`);
+  for (let turn = 0; turn < 4_000; turn++) get(`once ${turn}`);
+  assert.equal(made.length, 9_000, "all were evicted");
 });

@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { call } from "../../runtime/actions/call.ts";
-import { emit } from "../../runtime/actions/emit.ts";
-import { http } from "../../runtime/actions/http/http.ts";
+import { emit, log, state } from "../../runtime/actions/emit_log_state.ts";
+import { http } from "../../runtime/actions/http.ts";
 import { actions } from "../../runtime/actions/index.ts";
-import { log } from "../../runtime/actions/log.ts";
-import { mail } from "../../runtime/actions/mail/mail.ts";
+import { mail } from "../../runtime/actions/mail.ts";
 import { patch } from "../../runtime/actions/patch.ts";
 import { reply } from "../../runtime/actions/reply.ts";
 import { run } from "../../runtime/actions/run.ts";
-import { state } from "../../runtime/actions/state.ts";
 import { taskInCode } from "../../runtime/actions/task.ts";
 import * as sdk from "../../runtime/sdk/mod.ts";
 import type {
@@ -33,13 +31,12 @@ import type {
   WatchOptions,
   WebhookOptions,
 } from "../../runtime/sdk/triggers.ts";
-import { cron } from "../../runtime/triggers/cron.ts";
-import { every } from "../../runtime/triggers/every.ts";
+import { cron, every } from "../../runtime/triggers/cron_every_at.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
-import { manual } from "../../runtime/triggers/manual.ts";
+import { manual } from "../../runtime/triggers/event_start_manual.ts";
 import { poll } from "../../runtime/triggers/poll/poll.ts";
-import { watch } from "../../runtime/triggers/watch/watch.ts";
-import { webhook } from "../../runtime/triggers/webhook/webhook.ts";
+import { watch } from "../../runtime/triggers/watch.ts";
+import { webhook } from "../../runtime/triggers/webhook.ts";
 import { stepCalls } from "../../runtime/workers/step_calls.ts";
 
 /** Options that only the function of the SDK takes, or only its kind. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { rename } from "node:fs/promises";
-import { valuesIn } from "../../runtime/engine/config_source.ts";
+import { valuesIn } from "../../runtime/engine/config_reader.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import { ask, Folder, holds, installed } from "./app.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage } from "node:http";
-import { callCode } from "../../runtime/engine/call_code.ts";
+import { callCode } from "../../runtime/engine/services.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { makeContext } from "../actions/context.ts";
 import { plainRule } from "../model/plain_rule.ts";

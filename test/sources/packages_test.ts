@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { collect } from "../../bin/cli/commands/pack.ts";
+import { openApp } from "../../runtime/app/app.ts";
 import { checkFolder } from "../../runtime/app/check_folder.ts";
+import { placePrebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
+import { action, type Json, poll, rule, source, type } from "../../runtime/sdk/mod.ts";
 import { type Answered, ask, Folder, installed, json, Peer } from "./app.ts";
 
 /** A package with a source and an action, in TypeScript, with a dependency of its own. */
@@ -212,5 +217,107 @@ then: [{ id: say, call: "./shop.ts#say", with: { key: "\${{ secrets.SHOP_TOKEN }
   const names = await readdir(data, { recursive: true, withFileTypes: true });
   for (const file of names.filter((each) => each.isFile())) {
     assert.ok(!(await readFile(`${file.parentPath}/${file.name}`, "latin1")).includes(token), file.name);
+  }
+});
+
+interface Task {
+  gid: string;
+  done: boolean;
+}
+
+const tasks = source({
+  inputs: { project: { type: "text" }, limit: 100, tag: { type: "text", required: false } },
+  read: async ({ inputs, http, cursor }) => {
+    const project: string = inputs.project;
+    const limit: number = inputs.limit;
+    const tag: string | null = inputs.tag;
+    const { body } = await http<Task[]>("GET https://tasks.example", { query: { project, limit, tag, cursor } });
+    return { items: body, complete: true };
+  },
+  one: ({ key }) => ({ gid: key, done: false }),
+});
+
+const messages = source({
+  item: type<{ n: number }>(),
+  listen: async ({ emit }) => await emit({ n: 1 }, { cursor: 1 }),
+});
+
+const comment = action({
+  inputs: { text: { type: "text" } },
+  run: ({ inputs }) => ({ id: inputs.text.length }),
+});
+
+Deno.test("sources and actions are typed: inputs, items, events, results", () => {
+  const made = rule({
+    when: [
+      poll(tasks({ project: "77" }), { every: "5m", stagnant: "10m" }),
+      poll(messages()),
+    ],
+    then: async ({ event, step }) => {
+      if (event.type === "stagnant") {
+        const stale: boolean | undefined = event.data.new?.done;
+        // @ts-expect-error no such field
+        event.data.new?.name;
+        return stale;
+      }
+      const { id } = await step.call(comment, "say", { text: "x" });
+      const count: number = id;
+      // @ts-expect-error a text is needed
+      await step.call(comment, "say", { text: 1 });
+      // @ts-expect-error the text is missing
+      await step.call(comment, "say", {});
+      return count;
+    },
+  });
+  // @ts-expect-error the project is missing
+  const missing = () => tasks({});
+  // @ts-expect-error the limit is a number
+  const wrong = () => tasks({ project: "x", limit: "many" });
+  // @ts-expect-error a source without inputs that are needed takes none
+  const none = () => poll(tasks());
+  // @ts-expect-error one returns an item as read does
+  const other = () => source({ read: () => ({ items: [{ a: 1 }] }), one: () => ({ a: "1" }) });
+  assert.equal([missing, wrong, none, other].length, 4);
+  const batched = rule({
+    when: poll(tasks({ project: "1", tag: "x" }), { batch: { every: "1h" } }),
+    then: ({ event }) => event.data.events.map((each): boolean | undefined => each.data.new?.done) as Json,
+  });
+  assert.ok(made !== batched);
+});
+
+Deno.test("a packed folder has the packages that its rules call, without node_modules", async () => {
+  const rules = {
+    "a.yaml":
+      "when: { poll: { call: whenthen-list#list }, first: emit }\nthen: [{ call: whenthen-list#shout, with: { n: 1 } }]\n",
+    "b.ts": `
+import { poll, rule } from "whenthen";
+import { list } from "whenthen-list";
+export default rule({ when: poll(list(), { first: "emit" }), then: ({ event }) => event.data.new!.id });
+`,
+  };
+  const code = `
+import { action, source } from "whenthen";
+export const list = source({ key: "item.id", read: () => ({ items: [{ id: "x" }], complete: true }) });
+export const shout = action({ inputs: { n: 0 }, run: ({ inputs }) => inputs.n + 1 });
+`;
+  await using made = await Folder.with({ ...rules, ...installed("whenthen-list", { "mod.ts": code }) });
+  const { packed, problems } = await collect({
+    folder: made.rules,
+    data: join(made.root, "cache"),
+    out: join(made.root, "packed"),
+  });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(packed!.files.map(({ path }) => path), ["a.yaml", "b.ts"]);
+  await using other = await Folder.with(rules);
+  const prebuilt = placePrebuilt(packed!.prebuilt, other.rules);
+  const app = await openApp({ folder: other.rules, data: join(other.root, "data"), version: "test", prebuilt });
+  try {
+    const { failures, failedRuns, broken } = await app.once();
+    assert.deepEqual([failures, failedRuns, broken], [[], [], []]);
+    const runs: { output: unknown }[] = await ask(app, "/api/runs");
+    assert.deepEqual(runs.map(({ output }) => output).filter((output) => output !== null), ["x"]);
+    assert.equal(runs.length, 2);
+  } finally {
+    await app.stop();
   }
 });

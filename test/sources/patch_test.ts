@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { type Answered, ask, Folder, json, Peer } from "./app.ts";
-import { applyMergePatch } from "../../runtime/model/merge_patch.ts";
-import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { applyMergePatch, type Json, type JsonObject } from "../../runtime/model/json.ts";
 
 const SOURCE = (url: string) => `
 import { source } from "whenthen";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import type { Disk } from "../../runtime/host/disk.ts";
-import { DamagedError } from "../../runtime/store/log/errors.ts";
+import { DamagedError } from "../../runtime/store/log/files.ts";
 
 /** Tasks for the tests of the background. */
 export const fixtureTasks = {

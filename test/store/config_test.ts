@@ -3,8 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStore } from "../../runtime/store/open_store.ts";
-import { MOST_EARLIER } from "../../runtime/store/config.ts";
-import type { Store } from "../../runtime/store/store.ts";
+import { MOST_EARLIER, type Store } from "../../runtime/store/store.ts";
 
 const NOW = 1_000;
 

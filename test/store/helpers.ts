@@ -2,7 +2,7 @@ import type { StepRecord } from "../../runtime/model/run.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Admission, Arrival, Candidate, Receipt, Retention, Store, Wait } from "../../runtime/store/store.ts";
-import { turn } from "../../runtime/host/slices.ts";
+import { turn } from "../../runtime/host/large_work.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open_store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { plainRule } from "../model/plain_rule.ts";

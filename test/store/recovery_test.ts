@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { encodeHead } from "../../runtime/store/log/log_frame.ts";
 import { recover } from "../../runtime/store/log/recover.ts";
-import { storeTasks } from "../../runtime/store/tasks.ts";
+import { storeTasks } from "../../runtime/store/background.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, DAY, FOLDER, NOW, open, send, step } from "./helpers.ts";

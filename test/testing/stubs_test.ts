@@ -256,3 +256,129 @@ tests:
     'misspelt: The stub of http has no "stats"; did you mean "status"?',
   ]);
 });
+
+const SETTINGS = "connections: { asana: { bearer: ASANA_PAT, hosts: [app.asana.com] } }\n";
+
+const rule = (url: string, expect: string) => `
+when: { poll: { http: https://app.asana.com/tasks, auth: { connection: asana } }, every: 1m, key: item.gid, first: emit }
+then:
+  - { id: done, http: "POST ${url}", json: {}, auth: { connection: asana } }
+tests:
+  - name: a task is completed
+    stub: { poll: { body: [{ gid: a }] }, done: { status: 201 } }
+    do:
+      - advance: 10s
+      - expect: ${expect}
+`;
+
+Deno.test("a rule with a connection is tested without a token", async () => {
+  const report = await simulate({
+    "whenthen.yaml": SETTINGS,
+    "tasks.yaml": rule("https://app.asana.com/done", "{ run: succeeded, steps: [done] }"),
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a task is completed"]);
+});
+
+Deno.test("a request to a host that must not get the token fails in a test, too", async () => {
+  const error = 'The token of "asana" goes to app.asana.com only, not to asana.example';
+  const report = await simulate({
+    "whenthen.yaml": SETTINGS,
+    "tasks.yaml": rule("https://asana.example/done", "{ run: failed }"),
+  });
+  assert.deepEqual(outcomes(report), ["a task is completed"]);
+  const shown = await simulate({
+    "whenthen.yaml": SETTINGS,
+    "tasks.yaml": rule("https://asana.example/done", "{ run: succeeded }"),
+  });
+  assert.ok(JSON.stringify(shown.results[0].failure).includes(JSON.stringify(error).slice(1, -1)));
+});
+
+Deno.test("a test sends a delivery to a webhook with a handshake, signed by itself", async () => {
+  const report = await simulate({
+    "tasks.yaml": `
+when: { webhook: /asana, auth: asana }
+then: [{ log: "\${{ event.data.events[0].action }}" }]
+tests:
+  - name: a delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] } }
+      - expect: { run: succeeded, logs: [changed] }
+  - name: an unsigned delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] }, signed: false }
+      - expect: { response: { status: 401 } }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a delivery", "an unsigned delivery"]);
+});
+
+const TOOL = `command: tool
+inputs:
+  -a: { type: integer }
+  --token: { type: secret, choices: [API_TOKEN], pass: env TOKEN }
+`;
+const commandRule = (test: string) =>
+  `when: { event: a }
+then:
+  - id: first
+    call: ./commands/tool.yaml
+    with: { -a: "\${{ event.data.a }}", --token: API_TOKEN }
+  - id: second
+    call: ./commands/tool.yaml
+    stdin: \${{ steps.first.stdout }}\${{ steps.first.files[0].name }}
+tests:
+  - name: it
+${test}`;
+
+Deno.test("a test's stub answers a command by id, and calls name its arguments; what a caller hands over is really checked", async () => {
+  const report = await simulate({
+    "commands/tool.yaml": TOOL,
+    "a.yaml": commandRule(`    stub: { commands/tool: [{ stdout: one, files: [{ name: x }] }, { code: 3, stderr: no }] }
+    do:
+      - send: { type: a, data: { a: 5 } }
+      - expect:
+          run: failed
+          error: ended with exit code 3
+          steps: { first: { output: { argv: [-a, "5"], code: 0, files: [{ name: x }] } } }
+          calls: [{ command: commands/tool, argv: [-a, "5"] }, { argv: [] }]
+`),
+    "b.yaml": commandRule(`    stub: { first: {} }
+    do:
+      - send: { type: a, data: { a: abc } }
+      - expect: { run: failed, error: "-a: expected a whole number", calls: [] }
+`),
+  });
+  assert.deepEqual([outcomes(report), report.problems], [["it", "it"], []]);
+});
+
+Deno.test("a command without a stub fails the test", async () => {
+  const report = await simulate({
+    "commands/tool.yaml": TOOL,
+    "a.yaml": commandRule("    do: [{ send: { type: a, data: { a: 5 } } }]\n"),
+  });
+  assert.match(
+    outcomes(report)[0],
+    /Step "first" acts on the outside world and has no stub; add it, as in stub: { commands\/tool: /,
+  );
+});
+
+Deno.test("tests of a command file: argv, or the problems", async () => {
+  const report = await simulate({
+    "tool.yaml": `${TOOL}tests:
+  - { name: one, with: { -a: 1 }, argv: [-a, 1] }
+  - { name: two, with: { -a: x }, problems: [expected a whole number] }
+  - { name: three, with: { -a: 1 }, argv: [-a, 2] }
+  - { name: four, with: { -b: 1, -a: x }, problems: [unknown input] }
+  - { name: five, with: {}, problems: [anything] }
+`,
+  });
+  assert.deepEqual(outcomes(report), [
+    "one",
+    "two",
+    'three: The command gives something else {"part":"argv","expected":["-a","2"],"seen":["-a","1"]}',
+    'four: The command gives something else {"part":"problems","expected":["unknown input"],"seen":["unknown input \\"-b\\"; did you mean -a?","-a: expected a whole number, got \\"x\\""]}',
+    'five: The command gives something else {"part":"argv","expected":null,"seen":[]}',
+  ]);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { cron, nextTimes } from "../../runtime/triggers/cron.ts";
 import { StoreFullError } from "../../runtime/store/store.ts";
+import { at, cron, every, nextTimes } from "../../runtime/triggers/cron_every_at.ts";
 import { Program, START } from "./fake_context.ts";
 
 const MINUTE = 60_000;
@@ -244,4 +244,123 @@ Deno.test("a cron that can never fire, a bad pattern and a bad zone are problems
 
 Deno.test("a cron is identified by its pattern and zone", () => {
   assert.equal(cron.address({ cron: "0 8 * * *", timezone: "Europe/Berlin" }), "cron 0 8 * * * Europe/Berlin");
+});
+
+const MOMENT = "2026-11-24T09:00:00+01:00";
+const ID = "2026-11-24T08:00:00.000Z";
+
+Deno.test("at emits once ever", async () => {
+  let program = new Program(at, { at: MOMENT });
+  await program.attach();
+  await program.clock.advanceTo(START + 2 * DAY);
+  assert.deepEqual(program.ids, [ID]);
+  await program.detach();
+  program = program.restarted();
+  await program.attach();
+  await program.clock.advanceTo(START + 3 * DAY);
+  assert.deepEqual(program.ids, []);
+  await program.detach();
+});
+
+Deno.test("at is caught up after any downtime", async () => {
+  const program = new Program(at, { at: MOMENT });
+  await program.attach();
+  await program.detach();
+  const later = program.restarted();
+  later.clock.jumpTo(START + 30 * DAY);
+  await later.pass();
+  assert.deepEqual(later.ids, [ID]);
+});
+
+Deno.test("at does not fire if its time was past at first load", async () => {
+  const program = new Program(at, { at: "2020-01-01T00:00:00Z" });
+  await program.attach();
+  await program.clock.advanceTo(START + DAY);
+  assert.deepEqual(program.ids, []);
+  await program.detach();
+});
+
+Deno.test("at does not emit a second time after a clock error", async () => {
+  const program = new Program(at, { at: MOMENT });
+  await program.attach();
+  await program.clock.advanceTo(START + 1);
+  program.clock.jumpTo(Date.parse("2099-01-01T00:00:00Z"));
+  await program.clock.advanceTo(Date.parse("2099-01-02T00:00:00Z"));
+  program.clock.jumpTo(START);
+  program.store.identities.clear();
+  await program.clock.advanceTo(START + 2 * DAY);
+  assert.deepEqual(program.ids, [ID]);
+  await program.detach();
+});
+
+Deno.test("a time without offset, or an invalid one, is a problem", () => {
+  for (const text of ["2027-01-01T09:00:00", "tomorrow", "2027-13-01T00:00:00Z"]) {
+    assert.deepEqual(at.check!({ at: text }, START), [
+      `expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`,
+    ]);
+  }
+  assert.deepEqual(at.check!({ at: MOMENT }, START), []);
+});
+
+const timeAt = (minutes: number) => new Date(START + minutes * MINUTE).toISOString();
+
+Deno.test("every emits first one interval after the first load, then at a true interval", async () => {
+  const program = new Program(every, { every: "10m" });
+  await program.attach();
+  await program.clock.advanceTo(START + 35 * MINUTE);
+  assert.deepEqual(program.ids, [timeAt(10), timeAt(20), timeAt(30)]);
+  await program.detach();
+});
+
+Deno.test("every keeps its interval across restarts: times missed meanwhile are caught up once", async () => {
+  const program = new Program(every, { every: "10m" });
+  await program.attach();
+  await program.clock.advanceTo(START + 12 * MINUTE);
+  await program.detach();
+  const later = program.restarted();
+  later.clock.jumpTo(START + 47 * MINUTE);
+  await later.attach();
+  await later.clock.advanceTo(START + 55 * MINUTE);
+  assert.deepEqual(later.ids, [timeAt(40), timeAt(50)]);
+  await later.detach();
+});
+
+Deno.test("every with missed: skip stays on its grid, with missed: all emits each", async () => {
+  for (
+    const [missed, expected] of [["skip", [timeAt(50)]], ["all", [
+      timeAt(20),
+      timeAt(30),
+      timeAt(40),
+      timeAt(50),
+    ]]] as const
+  ) {
+    const program = new Program(every, { every: "10m", missed });
+    await program.attach();
+    await program.clock.advanceTo(START + 12 * MINUTE);
+    await program.detach();
+    const later = program.restarted();
+    later.clock.jumpTo(START + 47 * MINUTE);
+    await later.attach();
+    await later.clock.advanceTo(START + 55 * MINUTE);
+    assert.deepEqual(later.ids, expected);
+    await later.detach();
+  }
+});
+
+Deno.test("every continues after a clock error into 2099", async () => {
+  const program = new Program(every, { every: "10m" });
+  await program.attach();
+  await program.clock.advanceTo(START + 5 * MINUTE);
+  program.clock.jumpTo(Date.parse("2099-01-01T00:00:00Z"));
+  await program.clock.advanceTo(Date.parse("2099-01-01T00:20:00Z"));
+  program.clock.jumpTo(START + 30 * MINUTE);
+  await program.clock.advanceTo(START + 45 * MINUTE);
+  assert.equal(program.warnings.length, 1);
+  assert.equal(program.ids.at(-1), timeAt(40));
+  await program.detach();
+});
+
+Deno.test("an interval of zero is a problem", () => {
+  assert.deepEqual(every.check!({ every: 0 }, START), ["expected an interval of at least 100ms, got 0ms"]);
+  assert.equal(every.address({ every: 5 * MINUTE }), "every 5m");
 });

@@ -1,10 +1,10 @@
 import { tmpdir } from "node:os";
 import { z } from "zod";
-import { http } from "../../runtime/actions/http/http.ts";
+import { http } from "../../runtime/actions/http.ts";
 import { run } from "../../runtime/actions/run.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
-import { parseArgs as parseStep } from "../../runtime/language/checker/check.ts";
+import { parseArgs as parseStep } from "../../runtime/language/checker/check_rule.ts";
 import type { Definition } from "../../runtime/model/rule.ts";
 import type { ItemWrites, Progress, Receipt, TriggerKey } from "../../runtime/store/store.ts";
 import type {

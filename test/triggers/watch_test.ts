@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
-import { watch } from "../../runtime/triggers/watch/watch.ts";
-import { readPattern } from "../../runtime/triggers/watch/watch_files.ts";
+import { watch } from "../../runtime/triggers/watch.ts";
+import { readPattern } from "../../runtime/triggers/watch_files.ts";
 import { parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: files written then have settled. */

@@ -5,7 +5,7 @@ import examples from "@octokit/webhooks-examples/api.github.com/index.json" with
 import { Webhook } from "standardwebhooks";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
-import { receive, type Received, webhook, type WebhookRequest } from "../../runtime/triggers/webhook/webhook.ts";
+import { receive, type Received, webhook, type WebhookRequest } from "../../runtime/triggers/webhook.ts";
 import { parseArgs, Program, START } from "./fake_context.ts";
 
 const secrets: Record<string, string> = {

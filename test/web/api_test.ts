@@ -1,8 +1,12 @@
+import { Hono } from "hono";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { serve } from "../../runtime/host/serve.ts";
+import { UsageError } from "../../runtime/model/errors.ts";
 import type { Event } from "../../runtime/model/event.ts";
+import { type Access, accessTo, guard, tokenFault } from "../../runtime/web/access.ts";
+import { commandOf } from "../commands/support.ts";
 import { NOW, onEvent, openBench, rule, webhook } from "./harness.ts";
 
 Deno.test("POST /events accepts a CloudEvent once and names the rules it matched", async () => {
@@ -303,4 +307,120 @@ Deno.test("events and runs are filtered by subject, verdict, time and text; Link
   const { status, body } = await bench.ask("GET", "/api/runs?from=yesterday");
   assert.equal(status, 400);
   assert.match(body.error, /expected a time such as 2026-11-21T09:00:00Z/);
+});
+
+async function statusOf(access: Access, headers: Record<string, string>, method = "GET"): Promise<number> {
+  const app = new Hono();
+  app.use(guard(access));
+  app.all("/", (c) => c.text("in"));
+  return (await app.request("http://127.0.0.1:8080/", { method, headers })).status;
+}
+
+Deno.test("without a token the program does not start on an address that others can reach", () => {
+  assert.throws(() => accessTo("0.0.0.0", undefined, "data"), UsageError);
+  assert.throws(() => accessTo("192.168.1.7", "", "data"), /WHENTHEN_TOKEN/);
+  assert.deepEqual(accessTo("0.0.0.0", "secret", "data"), { tokenless: false, tokens: ["secret", "data"] });
+  for (const host of ["127.0.0.1", "localhost", "::1", "127.9.9.9"]) {
+    assert.deepEqual(accessTo(host, undefined, "data"), { tokenless: true, tokens: ["data"] });
+  }
+});
+
+Deno.test("off loopback only requests with a token are admitted", async () => {
+  const access = accessTo("0.0.0.0", "secret", "data");
+  assert.equal(await statusOf(access, {}), 401);
+  assert.equal(await statusOf(access, { authorization: "Bearer secreT" }), 401);
+  assert.equal(await statusOf(access, { authorization: "Basic secret" }), 401);
+  assert.equal(await statusOf(access, { authorization: "Bearer secret" }), 200);
+  assert.equal(await statusOf(access, { authorization: "bearer data" }), 200);
+});
+
+Deno.test("a token that is set is required on loopback, too: a proxy may stand on the same machine", async () => {
+  const access = accessTo("127.0.0.1", "secret", "data");
+  const host = "127.0.0.1:8080";
+  assert.equal(await statusOf(access, { host }), 401);
+  assert.equal(await statusOf(access, { host, authorization: "Bearer secret" }), 200);
+  assert.equal(await statusOf(access, { host, authorization: "Bearer data" }), 200);
+});
+
+Deno.test("a request from a proxy is never admitted without a token", async () => {
+  const access = accessTo("127.0.0.1", undefined, "data");
+  const host = "127.0.0.1:8080";
+  const marks = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"];
+  for (const mark of marks) {
+    assert.equal(await statusOf(access, { host, [mark]: "" }), 401, mark);
+    assert.equal(await statusOf(access, { host, [mark]: "127.0.0.1", authorization: "Bearer data" }), 200, mark);
+  }
+});
+
+Deno.test("on loopback this machine needs no token, pages of other sites are refused", async () => {
+  const access = accessTo("127.0.0.1", undefined, "data");
+  assert.equal(await statusOf(access, { host: "127.0.0.1:8080" }), 200);
+  assert.equal(await statusOf(access, { host: "localhost:8080", origin: "http://localhost:8080" }, "POST"), 200);
+  assert.equal(await statusOf(access, { host: "[::1]:8080" }), 200);
+  assert.equal(await statusOf(access, { host: "evil.example.org:8080" }), 403, "DNS rebinding");
+  assert.equal(await statusOf(access, { host: "localhost.evil.example.org" }), 403);
+  assert.equal(await statusOf(access, { host: "127.0.0.1.evil.example.org" }), 403);
+  const host = "127.0.0.1:8080";
+  assert.equal(await statusOf(access, { host, origin: "https://evil.example.org" }, "POST"), 403, "another site");
+  assert.equal(await statusOf(access, { host, origin: "http://127.0.0.1:3000" }, "POST"), 403, "another port");
+  assert.equal(await statusOf(access, { host, origin: "null" }, "POST"), 403, "a sandboxed frame");
+  assert.equal(await statusOf(access, { host, "sec-fetch-site": "cross-site" }), 403, "an image elsewhere");
+  assert.equal(await statusOf(access, { host, authorization: "Bearer wrong" }), 401, "a wrong token is never ignored");
+  assert.equal(await statusOf(access, { host: "tunnel.example.org", authorization: "Bearer data" }), 200);
+});
+
+Deno.test("a weak token causes a warning", () => {
+  assert.match(tokenFault("a".repeat(15))!, /^WHENTHEN_TOKEN has under 16 characters/);
+  for (const token of [undefined, "", "a".repeat(16)]) assert.equal(tokenFault(token), undefined);
+});
+
+const COMMAND = {
+  ...commandOf(`command: curl
+name: cURL
+inputs:
+  --retry: { type: integer }
+  --retry-delay: { type: integer, requires: [--retry] }
+  -s: { type: boolean, requires: [-S] }
+  -S: { type: boolean }
+`),
+  id: "commands/curl",
+};
+
+async function bench() {
+  const opened = await openBench([]);
+  const { rules } = opened.context;
+  opened.context.rules = () => ({ ...rules(), commands: new Map([[COMMAND.id, COMMAND]]) });
+  return opened;
+}
+
+Deno.test("GET /api/commands lists the commands, /api/commands/<id> gives one with its inputs", async () => {
+  await using web = await bench();
+  assert.deepEqual((await web.ask("GET", "/api/commands")).body, [{
+    id: "commands/curl",
+    name: "cURL",
+    file: "x.yaml",
+    program: "curl",
+    root: false,
+    inputs: ["--retry", "--retry-delay", "-s", "-S"],
+  }]);
+  const { body } = await web.ask("GET", "/api/commands/commands/curl");
+  assert.deepEqual(body.inputs["--retry-delay"], { type: "integer", required: false, requires: ["--retry"] });
+  assert.equal((await web.ask("GET", "/api/commands/none")).status, 404);
+});
+
+Deno.test("POST /api/commands/<id>/check gives argv, or all problems, and the completed set; pairs keep their order", async () => {
+  await using web = await bench();
+  const check = async (given: unknown) =>
+    (await web.post("/api/commands/commands/curl/check", { with: given } as never)).body;
+  assert.deepEqual((await check([["-S", true], ["--retry", 3], ["-s", true]])).argv, ["-S", "--retry", "3", "-s"]);
+  const refused = await check({ "-s": true, "--retry-delay": "x" });
+  assert.equal(refused.argv, null);
+  assert.deepEqual(refused.problems.map(({ says }: { says: string }) => says), [
+    "--retry is missing: --retry-delay requires --retry",
+    '--retry-delay: expected a whole number, got "x"',
+    "-S is missing: -s requires -S",
+  ]);
+  const { complete } = await check({ "-s": true });
+  assert.deepEqual([complete.set, complete.added, complete.open], [["-S", "-s"], ["-S"], []]);
+  assert.equal((await web.post("/api/commands/none/check", {})).status, 404);
 });

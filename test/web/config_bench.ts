@@ -1,5 +1,5 @@
 import type { Loaded } from "../../runtime/folder/loaded.ts";
-import { setConfig, setOnPages } from "../../runtime/folder/settings/set_config.ts";
+import { setConfig, setOnPages } from "../../runtime/folder/settings/config_layers.ts";
 import type { UpperValue } from "../../runtime/model/config.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import { TestFolder } from "../folder/loading.ts";

@@ -4,6 +4,11 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { serve } from "../../runtime/host/serve.ts";
 import { StoreFullError } from "../../runtime/store/store.ts";
+import type { Hook } from "../../runtime/triggers/trigger.ts";
+import { parseCloudEvent } from "../../runtime/web/cloud_events.ts";
+import { HookRegistry } from "../../runtime/web/hook_registry.ts";
+import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
+import { readRequestBody } from "../../runtime/web/request.ts";
 import { NOW, openBench, rule, step, webhook } from "./harness.ts";
 
 const REPLY = { status: 201, headers: { "x-from": "rule" }, body: "made" };
@@ -235,3 +240,222 @@ async function claim({ store, clock }: Bench) {
 function record() {
   return { path: "reply", kind: "reply", state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW } as const;
 }
+
+const ARGS: Hook["args"] = { webhook: "/", auth: "none", method: "POST", replyWithin: 10_000, maxBody: 1_000 };
+
+function registry(...paths: string[]): HookRegistry {
+  const hooks = new HookRegistry();
+  for (const path of paths) hooks.add({ rule: path, trigger: "t", path, args: ARGS, at: { line: 1, column: 1 } });
+  return hooks;
+}
+
+function found(hooks: HookRegistry, path: string): [rule: string, params: Record<string, string>][] {
+  return hooks.match(path).map(({ hook, params }) => [hook.rule, params]);
+}
+
+Deno.test("a path is matched by its segments, params are decoded", () => {
+  const hooks = registry("/github", "/price/:sku");
+  assert.deepEqual(found(hooks, "/github"), [["/github", {}]]);
+  assert.deepEqual(found(hooks, "/github/"), [["/github", {}]]);
+  assert.deepEqual(found(hooks, "/price/a%2Fb%20c"), [["/price/:sku", { sku: "a/b c" }]]);
+  assert.deepEqual(found(hooks, "/price/%zz"), [["/price/:sku", { sku: "%zz" }]]);
+  for (const path of ["/", "/price", "/price/1/2", "/GitHub"]) assert.deepEqual(found(hooks, path), []);
+});
+
+Deno.test("literal segments win over params, from left to right", () => {
+  const hooks = registry("/:shop/orders", "/acme/:what", "/:shop/:what");
+  assert.deepEqual(found(hooks, "/acme/orders").map(([rule]) => rule), ["/acme/:what"]);
+  assert.deepEqual(found(hooks, "/other/orders").map(([rule]) => rule), ["/:shop/orders"]);
+  assert.deepEqual(found(hooks, "/other/else").map(([rule]) => rule), ["/:shop/:what"]);
+});
+
+Deno.test("rules share a path, and removing one leaves the others", () => {
+  const hooks = registry("/github");
+  const leave = hooks.add({ rule: "second", trigger: "t", path: "/github", args: ARGS, at: { line: 1, column: 1 } });
+  assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github", "second"]);
+  assert.deepEqual(hooks.paths(), ["/github"]);
+  leave();
+  assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github"]);
+});
+
+Deno.test("a dead end falls back to a less specific path", () => {
+  const hooks = registry("/a/b/c", "/a/:x/d", "/:y/b/e", "/:first/:second/:third");
+  assert.deepEqual(found(hooks, "/a/b/c"), [["/a/b/c", {}]]);
+  assert.deepEqual(found(hooks, "/a/b/d"), [["/a/:x/d", { x: "b" }]]);
+  assert.deepEqual(found(hooks, "/a/b/e"), [["/:y/b/e", { y: "a" }]]);
+  assert.deepEqual(found(hooks, "/a/b/f"), [["/:first/:second/:third", { first: "a", second: "b", third: "f" }]]);
+  assert.deepEqual(found(hooks, "/a/b"), []);
+});
+
+Deno.test("rules that share a pattern may name its params differently; a path may be a name that objects inherit", () => {
+  const hooks = registry("/price/:sku", "/price/:item", "/constructor");
+  assert.deepEqual(found(hooks, "/price/7"), [["/price/:sku", { sku: "7" }], ["/price/:item", { item: "7" }]]);
+  assert.deepEqual(found(hooks, "/constructor"), [["/constructor", {}]]);
+  assert.deepEqual(found(hooks, "/toString"), []);
+});
+
+Deno.test("after the last hook of a path is removed the others are still found", () => {
+  const hooks = registry("/a", "/a/b", "/a/:x");
+  const leave = hooks.add({ rule: "gone", trigger: "t", path: "/a/b/c", args: ARGS, at: { line: 1, column: 1 } });
+  leave();
+  leave();
+  assert.deepEqual(hooks.paths(), ["/a", "/a/:x", "/a/b"]);
+  assert.deepEqual(found(hooks, "/a/b/c"), []);
+  assert.deepEqual([found(hooks, "/a/b"), found(hooks, "/a/z")], [[["/a/b", {}]], [["/a/:x", { x: "z" }]]]);
+});
+
+const EVENT = { source: "/hooks/a", id: "1" };
+const HI = { status: 200, headers: {}, body: "hi" };
+const never = () => new AbortController().signal;
+
+Deno.test("a reply reaches everybody who waits for its event, and nobody else", async () => {
+  const waiters = new ReplyWaiters();
+  const other = new AbortController();
+  const waiting = [waiters.wait(EVENT, ["r"], never()), waiters.wait(EVENT, ["r"], never())];
+  const elsewhere = waiters.wait({ ...EVENT, id: "2" }, ["r"], other.signal);
+  waiters.answered(EVENT, HI);
+  assert.deepEqual(await Promise.all(waiting), [{ reply: HI }, { reply: HI }]);
+  other.abort();
+  assert.deepEqual(await elsewhere, {});
+});
+
+Deno.test("the wait ends when all runs have ended without a reply", async () => {
+  const waiters = new ReplyWaiters();
+  const waiting = waiters.wait(EVENT, ["a", "b"], never());
+  waiters.ended(EVENT, { id: "a", rule: "pay", state: "failed" });
+  waiters.ended(EVENT, { id: "b", rule: "log", state: "succeeded" });
+  assert.deepEqual(await waiting, { failed: ["pay"] });
+  assert.deepEqual(await waiters.wait(EVENT, [], never()), {}, "no run, no wait");
+});
+
+Deno.test("a reply is awaited before the delivery starts, until all its requests are answered", async () => {
+  const waiters = new ReplyWaiters();
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const answers = [waiters.during([EVENT], () => first.promise), waiters.during([EVENT], () => second.promise)];
+  assert.deepEqual([waiters.isAwaited(EVENT), waiters.isAwaited({ ...EVENT, id: "2" })], [true, false]);
+  first.resolve();
+  await answers[0];
+  assert.equal(waiters.isAwaited(EVENT), true);
+  second.reject(new Error("the store is full"));
+  await assert.rejects(answers[1]);
+  assert.equal(waiters.isAwaited(EVENT), false);
+});
+
+Deno.test("release() ends all waits", async () => {
+  const waiters = new ReplyWaiters();
+  const waiting = [waiters.wait(EVENT, ["a"], never()), waiters.wait({ ...EVENT, id: "2" }, ["b"], never())];
+  waiters.release();
+  assert.deepEqual(await Promise.all(waiting), [{}, {}]);
+});
+
+function parse(headers: Record<string, string>, body: unknown) {
+  const bytes = new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+  const parsed = parseCloudEvent(new Headers(headers), bytes);
+  return "problem" in parsed ? parsed.problem : JSON.parse(JSON.stringify(parsed.event));
+}
+
+const STRUCTURED = { "content-type": "application/cloudevents+json; charset=utf-8" };
+const COMPLETE = { specversion: "1.0", id: "A1", source: "/shop", type: "order.created" };
+
+Deno.test("a plain event needs a type and nothing else", () => {
+  assert.deepEqual(parse({ "content-type": "application/json" }, { type: "a.b" }), { type: "a.b", data: null });
+  const all = { type: "a.b", data: [1], id: "1", source: "/x", subject: "s", time: "2026-11-21T08:00:00+01:00" };
+  assert.deepEqual(parse({}, all), { ...all, time: "2026-11-21T07:00:00.000Z" });
+});
+
+Deno.test("a structured CloudEvent is accepted with its identity; extensions are left out", () => {
+  assert.deepEqual(parse(STRUCTURED, { ...COMPLETE, data: { x: 1 }, traceparent: "00-1" }), {
+    type: "order.created",
+    data: { x: 1 },
+    id: "A1",
+    source: "/shop",
+  });
+  assert.equal(parse(STRUCTURED, { ...COMPLETE, data_base64: "aGk=" }).data, "aGk=");
+});
+
+Deno.test("a structured CloudEvent is recognised by its specversion, even if sent as plain JSON", () => {
+  const event = { type: "order.created", data: { x: 1 }, id: "A1", source: "/shop" };
+  assert.deepEqual(parse({ "content-type": "application/json" }, { ...COMPLETE, data: { x: 1 } }), event);
+});
+
+Deno.test("a CloudEvent in binary mode has its attributes in headers", () => {
+  const headers = { "ce-specversion": "1.0", "ce-id": "A1", "ce-source": "/shop", "ce-type": "order.created" };
+  const event = { type: "order.created", id: "A1", source: "/shop" };
+  const json = { ...headers, "content-type": "application/json" };
+  assert.deepEqual(parse({ ...json, "ce-subject": "caf%C3%A9" }, { x: 1 }), {
+    ...event,
+    data: { x: 1 },
+    subject: "café",
+  });
+  assert.deepEqual(parse({ ...headers, "content-type": "text/plain" }, "hi"), { ...event, data: "hi" });
+  assert.deepEqual(parse(headers, ""), { ...event, data: null });
+});
+
+Deno.test("a mistake in an event is reported with its path", () => {
+  assert.match(parse(STRUCTURED, { ...COMPLETE, id: undefined }), /^id: /);
+  assert.match(parse(STRUCTURED, { ...COMPLETE, specversion: "0.3" }), /^specversion: /);
+  assert.match(parse({}, { typ: "x" }), /type: .*Unrecognized key: "typ"/);
+  assert.match(parse({}, "{"), /not JSON/);
+  assert.match(parse({}, { type: "x", time: "yesterday" }), /^time: /);
+  assert.match(parse({}, { type: "x", source: "/rules/a/cron", id: "1" }), /reserved/);
+  assert.match(parse({ "content-type": "text/plain" }, "x"), /expected content-type .* got "text\/plain"/);
+  const notText = parseCloudEvent(new Headers(), new Uint8Array([0xff, 0xfe]));
+  assert.deepEqual(notText, { problem: "the body is not UTF-8" });
+});
+
+function post(body: BodyInit | null, headers: Record<string, string> = {}): Request {
+  return new Request("http://127.0.0.1/", { method: "POST", body, headers });
+}
+
+Deno.test("a body within the limit is read completely", async () => {
+  const body = await readRequestBody(post("0123456789"), 10);
+  assert.ok("bytes" in body);
+  assert.equal(new TextDecoder().decode(body.bytes), "0123456789");
+  assert.deepEqual(await readRequestBody(post(null), 10), { bytes: new Uint8Array() });
+});
+
+Deno.test("a body is the same whether its length is known, small or large", async () => {
+  for (const size of [0, 1, 65_536, 65_537, 200_000]) {
+    const text = "x".repeat(size);
+    const known: Record<string, string> = { "content-length": String(size) };
+    for (const headers of [{}, known]) {
+      const body = await readRequestBody(post(text, headers), 200_000);
+      assert.ok("bytes" in body);
+      assert.equal(new TextDecoder().decode(body.bytes), text);
+    }
+  }
+});
+
+Deno.test("a body over the limit is 413 before it is read completely", async () => {
+  let pulled = 0;
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      pulled++;
+      controller.enqueue(new Uint8Array(1_000));
+    },
+  });
+  const body = await readRequestBody(post(endless), 10_000);
+  assert.ok("refused" in body);
+  assert.equal(body.refused.status, 413);
+  assert.ok(pulled < 20, `${pulled} chunks were read`);
+});
+
+Deno.test("a content-length over the limit is 413 without reading at all", async () => {
+  const body = await readRequestBody(post("x", { "content-length": "11" }), 10);
+  assert.ok("refused" in body);
+  assert.equal(body.refused.status, 413);
+});
+
+Deno.test("a compressed body is refused, so that it cannot expand", async () => {
+  const body = await readRequestBody(post("x", { "content-encoding": "gzip" }), 10);
+  assert.ok("refused" in body);
+  assert.equal(body.refused.status, 415);
+  assert.equal(body.refused.headers.get("accept-encoding"), "identity");
+});
+
+Deno.test("a body that breaks off is 400", async () => {
+  const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("reset")) });
+  const body = await readRequestBody(post(broken), 10);
+  assert.ok("refused" in body);
+  assert.equal(body.refused.status, 400);
+});

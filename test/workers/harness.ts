@@ -1,11 +1,16 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { BundledModule, CodeScope, ExecuteStep, Isolates, StepCall } from "../../runtime/workers/workers.ts";
+import {
+  type BundledModule,
+  type CodeScope,
+  type ExecuteStep,
+  type Isolates,
+  type StepCall,
+  stepPath,
+} from "../../runtime/workers/workers.ts";
 import { type CodeLog, type IsolateOptions, openIsolates } from "../../runtime/workers/open_workers.ts";
-import { stepPath } from "../../runtime/workers/step_path.ts";
-import { bundle } from "../../runtime/folder/typescript/typescript_bundle.ts";
-import { esbuild, stopEsbuild } from "../../runtime/folder/typescript/esbuild.ts";
+import { bundle, esbuild, stopEsbuild } from "../../runtime/folder/typescript/typescript_bundle.ts";
 
 /** A temporary folder with these files, removed after the test. */
 export async function withFolder(files: Record<string, string>, use: (folder: string) => Promise<void>): Promise<void> {

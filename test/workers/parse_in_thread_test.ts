@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { Worker } from "node:worker_threads";
 import type { Json } from "../../runtime/model/json.ts";
 import { type Format, FormatError, parse } from "../../runtime/formats/format.ts";
-import { putTogether, takeApart } from "../../runtime/workers/parsing/pieces.ts";
-import { ParseThread } from "../../runtime/workers/parsing/parse_in_thread.ts";
+import { putTogether, takeApart } from "../../runtime/workers/parse_pieces.ts";
+import { ParseThread } from "../../runtime/workers/parse_in_thread.ts";
 
-const parserUrl = new URL("../../runtime/workers/parsing/parse_worker.ts", import.meta.url);
+const parserUrl = new URL("../../runtime/workers/parse_worker.ts", import.meta.url);
 
 /**
  * A thread, and the number of threads started for it.

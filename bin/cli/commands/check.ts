@@ -1,12 +1,12 @@
 import type { Command } from "commander";
-import { type CheckedFolder, checkFolder } from "../../../runtime/app/check_folder.ts";
-import { checkPrograms } from "../../../runtime/app/check_programs.ts";
-import { nextTimes } from "../../../runtime/triggers/cron.ts";
-import { ExitCode } from "../exit_codes.ts";
+import { type CheckedFolder, checkFolder, checkPrograms } from "../../../runtime/app/check_folder.ts";
+import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
+import { runTests } from "../../../runtime/testing/run_tests.ts";
+import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { foldersToLoad } from "../folders.ts";
+import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import { addCommand, type CommonOptions, ExitCode, print, type Session, setOption } from "../session.ts";
 import { startLog } from "../start_log.ts";
-import { addCommand, type CommonOptions, print, type Session, setOption } from "../session.ts";
-import { type Checked, printChecked } from "../print/checked.ts";
 
 /** How many of the next cron times are shown. */
 const NEXT_TIMES = 5;
@@ -44,4 +44,24 @@ function checkedOf({ rules, problems, packages }: CheckedFolder, now: number): C
     }),
   }));
   return { rules: listing.sort((a, b) => a.id < b.id ? -1 : 1), packages, problems };
+}
+
+/** `test`: runs the tests of a folder on a simulated clock. */
+export function addTest(program: Command, session: Session): void {
+  addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock")
+    .argument("[folder]", "the rules folder (default: rules)")
+    .addOption(setOption())
+    .addHelpText("after", "\nExits with 0; 1 if a test failed; 2 if a rule or a test does not load")
+    .action(async (folder: string | undefined, _options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      const folders = await foldersToLoad(folder, options.data);
+      await startLog(options.log, "info");
+      const { terminal } = session;
+      const onResult = options.json ? undefined : resultPrinter(terminal);
+      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult });
+      if (options.json) terminal.write(writeExactJson(report, 2) + "\n");
+      else printSummary(terminal, report);
+      const isFailed = report.results.some(({ failure }) => failure !== undefined);
+      session.exitCode = report.problems.length > 0 ? ExitCode.broken : isFailed ? ExitCode.failed : ExitCode.ok;
+    });
 }

@@ -2,18 +2,19 @@ import type { Command } from "commander";
 import { readFile, writeFile } from "node:fs/promises";
 import { stderr } from "node:process";
 import { stringify } from "yaml";
-import { commandAsDot } from "../../../runtime/commands/dot.ts";
+import { settable } from "../../../runtime/commands/check_set.ts";
+import { commandAsDot } from "../../../runtime/commands/command_inputs.ts";
 import { exportOto, importOto } from "../../../runtime/commands/oto.ts";
-import { readCommandFile } from "../../../runtime/folder/command_file.ts";
+import { readCommandFile } from "../../../runtime/folder/command_files.ts";
 import { readExactJson, writeExactJson } from "../../../runtime/formats/exact_json.ts";
+import { joined } from "../../../runtime/language/fields/relations.ts";
 import { messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import { escapeControls } from "../../../runtime/model/problem.ts";
-import type { Command as CommandOfRules } from "../../../runtime/model/rule.ts";
+import type { Command as CommandOfRules, Command as RuleCommand, CommandInput } from "../../../runtime/model/rule.ts";
 import type { CommandListing } from "../../../runtime/web/commands_api.ts";
-import { ExitCode } from "../exit_codes.ts";
-import { printProblems } from "../print/checked.ts";
-import { printCommand, printCommands } from "../print/commands.ts";
-import { addCommand, ask, type CommonOptions, print, type Session } from "../session.ts";
+import { printProblems } from "../print/checks.ts";
+import { paint, printTable, type Terminal, visible } from "../print/terminal.ts";
+import { addCommand, ask, type CommonOptions, ExitCode, print, type Session } from "../session.ts";
 
 /** `commands`, `import` and `export`: the command files, and how they come from OTO and go there. */
 export function addCommands(program: Command, session: Session): void {
@@ -71,4 +72,54 @@ async function readJson(file: string): Promise<unknown> {
   } catch (error) {
     throw new UsageError(`Cannot read ${file} as JSON: ${messageOf(error)}`);
   }
+}
+
+/** Prints commands as a table. */
+function printCommands(terminal: Terminal, commands: CommandListing[]): void {
+  if (commands.length === 0) {
+    return terminal.write("No commands; add one as a file with command: and inputs:\n");
+  }
+  const rows = commands.map(({ id, name = "", program, root, inputs, help = "" }) => [
+    id,
+    name,
+    root ? `${program} (root)` : program,
+    String(inputs.length),
+    help,
+  ]);
+  printTable(terminal, ["COMMAND", "NAME", "PROGRAM", "INPUTS", "WHAT IT DOES"], rows);
+}
+
+/** Prints one command: what callers may set, with what each requires and excludes. */
+function printCommand(terminal: Terminal, command: RuleCommand): void {
+  const { id, name, help, program, version, fixed, root } = command;
+  const say = (text: string) => terminal.write(`${visible(text)}\n`);
+  terminal.write(`${paint(terminal, "bold", visible(name === undefined ? id : `${id}: ${name}`))}\n`);
+  if (help !== undefined) say(help);
+  say(`Runs ${program}${root ? " as root" : ""}${version === undefined ? "" : `, version ${version.is}`}`);
+  if (fixed.length > 0) say(`Always: ${fixed.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`);
+  const names = settable(command);
+  if (names.length === 0) return;
+  terminal.write("\n");
+  const rows = names.map((key) => [key, typeOf(command.inputs[key]), noteOf(command.inputs[key])]);
+  printTable(terminal, ["INPUT", "TYPE", "WHAT IT IS"], rows);
+}
+
+function typeOf({ type, of, required, value }: CommandInput): string {
+  const whole = of === undefined ? type : `${type} of ${of.type}`;
+  return `${whole}${required ? ", required" : ""}${value === undefined ? "" : ", value optional"}`;
+}
+
+function noteOf(
+  { help, title, choices, default: standard, requires = [], conflicts = [], oneOf = [], root }: CommandInput,
+): string {
+  const needed = requires.map((each) => typeof each === "string" ? each : joined(each.any, "or"));
+  return [
+    help ?? title,
+    choices && `one of ${choices.join(", ")}`,
+    standard !== undefined && `default ${JSON.stringify(standard)}`,
+    needed.length > 0 && `requires ${joined(needed)}`,
+    conflicts.length > 0 && `conflicts with ${joined(conflicts)}`,
+    ...oneOf.map((group) => `exactly one of ${group.join(", ")}`),
+    root && "needs root",
+  ].filter((part) => typeof part === "string").join("; ");
 }

@@ -3,13 +3,12 @@ import { stderr, stdin } from "node:process";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AttemptState, Begun } from "../../../runtime/connections/attempts.ts";
-import type { ConnectionListing } from "../../../runtime/connections/connection.ts";
+import type { ConnectionListing, ConnectionState } from "../../../runtime/connections/connection.ts";
 import type { Disconnected } from "../../../runtime/connections/connections.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
-import type { BegunAnswer } from "../../../runtime/web/connections_api.ts";
-import { type Client, RefusedError } from "../open_client.ts";
-import { printConnections } from "../print/connections.ts";
-import { addCommand, ask, type CommonOptions, print, type Session } from "../session.ts";
+import type { BegunAnswer, HandshakeHook } from "../../../runtime/web/connections_api.ts";
+import { type Colour, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
+import { addCommand, ask, type Client, type CommonOptions, print, RefusedError, type Session } from "../session.ts";
 import { operatorName } from "./operations.ts";
 
 interface ConnectOptions extends CommonOptions {
@@ -116,4 +115,83 @@ async function readLine(): Promise<string> {
 
 function pathOf(name: string): string {
   return `/api/connections/${encodeURIComponent(name)}`;
+}
+
+/** `hooks`, `hooks open` and `hooks remove`: webhooks whose provider gives the secret in a handshake. */
+export function addHooks(program: Command, session: Session): void {
+  const hooks = addCommand(
+    program,
+    "hooks",
+    "webhooks with auth: asana and their secrets; hooks open RULE accepts new ones",
+  )
+    .action((_options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      return ask(session, options, async (client) => {
+        print(session, options, await client.get<HandshakeHook[]>("/api/hooks"), printHooks);
+      });
+    });
+
+  addCommand(hooks, "open", "accept the secrets that a provider gives in handshakes, for some time")
+    .argument("<rule>", "id of a rule")
+    .option("--for <duration>", "how long", "10m")
+    .action((rule: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions & { for: string }>();
+      return ask(session, options, async (client) => {
+        const body = { rule, for: options.for, by: operatorName() };
+        print(session, options, await client.post<HandshakeHook[]>("/api/hooks/open", body), printHooks);
+      });
+    });
+
+  addCommand(hooks, "remove", "remove one secret, or all of a rule")
+    .argument("<secret>", "its id, as hooks shows it, or the id of a rule")
+    .action((what: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      return ask(session, options, async (client) => {
+        const done = await client.post<{ removed: number }>("/api/hooks/remove", { what, by: operatorName() });
+        print(session, options, done, ({ write }) => write(`${what} is removed\n`));
+      });
+    });
+}
+
+const COLOURS: Record<ConnectionState, Colour> = {
+  connected: "green",
+  unconnected: "yellow",
+  lost: "red",
+  locked: "red",
+  unused: "dim",
+};
+
+/** Prints connections as a table, with the reason of each state other than `connected`. */
+function printConnections(terminal: Terminal, connections: ConnectionListing[]): void {
+  if (connections.length === 0) return terminal.write("No connections: whenthen.yaml has none under connections:\n");
+  const rows = connections.map((connection) => [
+    connection.name,
+    { text: connection.state, colour: COLOURS[connection.state] },
+    connection.kind,
+    connection.scopes.join(" "),
+    expiryOf(connection, terminal.now),
+    connection.at === undefined ? "" : `by ${connection.by}, ${relativeTime(connection.at, terminal.now)}`,
+    connection.reason ?? "",
+  ]);
+  printTable(terminal, ["CONNECTION", "STATE", "KIND", "SCOPES", "TOKEN", "CONNECTED", "WHY"], rows);
+}
+
+function expiryOf({ kind, state, expiresAt, renews }: ConnectionListing, now: number): string {
+  if (kind === "bearer" || state !== "connected") return "";
+  if (expiresAt === undefined) return renews ? "renewed when needed" : "does not expire";
+  return `${relativeTime(expiresAt, now)}${renews ? ", then renewed" : ""}`;
+}
+
+/** Prints webhooks with the ids of their secrets, newest last. */
+function printHooks(terminal: Terminal, hooks: HandshakeHook[]): void {
+  if (hooks.length === 0) return terminal.write("No webhook has auth: asana\n");
+  const rows = hooks.map(({ rule, path, openUntil, secrets }) => [
+    rule,
+    path ?? "gone",
+    openUntil === undefined ? "closed" : `open, closes ${relativeTime(openUntil, terminal.now)}`,
+    secrets.map(({ id, at, readable }) =>
+      `${id} (${relativeTime(at, terminal.now)}${readable ? "" : ", sealed with another key"})`
+    ).join(", "),
+  ]);
+  printTable(terminal, ["RULE", "WEBHOOK", "HANDSHAKES", "SECRETS"], rows);
 }

@@ -2,11 +2,18 @@ import type { Command } from "commander";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { FleetListing, TaskAnswer } from "../../../runtime/web/fleets_api.ts";
-import { ExitCode } from "../exit_codes.ts";
+import {
+  addCommand,
+  ask,
+  type Client,
+  type CommonOptions,
+  ExitCode,
+  limitOption,
+  print,
+  type Session,
+} from "../session.ts";
 import { readGiven, valuesOf } from "../given_values.ts";
-import type { Client } from "../open_client.ts";
 import { type Colour, oneLine, paint, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
-import { addCommand, ask, type CommonOptions, limitOption, print, type Session } from "../session.ts";
 import { operatorName, pathOf } from "./operations.ts";
 
 interface ListOptions extends CommonOptions {

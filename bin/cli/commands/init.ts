@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { commandTestSchema } from "../../../runtime/commands/command_tests.ts";
-import { inputSchema } from "../../../runtime/commands/inputs.ts";
+import { inputSchema } from "../../../runtime/commands/command_inputs.ts";
 import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";

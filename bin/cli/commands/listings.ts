@@ -3,7 +3,7 @@ import { Option } from "commander";
 import { type Run, RUN_STATES } from "../../../runtime/model/run.ts";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import type { RunAnswer } from "../../../runtime/web/config_api.ts";
-import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
+import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { addCommand, ask, type CommonOptions, limitOption, print, type Session } from "../session.ts";
 import { printEvents, printRules, printRuns, printWaits } from "../print/listings.ts";
 import { printTrace } from "../print/trace.ts";

@@ -1,9 +1,12 @@
-import type { Command } from "commander";
-import type { JsonObject } from "../../../runtime/model/json.ts";
-import type { Startable, StartAnswer } from "../../../runtime/web/start.ts";
+import { type Command, Option } from "commander";
+import { readExactJson } from "../../../runtime/formats/exact_json.ts";
+import { UsageError } from "../../../runtime/model/errors.ts";
+import type { Json, JsonObject } from "../../../runtime/model/json.ts";
+import type { EmitAnswer } from "../../../runtime/web/api.ts";
+import type { Startable, StartAnswer } from "../../../runtime/web/rules_api.ts";
 import { readGiven, valuesOf } from "../given_values.ts";
 import { verdictColour, verdictSentence } from "../print/listings.ts";
-import { oneLine, paint } from "../print/terminal.ts";
+import { oneLine, paint, type Terminal } from "../print/terminal.ts";
 import { ask, type CommonOptions, envOption, jsonOption, logOption, print, type Session } from "../session.ts";
 import { operatorName, pathOf } from "./operations.ts";
 
@@ -53,4 +56,65 @@ export function addStart(program: Command, session: Session): void {
         });
       });
     });
+}
+
+interface EmitOptions extends Omit<CommonOptions, "data"> {
+  /** The event's data as JSON; the global option `--data` (the data folder) goes before the command. */
+  data?: string;
+  id?: string;
+  subject?: string;
+  rule?: string;
+}
+
+/** `emit`: sends an event. */
+export function addEmit(program: Command, session: Session): void {
+  program.command("emit")
+    .description("send an event to the rules that listen to its type")
+    .argument("[type]", "type of the event, such as order.created")
+    .option("--data <json>", "the event's data (the data folder goes before the command: whenthen --data DIR emit …)")
+    .option("--id <id>", "the event's id; a second event with it is a duplicate")
+    .option("--subject <text>", "the event's subject")
+    .addOption(new Option("--rule <rule>").hideHelp())
+    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .action((type: string | undefined, options: EmitOptions) => {
+      const { id, subject, rule } = options;
+      if (rule !== undefined) throw new UsageError(`A rule is started by: whenthen start ${rule} name=value …`);
+      if (type === undefined) throw new UsageError("Cannot emit: name the type of an event");
+      const event = { type, data: parseData(options.data), id, subject };
+      const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
+      return ask(session, common, async (client) => {
+        const answer = await client.post<EmitAnswer>("/api/emit", event);
+        print(session, common, answer, (terminal) => {
+          printAnswer(terminal, answer);
+          if (!client.live && answer.runs.length + answer.wakes.length > 0) {
+            terminal.write("No whenthen is running here: its runs wait for one\n");
+          }
+        });
+      });
+    });
+}
+
+function parseData(text: string | undefined): Json | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return readExactJson(text, "data") as Json;
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +
+        "the data folder goes before the command: whenthen --data DIR emit TYPE",
+    );
+  }
+}
+
+function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: EmitAnswer): void {
+  if (duplicate) return terminal.write(`Event ${event} is a duplicate, which starts nothing\n`);
+  terminal.write(`Event ${event} is accepted\n`);
+  if (verdicts.length + wakes.length === 0) {
+    terminal.write(paint(terminal, "yellow", "  no rule listens to it, and no run waits for it yet") + "\n");
+  }
+  for (const { rule, verdict } of verdicts) {
+    const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
+    terminal.write(`  ${paint(terminal, verdictColour(verdict), line)}\n`);
+  }
+  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} was waiting for it`) + "\n");
 }

@@ -1,14 +1,29 @@
+import { layOutJson } from "../../../runtime/formats/exact_json.ts";
 import { formatDuration } from "../../../runtime/model/duration.ts";
+import type { RecordedError } from "../../../runtime/model/errors.ts";
 import { type HttpRequestFacts, toParameters } from "../../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../../runtime/model/json.ts";
-import { CONDITION_STEP, type StepRecord, type StepState, type StepWait } from "../../../runtime/model/run.ts";
+import {
+  CONDITION_STEP,
+  type RecordedNode,
+  recordedTree,
+  type StepRecord,
+  type StepState,
+  type StepWait,
+} from "../../../runtime/model/run.ts";
 import type { Trace } from "../../../runtime/store/store.ts";
 import type { RunAnswer } from "../../../runtime/web/config_api.ts";
-import { sayFrom, textOf } from "./config.ts";
-import { STATE_COLOURS } from "./listings.ts";
-import { fold, type Progress, progressOf, type StepNode, stepTree } from "./step_tree.ts";
-import { absoluteTime, type Colour, deadline, oneLine, paint, relativeTime, type Terminal } from "./terminal.ts";
-import { column, printError, printValue } from "./value.ts";
+import { sayFrom, STATE_COLOURS, textOf } from "./listings.ts";
+import {
+  absoluteTime,
+  type Colour,
+  deadline,
+  oneLine,
+  paint,
+  relativeTime,
+  type Terminal,
+  visible,
+} from "./terminal.ts";
 
 /** Prints one run for people: what happened, what was decided, what it waits for, each step, how it ended. */
 export function printTrace(terminal: Terminal, { run, steps, notes, configured = [] }: RunAnswer): void {
@@ -171,4 +186,100 @@ function printFolded(terminal: Terminal, nodes: StepNode[], indent: string): voi
   const said = [...counts].map(([progress, { length }]) => `${length.toLocaleString("en")} ${WORDS[progress]}`);
   const names = `${nodes[0].name} to ${nodes.at(-1)!.name}`;
   terminal.write(paint(terminal, "dim", `${indent}… ${oneLine(names)}: ${said.join(", ")} (--json shows all)`) + "\n");
+}
+
+/** A step, a branch or an iteration, with its children. The name of a branch with only one step is that of both: `[3]/save`. */
+interface StepNode extends Omit<RecordedNode, "path" | "children"> {
+  children: StepNode[];
+}
+
+/** The progress of a step and its children: the worst of them. */
+type Progress = "open" | "failed" | "cancelled" | "done";
+
+/** Builds a tree of records by their paths: `lines[3]/save` is below `[3]`, which is below `lines`. */
+function stepTree(steps: StepRecord[]): StepNode[] {
+  return recordedTree(steps).roots.map(compact);
+}
+
+/** A branch with one step becomes one line; iterations are sorted by number, whichever ended first. */
+function compact(node: RecordedNode): StepNode {
+  const children = node.children.map(compact).sort((a, b) => indexOf(a) - indexOf(b));
+  const [only] = children;
+  if (node.record === undefined && children.length === 1) return { ...only, name: joined(node.name, only.name) };
+  return { ...node, children };
+}
+
+function joined(name: string, below: string): string {
+  return below.startsWith("[") ? name + below : `${name}/${below}`;
+}
+
+function indexOf({ name }: StepNode): number {
+  return Number(/^\[(\d+)\]/.exec(name)?.[1] ?? -1);
+}
+
+function progressOf({ record, children }: StepNode): Progress {
+  const all: Progress[] = children.map(progressOf);
+  if (record !== undefined) all.push(ofRecord(record));
+  return (["open", "failed", "cancelled"] as const).find((progress) => all.includes(progress)) ?? "done";
+}
+
+function ofRecord({ state }: StepRecord): Progress {
+  if (state === "failed" || state === "cancelled") return state;
+  return state === "waiting" || state === "retrying" ? "open" : "done";
+}
+
+/** Up to this many siblings are all shown. */
+const FEW = 20;
+/** Of more siblings, these are shown: the first and last few, and the first of those that did not simply succeed. */
+const EDGES = { first: 2, last: 5 };
+const SHOWN: Record<Progress, number> = { open: 10, failed: 5, cancelled: 2, done: 0 };
+
+/** Siblings for display: shown ones singly, and each gap of hidden ones as a list. */
+function fold(nodes: StepNode[]): (StepNode | StepNode[])[] {
+  if (nodes.length <= FEW) return nodes;
+  const left = { ...SHOWN };
+  const folded: (StepNode | StepNode[])[] = [];
+  for (const [index, node] of nodes.entries()) {
+    const atEdge = index < EDGES.first || index >= nodes.length - EDGES.last;
+    const hidden = folded.at(-1);
+    if (atEdge || left[progressOf(node)]-- > 0) folded.push(node);
+    else if (Array.isArray(hidden)) hidden.push(node);
+    else folded.push([node]);
+  }
+  // A single hidden node is as short as the line that would replace it.
+  return folded.map((part) => Array.isArray(part) && part.length === 1 ? part[0] : part);
+}
+
+/** How many lines of one input, output or event are shown; `--json` shows all. */
+const MOST_LINES = 30;
+/** Width of a label in columns. */
+const LABEL = 9;
+
+/** Prints a value next to a label; text as it is, anything else as JSON. */
+function printValue(terminal: Terminal, label: string, json: Json): void {
+  printBlock(terminal, label, typeof json === "string" ? json : layOutJson(json));
+}
+
+/** Prints an error, and where in rule code it was thrown. */
+function printError(terminal: Terminal, label: string, { name, message, stack, detail }: RecordedError): void {
+  const frames = (stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  const says = name === "Error" || name === "TerminalError" ? message : `${name}: ${message}`;
+  printBlock(terminal, label, [says, ...frames].join("\n"), "red");
+  if (detail !== undefined) printValue(terminal, label.replace("error", "detail"), detail);
+}
+
+/** The column at which the text after a label begins: labels of one depth are aligned. */
+function column(label: string): number {
+  return label.search(/\S/) + LABEL;
+}
+
+function printBlock(terminal: Terminal, label: string, text: string, colour?: Colour): void {
+  const lines = visible(text).trimEnd().split("\n");
+  const shown = lines.slice(0, MOST_LINES);
+  if (lines.length > MOST_LINES) shown.push(`… ${lines.length - MOST_LINES} more lines (--json shows all)`);
+  const indent = " ".repeat(column(label));
+  const head = paint(terminal, "dim", label.padEnd(indent.length));
+  terminal.write(
+    shown.map((line, index) => (index === 0 ? head : indent) + paint(terminal, colour, line)).join("\n") + "\n",
+  );
 }

@@ -6,7 +6,7 @@ import {
   type StepAnswer,
   type StepCall,
 } from "../../workers/workers.ts";
-import { reviveThrown, stepOf } from "../../workers/thrown.ts";
+import { reviveThrown, stepOf } from "../../workers/thread_messages.ts";
 import type { Outcome } from "../../actions/action.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
@@ -18,12 +18,11 @@ import { abandon, outcomeOf } from "../attempt.ts";
 import { endComposite, type Ending } from "../steps/branch_set.ts";
 import { fitting, Pace } from "../steps/each.ts";
 import { rootFrame, type RunContext, type StepFrame } from "../step_frame.ts";
-import { FunctionActivity } from "./function_activity.ts";
-import { runCall } from "./function_step.ts";
+import { FunctionActivity } from "../waiting.ts";
+import { eachSchemas, runCall } from "./function_step.ts";
 import { Interruption, type StepOutcome, type Suspended, suspendedTogether } from "../outcome.ts";
-import { eachSchemas } from "../steps/step_options.ts";
 import { checkSize } from "../records.ts";
-import { ReplayOrder } from "./replay_order.ts";
+import { ReplayOrder } from "./replay.ts";
 import { codeOf, codeScope } from "../rule_code.ts";
 
 const UNAWAITED = "The run ended before this step did: is an await missing?";

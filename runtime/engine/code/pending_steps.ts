@@ -1,7 +1,6 @@
 import { BY_FUNCTION } from "../../actions/patch.ts";
 import type { Json } from "../../model/json.ts";
-import { isBelow } from "../../workers/step_path.ts";
-import { BRANCHING, type Computed, type StepAnswer, type StepCall } from "../../workers/workers.ts";
+import { BRANCHING, type Computed, isBelow, type StepAnswer, type StepCall } from "../../workers/workers.ts";
 import type { StepOutcome } from "../outcome.ts";
 import type { Pace } from "../steps/each.ts";
 

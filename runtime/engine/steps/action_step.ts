@@ -1,17 +1,15 @@
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import type { Action, StepParts } from "../../actions/action.ts";
-import { checkCall, commandAction, relativeToRun } from "../../actions/command.ts";
+import { checkCall, commandAction, relativeToRun } from "../../actions/call.ts";
 import { actions } from "../../actions/index.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { CalledAction, Command, RetryPolicy, Step } from "../../model/rule.ts";
-import { checkValues, sayProblem } from "../../language/fields/check_values.ts";
-import { readWritten } from "../../language/fields/literals.ts";
-import { attemptStep, type Task } from "../attempt.ts";
+import { checkValues, readWritten, sayProblem } from "../../language/fields/check_values.ts";
+import { attemptStep, STANDARD_DELAYS, type Task } from "../attempt.ts";
 import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
-import { STANDARD_DELAYS } from "../retry.ts";
 import type { StepArgs } from "./control.ts";
 
 /** What a step of a YAML list and a `step.*` call have in common. */

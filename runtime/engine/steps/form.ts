@@ -1,19 +1,18 @@
 import { z } from "zod";
 import { asIn } from "../../language/checker/sentences.ts";
-import { duration, people, template } from "../../language/fields/field.ts";
-import { fields } from "../../language/fields/fields.ts";
+import { duration, people, template } from "../../language/arg_types.ts";
+import { fields } from "../../language/fields/read_fields.ts";
 import { type Args, resolvedArgs } from "../../language/kind.ts";
 import { exactDuration } from "../../model/duration.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { newId } from "../../model/id.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
-import { describeWait } from "../../store/describe_wait.ts";
+import { describeWait } from "../../store/run_changes.ts";
 import { Interruption, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { pathIn, type RunContext, type RunSteps, type StepFrame } from "../step_frame.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs } from "./control.ts";
 import { askedAt, type FormCall, type FormInput, FormNotices } from "./form_notices.ts";
-import { later } from "./moment.ts";
-import { type Beginning, beginOnce, runWait, type WaitTask } from "./wait_step.ts";
+import { type Beginning, beginOnce, later, runWait, type WaitTask } from "./wait.ts";
 
 /** What a form takes. */
 const schemas = {

@@ -3,12 +3,9 @@ import type { Kind } from "../../language/kind.ts";
 import type { Control } from "./control.ts";
 import { each } from "./each.ts";
 import { form } from "./form.ts";
-import { branch } from "./if.ts";
-import { parallel } from "./parallel.ts";
+import { branch, parallel, stop } from "./if_parallel_stop.ts";
 import { repeat } from "./repeat.ts";
-import { stop } from "./stop.ts";
-import { wait } from "./wait.ts";
-import { waitFor } from "./wait_for.ts";
+import { wait, waitFor } from "./wait.ts";
 
 /** The kinds of control steps, by name. */
 export const controls: Record<string, Control> = {

@@ -1,19 +1,18 @@
 import { z } from "zod";
 import { asIn } from "../../language/checker/sentences.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
-import { duration, expression, number } from "../../language/fields/field.ts";
+import { duration, expression, number } from "../../language/arg_types.ts";
 import { resolvedArgs } from "../../language/kind.ts";
 import { exactDuration, parseDuration } from "../../model/duration.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
-import { attemptStep, computeStep, outcomeOf } from "../attempt.ts";
+import { attemptStep, computeStep, outcomeOf, STANDARD_DELAYS } from "../attempt.ts";
 import type { StepOutcome, Stopped, Suspended } from "../outcome.ts";
-import { STANDARD_DELAYS } from "../retry.ts";
 import { handOver, innerFrame, inScope, leaveOut, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import { endComposite, type Ending } from "./branch_set.ts";
 import { type Control, defineControl, holds, notOn, plainArgs } from "./control.ts";
-import { runWait } from "./wait_step.ts";
+import { runWait } from "./wait.ts";
 
 const notHere = notOn("a repeat step", "then");
 

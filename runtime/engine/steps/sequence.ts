@@ -4,7 +4,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { outcomeOf } from "../attempt.ts";
-import { checkKind } from "../code/replay_error.ts";
+import { checkKind } from "../code/replay.ts";
 import type { StepFailure, StepOutcome, StepResultOutcome } from "../outcome.ts";
 import type { Records } from "../records.ts";
 import { errorValue, leaveOut, pathIn, type StepFrame } from "../step_frame.ts";

@@ -1,16 +1,182 @@
-import { TerminalError } from "../../model/errors.ts";
-import { hasTemplate, template } from "../../language/fields/field.ts";
+import { Cron } from "croner";
+import { z } from "zod";
+import { duration, expression, hasTemplate, json, template } from "../../language/arg_types.ts";
+import { asIn } from "../../language/checker/sentences.ts";
+import { evaluate } from "../../language/expressions/expression.ts";
+import { recordExpression } from "../../language/expressions/recorded_args.ts";
+import { zone, zoneOf } from "../../language/fields/cron_schedule.ts";
 import { type Args, resolvedArgs } from "../../language/kind.ts";
-import { pathIn, type RunContext } from "../step_frame.ts";
-import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
-import type { StepOutcome } from "../outcome.ts";
+import { exactDuration, parseDuration } from "../../model/duration.ts";
+import { recordError, TerminalError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { describeWait } from "../../store/run_changes.ts";
+import type { Wait } from "../../store/store.ts";
+import { abandon, outcomeOf } from "../attempt.ts";
+import type { StepOutcome, Suspended } from "../outcome.ts";
+import { checkInput } from "../records.ts";
+import { inScope, pathIn, type RunContext } from "../step_frame.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs } from "./control.ts";
-import { runWait } from "./wait_step.ts";
+
+const CLOCK_TIME = /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/;
+const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
+
+/** What a moment looks like, for messages. */
+const A_MOMENT = "a time such as 2027-01-01T09:00:00Z or 09:00";
+
+/**
+ * Reads a moment: `2027-01-01T09:00:00+01:00`; without an offset (`2027-01-01`, `2027-01-01T09:00`) in the zone; or
+ * `09:00`, the next one there. A time that daylight saving skips becomes the time after the gap.
+ * @param timezone by default `TZ`, else UTC
+ * @returns milliseconds since the epoch, or undefined if the text is no moment
+ */
+export function parseMoment(text: string, now: number, timezone?: string): number | undefined {
+  const [, hour, minute, second = "0"] = CLOCK_TIME.exec(text) ?? [];
+  if (hour !== undefined) return firstOf(`${Number(second)} ${Number(minute)} ${Number(hour)} * * *`, now, timezone);
+  const date = DATE.exec(text);
+  const [day, time = "00:00"] = text.split(/[T ]/);
+  if (!date || !isDay(day)) return undefined;
+  if (date[1] !== undefined) return validOrUndefined(Date.parse(`${day}T${time}`));
+  if (validOrUndefined(Date.parse(`${day}T${time}Z`)) === undefined) return undefined;
+  return firstOf(`${day}T${time.length === 5 ? `${time}:00` : time.slice(0, 8)}`, 0, timezone);
+}
+
+/** Reads a duration from `now`, or a moment; undefined if the text is neither. */
+export function parseDue(text: string, now: number, timezone?: string): number | undefined {
+  const duration = parseDuration(text);
+  return duration === undefined ? parseMoment(text, now, timezone) : later(now, duration);
+}
+
+/** The last moment that a `Date` can hold; a later one could not be shown. */
+const LAST = 8_640_000_000_000_000;
+
+/** The moment that many milliseconds later. */
+export function later(now: number, ms: number): number {
+  return Math.min(now + ms, LAST);
+}
+
+/** Whether there is such a time zone. */
+export function isZone(name: string): boolean {
+  return zone.safeParse(name).success;
+}
+
+/** The first time after `after` that matches a cron pattern, or a date and time of the zone. */
+function firstOf(pattern: string, after: number, timezone: string | undefined): number | undefined {
+  return new Cron(pattern, { paused: true, timezone: zoneOf(timezone) }).nextRun(new Date(after))?.getTime();
+}
+
+/** `Date` rolls 31 February over into March. */
+function isDay(text: string): boolean {
+  const [year, month, day] = text.split("-").map(Number);
+  const date = new Date(Date.UTC(year, month - 1, day));
+  return date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+}
+
+function validOrUndefined(time: number): number | undefined {
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** One step that waits, whether of a YAML list or a `step.*` call. */
+export interface WaitTask {
+  path: string;
+  kind: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  /** What it waits for; called once, when it begins. What this throws fails the step. */
+  begin(): Promise<Beginning>;
+  /** Its result if nothing ended it in time; by default null. What this throws fails the step. */
+  onTimeout?(): Promise<Json>;
+  /** What it waits for, in a few words, from its record: a later execution of the run has nothing else. */
+  describe(record: StepRecord): string;
+}
+
+/** How a wait begins. */
+export interface Beginning {
+  /** What is recorded as the step's input. */
+  input: JsonObject;
+  /** When it ends at the latest; milliseconds since the epoch. */
+  due?: number;
+  wait: Wait;
+}
+
+/**
+ * Runs a step that waits. The wait is on disk before this waits, and survives the program: an event, an answer or an
+ * operator ends it in the store. If nothing ended a wait in time, its result is null, with `timedOut`.
+ * @throws the signal's reason if the run is ended meanwhile
+ */
+export async function runWait(context: RunContext, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, waiting, options: { clock } } = context;
+  signal.throwIfAborted();
+  for (;;) {
+    const record = await beginOnce(context, task);
+    if (isFinalStep(record.state)) return endedBy(record);
+    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await onTimeout(context, task, record));
+    try {
+      const what = () => task.describe(records.get(task.path)!);
+      if (!await waiting.wait(record.due, signal, { path: task.path, what })) {
+        return suspended(task, records.get(task.path)!);
+      }
+    } catch (reason) {
+      const { due: _due, ...rest } = record;
+      return await abandon(context, rest, reason);
+    }
+  }
+}
+
+/**
+ * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or
+ * its end must be computed anew after a clock rollback.
+ */
+export async function beginOnce(context: RunContext, task: WaitTask): Promise<StepRecord> {
+  const begun = context.records.get(task.path);
+  return begun === undefined || begun.state === "retrying" ? await beginWait(context, task) : begun;
+}
+
+async function beginWait(context: RunContext, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
+  const now = context.options.clock.now();
+  const record = { path, kind, attempts: 1, startedAt: now, ...(after !== undefined && { after }) };
+  let beginning: Beginning;
+  try {
+    beginning = await begin();
+    checkInput(path, beginning.input);
+  } catch (thrown) {
+    return await context.records.write({ ...record, state: "failed", error: recordError(thrown), endedAt: now });
+  }
+  const { input, due, wait } = beginning;
+  const waiting: StepRecord = { ...record, state: "waiting", input, ...(due !== undefined && { due }) };
+  return await context.records.write(waiting, { wait });
+}
+
+/** Nothing came in time. If something came at the last moment, that stands. */
+async function onTimeout(
+  { records, options: { clock } }: RunContext,
+  { onTimeout = () => Promise.resolve(null) }: WaitTask,
+  waiting: StepRecord,
+): Promise<StepRecord> {
+  const { due: _due, ...record } = waiting;
+  let ending: Pick<StepRecord, "state" | "output" | "error">;
+  try {
+    ending = { state: "succeeded", output: await onTimeout() };
+  } catch (thrown) {
+    ending = { state: "failed", error: recordError(thrown) };
+  }
+  return await records.write({ ...record, ...ending, endedAt: clock.now() });
+}
+
+function endedBy(record: StepRecord): StepOutcome {
+  const outcome = outcomeOf(record);
+  const timedOut = record.state === "succeeded" && record.output === null;
+  return outcome.kind === "result" && timedOut ? { ...outcome, timedOut } : outcome;
+}
+
+function suspended({ describe }: WaitTask, record: StepRecord): Suspended {
+  return { kind: "suspended", ...(record.due !== undefined && { due: record.due }), waitingFor: describe(record) };
+}
 
 const DUE = `a duration such as 1h, or ${A_MOMENT}`;
 const notHere = notTaken("a wait step does not take this: it ends at its time; write until for the latest one");
 
-const schemas = {
+const WAIT = {
   kind: "wait",
   main: template().describe("A duration such as 1h, a time, or the next 09:00"),
   options: {
@@ -24,7 +190,7 @@ const schemas = {
 
 /** Waits for a while, or until a time. */
 export const wait: Control = defineControl({
-  ...schemas,
+  ...WAIT,
   summary: "Waits for a while, or until a time",
   controls: true,
   check(args, now) {
@@ -58,7 +224,7 @@ export async function runWaitUntil(
       const { used, recorded } = await args();
       return {
         input: recorded,
-        due: dueOf(resolvedArgs(schemas, used), context.options.clock.now()),
+        due: dueOf(resolvedArgs(WAIT, used), context.options.clock.now()),
         wait: { kind: "time" },
       };
     },
@@ -68,7 +234,7 @@ export async function runWaitUntil(
 }
 
 /** @throws TerminalError if a time or the zone cannot be read */
-function dueOf({ wait, until, timezone }: Args<typeof schemas>, now: number): number {
+function dueOf({ wait, until, timezone }: Args<typeof WAIT>, now: number): number {
   const cannot = (what: string, text: string, expected: string) =>
     new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);
   if (timezone !== undefined && !isZone(timezone)) {
@@ -80,4 +246,82 @@ function dueOf({ wait, until, timezone }: Args<typeof schemas>, now: number): nu
   const latest = parseMoment(until, now, timezone);
   if (latest === undefined) throw cannot("until", until, A_MOMENT);
   return Math.min(due, latest);
+}
+
+/** Parts of an event that `match` can read. */
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+
+const WAIT_FOR = {
+  kind: "waitFor",
+  main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
+  options: {
+    match: z.record(z.string(), expression(), asIn("match: { data.id: event.data.id }")).optional()
+      .describe("The values that it must have, by path: { data.id: steps.order.body.id }"),
+    timeout: duration().optional().describe("How long to wait; by default until it comes"),
+    retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
+  },
+} as const;
+
+/** The same for a function, which gives the values of a `match` themselves. */
+export const schemasOfCode = {
+  ...WAIT_FOR,
+  options: { ...WAIT_FOR.options, match: z.record(z.string(), json()).optional() },
+} as const;
+
+/** Waits for an event. */
+export const waitFor: Control = defineControl({
+  ...WAIT_FOR,
+  summary: "Waits for an event, also for one accepted since the run began",
+  controls: true,
+  check({ match = {} }) {
+    return Object.keys(match).filter((path) => !isEventPath(path)).map((path) => {
+      return `match: "${path}" is not a part of an event; write a path such as data.id, which begins with one of ${
+        PARTS.join(", ")
+      }`;
+    });
+  },
+  execute(step, frame) {
+    const args = async () => {
+      const { used, recorded } = await resolveStepArgs(waitFor, step.args, frame);
+      const { match = {} } = step.args;
+      const evaluated = await inScope(frame, (scope) => ({
+        used: mapValues(match, (text) => evaluate(text, scope)),
+        recorded: mapValues(match, (text) => recordExpression(text, scope, frame.unresolved)),
+      }));
+      return { used: { ...used, match: evaluated.used }, recorded: { ...recorded, match: evaluated.recorded } };
+    };
+    return runWaitFor({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
+  },
+});
+
+/** Waits for an event, for a YAML step or `step.waitFor`. `match` contains the values themselves. */
+export function runWaitFor(
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
+  context: RunContext,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  return runWait(context, {
+    ...step,
+    kind: waitFor.kind,
+    begin: async () => {
+      const { used, recorded } = await args();
+      const { waitFor: types, match = {}, timeout } = resolvedArgs(schemasOfCode, used);
+      const input = { match: {}, ...recorded, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
+      const due = timeout === undefined ? {} : { due: later(context.options.clock.now(), timeout) };
+      return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
+    },
+    describe: ({ path, input }) => {
+      const { waitFor: types = path, match = {} } = input as Partial<Args<typeof schemasOfCode>>;
+      return describeWait({ kind: "event", types: [types].flat(), match });
+    },
+  }, signal);
+}
+
+function mapValues(match: Record<string, string>, map: (text: string) => Json): JsonObject {
+  return Object.fromEntries(Object.entries(match).map(([path, text]) => [path, map(text)]));
+}
+
+function isEventPath(path: string): boolean {
+  const [part, ...keys] = path.split(".");
+  return PARTS.includes(part) && keys.every((key) => key !== "");
 }

@@ -1,16 +1,15 @@
 import { z } from "zod";
 import { parseDuration } from "../../model/duration.ts";
 import type { JsonObject } from "../../model/json.ts";
-import type { Problem } from "../../model/problem.ts";
+import { guarded, type Problem } from "../../model/problem.ts";
 import type { Rule } from "../../model/rule.ts";
 import { createHash } from "node:crypto";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import { type CheckedRule, checkRule, type Known } from "../../language/checker/check.ts";
+import { type CheckedRule, checkRule, type Known } from "../../language/checker/check_rule.ts";
 import type { Origin } from "../../language/checker/checking.ts";
 import type { Kinds } from "../../language/kind.ts";
 import { isTarget } from "../../model/target.ts";
 import { type Call, type Callables, callsInRaw, follow } from "../calls.ts";
-import { guarded } from "../guard.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 
 const EXPECTED = "expected where config values come from, such as { call: ./config.ts#read, every: 5m }";

@@ -1,22 +1,82 @@
-import { isObject } from "../../model/json.ts";
 import { statSync } from "node:fs";
 import { basename, relative, resolve } from "node:path";
 import { platform } from "node:process";
 import { z } from "zod";
-import { parseAddress, type SmtpSettings } from "../../actions/mail/mailer.ts";
+import { parseAddress, type SmtpSettings } from "../../actions/mailer.ts";
 import { readRegularFileSync } from "../../host/regular_file.ts";
-import { parseSize } from "../../language/fields/field.ts";
+import { parseSize } from "../../language/arg_types.ts";
 import { nearest } from "../../language/hints.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
-import type { Problem } from "../../model/problem.ts";
+import type { Person } from "../../model/form.ts";
+import { isObject } from "../../model/json.ts";
+import { guarded, type Problem } from "../../model/problem.ts";
+import { isPasswordHash, isTokenHash } from "../../secrets/passwords.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
-import { guarded } from "../guard.ts";
 import type { Settings } from "../loaded.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
-import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connections.ts";
 import { configSourceSchema } from "./config_source.ts";
-import { peopleSchema, personSchema } from "./people.ts";
+import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connection_settings.ts";
+
+/** A person's id, or a group's name: the entries of `to:` that are no e-mail addresses. */
+const ID = /^[A-Za-z0-9][\w.-]*$/;
+const NAME = "letters, digits, _, - and .";
+const REMEDY = "make one with: whenthen people add";
+
+const text = (expected: string) => z.string({ error: `expected ${expected}` }).trim().min(1, `expected ${expected}`);
+const group = text("the name of a group").regex(ID, `expected the name of a group: ${NAME}`);
+
+const email = "expected an e-mail address";
+
+/** One entry of `people`. */
+const personSchema = z.strictObject({
+  name: text("a name").optional(),
+  email: z.string({ error: email }).refine((text) => parseAddress(text)?.address === text, { error: email }).optional(),
+  groups: z.array(group, { error: "expected a list of groups" }).default([]),
+  password: z.string().refine(isPasswordHash, { error: `expected the hash of a password; ${REMEDY}` }).optional(),
+  token: z.string().refine(isTokenHash, { error: `expected the hash of a token; ${REMEDY} --token` }).optional(),
+}, { error: "expected a person, such as { name: Anna, email: anna@example.org, groups: [finance] }" });
+
+/** `people`: who answers forms, by id. */
+const peopleSchema = z.record(z.string().regex(ID, `expected an id of a person: ${NAME}`), personSchema, {
+  error: "expected people by their ids, such as anna: { name: Anna, email: anna@example.org }",
+}).transform((people, context): Person[] => {
+  const listed = Object.entries(people).map(([id, person]) => ({ ...person, id, name: person.name ?? id }));
+  for (const conflict of findConflicts(listed)) context.addIssue({ code: "custom", ...conflict });
+  return listed;
+});
+
+/** What `to:` may contain besides e-mail addresses: ids, then groups. */
+export function namesOf(people: Person[]): string[] {
+  return [...new Set([...people.map(({ id }) => id), ...people.flatMap(({ groups }) => groups)])];
+}
+
+interface Conflict {
+  path: (string | number)[];
+  message: string;
+}
+
+/** Finds duplicates that make a person ambiguous. */
+function findConflicts(people: Person[]): Conflict[] {
+  const conflicts: Conflict[] = [];
+  const emails = new Map<string, string>();
+  const tokens = new Map<string, string>();
+  const ids = new Set(people.map(({ id }) => id));
+  for (const { id, email, groups, token } of people) {
+    const sharedEmail = email && emails.get(email.toLowerCase());
+    if (sharedEmail) conflicts.push({ path: [id, "email"], message: `${sharedEmail} has this address too` });
+    const sharedToken = token && tokens.get(token);
+    if (sharedToken) conflicts.push({ path: [id, "token"], message: `${sharedToken} has this token too` });
+    for (const [index, group] of groups.entries()) {
+      if (!ids.has(group)) continue;
+      const message = `"${group}" is a person: a group needs a name of its own`;
+      conflicts.push({ path: [id, "groups", index], message });
+    }
+    if (email) emails.set(email.toLowerCase(), id);
+    if (token) tokens.set(token, id);
+  }
+  return conflicts;
+}
 
 /** RFC 8314: 465 for TLS from the first byte, 587 for connections that are upgraded to it. */
 const PORTS = { secure: 465, upgraded: 587 };

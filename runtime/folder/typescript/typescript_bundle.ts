@@ -1,20 +1,22 @@
 import type { BuildFailure, BuildOptions, Loader, Location, Message } from "esbuild";
 import { Buffer } from "node:buffer";
 import { realpath } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
 import type { SourceMapPayload } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { env } from "node:process";
 import { pathToFileURL } from "node:url";
+import { embedded } from "../../host/embedded.ts";
 import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
-import { MAP_COMMENT } from "../../workers/user_code.ts";
+import { unpack } from "../../host/unpack.ts";
 import type { Problem } from "../../model/problem.ts";
 import { isPackage, specifierOf } from "../../model/target.ts";
-import type { Esbuild } from "./esbuild.ts";
-import { packagesOf } from "./packages.ts";
+import { MAP_COMMENT } from "../../workers/user_code.ts";
 import {
   explainUnresolved,
   findRefused,
   irregularPackages,
   mayUseRefused,
+  packagesOf,
   refusedDefines,
   ruleImports,
 } from "./typescript_imports.ts";
@@ -196,4 +198,45 @@ function positionOf({ line, column, length, lineText }: Location): Problem["at"]
 
 function lowerFirst(text: string): string {
   return /^[A-Z][a-z]/.test(text) ? text[0].toLowerCase() + text.slice(1) : text;
+}
+
+export type Esbuild = typeof import("esbuild");
+
+/** esbuild reads this variable while it is imported. */
+const EXECUTABLE = "ESBUILD_BINARY_PATH";
+
+let loading: Promise<Esbuild> | undefined;
+
+/**
+ * Loads esbuild when the first TypeScript file is found: most folders need none. In the single binary its executable is
+ * unpacked first.
+ * @param cacheFolder where to unpack it if the user has no cache folder
+ */
+export async function esbuild(cacheFolder: string): Promise<Esbuild> {
+  loading ??= load(cacheFolder);
+  try {
+    return await loading;
+  } catch (error) {
+    // A full disk may have room the next time.
+    loading = undefined;
+    throw error;
+  }
+}
+
+/** Ends esbuild's service process, which starts with the first load. Call it at shutdown; a later load starts it anew. */
+export async function stopEsbuild(): Promise<void> {
+  await (await loading?.catch(() => undefined))?.stop();
+}
+
+async function load(cacheFolder: string): Promise<Esbuild> {
+  if (!embedded) return await import("esbuild");
+  const before = env[EXECUTABLE];
+  env[EXECUTABLE] = await unpack("esbuild", embedded.esbuild, cacheFolder);
+  try {
+    return await import("esbuild");
+  } finally {
+    // Children and rule code inherit the environment.
+    if (before === undefined) delete env[EXECUTABLE];
+    else env[EXECUTABLE] = before;
+  }
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { readRegularFile } from "../../host/regular_file.ts";
+import { faultOf } from "../../model/problem.ts";
 import { InterruptedError, type Isolates } from "../../workers/workers.ts";
-import { isSettled, type Mark, markFile } from "../folder.ts";
-import { faultOf } from "../guard.ts";
-import type { Prebuilt } from "./prebuilt.ts";
+import { isSettled, type Mark, markFile } from "../folder_files.ts";
 import { type LoadedTypeScript, loadTypeScript } from "./typescript.ts";
+import { bundle, esbuild, stopEsbuild } from "./typescript_bundle.ts";
 
 /** What bundling and describing TypeScript files needs. */
 export interface TypeScriptFilesOptions {
@@ -193,4 +194,45 @@ class FileHashes {
 
 function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** TypeScript files that were bundled and described in advance, by path relative to their folder. */
+export type Prebuilt = Record<string, LoadedTypeScript>;
+
+/** Replaces the folder's path in bundles until its place is known. */
+const SOMEWHERE = "/__whenthen_folder__";
+
+/**
+ * Makes the files loaded from a folder independent of its place: bundles without traces of this machine.
+ * @param loaded the files by path, without problems
+ */
+export async function prebuild(
+  folder: string,
+  loaded: Map<string, LoadedTypeScript>,
+  cacheFolder: string,
+): Promise<Prebuilt> {
+  const prebuilt: Prebuilt = {};
+  try {
+    for (const [file, result] of loaded) {
+      if (result.kind === "problems") continue;
+      const { code } = await bundle(file, folder, await esbuild(cacheFolder), SOMEWHERE);
+      prebuilt[file] = { ...result, code, inputs: [] };
+    }
+  } finally {
+    await stopEsbuild();
+  }
+  return prebuilt;
+}
+
+/** Sets the folder's place. */
+export function placePrebuilt(prebuilt: Prebuilt, folder: string): Prebuilt {
+  const url = pathToFileURL(folder).href;
+  const path = JSON.stringify(folder).slice(1, -1);
+  return Object.fromEntries(
+    Object.entries(prebuilt).map(([file, result]) => {
+      if (result.kind === "problems") return [file, result];
+      const code = result.code.replaceAll(`file://${SOMEWHERE}`, () => url).replaceAll(SOMEWHERE, () => path);
+      return [file, { ...result, code }];
+    }),
+  );
 }

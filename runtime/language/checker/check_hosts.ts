@@ -3,7 +3,7 @@ import type { Field, ItemField } from "../../model/rule.ts";
 import { compile } from "../expressions/expression.ts";
 import { expressionsIn, mapArgs, mapTexts, parseTemplate } from "../expressions/template.ts";
 import { namesInHost } from "../expressions/url_host.ts";
-import { hasTemplate } from "../fields/field.ts";
+import { hasTemplate } from "../arg_types.ts";
 import type { Kind } from "../kind.ts";
 import type { Checking, Path } from "./checking.ts";
 

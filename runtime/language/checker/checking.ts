@@ -5,7 +5,7 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
 import { hintAtUnknownKey, nearest } from "../hints.ts";
 import type { Kind, Kinds } from "../kind.ts";
-import type { SourceText } from "../fields/field_text.ts";
+import type { SourceText } from "../fields/field_value.ts";
 import type { SchemaProblem } from "./sentences.ts";
 
 export type Path = (string | number)[];

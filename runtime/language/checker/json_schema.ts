@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { asJson, type JsonObject } from "../../model/json.ts";
-import { batchSchema } from "../fields/batch.ts";
-import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
+import { batchSchema } from "./batch.ts";
+import { ACTION_KEYS, MODES, RULE_KEYS } from "./check_rule.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
-import { duration, fieldInfo, people, retrySchema } from "../fields/field.ts";
-import { fieldSchema, oneOfSchema } from "../fields/fields.ts";
+import { duration, fieldInfo, people, retrySchema } from "../arg_types.ts";
+import { fieldSchema, oneOfSchema } from "../fields/read_fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { testKinds, testSchema } from "./test_kinds.ts";
 

@@ -3,7 +3,7 @@ import { parseDuration } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
 import { RUN_STATES } from "../../model/run.ts";
 import type { TestEntryKind } from "../../model/test.ts";
-import { VERDICT_KINDS } from "../../model/verdict.ts";
+import { VERDICT_KINDS } from "../../model/event.ts";
 import type { Kind } from "../kind.ts";
 import { parseTime } from "../expectation.ts";
 

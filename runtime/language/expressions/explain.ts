@@ -1,5 +1,4 @@
-import { functionNames } from "./environment.ts";
-import { REPLACED } from "./functions.ts";
+import { functionNames, REPLACED } from "./functions.ts";
 import { nearest } from "../hints.ts";
 
 /** A problem of an expression, with its position in the text. */

@@ -1,13 +1,13 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
-import { bounded, type Meter } from "./meter.ts";
-import { ABSENT, atTime, parseExpression } from "./environment.ts";
+import type { Clause } from "../../model/rule.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
-import { REPLACED } from "./functions.ts";
+import { ABSENT, atTime, parseExpression, REPLACED } from "./functions.ts";
+import { LruCache } from "./lru_cache.ts";
+import { bounded, type Meter } from "./meter.ts";
 import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
-import { LruCache } from "./lru_cache.ts";
 import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
@@ -200,3 +200,109 @@ function quote(text: string): string {
   const line = text.replaceAll(/\s+/g, " ").trim();
   return line.length > 120 ? `${line.slice(0, 120)}…` : line;
 }
+
+/** Whether all clauses hold; if not, the first one that does not, with the values that it uses. */
+export type Answer =
+  | { holds: true }
+  | { holds: false; clause: string; values: Record<string, Json>; reason: string };
+
+/** Longer texts, and lists and objects with longer JSON, are only described, as a verdict is stored for each event. */
+const LONGEST_VALUE = 200;
+
+/**
+ * Evaluates clauses in order, up to the first that does not hold. A clause with a missing key does not hold.
+ * @throws ExpressionError if a clause cannot be evaluated for another reason, or its result is not a boolean
+ */
+export function checkClauses(clauses: Clause[], scope: Scope): Answer {
+  for (const { text } of clauses) {
+    let reason: string;
+    try {
+      const result = evaluate(text, scope);
+      if (result === true) continue;
+      if (result !== false) {
+        throw new ExpressionError(
+          `the condition ${text} gave ${showResult(text, describe(result))}, expected true or false`,
+        );
+      }
+      reason = `${text} is false`;
+    } catch (error) {
+      if (!(error instanceof ExpressionError) || error.missing === undefined) throw error;
+      reason = error.message;
+    }
+    return { holds: false, clause: text, values: valuesIn(text, scope), reason };
+  }
+  return { holds: true };
+}
+
+/** The paths in a clause, with their values. */
+function valuesIn(text: string, scope: Scope): Record<string, Json> {
+  const values: Record<string, Json> = {};
+  for (const { path } of compile(text).references) {
+    const value = path[0] === "secrets" ? "***" : lookUp(scope, path);
+    const whole = path.length === 1 && typeof value === "object" && value !== null;
+    if (value !== undefined && !whole) values[formatPath(path)] = describe(toPlain(value));
+  }
+  return values;
+}
+
+function describe(value: Json): Json {
+  if (typeof value === "string") return value.length > LONGEST_VALUE ? `${value.slice(0, LONGEST_VALUE)}…` : value;
+  if (typeof value !== "object" || value === null || writeExactJson(value).length <= LONGEST_VALUE) return value;
+  return Array.isArray(value) ? `[${value.length} items]` : `{${Object.keys(value).length} keys}`;
+}
+
+/**
+ * Expressions read `state['x']` synchronously, but the store is asynchronous. So this evaluates with a view that notes the keys
+ * read, fetches missing keys, and evaluates again until none is missing. Expressions are pure, so repetition has no effect.
+ * @param read returns the values of the keys that exist
+ * @param use evaluates with the view as `state`; few expressions read it, so it is made when it is asked for
+ */
+export async function withState<T>(
+  read: (keys: string[]) => Promise<Record<string, Json>>,
+  use: (state: () => unknown) => T,
+): Promise<T> {
+  let view: StateView | undefined;
+  const state = () => view ??= new StateView();
+  for (;;) {
+    const attempt = settle(() => use(state));
+    const wanted = view?.takeWanted() ?? [];
+    if (wanted.length === 0) {
+      if ("error" in attempt) throw attempt.error;
+      return attempt.value;
+    }
+    view!.learn(wanted, await read(wanted));
+  }
+}
+
+function settle<T>(use: () => T): { value: T } | { error: unknown } {
+  try {
+    return { value: use() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+class StateView extends Map<string, Json> {
+  #known = new Set<string>();
+  #wanted = new Set<string>();
+
+  override get(key: string): Json | undefined {
+    if (!this.#known.has(key)) this.#wanted.add(key);
+    return super.get(key);
+  }
+
+  takeWanted(): string[] {
+    const wanted = [...this.#wanted];
+    this.#wanted.clear();
+    return wanted;
+  }
+
+  learn(keys: string[], values: Record<string, Json>): void {
+    for (const key of keys) {
+      this.#known.add(key);
+      if (Object.hasOwn(values, key)) this.set(key, values[key]);
+    }
+  }
+}
+// The evaluator recognises maps by this.
+StateView.prototype.constructor = Map;

@@ -3,7 +3,7 @@ import type { Position } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Checking, Path } from "../checker/checking.ts";
-import { type FieldInfo, hasTemplate } from "../fields/field.ts";
+import { type FieldInfo, hasTemplate } from "../arg_types.ts";
 import { nearest } from "../hints.ts";
 import type { Kinds } from "../kind.ts";
 import { compile } from "./expression.ts";

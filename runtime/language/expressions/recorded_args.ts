@@ -1,7 +1,7 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { compile, evaluate, type Scope } from "./expression.ts";
-import { type FieldInfo, hasTemplate } from "../fields/field.ts";
+import { type FieldInfo, hasTemplate } from "../arg_types.ts";
 import type { Kind } from "../kind.ts";
 import { lookUp, type Reference } from "./references.ts";
 import { patternOf, SHORTEST_MASKED } from "../../secrets/secrets.ts";

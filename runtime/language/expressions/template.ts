@@ -1,8 +1,8 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
-import { type FieldInfo, hasTemplate, parseSize } from "../fields/field.ts";
-import { mapFields } from "../fields/map_fields.ts";
+import { type FieldInfo, hasTemplate, parseSize } from "../arg_types.ts";
+import { mapFields } from "../map_args.ts";
 import type { Kind } from "../kind.ts";
 import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { LruCache } from "./lru_cache.ts";

@@ -1,8 +1,17 @@
 import type { Field } from "../../model/rule.ts";
 import { nearest } from "../hints.ts";
 import type { SchemaProblem } from "../checker/sentences.ts";
-import { isAsked, smallest } from "./complete.ts";
-import { conflictsAmong, joined, type Needed, neededBy, type Relations, relationsOf, stepsTo } from "./relations.ts";
+import {
+  conflictsAmong,
+  isAsked,
+  joined,
+  type Needed,
+  neededBy,
+  type Relations,
+  relationsOf,
+  smallest,
+  stepsTo,
+} from "./relations.ts";
 
 /**
  * Problems of a set of fields that exist whatever the values are: unknown names, cycles of `requires`, and fields that

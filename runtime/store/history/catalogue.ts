@@ -1,7 +1,14 @@
 import type { RunState } from "../../model/run.ts";
 import type { EventSearch } from "../listing.ts";
 import { Bloom, type BloomData } from "./bloom.ts";
-import { causesIn, type EventHeader, type MoreHeader, type RunHeader, type Text, verdictKinds } from "./lines.ts";
+import {
+  causesIn,
+  type EventHeader,
+  type MoreHeader,
+  type RunHeader,
+  type Text,
+  verdictKinds,
+} from "./history_lines.ts";
 
 /** A summary of a part: tells whether a query can find anything in it, without opening it. Plain JSON. */
 export interface Catalogue {

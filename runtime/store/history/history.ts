@@ -1,8 +1,8 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
 import { type AwaitedSearch, type Catalogue, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
-import type { BriefText, EventMore, EventText, RunHeader, RunMore, RunText } from "./lines.ts";
-import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
+import type { BriefText, EventMore, EventText, RunHeader, RunMore, RunText } from "./history_lines.ts";
+import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 import type { Unfolded, UnfoldedLine } from "./unfolded.ts";

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { NewerFormatError } from "../log/errors.ts";
+import { NewerFormatError } from "../log/files.ts";
 import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
 /** The data of an event's identity. */

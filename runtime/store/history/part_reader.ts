@@ -1,7 +1,7 @@
 import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
-import { causeNeedle, idNeedle, verdictNeedle } from "./lines.ts";
+import { causeNeedle, idNeedle, verdictNeedle } from "./history_lines.ts";
 import type { AwaitedSearch, Catalogue, EventFilter, RunFilter } from "./catalogue.ts";
 
 /** An event from a part; texts are JSON. */

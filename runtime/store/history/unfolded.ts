@@ -1,4 +1,4 @@
-import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./lines.ts";
+import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./history_lines.ts";
 
 /** A history line of a transition. */
 export interface UnfoldedLine<H = EventHeader | RunHeader | MoreHeader> {

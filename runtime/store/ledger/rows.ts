@@ -1,7 +1,7 @@
 import type { Buffer } from "node:buffer";
 import { readExactJson } from "../../formats/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
-import { join, OrderedKeys } from "./ordered.ts";
+import { join, OrderedKeys } from "./keys.ts";
 import { lengthOf, type Place, type Shelf } from "./shelf.ts";
 import { type TableName, TABLES, type Tables, toJson } from "./tables.ts";
 

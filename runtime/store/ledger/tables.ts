@@ -2,16 +2,13 @@ import { writeRecordJson } from "../../formats/exact_json.ts";
 import { sourceOf } from "../../formats/lazy_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
-import type { Event } from "../../model/event.ts";
+import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
-import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
-import type { PageValue } from "../config.ts";
-import type { Condition, Notice, StoppedDevice } from "../own.ts";
-import type { Patching, WrittenItem } from "../patching.ts";
-import type { Admission, Note, Reply, RunEnd } from "../store.ts";
-import { join, ordered, SEPARATOR } from "./ordered.ts";
+import type { Admission, Note, PageValue, Reply, RunEnd } from "../store.ts";
+import type { Condition, Notice, Patching, StoppedDevice, WrittenItem } from "../intake.ts";
+import { join, ordered, SEPARATOR } from "./keys.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {

@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import type { OpenFile } from "../../host/disk.ts";
-import { DamagedError, FORMAT_VERSION, NewerFormatError } from "./errors.ts";
-import { readPiece } from "./files.ts";
+import { DamagedError, FORMAT_VERSION, NewerFormatError, readPiece } from "./files.ts";
 
 /**
  * A block file holds rows in the order of their keys: blocks of about 64 kB, then a closing block that counts all rows. A

@@ -88,3 +88,8 @@ export async function writeDraft(
     throw error;
   }
 }
+
+/** Writes a whole file. */
+export function writeBytes(disk: Disk, folder: string, name: string, bytes: Uint8Array): Promise<Sized> {
+  return writeDraft(disk, folder, name, (draft) => draft.write(bytes));
+}

@@ -3,13 +3,20 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
-import { writeDraft } from "./draft.ts";
-import { deltaName, idsName, partName, readWhole, type Sized, sortFiles, type StoreFiles } from "./files.ts";
-import { type LogFrame, visitFrame } from "./log_frame.ts";
-import { foldedSeq } from "./generations.ts";
-import { isDrop, type Line, withoutBirth } from "./lines.ts";
+import { writeBytes, writeDraft } from "./draft.ts";
+import {
+  deltaName,
+  foldedSeq,
+  idsName,
+  partName,
+  readWhole,
+  type SeqRange,
+  type Sized,
+  sortFiles,
+  type StoreFiles,
+} from "./files.ts";
+import { isDrop, type Line, type LogFrame, visitFrame, withoutBirth } from "./log_frame.ts";
 import { readSegment, type Segment } from "./segment_log.ts";
-import type { FoldHooks, SeqRange } from "./sinks.ts";
 
 /** The result of a fold. */
 export interface Folded {
@@ -85,11 +92,6 @@ async function readLines(frames: LogFrame[], rows: LastRows, range: SeqRange, by
   return { part: await history.finish(), ids: await ids.finish() };
 }
 
-/** Writes a whole file. */
-export function writeBytes(disk: Disk, folder: string, name: string, bytes: Uint8Array): Promise<Sized> {
-  return writeDraft(disk, folder, name, (draft) => draft.write(bytes));
-}
-
 /** The last put or drop of each key. Leaves out rows that were both created and dropped in the segment. */
 class LastRows {
   /** Where the text is in its frame, as most rows are dropped before anybody reads it; no text: the row is dropped. */
@@ -113,4 +115,57 @@ class LastRows {
       if (full) await full;
     }
   }
+}
+
+/** Receives the history of one segment and makes its part. Texts are UTF-8 bytes, valid only during the call. */
+export interface HistorySink {
+  /** @param header JSON text, see the line `+event` */
+  event(header: string, text: Uint8Array): void;
+  /** @param header JSON text, see the line `+run` */
+  run(header: string, text: Uint8Array): void;
+  /** @param header JSON text, see the line `+more` */
+  more(header: string, text: Uint8Array): void;
+  /** Returns the same bytes for the same lines, so that a fold that is repeated after a crash writes the same file. */
+  finish(): FinishedPart | Promise<FinishedPart>;
+  /** Abandons the part; called instead of `finish`. */
+  discard(): void;
+}
+
+export interface FinishedPart {
+  bytes: Uint8Array;
+  /** The data about the part that listings need. Can be cloned between threads. */
+  catalogue: unknown;
+}
+
+/** Receives the identities of one segment and makes its ids file. */
+export interface IdsSink {
+  /**
+   * @param hash 32 hexadecimal digits
+   * @param text JSON: `[key,at,within|null,runs,flags]`
+   */
+  id(hash: string, text: string): void;
+  /** Returns the same bytes for the same identities. */
+  finish(): Uint8Array | Promise<Uint8Array>;
+}
+
+/** Which identities a merge leaves out. */
+export interface Expiry {
+  /** In ms. */
+  now: number;
+  /** In ms, for identities without a retention of their own. */
+  retention: number;
+}
+
+/** The functions of the history that fold and merge use. */
+export interface FoldHooks {
+  /** @param bytes of the segment */
+  openHistory(range: SeqRange, bytes: number): Promise<HistorySink>;
+  openIds(range: SeqRange): Promise<IdsSink>;
+  /** Reads the catalogue from a part on disk; undefined if that cannot be read. */
+  readCatalogue(disk: Disk, folder: string, part: string): Promise<unknown>;
+  /**
+   * Merges ids files into one.
+   * @param files newest first; only one at a time is held in memory
+   */
+  mergeIds(files: AsyncIterable<Uint8Array>, expiry: Expiry): Promise<Uint8Array>;
 }

@@ -2,13 +2,22 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk, OpenFile } from "../../host/disk.ts";
 import { type Block, BLOCK_BYTES, BlockWriter, readBlocks } from "./blocks.ts";
-import { writeDraft } from "./draft.ts";
-import { DamagedError } from "./errors.ts";
-import { baseName, type CheckedFile, idsName, readChecked, type Sized, sortFiles } from "./files.ts";
-import { writeBytes } from "./fold.ts";
-import { basesToTry, covered, type Generation, generationOf } from "./generations.ts";
-import { isDrop, type Line, lines } from "./lines.ts";
-import type { Expiry, FoldHooks } from "./sinks.ts";
+import { writeBytes, writeDraft } from "./draft.ts";
+import {
+  baseName,
+  basesToTry,
+  type CheckedFile,
+  covered,
+  DamagedError,
+  type Generation,
+  generationOf,
+  idsName,
+  readChecked,
+  type Sized,
+  sortFiles,
+} from "./files.ts";
+import { isDrop, type Line, lines } from "./log_frame.ts";
+import type { Expiry, FoldHooks } from "./fold.ts";
 
 /** Smaller blocks are rewritten together with their neighbours; else each merge would leave more and smaller blocks. */
 const LEAST_COPIED = BLOCK_BYTES / 2;

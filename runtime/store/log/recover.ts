@@ -2,21 +2,25 @@ import type { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../../host/disk.ts";
 import { readBlocks } from "./blocks.ts";
-import { DamagedError, OlderStoreError } from "./errors.ts";
 import {
   type BaseFile,
+  basesToTry,
   type CheckedFile,
+  DamagedError,
   findOlderStore,
+  type Generation,
+  generationOf,
+  lastKnownSeq,
+  leftovers,
+  OlderStoreError,
   readChecked,
   readWhole,
   type Sized,
   sortFiles,
   type StoreFiles,
 } from "./files.ts";
-import { basesToTry, type Generation, generationOf, lastKnownSeq, leftovers } from "./generations.ts";
-import { type HistoryKind, isDrop, type Line, lines, rowNameOf } from "./lines.ts";
+import { type HistoryKind, isDrop, type Line, lines, rowNameOf, visitFrame } from "./log_frame.ts";
 import { readSegment, type Segment } from "./segment_log.ts";
-import { visitFrame } from "./log_frame.ts";
 
 /** Receives the state in the order of the frames. Anything that it throws counts as damage. */
 export interface RecoverySink {

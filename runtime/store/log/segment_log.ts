@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../../host/disk.ts";
 import { FolderLostError } from "../../host/lock.ts";
-import { DamagedError, FORMAT_VERSION, NewerFormatError } from "./errors.ts";
-import { segmentName, type Sized } from "./files.ts";
+import { DamagedError, FORMAT_VERSION, NewerFormatError, segmentName, type Sized } from "./files.ts";
 import { encodeFrame, encodeHead, type LogFrame, newerFrameBehind, readFrame, versionOf } from "./log_frame.ts";
 
 /** A segment that nothing is appended to any more. */

@@ -1,6 +1,6 @@
 import type { Event } from "../../model/event.ts";
 import type { Identity } from "../ledger/identities.ts";
-import { ordered } from "../ledger/ordered.ts";
+import { ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import {
   type Arrival,
@@ -12,10 +12,10 @@ import {
   type Retention,
   StoreFullError,
 } from "../store.ts";
-import { admit, type Admitted } from "./admit.ts";
-import { collectEvent } from "./batches.ts";
-import { countVerdict } from "./counters.ts";
-import { addToEvent, findIdentity, putEvent } from "./events.ts";
+import { admit, type Admitted } from "./admission.ts";
+import { collectEvent } from "./batch_rows.ts";
+import { countVerdict } from "./rule_rows.ts";
+import { addToEvent, findIdentity, putEvent } from "./event_rows.ts";
 import { dropNotice } from "./notices.ts";
 import { writeProgress } from "./progress.ts";
 import { newlyClaimed, NO_LEASE, putRun } from "./run_rows.ts";

@@ -2,12 +2,11 @@ import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { ClaimedRun, Lease, Suspension } from "../store.ts";
 import { endRun } from "./end_run.ts";
-import { readEvent } from "./events.ts";
+import { readEvent } from "./event_rows.ts";
 import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
-import { readWaits, toRun, withoutPlans } from "./run_rows.ts";
-import { addNote, readSteps } from "./trace.ts";
+import { addNote, readSteps, readWaits, toRun, withoutPlans } from "./run_rows.ts";
 import type { At } from "./transition.ts";
-import { getVersion } from "./versions.ts";
+import { getVersion } from "./rule_rows.ts";
 
 /** Leases due runs to an owner, oldest first. Reads groups, not runs: groups without a free slot cost nothing. */
 export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): ClaimedRun[] {

@@ -2,7 +2,7 @@ import type { StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow, RunRow } from "../ledger/tables.ts";
 import { refreshLane } from "./lanes.ts";
-import { readSteps, stepKey } from "./trace.ts";
+import { readSteps, stepKey } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 
 const DAY = 24 * 3_600_000;

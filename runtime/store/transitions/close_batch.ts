@@ -1,13 +1,12 @@
-import type { Event } from "../../model/event.ts";
+import type { Event, Verdict } from "../../model/event.ts";
 import { readExactJson } from "../../formats/exact_json.ts";
 import { asJson } from "../../model/json.ts";
-import type { Verdict } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";
 import type { BatchClosing, Receipt } from "../store.ts";
 import { takeIn } from "./accept.ts";
-import { collectedEvents, dropBatch, keepOpen } from "./batches.ts";
-import { addToEvent, findIdentity, readEvent, releaseEvent } from "./events.ts";
+import { collectedEvents, dropBatch, keepOpen } from "./batch_rows.ts";
+import { addToEvent, findIdentity, readEvent, releaseEvent } from "./event_rows.ts";
 import type { At } from "./transition.ts";
 
 /** Turns a batch into an event, which is admitted like any other, and removes the batch: one run per batch. */

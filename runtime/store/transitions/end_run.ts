@@ -1,16 +1,16 @@
 import { causeOf, type Event } from "../../model/event.ts";
 import { asJson } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import { join } from "../ledger/ordered.ts";
+import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Cancelled, Decision, Note, RunEnd } from "../store.ts";
-import { countEnd } from "./counters.ts";
-import { readEvent, releaseEvent } from "./events.ts";
+import { countEnd } from "./rule_rows.ts";
+import { readEvent, releaseEvent } from "./event_rows.ts";
 import { refreshLane } from "./lanes.ts";
 import { tell } from "./notices.ts";
-import { endPatches } from "./patching.ts";
-import { addNote, dropStep, readNotes, readSteps } from "./trace.ts";
+import { endPatches } from "./progress.ts";
+import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
 

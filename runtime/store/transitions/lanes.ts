@@ -1,4 +1,4 @@
-import { join, SEPARATOR } from "../ledger/ordered.ts";
+import { join, SEPARATOR } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { LaneRow, RunRow } from "../ledger/tables.ts";
 import type { Admission } from "../store.ts";

@@ -1,8 +1,8 @@
-import { join, ordered } from "../ledger/ordered.ts";
-import { OWN_PREFIX, typePatterns } from "../../model/event.ts";
-import type { OwnEvent, OwnEventType } from "../../model/own_events.ts";
+import { OWN_PREFIX, type OwnEvent, type OwnEventType, typePatterns } from "../../model/event.ts";
+import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../intake.ts";
+import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { Condition, ConditionChange, Notice } from "../own.ts";
+import { writeProgress } from "./progress.ts";
 import type { At } from "./transition.ts";
 
 /**
@@ -47,4 +47,22 @@ export function changeCondition(rows: Rows, { condition, about, reason, event }:
 /** All conditions that hold. */
 export function listConditions(rows: Rows): Map<string, Condition> {
   return new Map(rows.all("condition"));
+}
+
+/** Writes changes of devices: the inventory, those that are left alone, and the events, all together. */
+export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: DeviceChange, at: At): number {
+  if (progress !== undefined) writeProgress(rows, progress);
+  for (const [name, row] of stopped) {
+    if (row === null) rows.drop("stopped", join(fleet, name));
+    else rows.put("stopped", join(fleet, name), row);
+  }
+  for (const event of events) tell(rows, event.type, at, () => event);
+  return rows.size("notice");
+}
+
+/** The stopped devices of a fleet, by name. */
+export function listStopped(rows: Rows, fleet: string): Map<string, StoppedDevice> {
+  const prefix = join(fleet, "");
+  const keys = rows.index("stopped", "fleet").range(prefix, undefined, Infinity);
+  return new Map(keys.map((key) => [key.slice(prefix.length), rows.get("stopped", key)!]));
 }

@@ -4,10 +4,9 @@ import type { Rows } from "../ledger/rows.ts";
 import type { StepRow } from "../ledger/tables.ts";
 import type { StepEffects, StepResult } from "../store.ts";
 import { endRun } from "./end_run.ts";
-import { putReply } from "./events.ts";
-import { endPatches, writePatched } from "./patching.ts";
-import { exchangeState } from "./progress.ts";
-import { addNote, putStep, readStep, readStepsBelow, stepKey } from "./trace.ts";
+import { putReply } from "./event_rows.ts";
+import { endPatches, exchangeState, writePatched } from "./progress.ts";
+import { addNote, putStep, readStep, readStepsBelow, stepKey } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 import { cancelStep, dropWait, putWait } from "./waits.ts";
 

@@ -10,13 +10,11 @@ import {
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow, RunRow } from "../ledger/tables.ts";
 import type { Decision, Note, Operated } from "../store.ts";
-import { uncountFailure } from "./counters.ts";
-import { reviveEvent } from "./events.ts";
+import { getVersion, uncountFailure } from "./rule_rows.ts";
+import { reviveEvent } from "./event_rows.ts";
 import { boundsOf, enterLane, newerInLane } from "./lanes.ts";
-import { putRun } from "./run_rows.ts";
-import { addNote, addNoteLater, putStep } from "./trace.ts";
+import { addNote, addNoteLater, putRun, putStep } from "./run_rows.ts";
 import type { At } from "./transition.ts";
-import { getVersion } from "./versions.ts";
 
 /** A run with its trace, live or from history. */
 export interface RunTrace {

@@ -1,8 +1,9 @@
 import type { Event } from "../../model/event.ts";
-import type { Run, StepWait } from "../../model/run.ts";
+import type { Run, StepRecord, StepWait } from "../../model/run.ts";
+import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
-import type { Admission, Candidate, ClaimedRun, Lease } from "../store.ts";
+import type { Admission, Candidate, ClaimedRun, Decision, Lease, Note } from "../store.ts";
 import { ASKING, ASKING_BOUNDS, boundsOf, enterLane, isNext, laneOf } from "./lanes.ts";
 
 /** Converts a row to a run. @param waits what its steps wait for */
@@ -108,4 +109,69 @@ export function putRun(rows: Rows, run: NewRun): RunRow {
 /** A new run that was claimed at once. */
 export function newlyClaimed(row: RunRow, event: Event): ClaimedRun {
   return { run: toRun(row, event), steps: [], asksFirst: row.admission !== undefined, again: false, alone: 0 };
+}
+
+/** The key of a step, or of its wait. */
+export function stepKey(run: string, path: string): string {
+  return join(run, path);
+}
+
+/** The records of a run's steps, in the order in which they were first made. */
+export function readSteps(rows: Rows, run: string): StepRecord[] {
+  return rows.ofRun("step", run).map(({ record }) => record);
+}
+
+/** The record of one step. */
+export function readStep(rows: Rows, run: string, path: string): StepRecord | undefined {
+  return rows.get("step", stepKey(run, path))?.record;
+}
+
+/** The records of all steps below a path, in the order in which they were first made. */
+export function readStepsBelow(rows: Rows, run: string, path: string): StepRecord[] {
+  return readSteps(rows, run).filter((step) => step.path.startsWith(`${path}/`));
+}
+
+/**
+ * Writes a step's record; it keeps its position if it replaces one of the same path.
+ * @param settled the store ended it: later records do not change it
+ */
+export function putStep(rows: Rows, run: string, record: StepRecord, settled = false): void {
+  const key = stepKey(run, record.path);
+  const position = rows.get("step", key)?.position ?? nextPosition(rows, run);
+  rows.put("step", key, { run, position, record, ...(settled && { settled: true as const }) });
+}
+
+export function dropStep(rows: Rows, run: string, path: string): void {
+  rows.drop("step", stepKey(run, path));
+}
+
+function nextPosition(rows: Rows, run: string): number {
+  const last = rows.index("step", "run").last(join(run, ""));
+  return last === undefined ? 0 : rows.get("step", last[1])!.position + 1;
+}
+
+/** Adds a line to a live run's trace. @param decision of the person who did it; absent if the program did */
+export function addNote(rows: Rows, run: string, text: string, now: number, decision?: Partial<Decision>): void {
+  const last = rows.index("note", "run").last(join(run, ""));
+  const position = last === undefined ? 0 : Number(last[0].slice(run.length + 1)) + 1;
+  rows.put("note", join(run, String(position).padStart(6, "0")), { run, ...noteOf(text, now, decision) });
+}
+
+/** Adds a line to the trace of a run, whether it is live or has ended. */
+export function addNoteLater(rows: Rows, run: string, text: string, now: number, decision?: Decision): void {
+  if (rows.get("run", run)) addNote(rows, run, text, now, decision);
+  else rows.record("more", ["run", run], { note: noteOf(text, now, decision) });
+}
+
+function noteOf(text: string, at: number, { by, reason, bulk }: Partial<Decision> = {}): Note {
+  const note: Note = { at, text };
+  if (by !== undefined) note.by = by;
+  if (reason !== undefined) note.reason = reason;
+  if (bulk !== undefined) note.bulk = bulk;
+  return note;
+}
+
+/** The lines of a live run's trace, in order. */
+export function readNotes(rows: Rows, run: string): Note[] {
+  return rows.ofRun("note", run).map(({ at, text, ...decision }) => noteOf(text, at, decision));
 }

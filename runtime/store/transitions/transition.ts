@@ -1,5 +1,5 @@
-import type { OwnEventType } from "../../model/own_events.ts";
-import type { Ids } from "../ledger/ids.ts";
+import type { OwnEventType } from "../../model/event.ts";
+import type { Ids } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Retention } from "../store.ts";
 

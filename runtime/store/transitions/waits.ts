@@ -1,18 +1,18 @@
-import type { Event } from "../../model/event.ts";
-import type { FormState } from "../../model/form.ts";
+import { readExactJson, writeExactJson } from "../../formats/exact_json.ts";
+import { type Event, typePatterns } from "../../model/event.ts";
+import { type FormAnswer, formOutput, type FormState } from "../../model/form.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import { describeWait } from "../describe_wait.ts";
+import { behind, join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
-import type { Decision, Operated, Wait } from "../store.ts";
-import { findWaits, isTaken, takenKey, targetOf } from "./awaited.ts";
-import { addToEvent } from "./events.ts";
-import { closeForm, putForm } from "./forms.ts";
+import { describeWait } from "../run_changes.ts";
+import type { AnsweredForm, Decision, Operated, Wait } from "../store.ts";
+import { addToEvent } from "./event_rows.ts";
+import { closeForm, putForm, readForm } from "./form_rows.ts";
 import { refreshLane } from "./lanes.ts";
-import { readWaits, withoutPlans } from "./run_rows.ts";
-import { endPatches } from "./patching.ts";
-import { addNote, putStep, readStep, stepKey } from "./trace.ts";
+import { endPatches } from "./progress.ts";
+import { addNote, putStep, readStep, readWaits, stepKey, withoutPlans } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 
 /** A step of a run. */
@@ -92,7 +92,7 @@ interface Ending {
 }
 
 /** Ends a step's wait from outside the run: its record is final, and the run resumes at once. */
-export function endWait(rows: Rows, place: Place, ending: Ending, now: number): void {
+function endWait(rows: Rows, place: Place, ending: Ending, now: number): void {
   settle(rows, place, ending, now);
   wakeRuns(rows, [place.run], now);
 }
@@ -197,4 +197,118 @@ function refused(reason: string): Operated {
 
 function those(waiting: string[]): string {
   return waiting.length === 0 ? "none does" : `those that do: ${waiting.join(", ")}`;
+}
+
+/** The index fields of an event wait. Values are compared as JSON, regardless of key order. */
+function targetOf(
+  { types, match }: Extract<Wait, { kind: "event" }>,
+): Required<Pick<WaitRow, "types" | "paths" | "values">> {
+  const paths = Object.keys(match).sort();
+  return {
+    types: [...new Set(types)],
+    paths: JSON.stringify(paths),
+    values: writeExactJson(paths.map((path) => sorted(match[path]))),
+  };
+}
+
+/**
+ * The waits that an event ends: the oldest one of each run. Costs one look-up per pattern that matches its type and per list of
+ * paths used with that pattern, however many runs wait.
+ */
+function findWaits(rows: Rows, event: Event): WaitRow[] {
+  if (rows.size("wait") === 0) return [];
+  const found = new Map<string, WaitRow>();
+  for (const pattern of typePatterns(event.type)) {
+    for (const paths of listsOfPaths(rows, pattern)) {
+      const values = valuesAt(event, JSON.parse(paths));
+      if (values === undefined) continue;
+      for (const wait of rows.range("wait", "event", join(pattern, paths, writeExactJson(values), ""))) {
+        const other = found.get(wait.run);
+        if (other === undefined || wait.position < other.position) found.set(wait.run, wait);
+      }
+    }
+  }
+  return [...found.values()].sort((a, b) => a.position - b.position);
+}
+
+/** Whether an event matches the wait; its type is already checked. */
+export function matches(event: Event, { paths, values }: WaitRow): boolean {
+  const found = valuesAt(event, JSON.parse(paths!));
+  return found !== undefined && writeExactJson(found) === values;
+}
+
+/** The longest text that is in the JSON of each event with these values. It lets a search skip most other events unparsed. */
+export function needleOf({ paths, values }: WaitRow): string {
+  const [names, wanted]: [string[], Json[]] = [JSON.parse(paths!), readExactJson(values!) as Json[]];
+  const texts = wanted.flatMap((value, at) =>
+    /^(data|http)\b/.test(names[at]) && typeof value !== "object" ? writeExactJson(value) : []
+  );
+  return texts.reduce((longest, text) => text.length > longest.length ? text : longest, "");
+}
+
+/** Whether an event has ended a wait of a run. */
+export function isTaken(rows: Rows, run: string, event: number): boolean {
+  return rows.get("taken", takenKey(run, event)) !== undefined;
+}
+
+function takenKey(run: string, event: number): string {
+  return join(run, ordered(event));
+}
+
+/** The lists of paths used with a type. Jumps from one to the next in the index, past all rows between them. */
+function* listsOfPaths(rows: Rows, type: string): Generator<string> {
+  const prefix = join(type, "");
+  const index = rows.index("wait", "event");
+  for (let entry = index.first(prefix); entry !== undefined;) {
+    const paths = rows.get("wait", entry[1])!.paths!;
+    yield paths;
+    entry = index.first(prefix, behind(join(type, paths, "")));
+  }
+}
+
+/** The values at the paths of an event, keys sorted; undefined if one is missing. */
+function valuesAt(event: Event, paths: string[]): Json[] | undefined {
+  const values: Json[] = [];
+  for (const path of paths) {
+    const value = valueAt(asJson(event), path);
+    if (value === undefined) return undefined;
+    values.push(sorted(value));
+  }
+  return values;
+}
+
+/** Follows a path such as `data.lines.0.id` through own properties only. */
+function valueAt(value: Json | undefined, path: string): Json | undefined {
+  for (const name of path.split(".")) {
+    if (value === null || typeof value !== "object") return undefined;
+    if (Array.isArray(value) ? !/^\d+$/.test(name) : !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, Json>)[name];
+  }
+  return value;
+}
+
+/** The same value with the keys of all objects sorted. */
+function sorted(value: Json): Json {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+}
+
+/** The first answer to an open form ends its step. An answer after the form's time finds it expired. */
+export function answerForm(
+  rows: Rows,
+  { form: id, answer }: { form: string; answer: FormAnswer },
+): AnsweredForm | undefined {
+  const form = readForm(rows, id);
+  if (form?.state !== "open") return form && { form, accepted: false };
+  const isExpired = form.due !== undefined && answer.at >= form.due;
+  if (isExpired) closeForm(rows, id, "expired");
+  else {
+    closeForm(rows, id, "answered", answer);
+    endWait(rows, { run: form.run, path: form.step }, { state: "succeeded", output: formOutput(answer) }, answer.at);
+    addNote(rows, form.run, `Form "${form.title}" answered by ${answer.by} (${answer.via})`, answer.at, {
+      by: answer.by,
+    });
+  }
+  return { form: readForm(rows, id)!, accepted: !isExpired };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import {
@@ -11,11 +12,12 @@ import {
   source,
   template,
   url,
-} from "../../language/fields/field.ts";
+} from "../../language/arg_types.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
-import type { TriggerContext } from "../trigger.ts";
-import { schemas as webhookSchemas } from "../webhook/webhook_request.ts";
+import { nameOfTarget, readTarget } from "../../model/target.ts";
+import type { Capped, TriggerContext } from "../trigger.ts";
+import { schemas as webhookSchemas } from "../webhook_request.ts";
 
 /** The names in an expression about a document. A step other than http has only the body. */
 const DOCUMENT = ["body", "status", "headers"];
@@ -103,4 +105,89 @@ export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what
 /** Whether a step calls a command file, which is executed like `run`. */
 export function isCommandFile({ call }: JsonObject): boolean {
   return typeof call === "string" && /\.ya?ml$/.test(call);
+}
+
+/** The most items of one look. */
+const MOST_ITEMS = 10_000;
+
+/** The options of a poll; those that it does not set come from its source. */
+export interface PollSettings {
+  key?: string;
+  /** When an item was last changed; CEL. */
+  at?: string;
+  /** Paths in an item that do not count. */
+  ignore: string[];
+  take?: number;
+  max: number;
+}
+
+export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">): PollSettings {
+  return {
+    key: args.key ?? source?.key,
+    at: args.at ?? source?.at,
+    ignore: args.ignore ?? source?.ignore ?? [],
+    take: args.take,
+    max: args.max ?? source?.max ?? MOST_ITEMS,
+  };
+}
+
+/** A look has more items than the poll may have; nothing is compared, and no event is emitted. */
+export class PollCappedError extends Error {
+  override name = "PollCappedError";
+
+  constructor(readonly count: number, readonly max: number) {
+    super(`The source has more than ${max} items, so nothing was compared; raise it with "max", or use "take: ${max}"`);
+  }
+}
+
+/** What a poll reports of an error, if that is the limit of its items. */
+export function cappedBy(error: unknown): Capped | undefined {
+  return error instanceof PollCappedError ? { max: error.max } : undefined;
+}
+
+/** Counts the items of a look, page by page. */
+export class ItemLimit {
+  #count = 0;
+
+  constructor(private readonly settings: Pick<PollSettings, "take" | "max">) {}
+
+  /**
+   * Counts the items of a page.
+   * @returns whether there are as many as the poll takes
+   * @throws PollCappedError
+   */
+  add(count: number): boolean {
+    const { take, max } = this.settings;
+    this.#count += count;
+    if (take !== undefined) return this.#count >= take;
+    if (this.#count > max) throw new PollCappedError(this.#count, max);
+    return false;
+  }
+}
+
+/** The name of a poll's source for messages: its address, or what is called, as it is written. */
+export function nameOfSource(poll: string | JsonObject): string {
+  if (typeof poll === "string") return poll;
+  const { call, http, run } = poll;
+  return typeof call === "string" ? call.replace(/^#/, "") : writeExactJson(http ?? run ?? poll);
+}
+
+/**
+ * A key that all polls of one source have, however they name it. Of what is not called by name, it is a hash: an address may hold a
+ * secret.
+ * @param poll with its templates resolved
+ * @param places the rules folder and the rule file's folder, absolute
+ */
+export function keyOfSource(
+  poll: string | JsonObject,
+  { folder, ruleFolder }: { folder: string; ruleFolder: string },
+): string {
+  if (typeof poll === "string") return hashOf(poll);
+  const { call, http } = poll;
+  return typeof call === "string" ? nameOfTarget(readTarget(folder, ruleFolder, call)) : hashOf(http ?? poll);
+}
+
+/** A hash of a value, as 40 hex digits. */
+export function hashOf(value: Json): string {
+  return createHash("sha256").update(writeExactJson(value)).digest("hex").slice(0, 40);
 }

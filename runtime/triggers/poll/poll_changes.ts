@@ -1,13 +1,12 @@
-import { isDeepStrictEqual } from "node:util";
 import { create, type DiffContext, type Filter } from "jsondiffpatch";
+import { isDeepStrictEqual } from "node:util";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { RELIEF, relieveMemory, Slices } from "../../host/large_work.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Meter } from "../../language/expressions/meter.ts";
-import { listOf, type Reading, Unchanged } from "./poll_args.ts";
-import type { PollSettings } from "./poll_settings.ts";
-import { RELIEF, relieveMemory } from "../../host/memory.ts";
-import { Slices } from "../../host/slices.ts";
+import type { Cause } from "../../model/event.ts";
+import { type Json, type JsonObject, takeOver } from "../../model/json.ts";
+import { keyOfSource, listOf, type PollContext, type PollSettings, type Reading, Unchanged } from "./poll_args.ts";
 
 /** What happened to one item since the last poll. */
 export interface Change {
@@ -222,4 +221,44 @@ function omit(value: Json, [name, ...rest]: string[]): Json {
   if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return value;
   const { [name]: inner, ...others } = value;
   return rest.length === 0 ? others : { ...value, [name]: omit(inner, rest) };
+}
+
+/** The changes that a look tells. */
+export interface ToldChanges {
+  changes: Change[];
+  /** By key: who brought a change about, if a rule did. */
+  causes: Map<string, Cause>;
+  /** False if items were left alone: the next look has to see them again. */
+  isWhole: boolean;
+}
+
+/**
+ * Removes the changes of items that a `patch` of the same rule is writing to, or wrote to since the look began: the look may have read
+ * them before the write or after it. If an item got values that a rule wrote, that rule's run is the change's cause.
+ * @param began when the look began, in milliseconds since the epoch
+ */
+export async function withoutOwn(context: PollContext, found: Change[], began: number): Promise<ToldChanges> {
+  const { store, args, rule, trigger } = context;
+  const told: ToldChanges = { changes: found, causes: new Map(), isWhole: true };
+  if (found.length === 0) return told;
+  const key = { rule: rule.id, trigger: trigger.id };
+  const { busy, written } = await store.getWrites(
+    key,
+    keyOfSource(args.poll, context),
+    found.map((change) => change.key),
+  );
+  if (busy.size === 0 && written.size === 0) return told;
+  told.changes = found.filter((change) => {
+    const write = written.get(change.key);
+    const isOwn = write !== undefined && write.rule === rule.id && write.trigger === trigger.id && write.at >= began;
+    return !isOwn && !busy.has(change.key);
+  });
+  told.isWhole = told.changes.length === found.length;
+  for (const { key, old, new: item } of told.changes) {
+    const write = written.get(key);
+    if (write === undefined) continue;
+    const hasWritten = (value: Json) => isDeepStrictEqual(takeOver({}, write.sent, value), write.values);
+    if (hasWritten(item) && !hasWritten(old)) told.causes.set(key, write.cause);
+  }
+  return told;
 }

@@ -1,19 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
-import { RELIEF, relieveMemory } from "../../host/memory.ts";
+import { inSlices, RELIEF, relieveMemory } from "../../host/large_work.ts";
 import { sleepFor } from "../../host/clock.ts";
-import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
 import type { Cause } from "../../model/event.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
-import { keeperOf, type KeepPage } from "./keep_page.ts";
-import { listOf, type PollContext, type Reading, Unchanged } from "./poll_args.ts";
-import { PollCappedError, settingsOf } from "./poll_settings.ts";
+import { keeperOf, type KeepPage } from "./read_pages.ts";
+import { hashOf, listOf, PollCappedError, type PollContext, type Reading, settingsOf, Unchanged } from "./poll_args.ts";
 import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
-import { withoutOwn } from "./own_writes.ts";
-import { hashOf } from "./source_key.ts";
-import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
+import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE, withoutOwn } from "./poll_changes.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
 export interface PollMark {

@@ -1,13 +1,19 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { columnsOf, type Format, FormatError, type FormatName, nameOfFormat } from "../../formats/format.ts";
-import { turn } from "../../host/slices.ts";
+import { turn } from "../../host/large_work.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
-import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import { type Asking, isCommandFile, listOf, type PollContext, type Reading } from "./poll_args.ts";
-import type { KeepPage } from "./keep_page.ts";
-import { ItemLimit, settingsOf } from "./poll_settings.ts";
-import { isPage, readPages } from "./read_pages.ts";
+import { parseBeside } from "../../workers/parse_in_thread.ts";
+import {
+  type Asking,
+  isCommandFile,
+  ItemLimit,
+  listOf,
+  type PollContext,
+  type Reading,
+  settingsOf,
+} from "./poll_args.ts";
+import { isPage, type KeepPage, readPages } from "./read_pages.ts";
 
 interface Document {
   body: Json;

@@ -2,11 +2,8 @@ import { messageOf, RetryAfterError } from "../../model/errors.ts";
 import { isObject, type Json } from "../../model/json.ts";
 import type { ItemTime } from "../../store/store.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
-import { readOne } from "./one.ts";
-import { withoutOwn } from "./own_writes.ts";
-import { type PollContext } from "./poll_args.ts";
-import { changedAt, changeData, isSameItem } from "./poll_changes.ts";
-import { type PollSettings, settingsOf } from "./poll_settings.ts";
+import { type PollContext, type PollSettings, settingsOf } from "./poll_args.ts";
+import { changedAt, changeData, isSameItem, withoutOwn } from "./poll_changes.ts";
 
 /** Entries of the index in one transition. */
 const CHUNK = 200;
@@ -143,4 +140,15 @@ async function judge(
 export function checkStagnant({ stagnant, key, poll }: { stagnant?: unknown; key?: unknown; poll: unknown }): string[] {
   const mayHaveKey = key !== undefined || (isObject(poll as Json) && "call" in (poll as object));
   return stagnant === undefined || mayHaveKey ? [] : ['"stagnant" needs "key", which says which item is which'];
+}
+
+/**
+ * Reads one item afresh.
+ * @returns null if it is gone; undefined if its source cannot read one item
+ */
+async function readOne(context: PollContext, key: string): Promise<Json | undefined> {
+  const { args: { poll, one }, source, signal } = context;
+  if (one === undefined && !source?.methods.includes("one")) return undefined;
+  const called = typeof poll === "string" ? { http: poll } : poll;
+  return await context.execute(called, { key }, signal, { method: "one" });
 }

@@ -4,14 +4,13 @@ import { randomBytes } from "node:crypto";
 import { ATTEMPT_LIFE, type AttemptState, type Begun } from "../../connections/attempts.ts";
 import { ConnectionError, type ConnectionListing } from "../../connections/connection.ts";
 import { messageOf, UsageError } from "../../model/errors.ts";
-import { attempted } from "../connections_api.ts";
+import { attempted, type HandshakeHook, listHooks, openHooks } from "../connections_api.ts";
 import type { WebContext } from "../context.ts";
-import { readAction } from "./inputs.ts";
-import { handshakes } from "./handshakes.ts";
-import { liveMark, type Look, part } from "./live.ts";
 import { href } from "./lists.ts";
+import { liveMark, type Look, part } from "./live.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
-import { csrfInput, notice, page } from "./shell.ts";
+import { pathOf } from "./rules.ts";
+import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
@@ -218,4 +217,87 @@ function back(): Markup {
 
 function sentence(error: Error): string {
   return `${messageOf(error)}.`;
+}
+
+const HOOKS_PATH = `${PATH}/handshakes`;
+/** How long the button opens a webhook. */
+const OPEN_FOR = "10m";
+/** Secrets of a webhook that are shown; a provider gives one for each of its webhooks. */
+const FEW = 20;
+
+/** `/connections/handshakes/…`: opens a webhook for the secrets of its provider, and removes secrets. */
+export function addHandshakes(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.post(`${HOOKS_PATH}/open`, async (c) => {
+    const inputs = await readAction(c, context);
+    if (inputs instanceof Response) return inputs;
+    await openHooks(context, inputs.rule ?? "", OPEN_FOR, c.get("viewer").by);
+    return c.redirect(PATH, 303);
+  });
+  app.get(`${HOOKS_PATH}/remove`, (c) => page(c, context, hookConfirmation(c, context)));
+  app.post(`${HOOKS_PATH}/remove`, async (c) => {
+    const inputs = await readAction(c, context);
+    if (inputs instanceof Response) return inputs;
+    const removed = await context.hookSecrets.remove(inputs.what ?? "", c.get("viewer").by);
+    if (removed > 0) return c.redirect(PATH, 303);
+    const text = markup`Somebody has removed it already. <a href="${PATH}">Connections</a>`;
+    return page(c, context, notice("Nothing was removed", text, PATH), 409);
+  });
+}
+
+/** The webhooks whose provider gives the secret in a handshake. The secrets themselves are on no page. */
+function handshakes(c: Context<ConsoleEnv>, context: WebContext): Markup {
+  const hooks = listHooks(context);
+  if (hooks.length === 0) {
+    return markup`<p class="soft">No webhook has <code>auth: asana</code>, by which a provider gives its secret in a handshake.</p>`;
+  }
+  const [viewer, times] = [c.get("viewer"), timesFor(c, context)];
+  const rows = hooks.map((hook) =>
+    markup`<tr><td class="nowrap">${word(hook.openUntil === undefined ? "closed" : "open")}</td>
+<td class="grow">${
+      hook.path === undefined ? hook.rule : markup`<a href="${pathOf(hook.rule)}">${hook.rule}</a>`
+    }</td><td class="wide mono">${hook.path ?? "gone"}</td>
+<td class="why">${secretsOf(hook, times)}</td><td>${hookActions(hook, viewer, times)}</td></tr>\n`
+  );
+  return markup`<table class="rows">
+<thead><tr><th>State</th><th>Rule</th><th class="wide">Webhook</th><th>Secrets</th><th>To do</th></tr></thead>
+<tbody>
+${rows}</tbody>
+</table>`;
+}
+
+function secretsOf({ secrets }: HandshakeHook, times: Times): Part {
+  if (secrets.length === 0) return "none yet, so that its deliveries are refused";
+  const shown = secrets.slice(-FEW).toReversed().map(({ id, at, readable }) =>
+    markup`<li><span class="mono">${id}</span>, ${times.short(at)}${
+      !readable && markup` <span class="error">sealed with another WHENTHEN_KEY</span>`
+    } <a href="${href(`${HOOKS_PATH}/remove`, { what: id })}">Remove…</a></li>\n`
+  );
+  const rest = secrets.length - shown.length;
+  return markup`<ul class="hits">${shown}${rest > 0 && markup`<li class="soft">${rest} older ones</li>`}</ul>`;
+}
+
+function hookActions({ rule, path, openUntil, secrets }: HandshakeHook, { csrf }: Viewer, times: Times): Markup {
+  return markup`<div class="connect">${
+    path !== undefined && markup`<form method="post" action="${HOOKS_PATH}/open">${csrfInput(csrf)}
+<input type="hidden" name="rule" value="${rule}"><button>Open for 10 minutes</button></form>`
+  }${openUntil !== undefined && markup`<span class="soft">until ${times.short(openUntil)}</span>`}${
+    secrets.length > 0 && markup`<a href="${href(`${HOOKS_PATH}/remove`, { what: rule })}">Remove all…</a>`
+  }</div>`;
+}
+
+/** The page that asks for confirmation before one secret, or all of a rule, are removed. */
+function hookConfirmation(c: Context<ConsoleEnv>, context: WebContext) {
+  const what = c.req.query("what") ?? "";
+  const hook = listHooks(context).find(({ rule, secrets }) => rule === what || secrets.some(({ id }) => id === what));
+  if (hook === undefined) {
+    return notice("There is nothing here", markup`It was removed already. <a href="${PATH}">Connections</a>`, PATH);
+  }
+  const title = hook.rule === what ? `Remove all secrets of ${what}?` : `Remove the secret ${what} of ${hook.rule}?`;
+  const body = markup`<h1>${title}</h1>
+<p>Deliveries that are signed with ${
+    hook.rule === what ? "them" : "it"
+  } are refused from then on. To have the provider give a new one, open the webhook and create the webhook there again.</p>
+<form method="post" action="${HOOKS_PATH}/remove">${csrfInput(c.get("viewer").csrf)}
+<input type="hidden" name="what" value="${what}"><button>Remove</button> <a href="${PATH}">Keep</a></form>`;
+  return { title, at: PATH, narrow: true, body };
 }

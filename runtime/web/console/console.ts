@@ -4,28 +4,32 @@ import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
-import { addCommand } from "./command.ts";
-import { lookForCommandRuns } from "./command_runs.ts";
-import { addCommands } from "./commands.ts";
+import { addCommand } from "./command_page.ts";
+import { addCommands, lookForCommandRuns } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
-import { addConfig } from "./config.ts";
-import { addConnectionCallback, addConnections, lookForAttempt, lookForConnections } from "./connections.ts";
-import { addEvent } from "./event.ts";
+import { addConfig } from "./config_page.ts";
+import {
+  addConnectionCallback,
+  addConnections,
+  addHandshakes,
+  lookForAttempt,
+  lookForConnections,
+} from "./connections.ts";
+import { addEvent } from "./event_page.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addFleetTask } from "./fleet_task.ts";
 import { addFleets, lookForDevice, lookForFleet, lookForFleets } from "./fleets.ts";
-import { addGo } from "./go.ts";
-import { addHandshakes } from "./handshakes.ts";
-import { addHelp } from "./help.ts";
+import { addGo } from "./search.ts";
+import { addHelp } from "./words.ts";
 import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
-import { addRule } from "./rule.ts";
-import { addRun } from "./run.ts";
+import { addRule } from "./rule_page.ts";
+import { addRun } from "./run_page.ts";
 import { lookForOutput } from "./run_output.ts";
 import { addRules } from "./rules.ts";
 import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
-import { addStart } from "./start.ts";
+import { addStart } from "./start_page.ts";
 import { type ConsoleEnv, isForOwnRun, letIn, sessionViewer, wantsPage } from "./viewer.ts";
 
 /** Seconds after which people should retry while the program starts or stops. */

@@ -7,10 +7,9 @@ import type { WebContext } from "../context.ts";
 import { sendByHand, type TaskAnswer, tasksFor } from "../fleets_api.ts";
 import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "../forms/fields.ts";
 import { fleetPath, unknownFleet, visibleFleet } from "./fleets.ts";
-import { readAction } from "./inputs.ts";
+import { csrfInput, page, readAction } from "./shell.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
-import { csrfInput, page } from "./shell.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
 

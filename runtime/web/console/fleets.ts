@@ -5,11 +5,10 @@ import { DEVICE_STATES, type DeviceState, type DeviceView, type FleetSummary } f
 import { isObject, type Json } from "../../model/json.ts";
 import type { WebContext } from "../context.ts";
 import { tasksFor } from "../fleets_api.ts";
-import { readAction } from "./inputs.ts";
+import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { countLinks, type Filter, filterForm, filtersOf, href, pageOf, pager } from "./lists.ts";
 import { liveMark, type Look, part } from "./live.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
-import { csrfInput, notice, page } from "./shell.ts";
 import { timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";

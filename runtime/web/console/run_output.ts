@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { ShownOutput } from "../../host/live_outputs.ts";
+import type { ShownOutput } from "../../host/program_output.ts";
 import { isFinal, type Run } from "../../model/run.ts";
 import type { WebContext } from "../context.ts";
 import { href } from "./lists.ts";

@@ -1,8 +1,22 @@
 import type { Run, StepRecord, StepWait } from "../../model/run.ts";
-import { failureOf, foldRepeated, listedTurns, type Loop, loopOf, type Turn, turnAround } from "./run_loop.ts";
-import { decodeName } from "./run_source.ts";
+import {
+  failureOf,
+  foldRepeated,
+  isBegun,
+  isHandled,
+  listedTurns,
+  type Loop,
+  loopOf,
+  type Progress,
+  progressOf,
+  type StepNode,
+  type Turn,
+  turnAround,
+  walk,
+  worst,
+} from "./run_tree.ts";
+import { decodeName } from "./rule_source.ts";
 import { join, lengthOf, type Span, type Times } from "./run_timeline.ts";
-import { isBegun, isHandled, type Progress, progressOf, type StepNode, walk, worst } from "./run_tree.ts";
 import { oneLine, outcomeOf, type Text } from "./run_words.ts";
 
 /** One line of the tree of a run. */

@@ -1,12 +1,12 @@
 import type { Context, Hono } from "hono";
 import { isFinal, type Run, RUN_STATES } from "../../model/run.ts";
-import { timeOfRun } from "../../store/ledger/ids.ts";
+import { timeOfRun } from "../../store/ledger/keys.ts";
 import type { WebContext } from "../context.ts";
 import { bulkLinks } from "./bulk.ts";
 import { type LiveChange, liveMark, type Look, newerPart, part } from "./live.ts";
 import { countLinks, filtersOf, hasFilters, href, listBody } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
-import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch } from "./run_list.ts";
+import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch } from "./run_search.ts";
 import { oneLine } from "./run_words.ts";
 import { page } from "./shell.ts";
 import { span, type Times, timesFor } from "./times.ts";

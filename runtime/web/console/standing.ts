@@ -5,7 +5,7 @@ import type { Run } from "../../model/run.ts";
 import { cronSchedule } from "../../language/fields/cron_schedule.ts";
 import type { Outcome } from "../activity.ts";
 import type { WebContext } from "../context.ts";
-import { listRules, type RuleListing } from "../rule_listing.ts";
+import { listRules, type RuleListing } from "../rules_api.ts";
 
 /** What a rule needs, most urgent first; the order of lists of rules. */
 export const NEEDS = ["broken", "failing", "overdue", "waiting", "paused", "on", "off"] as const;

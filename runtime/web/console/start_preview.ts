@@ -1,15 +1,12 @@
 import { posix } from "node:path";
 import { checkSet } from "../../commands/check_set.ts";
-import { ExpressionError } from "../../language/expressions/expression.ts";
-import { compile } from "../../language/expressions/expression.ts";
+import { compile, ExpressionError } from "../../language/expressions/expression.ts";
 import { templatesIn } from "../../language/expressions/names.ts";
 import { resolve } from "../../language/expressions/template.ts";
-import { sayProblem } from "../../language/fields/check_values.ts";
-import { readWritten } from "../../language/fields/literals.ts";
+import { readWritten, sayProblem } from "../../language/fields/check_values.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Command, Rule, Step } from "../../model/rule.ts";
-import { argvMarkup } from "./argv.ts";
-import { commandPath } from "./commands.ts";
+import { argvMarkup, commandPath } from "./commands.ts";
 import { type Markup, markup } from "./markup.ts";
 
 /** Steps that are shown. */

@@ -1,14 +1,18 @@
+import type { Hono } from "hono";
 import type { ConnectionState } from "../../connections/connection.ts";
+import type { DeliveryVerdict, VerdictKind } from "../../model/event.ts";
 import type { DeviceState } from "../../model/fleet.ts";
 import type { RunState, StepState } from "../../model/run.ts";
-import type { DeliveryVerdict, VerdictKind } from "../../model/verdict.ts";
+import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
+import { page } from "./shell.ts";
+import type { ConsoleEnv } from "./viewer.ts";
 
 /** How a state is coloured; the icon and the word say the same without colour. */
 export type Tone = "good" | "bad" | "wait" | "off" | "plain";
 
 /** A word that the pages use for a state or a verdict. */
-export interface Word {
+interface Word {
   icon: string;
   tone: Tone;
   /** What it means, for the help page. */
@@ -167,7 +171,7 @@ const OTHERS = {
 } satisfies Record<string, Word>;
 
 /** The sections of the help page, and all words. */
-export const SECTIONS = {
+const SECTIONS = {
   "Rules": RULES,
   "Runs": RUNS,
   "Steps": STEPS,
@@ -201,4 +205,26 @@ export function wordOf(name: WordName): Word {
 export function word(name: WordName, text: string = name): Markup {
   const { icon, tone } = WORDS[name];
   return markup`<a class="word ${tone}" href="/help#${name}"><span aria-hidden="true">${icon}</span> ${text}</a>`;
+}
+
+/** `/help`: explains each word that the pages use; `/help#busy` is the address of one. */
+export function addHelp(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get("/help", (c) => {
+    const sections = Object.entries(SECTIONS).map(([title, words]: [string, Record<string, Word>]) =>
+      markup`<section>
+<h2>${title}</h2>
+<dl class="words">
+${
+        Object.entries(words).map(([name, { icon, tone, sentence }]) =>
+          markup`<div id="${name}"><dt class="word ${tone}"><span aria-hidden="true">${icon}</span> ${name}</dt><dd>${sentence}</dd></div>\n`
+        )
+      }</dl>
+</section>
+`
+    );
+    const body = markup`<h1>Words</h1>
+<p class="soft">What the pages say, and what it means. whenthen ${context.version}.</p>
+${sections}`;
+    return page(c, context, { title: "Words", at: "/help", body });
+  });
 }

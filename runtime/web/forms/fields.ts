@@ -1,7 +1,6 @@
 import type { JsonObject } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
-import { valueOfText } from "../../language/fields/field_text.ts";
-import { textOfValue } from "../../language/fields/field_value.ts";
+import { textOfValue, valueOfText } from "../../language/fields/field_value.ts";
 import { attributes, type Markup, markup } from "../console/markup.ts";
 
 /** A field of a form for display. */

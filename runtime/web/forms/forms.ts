@@ -1,17 +1,17 @@
 import { type Context, Hono } from "hono";
-import { isOpen } from "../../engine/answer_form.ts";
-import { readInputs, refuseForeign } from "../console/inputs.ts";
-import { notice, page } from "../console/shell.ts";
-import { timesFor } from "../console/times.ts";
+import { isOpen, mayAnswer } from "../../engine/form_answers.ts";
+import { textOfValue } from "../../language/fields/field_value.ts";
+import type { Form, Person } from "../../model/form.ts";
+import { markup } from "../console/markup.ts";
+import { csrfInput, notice, type Page, page, readInputs, refuseForeign } from "../console/shell.ts";
+import { type Times, timesFor } from "../console/times.ts";
 import { type ConsoleEnv, sessionViewer } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
-import { typedValues } from "./fields.ts";
-import { forbiddenNotice, formPage, listPage, thanksNotice } from "./form_page.ts";
+import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "./fields.ts";
 import { namesOf } from "./people.ts";
 import { toSignIn } from "./sessions.ts";
 import { addSignIn } from "./sign_in.ts";
-import { CSRF_INPUT, isFromOurPage } from "./signatures.ts";
-import { isByLink, tooLate, unknownForm, type Visit, visitOf } from "./visit.ts";
+import { CSRF_INPUT, csrfToken, isFromOurPage, type Link } from "./signatures.ts";
 
 /** How many forms a page of the list has. */
 const PAGE = 50;
@@ -114,4 +114,163 @@ function forPeople(problem: string): string {
 
 function ruleName(id: string, { rules }: WebContext): string {
   return rules().rules.get(id)?.name ?? id;
+}
+
+/** A person whom a form asks, and how they were identified. */
+interface Visit {
+  form: Form;
+  person: Person;
+  /** The link, unless they came with a session. */
+  link?: Link;
+  /** The query of the link, with its question mark. */
+  query: string;
+  /** For whom the page is made: see {@link csrfToken}. */
+  owner: string;
+  csrf: string;
+}
+
+/** Whether a request came by a link, which counts more than a session. */
+function isByLink(c: Context): boolean {
+  return c.req.query("sig") !== undefined;
+}
+
+/** The visitor of a form, by link or session; or the answer to a visitor whom it does not ask. */
+async function visitOf(c: Context<ConsoleEnv>, context: WebContext): Promise<Visit | Response> {
+  const { desk, store } = context;
+  const id = c.req.param("id")!;
+  const known = isByLink(c) ? byLink(c, id, context) : bySession(c);
+  if (known === undefined) return toSignIn(c, `/forms/${id}`);
+  const { person, ...rest } = known;
+  const forbidden = () => page(c, context, forbiddenNotice(id, c.get("viewer")?.person), 403);
+  if (person === undefined) return forbidden();
+  const form = await store.getForm(id);
+  if (form === undefined) return unknownForm(c, context);
+  if (!mayAnswer(form, person)) return forbidden();
+  return { form, person, ...rest, csrf: csrfToken(desk, rest.owner) };
+}
+
+/** The answer if the form cannot be answered any more, or not with this link. */
+function tooLate(c: Context, context: WebContext, { form, person, link }: Visit): Promise<Response> | undefined {
+  const { desk: { people }, clock } = context;
+  const now = clock.now();
+  if (!isOpen(form, now)) {
+    const nameOf = (id: string) => people.get(id)?.name ?? id;
+    return page(c, context, closedNotice(form, person, nameOf, timesFor(c, context)), 409);
+  }
+  if (link === undefined || link.until > now) return undefined;
+  const text = "Ask for a new one, or sign in if you have an account.";
+  return page(c, context, notice("This link has expired", text), 410);
+}
+
+function unknownForm(c: Context, context: WebContext): Promise<Response> {
+  const text = "Forms are removed some time after they were answered.";
+  return page(c, context, notice("There is no such form", text, "/forms"), 404);
+}
+
+type Known = Omit<Visit, "form" | "person" | "csrf"> & { person?: Person };
+
+function bySession(c: Context<ConsoleEnv>): Known | undefined {
+  const viewer = c.get("viewer");
+  if (viewer?.person === undefined || viewer.owner === undefined) return undefined;
+  return { person: viewer.person, query: "", owner: viewer.owner };
+}
+
+function byLink(c: Context, form: string, { desk }: WebContext): Known {
+  const { for: name = "", until = "", sig = "" } = c.req.query();
+  const link = desk.links.read(form, { for: name, until, sig });
+  const person = link && desk.people.get(link.person);
+  return { person, link, query: `?${new URLSearchParams({ for: name, until, sig })}`, owner: `${form} ${sig}` };
+}
+
+const AT = "/forms";
+
+/** The contents of an open form's page. */
+export interface FormPage {
+  form: Form;
+  /** The name of the rule that asks. */
+  rule: string;
+  /** Where it is sent: the page's own address, with the query of a link. */
+  action: string;
+  csrf: string;
+  times: Times;
+  /** The texts that were sent before, if they were invalid. */
+  texts?: Record<string, string>;
+  problems?: Record<string, string>;
+}
+
+/** The page on which a person answers a form. */
+function formPage({ form, rule, action, csrf, times, texts, problems = {} }: FormPage): Page {
+  const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
+    const text = texts === undefined ? textOfValue(field.default ?? null) : textIn(texts, name);
+    return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
+  });
+  const summary = problemSummary(fields, "answer");
+  const until = form.due !== undefined && markup` Please answer until ${times.long(form.due)}.`;
+  const body = markup`<h1>${form.title}</h1>
+<p class="soft">Asked by ${rule} on ${times.long(form.createdAt)}.${until}</p>
+${summary}
+<form method="post" action="${action}" accept-charset="utf-8">
+${csrfInput(csrf)}
+${fields.map(fieldMarkup)}
+<p><button class="main">Send the answer</button></p>
+</form>`;
+  return { title: summary ? `Error: ${form.title}` : form.title, body, at: AT, narrow: true };
+}
+
+/** The contents of the list. */
+export interface ListPage {
+  /** Oldest first. */
+  forms: Form[];
+  /** The name of a rule. */
+  ruleName: (id: string) => string;
+  times: Times;
+  /** The form after which the next page begins, if there is one. */
+  next?: string;
+}
+
+/** The list of forms that wait for a person. */
+function listPage({ forms, ruleName, times, next }: ListPage): Page {
+  const items = forms.map(({ id, title, rule, createdAt, due }) => {
+    const until = due !== undefined && markup`, until ${times.long(due)}`;
+    return markup`<li>
+<a href="/forms/${id}">${title}</a>
+<p class="soft">${ruleName(rule)}, since ${times.long(createdAt)}${until}</p>
+</li>
+`;
+  });
+  const body = markup`<h1>Waiting for you</h1>
+${forms.length === 0 ? markup`<p>Nothing waits for you.</p>` : markup`<ul class="waiting">${items}</ul>`}
+${next !== undefined && markup`<p><a href="/forms?after=${next}">More</a></p>`}`;
+  return { title: "Waiting for you", body, at: AT, narrow: true };
+}
+
+/** The form is for others; the page reveals nothing about it. @param person who is signed in, if anybody is */
+function forbiddenNotice(form: string, person: Person | undefined): Page {
+  const text = person === undefined
+    ? markup`This link is not, or no longer, valid for this form.`
+    : markup`You are signed in as ${person.name}, and this form is for somebody else.
+<a href="/forms/sign-in?to=/forms/${form}">Sign in as another person</a>`;
+  return notice("This form is not for you", text, AT);
+}
+
+/** The form cannot be answered any more. @param person the visitor */
+function closedNotice(form: Form, person: Person, nameOf: (id: string) => string, times: Times): Page {
+  const { state, answer, due } = form;
+  const title = `Closed: ${form.title}`;
+  if (state === "answered" && answer !== undefined) {
+    const who = answer.by === person.id ? "You" : nameOf(answer.by);
+    return notice(title, markup`${who} answered this form on ${times.long(answer.at)}.`, AT);
+  }
+  if (state === "cancelled") {
+    return notice(title, "Nobody needs an answer any more: what asked for it has ended.", AT);
+  }
+  const until = due !== undefined && markup` It could be answered until ${times.long(due)}.`;
+  return notice(title, markup`The time to answer this form is over.${until}`, AT);
+}
+
+/** The page after an answer. @param isSignedIn false if the person came by a link */
+function thanksNotice({ title }: Form, isSignedIn: boolean): Page {
+  const text = markup`Your answer to “${title}” has been taken.
+${isSignedIn && markup`<a href="/forms">What else waits for you</a>`}`;
+  return notice("Thank you", text, AT);
 }

@@ -1,8 +1,7 @@
 import type { Context, Hono } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
-import { readInputs, refuseForeign } from "../console/inputs.ts";
+import { type Page, page, readInputs, refuseForeign } from "../console/shell.ts";
 import { markup } from "../console/markup.ts";
-import { type Page, page } from "../console/shell.ts";
 import type { ConsoleEnv } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
 import { isOperator } from "./people.ts";

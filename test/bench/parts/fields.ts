@@ -1,6 +1,6 @@
 import { checkValues } from "../../../runtime/language/fields/check_values.ts";
-import { complete } from "../../../runtime/language/fields/complete.ts";
-import { readFields } from "../../../runtime/language/fields/fields.ts";
+import { complete } from "../../../runtime/language/fields/relations.ts";
+import { readFields } from "../../../runtime/language/fields/read_fields.ts";
 import type { Field } from "../../../runtime/model/rule.ts";
 import type { Lab } from "../lab.ts";
 import { quantile } from "../numbers.ts";

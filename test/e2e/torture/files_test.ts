@@ -9,7 +9,7 @@ import { realDisk } from "../../../runtime/host/disk.ts";
 import { idsName, sortFiles } from "../../../runtime/store/log/files.ts";
 import { encodeHead, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import { readSegment } from "../../../runtime/store/log/segment_log.ts";
-import { storeTasks } from "../../../runtime/store/tasks.ts";
+import { storeTasks } from "../../../runtime/store/background.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start, temporaryFolder, whenthen } from "../program.ts";
 import { TIMEOUT, until } from "../until.ts";

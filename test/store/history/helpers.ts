@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { History, type HistoryOptions } from "../../../runtime/store/history/history.ts";
 import type { Catalogue } from "../../../runtime/store/history/catalogue.ts";
-import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "../../../runtime/store/history/lines.ts";
-import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
+import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "../../../runtime/store/history/history_lines.ts";
+import { PartWriter } from "../../../runtime/store/history/part_file.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { Unfolded } from "../../../runtime/store/history/unfolded.ts";
 import type { RunState } from "../../../runtime/model/run.ts";

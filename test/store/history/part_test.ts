@@ -1,15 +1,18 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
-import { parsePartName, partName } from "../../../runtime/store/history/part_file.ts";
+import { isOfType, Part } from "../../../runtime/store/history/catalogue.ts";
+import { briefLength, briefText } from "../../../runtime/store/history/history_lines.ts";
+import { parsePartName, partName, PartWriter } from "../../../runtime/store/history/part_file.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
-import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
 import { openFile } from "../../../runtime/store/history/sqlite.ts";
 import { FaultyDisk } from "../../faults/faulty_disk.ts";
-import { eventLine, FOLDER, makePart, moreLine, runId, runLine } from "./helpers.ts";
+import { Archive, eventLine, FOLDER, type Line, makePart, moreLine, runId, runLine } from "./helpers.ts";
 
 /** Opens bytes in SQLite itself, as a shell does. */
 function inShell<R>(bytes: Uint8Array, work: (database: DatabaseSync) => R): R {
@@ -135,4 +138,155 @@ Deno.test("a part of a newer program is left unchanged", async () => {
   disk.put(join(FOLDER, file), bytes);
   const { result } = await readPart(disk, FOLDER, { file, read: "eventsByKey", args: { keys: [1] } });
   assert.deepEqual(result, { kind: "damaged", reason: "it has format 99, this program knows formats up to 1" });
+});
+
+async function partOf(...lines: Line[]): Promise<Part> {
+  const { catalogue } = await makePart(lines);
+  return new Part(JSON.parse(JSON.stringify(catalogue)));
+}
+
+Deno.test("a catalogue describes the content of its part", async () => {
+  const part = await partOf(
+    eventLine(1, 100, { type: "order.paid", subject: "anna", rules: ["a", "b"] }),
+    eventLine(2, 101, { type: "order.sent", rules: [] }),
+    runLine(3, 100, { rule: "a", state: "failed", subject: "anna" }),
+    runLine(3, 101, { rule: "b" }),
+    runLine(3, 7, { rule: "b" }),
+    runLine(3, 102, { event: 50, rule: "b", listed: false }),
+    moreLine(4, 100, { deliveries: 1 }),
+    moreLine(4, 3, { deliveries: 1 }),
+    moreLine(4, runId(100), {}),
+    moreLine(4, runId(4), {}),
+  );
+  const { events, runs } = part.catalogue;
+  assert.deepEqual(events, {
+    count: 2,
+    keys: [100, 101],
+    types: { "order.paid": 1, "order.sent": 1 },
+    rules: { a: 1, b: 1 },
+    verdicts: { started: 1 },
+    late: [],
+  });
+  assert.deepEqual([runs.count, runs.ids], [4, [runId(100), runId(101)]]);
+  assert.deepEqual(runs.rules, { a: { failed: 1 }, b: { succeeded: 2 } });
+  assert.deepEqual([99, 100, 101, 102].map((key) => part.mayHaveEvent(key)), [false, true, true, false]);
+  assert.deepEqual([7, 100, 101, 102, 8, 99].map((nth) => part.mayHaveRun(runId(nth))), [
+    true,
+    true,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  assert.deepEqual([3, 100, runId(4), runId(100)].map((id) => part.mayHaveMore(id)), [true, false, true, false]);
+  assert.deepEqual(["a", "b", "c"].map((rule) => part.mayHaveRuns({ rule })), [true, true, false]);
+  assert.deepEqual(["a", "b"].map((rule) => part.mayHaveRuns({ rule, state: "failed" })), [true, false]);
+  assert.deepEqual([part.mayHaveRuns({ state: "cancelled" }), part.mayHaveRuns({ state: "failed" })], [false, true]);
+  assert.deepEqual([7, 50, 100, 8].map((event) => part.mayHaveRuns({ event })), [true, true, true, false]);
+  assert.deepEqual(["anna", "bob"].map((subject) => part.mayHaveRuns({ subject })), [true, false]);
+  assert.deepEqual(["order.paid", "order"].map((type) => part.mayHaveEvents({ type })), [true, false]);
+  assert.deepEqual([100, 101].map((before) => part.mayHaveEvents({ before })), [false, true]);
+  const search = { types: ["order.*"], after: 100, needle: "" };
+  assert.deepEqual(
+    [search, { ...search, after: 101 }, { ...search, until: 100 }, { ...search, types: ["x"] }].map((each) =>
+      part.mayHaveAwaited(each)
+    ),
+    [true, false, false, false],
+  );
+});
+
+Deno.test("too many types or rules are not listed one by one, and any may be present", async () => {
+  const lines = Array.from({ length: 300 }, (_, at) => [
+    eventLine(1, at + 1, { type: `type-${at}`, rules: [`rule-${at}`] }),
+    runLine(1, at + 1, { rule: `rule-${at}` }),
+  ]).flat();
+  const part = await partOf(...lines);
+  const { events, runs } = part.catalogue;
+  assert.deepEqual([events.types, events.rules, runs.rules], ["many", "many", "many"]);
+  assert.ok(part.mayHaveRuns({ rule: "other" }) && part.mayHaveEvents({ type: "other", rule: "other" }));
+  const long = await partOf(eventLine(1, 1, { type: "x".repeat(10_000) }));
+  assert.equal(long.catalogue.events.types, "many");
+});
+
+Deno.test("names that objects inherit are ordinary names", async () => {
+  const part = await partOf(
+    eventLine(1, 1, { type: "__proto__", rules: ["constructor"] }),
+    runLine(1, 1, { rule: "__proto__" }),
+  );
+  assert.ok(part.mayHaveEvents({ type: "__proto__", rule: "constructor" }) && part.mayHaveRuns({ rule: "__proto__" }));
+  assert.ok(!part.mayHaveEvents({ type: "constructor" }) && !part.mayHaveRuns({ rule: "toString" }));
+});
+
+Deno.test("runs that began long ago have ranges of their own", async () => {
+  const old = [10, 11, 12];
+  const young = Array.from({ length: 40 }, (_, at) => 100_000 + at);
+  const part = await partOf(eventLine(1, young[0]), ...[...young, ...old].map((nth) => runLine(2, nth)));
+  const { spans } = part.catalogue.runs;
+  assert.ok(spans.length <= 16);
+  assert.deepEqual([spans[0][1], spans.at(-1)![0]], [runId(young.at(-1)!), runId(10)]);
+  assert.ok(!part.mayHaveRuns({ before: runId(99_999) }, runId(13)), "nothing is between them");
+  assert.ok(part.mayHaveRuns({ before: runId(99_999) }, runId(11)));
+  assert.ok(!part.mayHaveRuns({ before: runId(10) }));
+  assert.equal(part.newestRunBefore(undefined), runId(young.at(-1)!));
+  assert.equal(part.newestRunBefore(runId(50_000)), runId(12));
+  assert.equal(part.newestRunBefore(runId(10)), "");
+});
+
+Deno.test("a pattern stands for its types", () => {
+  const cases: [string, string, boolean][] = [
+    ["order.paid", "order.paid", true],
+    ["order.paid", "order.*", true],
+    ["order.paid.late", "order.*", true],
+    ["order.paid", "*", true],
+    ["order", "order.*", false],
+    ["orders.paid", "order.*", false],
+    ["order.paid", "order", false],
+  ];
+  for (const [type, pattern, expected] of cases) assert.equal(isOfType(type, pattern), expected, `${type} ${pattern}`);
+});
+
+Deno.test("the brief of a run is the run and its event, whatever its values contain", () => {
+  const value = fc.jsonValue({ maxDepth: 3 });
+  fc.assert(
+    fc.property(value, value, fc.nat(2 ** 31), fc.string({ unit: "grapheme" }), (output, steps, event, note) => {
+      const run = { id: runId(1), output, tricky: `}],"steps":[{ \\" ${note}` };
+      const text = JSON.stringify({ run, event: event * 1_000_000, steps: [steps], notes: [{ at: 1, text: note }] });
+      const brief = briefText(text);
+      assert.equal(brief, JSON.stringify({ run, event: event * 1_000_000 }));
+      assert.equal(briefText(brief), brief);
+      assert.equal(briefLength(Buffer.from(text)), Buffer.byteLength(brief) - 1);
+    }),
+  );
+});
+
+Deno.test("a text of another form is its own brief", () => {
+  for (const text of ["", "{}", '{"event":1,"run":{}}', '{"run":{"a":"', '{"run":{},"steps":[]}', '{"run":{"a":{}']) {
+    assert.equal(briefText(text), text);
+  }
+});
+
+Deno.test("a page of runs with large steps is small, and its events are read once per part", async () => {
+  const archive = new Archive();
+  const large = (nth: number) => {
+    const line = runLine(nth, nth);
+    const text = JSON.stringify({ ...JSON.parse(line.text), steps: [{ output: "é".repeat(50_000) }] });
+    return { ...line, text };
+  };
+  const files: string[] = [];
+  for (let part = 0; part < 3; part++) {
+    for (let nth = part * 10 + 1; nth <= part * 10 + 10; nth++) archive.add(eventLine(nth, nth), large(nth));
+    if (part < 2) files.push((await archive.fold()).file);
+  }
+  const runs = (await archive.history.listRuns({ limit: 50 })).rows;
+  assert.equal(runs.length, 30);
+  assert.ok(JSON.stringify(runs).length < 30 * 500);
+  assert.deepEqual(runs[29], { run: (await archive.history.getRun(runId(1)))!.run, event: 1 });
+  archive.asked = [];
+  const events = await archive.history.getEvents([...runs.map(({ event }) => event), 1, 99]);
+  assert.deepEqual(archive.asked, files);
+  assert.deepEqual([...events.keys()].sort((a, b) => a - b), runs.map(({ event }) => event).reverse());
+  assert.equal(events.get(7)?.id, "id-7");
+  const question = { file: files[0], read: "runs", args: { filter: {}, limit: 10 } } as const;
+  const { result } = await readPart(archive.disk, FOLDER, question);
+  assert.ok(result.kind === "read" && JSON.stringify(result).length < 10 * 600, "the part returns no more");
 });

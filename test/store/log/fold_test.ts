@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readBlocks } from "../../../runtime/store/log/blocks.ts";
 import { mergeDue, mergeFiles } from "../../../runtime/store/log/merge.ts";
-import { DamagedError } from "../../../runtime/store/log/errors.ts";
+import { DamagedError } from "../../../runtime/store/log/files.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
 import { diskError } from "../../faults/simulated_disk.ts";
 import { FaultyDisk } from "../../faults/faulty_disk.ts";

@@ -1,9 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { Disk } from "../../../runtime/host/disk.ts";
-import { foldSegment } from "../../../runtime/store/log/fold.ts";
+import { type FoldHooks, foldSegment, type HistorySink, type IdsSink } from "../../../runtime/store/log/fold.ts";
 import { recover, type Recovered, type RecoverySink } from "../../../runtime/store/log/recover.ts";
 import { type Segment, SegmentLog, type SegmentLogOptions } from "../../../runtime/store/log/segment_log.ts";
-import type { FoldHooks, HistorySink, IdsSink } from "../../../runtime/store/log/sinks.ts";
 
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);

@@ -1,5 +1,9 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
-import type { StepRecord } from "../../../runtime/model/run.ts";
+import type { Run, StepRecord } from "../../../runtime/model/run.ts";
+import { viewSource } from "../../../runtime/web/console/rule_source.ts";
+import { actionsOf, type ActionSource } from "../../../runtime/web/console/run_actions.ts";
+import { AXIS_WIDTH, join, layOutAxis, lengthOf } from "../../../runtime/web/console/run_timeline.ts";
 import { BEGAN, DAY, drawn, failure, openRecord, record, ruleOf, said, SECOND, step, traceOf, view } from "./traces.ts";
 
 const REFUND = ruleOf([
@@ -261,4 +265,121 @@ Deno.test("of many branches those that are done fold, too", () => {
   );
   assert.ok(rows.length < 70, `${rows.length} rows`);
   assert.equal(rows.find(({ open }) => open)?.path, "wide/b50/two");
+});
+
+Deno.test("layOutAxis() draws to scale where nothing waits for long", () => {
+  const axis = layOutAxis({ from: 0, to: 1_000 }, [{ from: 0, to: 500 }, { from: 550, to: 1_000 }]);
+  assert.deepEqual(axis.cuts, []);
+  assert.deepEqual([0, 250, 1_000].map(axis.place), [0, 250, AXIS_WIDTH]);
+});
+
+Deno.test("layOutAxis() cuts a wait of all branches, so that two seconds of work beside two days are seen", () => {
+  const DAYS = 2 * 86_400_000;
+  const axis = layOutAxis({ from: 0, to: DAYS + 2_000 }, [{ from: 0, to: 1_000 }, {
+    from: DAYS + 1_000,
+    to: DAYS + 2_000,
+  }]);
+  assert.deepEqual(axis.cuts.map(({ from, to }) => [from, to]), [[1_000, DAYS + 1_000]]);
+  const [cut] = axis.cuts;
+  assert.ok(cut.x > 400 && cut.x + cut.width < 600, "work on both sides has nearly half of the axis");
+});
+
+Deno.test("layOutAxis() also cuts a wait that is long only beside what is left after a longer one was cut", () => {
+  const hour = 3_600_000;
+  const work = [0, 1, 60].map((at) => ({ from: at * hour, to: at * hour + 1_000 }));
+  const axis = layOutAxis({ from: 0, to: 60 * hour + 1_000 }, work);
+  assert.equal(axis.cuts.length, 2);
+});
+
+Deno.test("layOutAxis() keeps the order of time, within the axis, whatever worked when", () => {
+  const spans = fc.array(fc.tuple(fc.nat(10_000_000), fc.nat(10_000_000)), { maxLength: 20 });
+  fc.assert(fc.property(spans, fc.array(fc.nat(10_000_000)), (pairs, moments) => {
+    const work = join(pairs.map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) })));
+    const axis = layOutAxis({ from: 0, to: 10_000_000 }, work);
+    const places = moments.sort((a, b) => a - b).map(axis.place);
+    assert.ok(places.every((x, index) => x >= 0 && x <= AXIS_WIDTH + 1e-6 && (index === 0 || x >= places[index - 1])));
+    assert.ok(axis.cuts.every(({ from, to }) => work.every((span) => span.to <= from || span.from >= to)));
+  }));
+});
+
+Deno.test("join() and lengthOf() count time once that several steps share", () => {
+  const spans = join([{ from: 5, to: 9 }, { from: 0, to: 6 }, { from: 20, to: 21 }]);
+  assert.deepEqual(spans, [{ from: 0, to: 9 }, { from: 20, to: 21 }]);
+  assert.equal(lengthOf(spans), 10);
+});
+
+const SOURCE = `export default rule({
+  then: async ({ step }) => {
+    await step.http("get", "https://example.org/");
+    await step.do(
+      "a/b",
+      () => 1,
+    );
+    await step.log("twice", "1");
+    await step.log("twice", "2");
+  },
+});
+`;
+
+Deno.test("viewSource() marks the line of the step, in a branch and for a repeated name too", () => {
+  const lines = ["get", "both/crm/get#3", "a%2Fb"].map((path) => viewSource(SOURCE, { path }).marked);
+  assert.deepEqual(lines, [3, 3, 5]);
+});
+
+Deno.test("viewSource() marks nothing where a name is not unique, or no step is open", () => {
+  const whole = { text: SOURCE.trimEnd(), first: 1, lines: 11, total: 11 };
+  assert.deepEqual(viewSource(SOURCE, { path: "twice" }), whole);
+  assert.deepEqual(viewSource(SOURCE, undefined), whole);
+});
+
+Deno.test("viewSource() shows the lines beside the step of a long source", () => {
+  const lines = Array.from({ length: 500 }, (_, at) => at === 299 ? '  step.log("here")' : `// ${at + 1}`);
+  const { text, ...rest } = viewSource(lines.join("\n"), { path: "here" });
+  assert.deepEqual(rest, { first: 260, lines: 81, total: 500, marked: 300 });
+  assert.equal(text.split("\n")[40], '  step.log("here")');
+});
+
+function actions(run: Partial<Run>, more: Partial<ActionSource> = {}): Record<string, string> {
+  const source = { trace: traceOf([], run), rule: ruleOf([]), current: "b2c4d5", failed: undefined, ...more };
+  return Object.fromEntries(
+    actionsOf(source).map((
+      { label, effect, refused },
+    ) => [label, refused === undefined ? said(effect) : `no: ${refused}`]),
+  );
+}
+
+Deno.test("of a failed run one can retry from the failed step by its version, or replay all by the current one", () => {
+  const shown = actions({ state: "failed" }, { failed: "pay" });
+  assert.deepEqual(Object.keys(shown).slice(0, 2), ["Retry", "Replay"], "what can be done comes first");
+  assert.equal(shown.Retry, "resumes with step pay, by version a1f3");
+  assert.equal(shown.Replay, "repeats all steps in a new run, by the current version b2c4");
+  assert.equal(shown.Cancel, "no: it has failed");
+  assert.equal(shown.Move, "no: it has failed; replay it with the current version");
+  assert.match(shown.Skip, /^no: none of its steps waits/);
+});
+
+Deno.test("each wait of a run can be skipped by itself", () => {
+  const wait = { kind: "event" as const, what: "bank.booked", since: BEGAN };
+  const trace = traceOf([], { state: "waiting", waits: [{ ...wait, step: "a" }, { ...wait, step: "b" }] });
+  const skips = actionsOf({ trace, rule: ruleOf([]), current: "a1f3", failed: undefined }).filter(({ name }) =>
+    name === "skip"
+  );
+  assert.deepEqual(skips.map(({ step, effect }) => [step, said(effect)]), [["a", "a ends with null"], [
+    "b",
+    "b ends with null",
+  ]]);
+  const explained = "Step b no longer waits for bank.booked: its result is null, and the run continues by version a1f3";
+  assert.equal(said(skips[1].explained!), explained);
+});
+
+Deno.test("a run on the current version cannot be moved, nor one that is running", () => {
+  assert.equal(actions({ state: "waiting" }, { current: "a1f3" }).Move, "no: it is on the current version");
+  assert.match(actions({ state: "running" }).Move, /^no: it is running/);
+  assert.equal(actions({ state: "waiting" }, { current: undefined }).Move, "no: its rule was removed");
+});
+
+Deno.test("without the rule and without its version a run can be neither retried nor replayed", () => {
+  const shown = actions({ state: "failed" }, { rule: undefined, current: undefined });
+  assert.match(shown.Retry, /^no: version a1f3 of its rule is no longer kept/);
+  assert.match(shown.Replay, /^no: its rule was removed/);
 });

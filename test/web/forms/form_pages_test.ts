@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import type { Field } from "../../../runtime/model/rule.ts";
+import { hashToken } from "../../../runtime/secrets/passwords.ts";
 import { StoreFullError } from "../../../runtime/store/store.ts";
+import { fieldMarkup, labelOf } from "../../../runtime/web/forms/fields.ts";
 import { NOW } from "../harness.ts";
 import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./harness.ts";
 
@@ -307,4 +309,171 @@ Deno.test("a body larger than any form, or of another type, is refused", async (
   assert.equal(large.status, 413);
   assert.match(large.text, /<h1>Not sent<\/h1>\n<p>The body is longer than 262144 bytes<\/p>/);
   for (const path of ["/forms/f1/other", "/forms/a/b/c"]) assert.equal((await bench.get(path)).status, 404, path);
+});
+
+const shown = (field: Partial<Field>, text = "", problem?: string) =>
+  String(fieldMarkup({ name: "orderId", field: { type: "text", required: true, ...field }, text, problem }));
+
+Deno.test("each type of field has the matching HTML input", () => {
+  const inputs: [Partial<Field>, RegExp][] = [
+    [
+      { type: "text", min: 2, max: 9 },
+      /<input id="field-orderId" name="orderId" required value="" type="text" minlength="2" maxlength="9">/,
+    ],
+    [{ type: "text", lines: 4 }, /<textarea id="field-orderId" name="orderId" required rows="4">\n<\/textarea>/],
+    [{ type: "number", min: 0, max: 5 }, /type="number" step="any" inputmode="decimal" min="0" max="5"/],
+    [{ type: "date" }, /type="date"/],
+    [{ type: "email" }, /type="email" autocomplete="email"/],
+    [{ type: "url" }, /type="url"/],
+    [{ type: "duration" }, /aria-describedby="field-orderId-help"[^>]* type="text"/],
+    [{ type: "integer" }, /type="number" step="1" inputmode="numeric"/],
+    [{ type: "port" }, /type="number" step="1" inputmode="numeric" min="1" max="65535"/],
+    [{ type: "ip" }, /Such as 192\.0\.2\.1[^]* type="text"/],
+    [{ type: "path" }, /A relative path[^]* type="text"/],
+    [{ type: "path", under: "/srv" }, /A path below \/srv<[^]* type="text"/],
+    [{ type: "secret", choices: ["KEY"] }, /The name of a secret[^]*type="radio"[^>]* value="KEY"/],
+    [{ type: "list" }, /One on each line<[^]*<textarea [^>]*rows="4"/],
+    [{ type: "list", of: { type: "ip" } }, /One on each line: an IP address<[^]*<textarea/],
+    [{ type: "list", of: { type: "choice", choices: ["a", 2] } }, /One on each line: one of a, 2<[^]*<textarea/],
+  ];
+  for (const [field, pattern] of inputs) assert.match(shown(field), pattern);
+});
+
+Deno.test("few choices are radio buttons, many are a select; values may be numbers", () => {
+  const few = shown({ type: "choice", choices: [1, "two"] }, "1");
+  assert.match(few, /<fieldset role="radiogroup" class="field">\n<legend>Order id<\/legend>/);
+  assert.match(few, /<input type="radio" id="field-orderId" name="orderId" value="1" checked required><span>1<\/span>/);
+  assert.match(few, /<input type="radio" id="field-orderId-1" name="orderId" value="two" required>/);
+  const many = shown({ type: "choice", choices: Array.from({ length: 20 }, (_, index) => index) }, "7");
+  assert.match(many, /<select id="field-orderId" name="orderId" required>\n<option value="">Choose one<\/option>/);
+  assert.match(many, /<option value="7" selected>7<\/option>/);
+});
+
+Deno.test("yes and no are explicit choices: nothing chosen is no answer", () => {
+  const required = shown({ type: "boolean" });
+  assert.doesNotMatch(required, /checked|No answer/);
+  assert.match(shown({ type: "boolean", required: false }), /value="" checked><span>No answer<\/span>/);
+  assert.match(shown({ type: "boolean" }, "false"), /value="false" checked/);
+});
+
+Deno.test("help and problem are linked to the input, and optional fields say so", () => {
+  const field = shown({ title: "Order <no.>", help: "As on\nthe bill", required: false }, '"1"', "Expected text");
+  assert.match(field, /<label for="field-orderId">Order &lt;no\.&gt; <span class="soft">\(optional\)<\/span><\/label>/);
+  assert.match(field, /<p class="help" id="field-orderId-help">As on\nthe bill<\/p>/);
+  assert.match(field, /<p class="error" id="field-orderId-error">Expected text<\/p>/);
+  assert.match(
+    field,
+    /aria-describedby="field-orderId-help field-orderId-error" aria-invalid="true" value="&quot;1&quot;"/,
+  );
+  assert.doesNotMatch(field, / required/);
+});
+
+Deno.test("a field without a title is labelled with its name, in words", () => {
+  const label = (name: string) => labelOf(name, { type: "text", required: true });
+  assert.deepEqual(["reason", "orderId", "unit_price"].map(label), ["Reason", "Order id", "Unit price"]);
+});
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+Deno.test("forms are listed by state and by whom they are for", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask({ to: ["finance"] }, "f1");
+  await bench.ask({ to: ["carl"] }, "f2");
+  await bench.ask({ to: ["bob@example.org"] }, "f3");
+  await bench.web.store.answerForm("f2", { values: { decision: "reject" }, by: "carl", at: NOW, via: "page" });
+  const ids = async (query: string) => {
+    const { status, body } = await bench.web.ask("GET", `/api/forms${query}`);
+    return status === 200 ? body.map(({ id }: { id: string }) => id) : [status, body.error];
+  };
+  assert.deepEqual(await ids(""), ["f1", "f3"]);
+  assert.deepEqual(await ids("?state=answered"), ["f2"]);
+  assert.deepEqual(await ids("?for=anna"), ["f1"]);
+  assert.deepEqual(await ids("?for=finance"), ["f1"]);
+  assert.deepEqual(await ids("?for=anna@example.org"), ["f1"]);
+  assert.deepEqual(await ids("?for=bob@example.org"), ["f3"]);
+  assert.deepEqual(await ids("?for=carl&state=answered"), ["f2"]);
+  assert.deepEqual(await ids("?limit=1"), ["f1"]);
+  assert.deepEqual(await ids("?limit=1&after=f1"), ["f3"]);
+  assert.deepEqual(await ids("?for=nobody"), [400, 'There is no person and no group "nobody" in whenthen.yaml']);
+  assert.equal((await ids("?state=done"))[0], 400);
+});
+
+Deno.test("an operator answers as one of the people asked, and as nobody else", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask({ fields: { ...FIELDS, amount: { type: "number", required: true, max: 100 } } });
+  const answer = (body: object) => bench.web.post("/api/forms/f1", body as never);
+  const values = { decision: "approve", amount: 5 };
+  assert.equal((await answer({ values })).status, 400);
+  assert.equal((await answer({ as: "carl", values })).status, 403);
+  assert.deepEqual((await answer({ as: "nobody", values })).body, { error: 'There is nobody "nobody"' });
+  const invalid = await answer({ as: "anna", values: { decision: "perhaps", amount: 500, reson: "x" } });
+  assert.equal(invalid.status, 422);
+  assert.deepEqual(invalid.body.problems, {
+    decision: 'expected one of "approve", "reject", got "perhaps"',
+    amount: "expected at most 100, got 500",
+    reson: "unknown field; did you mean reason?",
+  });
+  assert.match(invalid.body.error, /^The answer is not valid: decision: expected one of/);
+  const accepted = await answer({ as: "anna", values });
+  assert.equal(accepted.status, 200);
+  assert.deepEqual(accepted.body.answer, { values: { ...values, reason: null }, by: "anna", at: NOW, via: "api" });
+  assert.equal(bench.web.woken.length, 1);
+  const again = await answer({ as: "anna", values });
+  assert.equal(again.status, 409);
+  assert.match(again.body.error, /cannot be answered any more: anna answered it at 2026-11-21T08:00:00.000Z/);
+  assert.equal((await bench.web.ask("GET", "/api/forms/f1")).body.state, "answered");
+  assert.equal((await bench.web.ask("GET", "/api/forms/f9")).status, 404);
+  assert.equal((await bench.web.post("/api/forms/f9", { as: "anna", values })).status, 404);
+});
+
+Deno.test("a person's own token opens that person's forms and nothing else", async () => {
+  await using bench = await FormsBench.open([{ ...ANNA, token: hashToken("wt_anna") }, {
+    ...CARL,
+    token: hashToken("wt_carl"),
+  }]);
+  Object.assign(bench.web.context, { tokenless: false, tokens: ["operator"] });
+  await bench.ask({}, "f1");
+  await bench.ask({ to: ["carl"] }, "f2");
+  const ask = (token: string, method: string, path: string, body?: object) =>
+    bench.web.ask(method, path, { headers: bearer(token), ...body && { body: JSON.stringify(body) } });
+  const listed = await ask("wt_anna", "GET", "/api/forms");
+  assert.deepEqual(listed.body.map(({ id }: { id: string }) => id), ["f1"]);
+  assert.equal((await ask("wt_anna", "GET", "/api/forms?for=anna")).status, 200);
+  assert.equal((await ask("wt_anna", "GET", "/api/forms?for=carl")).status, 403);
+  assert.equal((await ask("wt_anna", "GET", "/api/forms/f1")).status, 200);
+  assert.equal((await ask("wt_anna", "GET", "/api/forms/f2")).status, 403);
+  const values = { decision: "approve" };
+  assert.equal((await ask("wt_carl", "POST", "/api/forms/f1", { values })).status, 403);
+  assert.equal((await ask("wt_carl", "POST", "/api/forms/f1", { as: "anna", values })).status, 403);
+  for (const path of ["/api/runs", "/", "/metrics", "/api/problems"]) {
+    assert.equal((await ask("wt_anna", "GET", path)).status, 401, path);
+  }
+  assert.equal((await ask("wrong", "GET", "/api/forms")).status, 401);
+  assert.equal((await bench.web.ask("GET", "/api/forms")).status, 401);
+  assert.equal((await ask("operator", "GET", "/api/forms")).body.length, 2);
+  assert.equal((await ask("wt_anna", "POST", "/api/forms/f1", { values })).status, 200);
+  assert.deepEqual((await bench.web.store.getForm("f1"))?.answer?.by, "anna");
+});
+
+Deno.test("the reason why a form is closed is given", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask({ due: NOW + HOUR }, "f1");
+  await bench.ask({}, "f2");
+  await bench.web.store.cancelRun((await bench.web.store.getForm("f2"))!.run, "in a test", NOW);
+  await bench.web.clock.advanceTo(NOW + HOUR);
+  const errorOf = async (id: string) => {
+    const { status, body } = await bench.web.post(`/api/forms/${id}`, { as: "anna", values: { decision: "approve" } });
+    assert.equal(status, 409);
+    return body.error;
+  };
+  assert.match(await errorOf("f1"), /its time was over at 2026-11-21T09:00:00.000Z/);
+  assert.match(await errorOf("f2"), /what asked for it has ended/);
+});
+
+Deno.test("web pages, local or foreign, cannot answer with an operator's rights", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask();
+  const body = { as: "anna", values: { decision: "approve" } };
+  assert.equal((await bench.web.post("/api/forms/f1", body, { origin: "https://evil.example" })).status, 403);
+  assert.equal((await bench.web.post("/api/forms/f1", body, { host: "evil.example" })).status, 403);
 });

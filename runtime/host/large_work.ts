@@ -1,0 +1,85 @@
+import { totalmem } from "node:os";
+import process from "node:process";
+import { setImmediate, setTimeout } from "node:timers";
+
+/** Milliseconds of work in one turn of the event loop. */
+const SLICE = 5;
+
+let pauses = 0;
+
+/** Whether work that is split into slices is under way: between two of them it only waits for its next turn. */
+export function isSlicing(): boolean {
+  return pauses > 0;
+}
+
+/** Splits long work, such as a loop over 100,000 items, into slices, so that other work can run in between. */
+export class Slices {
+  #until = performance.now() + SLICE;
+
+  /** Whether it is time for {@link next}. */
+  get isOver(): boolean {
+    return performance.now() > this.#until;
+  }
+
+  /**
+   * Resolves when this work may continue. Uses a timer: on Deno (2.9), consecutive immediates delay requests by 300 ms and more.
+   */
+  async next(): Promise<void> {
+    pauses++;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    pauses--;
+    this.#until = performance.now() + SLICE;
+  }
+}
+
+/** Resolves after other pending work has run. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Maps values with `make`, in slices. */
+export async function inSlices<From, To>(values: From[], make: (value: From, index: number) => To): Promise<To[]> {
+  const made: To[] = [];
+  const slices = new Slices();
+  for (const [index, value] of values.entries()) {
+    made.push(make(value, index));
+    if (slices.isOver) await slices.next();
+  }
+  return made;
+}
+
+/** Bytes of memory of the machine or the container. */
+export function memoryBytes(): number {
+  return Math.min(process.constrainedMemory?.() || Infinity, totalmem());
+}
+
+/** Bun, if this is the binary. */
+const bun = (globalThis as { Bun?: { gc(force: boolean): void } }).Bun;
+
+/** Resident bytes above which the program requests garbage collections, as the engine would collect too rarely. */
+const MUCH = 350_000_000;
+
+/** Collects garbage, if the engine offers that: the one in the binary may otherwise wait for hours. */
+export function collectGarbage(): void {
+  bun?.gc(true);
+}
+
+/** Items of about 1 kB, or what takes as much, after which large work requests a collection. */
+export const RELIEF = 10_000;
+
+/** Share by which the heap grows until a whole collection. */
+const GROWTH = 1.5;
+/** Bytes of the heap after the last whole collection. */
+let kept = 0;
+
+/**
+ * Collects garbage if much memory is in use: the young objects, or all once the heap has grown. What outlives one young
+ * collection stays until a whole one, before which the engine lets the heap double.
+ */
+export function relieveMemory(): void {
+  const { rss, heapUsed } = process.memoryUsage();
+  if (bun === undefined || rss < MUCH) return;
+  if (heapUsed < GROWTH * kept) return bun.gc(false);
+  collectGarbage();
+  kept = process.memoryUsage().heapUsed;
+}

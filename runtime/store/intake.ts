@@ -1,0 +1,272 @@
+import type { Cause, DeliveryVerdict, Event, OwnEvent, OwnEventType, Repeatable, Verdict } from "../model/event.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Run, StepRecord } from "../model/run.ts";
+
+export interface EventIdentity {
+  source: string;
+  id: string;
+}
+
+/** The ids of a trigger. Its cursors and timers belong to these ids, not to the content of a file. */
+export interface TriggerKey {
+  rule: string;
+  trigger: string;
+}
+
+/** One delivery of an event, with all rules that listen to it. */
+export interface Arrival {
+  event: Event;
+  candidates: Candidate[];
+  /** Identity retention if a webhook sets `within`, in milliseconds. */
+  within?: number;
+  /** True for an own event; its id is that of its notice. */
+  isOwn?: boolean;
+}
+
+/** A rule that listens to the event, and the outcome of ingest for it. */
+export interface Candidate {
+  rule: string;
+  version: string;
+  trigger: string;
+  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or to be collected, or to be admitted by mode, key and limit. */
+  outcome: Verdict | Collection | Admission;
+}
+
+/** The data to collect an event in the open batch of its trigger and key, or to open one. */
+export interface Collection {
+  kind: "collect";
+  key: string | null;
+  terms: BatchTerms;
+}
+
+/** When a batch closes: at the earliest of these times. In milliseconds. */
+export interface BatchTerms {
+  /** After its first event. */
+  within?: number;
+  /** After its last event. */
+  quiet?: number;
+  /** The next occurrence of a cron. */
+  at?: number;
+  /** It closes early with this number of events. */
+  max: number;
+  /** A batch is always open, and closes even without events. */
+  empty: boolean;
+  /** The trigger's options as text. A batch opened under other options never closes later than under those. */
+  options: string;
+}
+
+/** A batch that is due. */
+export interface DueBatch extends TriggerKey {
+  id: string;
+  closesAt: number;
+}
+
+/** How a batch closes, according to its rule at that time. */
+export interface BatchClosing {
+  batch: string;
+  version: string;
+  /** Its key is the batch's. */
+  admission: Omit<Admission, "key">;
+  /** The occurrence of a cron at which it closes. */
+  scheduled?: number;
+  /** The terms of the next batch, if one is always open. */
+  next?: BatchTerms;
+}
+
+/** The data to admit a run: it starts, is delayed by the limit, is queued behind runs of its key, or is busy. */
+export interface Admission {
+  kind: "admit";
+  mode: "parallel" | "queued" | "single" | "restart";
+  key: string | null;
+  max: number;
+  limit: { count: number; per: number } | null;
+  /** The values of the rule's inputs. */
+  inputs?: JsonObject;
+  /** True if a function `if` runs first; mode, key and limit then apply when it has answered. */
+  asksFirst: boolean;
+}
+
+export interface Receipt {
+  event: EventIdentity;
+  delivery: DeliveryVerdict;
+  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+  /** Ids of the new runs, in the candidates' order. For a duplicate, those of the first delivery. */
+  runs: string[];
+  /** Running runs that mode `restart` replaces. The runner ends them, then the new run starts. */
+  replaces: string[];
+  /** Queued and waiting runs that mode `restart` replaced: they have ended. Absent if there are none. */
+  replaced?: string[];
+  /** Waiting or running runs with a wait that this event ended: the runner checks them again. */
+  wakes: string[];
+  /** Those of `runs` that were claimed at once, if a lease was given. */
+  claimed?: ClaimedRun[];
+  /** For a duplicate, the reply recorded so far. */
+  reply?: Reply;
+}
+
+/** The owner that claims runs, and how many at most. */
+export interface Lease {
+  owner: string;
+  max: number;
+}
+
+/** A claimed run: it is now `running`, leased to its owner. */
+export interface ClaimedRun {
+  run: Run;
+  steps: StepRecord[];
+  /** True if the function `if` must run first. */
+  asksFirst: boolean;
+  /** True if it was running before: it resumes after its last recorded step. */
+  again: boolean;
+  /** How often a watchdog ended its worker. If ever, the run is attempted alone. */
+  alone: number;
+}
+
+/** When an item of a baseline last changed. */
+export type ItemTime = [key: string, at: number];
+
+/** A trigger's progress, written in the same transition as its events. */
+export interface Progress extends TriggerKey {
+  /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */
+  mark?: Json;
+  /** Changes of the baseline. `clear` empties it first. `times`: when items last changed, null once that was told. */
+  baseline?: {
+    clear?: boolean;
+    put: [key: string, item: Json][];
+    remove: string[];
+    times?: [key: string, at: number | null][];
+  };
+}
+
+/** What a webhook answers. */
+export interface Reply {
+  status: number;
+  headers: Record<string, Repeatable>;
+  /** Text, or base64 if `binary`. */
+  body: string;
+  binary?: boolean;
+}
+
+/** Who listens to the program's own events. */
+export interface OwnListening {
+  isHeard: (type: OwnEventType) => boolean;
+  /** There are notices. */
+  onNotice: () => void;
+}
+
+/** An own event that is not accepted yet. */
+export interface Notice extends OwnEvent {
+  id: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+/** A fault in the program's surroundings, such as a failing poll; reported when it begins, not again while it lasts. */
+export interface Condition {
+  /** Milliseconds since the epoch. */
+  since: number;
+  /** What it is about, by name: a rule and a trigger, a file. */
+  about: Record<string, string>;
+  reason: string;
+}
+
+/** A change of a condition. */
+export interface ConditionChange extends Pick<Condition, "about"> {
+  condition: string;
+  /** Why it holds; null if it is over. */
+  reason: string | null;
+  /** The event to emit if it changes. */
+  event?: OwnEvent;
+}
+
+/** A device that is left alone for a while, although the inventory lists it. Times in milliseconds since the epoch. */
+export interface StoppedDevice {
+  /** Its pings failed, or its init. */
+  state: "dead" | "failed";
+  since: number;
+  /** When it is initialized again. */
+  again: number;
+  /** Failed pings in a row. */
+  failures: number;
+  error: string;
+}
+
+/** What happened to devices of one fleet. */
+export interface DeviceChange {
+  fleet: string;
+  /** The inventory's own progress. */
+  progress?: Progress;
+  /** Devices that are stopped now, and (null) no longer. */
+  stopped: [name: string, row: StoppedDevice | null][];
+  /** Those of these that a rule listens to are told. */
+  events: OwnEvent[];
+}
+
+/** The part of the store for the program's own events and the conditions that they report. */
+export interface OwnStore {
+  /** Sets which own events are emitted from now on, and what is called when there are any. */
+  tellOwn(listening: OwnListening): void;
+  /** Whether an own event of a type would be stored: a rule listens to it, or a run waits for it. */
+  isTold(type: OwnEventType): boolean;
+  /** Up to `max` own events that are not accepted yet, oldest first. They go when they are accepted. */
+  listNotices(max: number): Promise<Notice[]>;
+  /** Begins or ends a condition and puts its event, if one is told; nothing happens if it is as it was. */
+  changeCondition(change: ConditionChange, now: number): Promise<void>;
+  /** Stores what happened to devices, with its events. @returns how many own events are not accepted yet, all together */
+  changeDevices(change: DeviceChange, now: number): Promise<number>;
+  /** The stopped devices of a fleet, by name. */
+  listStopped(fleet: string): Promise<Map<string, StoppedDevice>>;
+  /** The conditions that hold. */
+  listConditions(): Promise<Map<string, Condition>>;
+}
+
+/** A write to an item of a poll's source: by which step, and what is sent. */
+export interface Patching extends TriggerKey {
+  /** The item's. */
+  key: string;
+  run: string;
+  path: string;
+  /** A merge patch. */
+  sent: JsonObject;
+}
+
+/** What a step has written to an item, as its record says it. */
+export interface Patched extends TriggerKey {
+  /** The name of the source, which other triggers may read, too. */
+  source: string;
+  key: string;
+  sent: JsonObject;
+  /** The item as the source answered. */
+  answer: Json;
+  cause: Cause;
+}
+
+/** The last writes of rules to an item. */
+export interface WrittenItem extends TriggerKey {
+  /** Milliseconds since the epoch. */
+  at: number;
+  /** All that was sent since the item was first written, and the values that it had then. */
+  sent: JsonObject;
+  values: JsonObject;
+  cause: Cause;
+}
+
+/** What is known of writes to some items. */
+export interface ItemWrites {
+  /** The items that a step of this trigger's rule writes to at the moment. */
+  busy: Set<string>;
+  /** The last day's writes of all rules to this source. */
+  written: Map<string, WrittenItem>;
+}
+
+/** The part of the store for writes to the items of polls. */
+export interface PatchStore {
+  /**
+   * Stores that a step is about to write to an item: until its record is final, looks of its trigger leave the item alone, also after a
+   * crash.
+   * @returns all that this step may have sent, with what an earlier attempt was about to send
+   */
+  beginPatch(patching: Patching): Promise<JsonObject>;
+  /** What is known of writes to these items. */
+  getWrites(trigger: TriggerKey, source: string, keys: string[]): Promise<ItemWrites>;
+}

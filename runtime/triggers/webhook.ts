@@ -1,0 +1,200 @@
+import { createHash } from "node:crypto";
+import { parseJson, writeExactJson } from "../formats/exact_json.ts";
+import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
+import { messageOf } from "../model/errors.ts";
+import type { HttpRequestFacts } from "../model/event.ts";
+import { newId } from "../model/id.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { defineTrigger, type TriggerEvent } from "./trigger.ts";
+import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
+import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
+
+export type { WebhookRequest };
+
+/** What a request to a webhook is. */
+export type Received =
+  | { kind: "event"; event: TriggerEvent & { http: HttpRequestFacts }; within?: number }
+  | { kind: "handshake"; status: number; headers: Record<string, string>; body: string }
+  | { kind: "refused"; status: 400 | 401; message: string };
+
+/** Events are stored and shown, so they leave out headers with credentials: these, and the one that `auth` verified. */
+const CREDENTIALS = ["authorization", "cookie"];
+const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
+
+/** A path below `/hooks`, to which other programs send requests. */
+export const webhook = defineTrigger({
+  ...schemas,
+  summary: "Listens on a path below /hooks",
+  address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
+  check: checkHook,
+  attach: ({ rule, trigger, args, hooks }) =>
+    hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook, args, at: trigger.at }),
+});
+
+/**
+ * Decides what a request is: authenticates its sender by its raw bytes, reads the body, answers a provider's handshake, and finds
+ * the event's type and identity. Pure, except for new ids.
+ * @param args the trigger's
+ * @param now milliseconds since the epoch
+ * @param secretOf the value of a secret, or undefined if it is not set
+ * @param given secrets that the provider gave in handshakes
+ */
+export function receive(
+  args: WebhookArgs,
+  request: WebhookRequest,
+  now: number,
+  secretOf: (name: string) => string | undefined,
+  given: string[] = [],
+): Received {
+  const denied = authenticate(args, request, now, secretOf, given);
+  if (denied !== undefined) return { kind: "refused", status: 401, message: denied };
+  let data: Json;
+  try {
+    data = readPayload(args.auth, parseBody(request.body, request.headers["content-type"]));
+  } catch (error) {
+    return { kind: "refused", status: 400, message: messageOf(error) };
+  }
+  const handshake = handshakeOf(args.auth, request.headers, data);
+  if (handshake !== undefined) return { kind: "handshake", ...handshake };
+  const [type, http] = [typeOf(args.auth, request.headers, data), factsOf(args, request)];
+  const id = identityOf(args, request.headers, { type, data, http }, now) ?? newId(now);
+  const { within } = args;
+  return { kind: "event", event: { id, type, data, http }, ...(within !== undefined && { within }) };
+}
+
+function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
+  const secret = [...CREDENTIALS, verifiedHeader(args)];
+  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
+  const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
+  return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
+}
+
+/** What is wrong with the path and the auth of a webhook. */
+export function checkHook(args: Pick<ReadWebhookArgs, "webhook" | "auth" | "secret">): string[] {
+  return [...checkPath(args.webhook), ...checkAuth(args)];
+}
+
+function checkPath(path: string): string[] {
+  const segments = path.split("/").slice(1);
+  if (path.startsWith("/") && segments.every((segment) => SEGMENT.test(segment))) return [];
+  return [`expected a path such as /github or /price/:sku, got "${path}"`];
+}
+
+/** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
+export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
+  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
+  return hook?.auth === "asana" ? hook.webhook as string : undefined;
+}
+
+type Headers = Record<string, string>;
+
+/** GitHub and Slack can send JSON in the field `payload` of a form: the event's data is the value of that field. */
+function readPayload(auth: Json, data: Json): Json {
+  const payload = (auth === "github" || auth === "slack") ? field(data, "payload") : undefined;
+  if (typeof payload !== "string") return data;
+  try {
+    return parseJson(payload, "data");
+  } catch (error) {
+    throw new Error(`The field payload is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The answer to a provider's test of the address; such a request is no event. */
+function handshakeOf(
+  auth: Json,
+  headers: Headers,
+  data: Json,
+): { status: number; headers: Headers; body: string } | undefined {
+  const plain = { "content-type": "text/plain; charset=utf-8" };
+  if (auth === "github" && headers["x-github-event"] === "ping") {
+    return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
+  }
+  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours tells that the webhook lives.
+  const events = field(data, "events");
+  if (auth === "asana" && Array.isArray(events) && events.length === 0) {
+    return { status: 200, headers: plain, body: "" };
+  }
+  const challenge = field(data, "challenge");
+  if (auth === "slack" && field(data, "type") === "url_verification" && typeof challenge === "string") {
+    return { status: 200, headers: plain, body: challenge };
+  }
+  return undefined;
+}
+
+/** `webhook`, or the provider's type: `github.push`, `stripe.invoice.paid`, `slack.app_mention`. */
+function typeOf(auth: Json, headers: Headers, data: Json): string {
+  switch (auth) {
+    case "github":
+      return typed("github", headers["x-github-event"]);
+    case "stripe":
+      return typed("stripe", field(data, "type"));
+    case "slack":
+      return typed("slack", field(field(data, "event"), "type") ?? field(data, "type") ?? slashCommand(data));
+    default:
+      return "webhook";
+  }
+}
+
+/**
+ * Two deliveries with the same identity are one event. It is the rule's `dedupe`, else the provider's delivery id; undefined if
+ * there is neither. If `dedupe` finds nothing (null, a missing key), the provider's id is used.
+ */
+function identityOf(
+  { auth, dedupe }: WebhookArgs,
+  headers: Headers,
+  event: { type: string; data: Json; http: HttpRequestFacts },
+  now: number,
+): string | undefined {
+  const asked = dedupe !== undefined ? evaluateDedupe(dedupe, event, now) : null;
+  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
+  const sent = deliveryId(auth, headers, event.data);
+  return sent === undefined ? undefined : shortened(sent);
+}
+
+function evaluateDedupe(text: string, event: JsonObject | object, now: number): Json {
+  try {
+    return evaluate(text, { event: { ...event, time: new Date(now).toISOString() }, $now: now });
+  } catch (error) {
+    if (error instanceof ExpressionError) return null;
+    throw error;
+  }
+}
+
+function deliveryId(auth: Json, headers: Headers, data: Json): string | undefined {
+  const inBody = auth === "stripe" ? field(data, "id") : auth === "slack" ? slackId(data) : undefined;
+  if (typeof inBody === "string") return inBody;
+  // Asana sends no id. Each of its events has a time, so that only a repeated delivery has the same signature.
+  if (auth === "asana") return headers["x-hook-signature"];
+  const inHeaders = headers["webhook-id"] ?? headers["x-github-delivery"];
+  if (inHeaders) return inHeaders;
+  if (headers["ce-id"] && headers["ce-source"]) return JSON.stringify([headers["ce-source"], headers["ce-id"]]);
+  if (/^application\/cloudevents\+json/i.test(headers["content-type"] ?? "")) {
+    const [source, id] = [field(data, "source"), field(data, "id")];
+    if (typeof source === "string" && typeof id === "string") return JSON.stringify([source, id]);
+  }
+  return headers["idempotency-key"] || undefined;
+}
+
+/** The event id from the Events API; commands, buttons and views have none, so their trigger id is used. */
+function slackId(data: Json): Json | undefined {
+  return field(data, "event_id") ?? field(data, "trigger_id");
+}
+
+function slashCommand(data: Json): string | undefined {
+  return field(data, "command") === undefined ? undefined : "command";
+}
+
+function typed(provider: string, type: Json | undefined): string {
+  return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
+}
+
+/** Replaces a long id by its hash, so that it can be stored and shown. */
+function shortened(id: string): string {
+  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
+}
+
+function field(data: Json | undefined, name: string): Json | undefined {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
+  return Object.hasOwn(data, name) ? data[name] : undefined;
+}

@@ -1,0 +1,98 @@
+import { Buffer } from "node:buffer";
+import { z } from "zod";
+import { parseMaybeJson } from "../formats/exact_json.ts";
+import { readLazyJson } from "../formats/lazy_json.ts";
+import { duration, expression, secret, size } from "../language/arg_types.ts";
+import type { Args, ReadArgs } from "../language/kind.ts";
+import { messageOf } from "../model/errors.ts";
+import { readFields, type Repeatable } from "../model/event.ts";
+import type { Json } from "../model/json.ts";
+
+const SECOND = 1_000;
+
+/** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
+const authSchema = z.union([
+  z.enum(["none", "standard", "github", "stripe", "slack", "asana", "basic", "bearer"]),
+  z.strictObject({
+    hmac: z.enum(["sha256", "sha1", "sha512"]),
+    header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),
+    encoding: z.enum(["hex", "base64"]).default("hex"),
+    prefix: z.string().default(""),
+  }),
+]);
+
+/** The arguments of a webhook trigger. */
+export const schemas = {
+  kind: "webhook",
+  main: z.string(),
+  options: {
+    auth: authSchema,
+    secret: secret().optional(),
+    method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
+    dedupe: expression({ names: ["event"] }).optional(),
+    within: duration().optional(),
+    replyWithin: duration().default(10 * SECOND),
+    maxBody: size().default(1_000_000),
+  },
+} as const;
+
+export type WebhookArgs = Args<typeof schemas>;
+export type ReadWebhookArgs = ReadArgs<typeof schemas>;
+
+/** A request below `/hooks`, as received. */
+export interface WebhookRequest {
+  method: string;
+  /** The requested path, below `/hooks`. */
+  path: string;
+  params: Record<string, string>;
+  /** A repeated name has a list of its values. */
+  query: Record<string, Repeatable>;
+  /** Names in lower case; several values joined with ", ". */
+  headers: Record<string, string>;
+  body: Uint8Array;
+}
+
+/**
+ * Reads a request's body by its content type: JSON, a form (a repeated name gives a list), text; anything else is base64. An
+ * empty body is null.
+ * @throws Error if the content type is JSON and the body is not, if there are two content types, or if a form has too many fields
+ */
+export function parseBody(body: Uint8Array, contentType = ""): Json {
+  if (body.length === 0) return null;
+  // A header that was sent twice arrives joined by a comma, and it is unclear which of the two is right.
+  if (contentType.replace(/"[^"]*"/g, "").includes(",")) {
+    throw new Error("The header content-type was sent more than once");
+  }
+  const type = contentType.split(";")[0].trim().toLowerCase();
+  const text = textOf(body, contentType);
+  if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);
+  if (text === undefined) return Buffer.from(body).toString("base64");
+  // "curl -d" sends this content type with every body, also with JSON.
+  if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readFields(text, "body");
+  if (type === "") return maybeJson(text) ?? text;
+  if (/^text\/|[/+]xml$/.test(type)) return text;
+  return Buffer.from(body).toString("base64");
+}
+
+/** Undefined if the bytes are not valid text in the charset from the content type. */
+function textOf(body: Uint8Array, contentType: string): string | undefined {
+  const charset = /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1] ?? "utf-8";
+  try {
+    return new TextDecoder(charset, { fatal: true }).decode(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function readJson(text: string, type: string): Json {
+  try {
+    return readLazyJson(text, "data");
+  } catch (error) {
+    const reason = messageOf(error);
+    throw new Error(`The body is not valid JSON, although its content type is ${type}: ${reason}`);
+  }
+}
+
+function maybeJson(text: string): Json | undefined {
+  return /^\s*[[{]/.test(text) ? parseMaybeJson(text, "data") : undefined;
+}

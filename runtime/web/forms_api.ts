@@ -1,0 +1,118 @@
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { z } from "zod";
+import { mayAnswer } from "../engine/form_answers.ts";
+import { UsageError } from "../model/errors.ts";
+import type { Form, FormState, Person } from "../model/form.ts";
+import type { Json } from "../model/json.ts";
+import { bearerToken, guard } from "./access.ts";
+import { answerJson, answerRefusal } from "./answer.ts";
+import type { WebContext } from "./context.ts";
+import { namesOf, type People } from "./forms/people.ts";
+import { bodyOf, queryOf } from "./request.ts";
+
+/** Who asks: a person with a token of their own, or (undefined) an operator, who may act for anybody. */
+export type Asking = { Variables: { person?: Person } };
+
+const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
+const LIST = z.strictObject({
+  state: z.enum(STATES).default("open"),
+  for: z.string().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  after: z.string().optional(),
+});
+const ANSWER = z.strictObject({
+  as: z.string().min(1).optional(),
+  values: z.record(z.string(), z.custom<Json>()).default({}),
+});
+
+/** `/api/forms`: forms as JSON, for operators and for people with a token. */
+export function formsApi(context: WebContext): Hono<Asking> {
+  const app = new Hono<Asking>();
+  app.use(personOrOperator(context));
+  app.get("/", (c) => list(c, context));
+  app.get("/:id", async (c) => {
+    const id = c.req.param("id");
+    const form = await context.store.getForm(id);
+    if (form === undefined) return answerRefusal(c, context, 404, `There is no form "${id}"`);
+    const own = c.get("person");
+    if (own !== undefined && !mayAnswer(form, own)) return notFor(c, context, id, own);
+    return answerJson(c, context.maskJson(form as unknown as Json));
+  });
+  app.post("/:id", (c) => answer(c, c.req.param("id"), context));
+  return app;
+}
+
+/** Accepts a person's token, and what an operator may send. */
+export function personOrOperator(context: WebContext): MiddlewareHandler<Asking> {
+  const operatorsOnly = guard(context);
+  return async (c, next) => {
+    const token = bearerToken(c);
+    const person = token === undefined ? undefined : context.desk.people.byToken(token);
+    if (person === undefined) return await operatorsOnly(c, next);
+    c.set("person", person);
+    await next();
+  };
+}
+
+async function list(c: Context<Asking>, context: WebContext): Promise<Response> {
+  const { for: name, ...filter } = queryOf(c, LIST);
+  const { people } = context.desk;
+  const own = c.get("person");
+  if (own !== undefined && name !== undefined && people.get(name)?.id !== own.id) {
+    return answerRefusal(c, context, 403, `This token is of ${own.id}: it lists no forms for "${name}"`);
+  }
+  const to = own ? namesOf(own) : name === undefined ? undefined : addressees(name, people);
+  const forms = await context.store.listForms({ ...filter, ...to && { to } });
+  return answerJson(c, context.maskJson(forms as unknown as Json));
+}
+
+/** A person's forms include those of the person's groups; a group's forms are those that name the group. */
+function addressees(name: string, people: People): string[] {
+  const person = people.get(name);
+  if (person !== undefined) return namesOf(person);
+  if (people.find([name]).length > 0) return [name];
+  throw new UsageError(`There is no person and no group "${name}" in whenthen.yaml`);
+}
+
+async function answer(c: Context<Asking>, id: string, context: WebContext): Promise<Response> {
+  const { as, values } = await bodyOf(c, ANSWER);
+  const own = c.get("person");
+  if (own === undefined && as === undefined) throw new UsageError('Cannot answer without a name: add "as": "<person>"');
+  const person = as === undefined ? own : context.desk.people.get(as);
+  if (own !== undefined && person?.id !== own.id) {
+    return answerRefusal(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
+  }
+  if (person === undefined) return answerRefusal(c, context, 403, `There is nobody "${as}"`);
+  const answered = await context.answerForm(id, person, { values, via: "api" });
+  switch (answered.kind) {
+    case "accepted":
+      return answerJson(c, context.maskJson(answered.form as unknown as Json));
+    case "unknown":
+      return answerRefusal(c, context, 404, `There is no form "${id}"`);
+    case "forbidden":
+      return notFor(c, context, id, person);
+    case "closed":
+      return answerRefusal(
+        c,
+        context,
+        409,
+        `The form "${id}" cannot be answered any more: ${whyClosed(answered.form)}`,
+      );
+    case "invalid": {
+      const { problems } = answered;
+      const sentences = Object.entries(problems).map(([name, problem]) => `${name}: ${problem}`).join("; ");
+      return answerRefusal(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
+    }
+  }
+}
+
+function notFor(c: Context, context: WebContext, id: string, person: Person): Response {
+  return answerRefusal(c, context, 403, `The form "${id}" is not for ${person.id}`);
+}
+
+/** Why a form cannot be answered any more. */
+function whyClosed({ state, answer, due }: Form): string {
+  if (answer !== undefined) return `${answer.by} answered it at ${new Date(answer.at).toISOString()}`;
+  if (state === "cancelled") return "what asked for it has ended";
+  return due === undefined ? "its time is over" : `its time was over at ${new Date(due).toISOString()}`;
+}

@@ -1,0 +1,113 @@
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { Buffer } from "node:buffer";
+import { z } from "zod";
+import { parseJson } from "../formats/exact_json.ts";
+import { UsageError } from "../model/errors.ts";
+
+/** A request's body, or the answer to a request whose body is refused. */
+export type Body = { bytes: Uint8Array } | { refused: Response };
+
+/** Time limit for a complete body: a sender that stops half-way must not hold memory for ever. */
+const TIMEOUT = 30_000;
+/** A body up to this size is read in one go, in half the time that its pieces take; holding it costs next to nothing. */
+const SMALL = 65_536;
+
+/**
+ * Reads a request's body up to `limit` bytes; a longer one is refused as early as possible. Compressed bodies are refused:
+ * a few bytes can expand to a gigabyte.
+ */
+export async function readRequestBody(request: Request, limit: number): Promise<Body> {
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding.toLowerCase() !== "identity") {
+    return refuse(415, `Compressed bodies are not accepted (content-encoding: ${encoding})`, {
+      "accept-encoding": "identity",
+    });
+  }
+  const length = Number(request.headers.get("content-length") ?? NaN);
+  if (length > limit) return tooLarge(limit);
+  const { body, giveUp } = length <= SMALL ? readWhole(request) : readPieces(request, limit);
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      giveUp();
+      resolve(refuse(408, `The body was not complete after ${TIMEOUT / 1_000} s`, { connection: "close" }));
+    }, TIMEOUT);
+    const end = (read: Body) => {
+      clearTimeout(timer);
+      resolve(read);
+    };
+    body.then(end, () => end(refuse(400, "The body ended before it was complete")));
+  });
+}
+
+interface Reading {
+  body: Promise<Body>;
+  giveUp(): void;
+}
+
+/** The host enforces the length that the sender declared. */
+function readWhole(request: Request): Reading {
+  return { body: request.arrayBuffer().then((buffer) => ({ bytes: new Uint8Array(buffer) })), giveUp() {} };
+}
+
+function readPieces({ body }: Request, limit: number): Reading {
+  const reader = body?.getReader();
+  return {
+    body: reader === undefined ? Promise.resolve({ bytes: new Uint8Array() }) : collect(reader, limit),
+    giveUp: () => void reader?.cancel().catch(() => {}),
+  };
+}
+
+async function collect(reader: ReadableStreamDefaultReader<Uint8Array>, limit: number): Promise<Body> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    length += part.value.length;
+    if (length > limit) {
+      reader.cancel().catch(() => {});
+      return tooLarge(limit);
+    }
+    chunks.push(part.value);
+  }
+  return { bytes: Buffer.concat(chunks) };
+}
+
+function tooLarge(limit: number): Body {
+  return refuse(413, `The body is longer than ${limit} bytes`, { connection: "close" });
+}
+
+function refuse(status: number, error: string, headers: Record<string, string> = {}): Body {
+  return { refused: Response.json({ error }, { status, headers }) };
+}
+
+const MAX_BODY = 1024 * 1024;
+
+/**
+ * Reads and checks a request's query.
+ * @throws UsageError if it is invalid
+ */
+export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
+  return check(schema, c.req.query(), "query");
+}
+
+/**
+ * Reads and checks a request's body as JSON; an empty one is an empty object.
+ * @throws UsageError if it is invalid
+ */
+export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
+  const body = await readRequestBody(c.req.raw, MAX_BODY);
+  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
+  const text = new TextDecoder().decode(body.bytes);
+  try {
+    return check(schema, text === "" ? {} : parseJson(text), "body");
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`The body is not JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
+  const checked = schema.safeParse(given);
+  if (checked.success) return checked.data;
+  throw new UsageError(`The ${what} is not valid: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
+}
