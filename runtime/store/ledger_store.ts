@@ -187,7 +187,7 @@ export class LedgerStore implements Store {
   readonly moveRun = this.#actions.move.bind(this.#actions);
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
-    const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
+    const newest = await this.#read((rows) => rows.fact("last")?.receivedAt ?? 0);
     // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;

@@ -76,7 +76,7 @@ export interface EventRecord {
   event: Event;
   receivedAt: number;
   deliveries: number;
-  delivery: DeliveryVerdict;
+  delivery: Exclude<DeliveryVerdict, "duplicate">;
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
   /** The waits of runs that it ended, if these are still stored. */
   ended: { rule: string; run: string; step: string }[];

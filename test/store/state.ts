@@ -13,7 +13,8 @@ import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
 import { answerCondition } from "../../runtime/store/transitions/admission.ts";
 import { adaptBatches } from "../../runtime/store/transitions/batch_rows.ts";
-import { cancelRun, type EndedTrace, finishRun } from "../../runtime/store/transitions/end_run.ts";
+import type { RunText } from "../../runtime/store/history/history_lines.ts";
+import { cancelRun, finishRun } from "../../runtime/store/transitions/end_run.ts";
 import { claimRuns, reclaimRuns, suspendRun } from "../../runtime/store/transitions/claim_runs.ts";
 import { rollBackClock } from "../../runtime/store/transitions/clock_rollback.ts";
 import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
@@ -29,7 +30,7 @@ import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./h
 export class State {
   readonly ids = new Ids(0, "00ff00ff");
   /** Ended runs, as in history, by id. */
-  readonly ended = new Map<string, EndedTrace>();
+  readonly ended = new Map<string, RunText>();
   readonly events = new Map<number, EventRow>();
   now = NOW;
 

@@ -1,12 +1,10 @@
 import { Buffer } from "node:buffer";
 import type { RunState, StepRecord } from "../../model/run.ts";
-import type { EventRecord, Reply, Trace } from "../store.ts";
+import type { EndedRunRow } from "../ledger/tables.ts";
+import type { EventRecord, Note, Reply } from "../store.ts";
 
 /** The body of a history line: JSON, as text or as its UTF-8 bytes. */
 export type Text = Uint8Array | string;
-
-/** The tables of history; their lines in a frame are `+event`, `+run` and `+more`. */
-export type HistoryTable = "event" | "run" | "more";
 
 /** An accepted event. Keys ascend. `rules` are those with a verdict on it. */
 export type EventHeader = [
@@ -39,10 +37,10 @@ export type EventText = Pick<EventRecord, "event" | "receivedAt" | "delivery" | 
 
 /** The content of a run's text. */
 export interface RunText {
-  run: Omit<Trace["run"], "event">;
+  run: EndedRunRow;
   event: number;
   steps: StepRecord[];
-  notes: Trace["notes"];
+  notes: Note[];
 }
 
 /** An amendment of an event. */
@@ -54,7 +52,7 @@ export type EventMore =
 
 /** An amendment of a run. */
 export interface RunMore {
-  note: Trace["notes"][number];
+  note: Note;
 }
 
 /** A run in a listing: without notes and without steps, which may be large. */

@@ -1,19 +1,13 @@
+import type { Found } from "../listing.ts";
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import { briefText, causeNeedle, type EventHeader, idNeedle, type RunHeader, verdictNeedle } from "./history_lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
 import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
-/** Rows of a listing. */
-export interface Listed<T> {
-  rows: T[];
-  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
-  stoppedAt?: string;
-}
-
-/** What limits the work of a listing. */
+/** The limits of a listing. */
 export interface Bounds {
   limit: number;
-  /** How many parts may be read, about; catalogues exclude others for free. @default all */
+  /** About how many parts may be read. Parts that their catalogues exclude do not count. @default all */
   parts?: number;
 }
 
@@ -27,7 +21,7 @@ export async function listEventRows(
   filter: EventFilter,
   { limit, parts: most = Infinity }: Bounds,
   fits: (row: Row<number>) => boolean,
-): Promise<Listed<Row<number>>> {
+): Promise<Found<Row<number>>> {
   const rows = recentEvents(snapshot, filter, limit, fits);
   const late = rows.length === limit ? [] : await lateVerdicts(snapshot, ask, filter);
   let read = 0;
@@ -50,7 +44,7 @@ export async function listEventRows(
   return { rows: await amended(snapshot, rows, filter) };
 }
 
-/** If queries have false positives, they ask for so many rows at least: else a search with many would ask again and again. */
+/** Queries with false positives ask for at least this many rows; else a search with many of them would ask again and again. */
 const LEAST_ROUGH = 64;
 
 /**
@@ -131,7 +125,7 @@ export async function listRunRows(
   filter: RunFilter,
   { limit, parts: most = Infinity, heads = false }: Bounds & { heads?: boolean },
   skip: (id: string) => boolean,
-): Promise<Listed<Row<string>>> {
+): Promise<Found<Row<string>>> {
   const page = new Page(limit);
   const mentioned = plainTexts([filter.rule, filter.state, filter.subject]);
   for (const line of snapshot.recent.runsBefore(filter.before)) {
@@ -147,7 +141,7 @@ export async function listRunRows(
   let read = 0;
   for (const { part, best } of parts) {
     if (page.last !== undefined && best <= page.last) break;
-    // The run itself is still to come, and none is between it and this.
+    // The smallest text after the id of the run, so that the next page begins with it.
     const stoppedAt = `${best}0`;
     // Parts with runs on both sides of `before` are all read, so that the next page begins further on.
     if (read >= most && (filter.before === undefined || stoppedAt < filter.before)) {
@@ -285,7 +279,7 @@ export class Snapshot {
       const asked = ids.filter((id) => newer.mayHaveRun(id));
       if (asked.length === 0) continue;
       for (const { id, ended } of await this.#ask(newer, "more", { ids: asked }) ?? []) {
-        if (ended) again.add(id as string);
+        if (ended && typeof id === "string") again.add(id);
       }
     }
     return again;
@@ -313,7 +307,7 @@ export class Snapshot {
 }
 
 /** A row that is not folded. */
-function recentRow<I extends string | number>(id: I, line: UnfoldedLine, listed = true): Row<I> {
+function recentRow<I extends string | number>(id: I, line: UnfoldedLine<unknown>, listed = true): Row<I> {
   return { id, text: line.text, listed, more: [], from: Infinity, line: line.number };
 }
 

@@ -2,8 +2,7 @@ import sortedBtree from "sorted-btree";
 
 // The package is CommonJS: its class is the default export of the module, or of the module's default.
 type Tree = InstanceType<typeof sortedBtree.default<string, string>>;
-const BTree = (sortedBtree as unknown as { default?: typeof sortedBtree.default }).default ??
-  sortedBtree as unknown as typeof sortedBtree.default;
+const BTree: typeof sortedBtree.default = "default" in sortedBtree ? sortedBtree.default : sortedBtree;
 
 /** Separates the parts of an index key or a row's key. No part contains this character. */
 export const SEPARATOR = "\0";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk, OpenFile } from "../../host/disk.ts";
-import { UsageError } from "../../model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../../model/errors.ts";
 
 /** Frames from `first` to `last`, both included. */
 export interface SeqRange {
@@ -156,8 +156,8 @@ async function damagedIfUnreadable<T>(name: string, reading: Promise<T>): Promis
   try {
     return await reading;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EIO") throw error;
-    throw new DamagedError(`${name} cannot be read: ${(error as Error).message}`, { cause: error });
+    if (codeOf(error) !== "EIO") throw error;
+    throw new DamagedError(`${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -51,7 +51,7 @@ export function encodeHead(firstSeq: number, version: number): Uint8Array {
  */
 export function versionOf(head: LogFrame): number {
   try {
-    const { log, version } = JSON.parse(head.payload.toString()) as SegmentHead;
+    const { log, version }: SegmentHead = JSON.parse(head.payload.toString());
     if (log === "whenthen" && Number.isInteger(version)) return version;
   } catch {
     // Not JSON: reported below, like any other text that is not a head.
@@ -121,7 +121,7 @@ export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
 
 /** The text of an event's row. The frame that accepts the event puts the row first. */
 function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>): Buffer {
-  const [eventKey] = JSON.parse(header) as [number];
+  const [eventKey]: [number] = JSON.parse(header);
   const key = `event/${String(eventKey).padStart(16, "0")}`;
   const put = events.get(key);
   if (put === undefined || isDrop(put)) throw new DamagedError(`${key} is not put before its event in the same frame`);

@@ -115,7 +115,7 @@ class Cursor {
 
   #current(): Line {
     this.#lines ??= lines(this.block.body);
-    return this.#line ??= this.#lines.next().value as Line;
+    return this.#line ??= this.#lines.next().value;
   }
 }
 
@@ -199,7 +199,7 @@ export async function mergeFiles(
   disk: Disk,
   folder: string,
   expiry: Expiry,
-  hooks: FoldHooks,
+  hooks: Pick<FoldHooks<unknown>, "mergeIds">,
 ): Promise<Merged | undefined> {
   const files = sortFiles(await disk.list(folder));
   const broken: string[] = [];
@@ -226,7 +226,7 @@ async function mergeGeneration(
   folder: string,
   { base, deltas, ids, last }: Generation,
   expiry: Expiry,
-  hooks: FoldHooks,
+  hooks: Pick<FoldHooks<unknown>, "mergeIds">,
 ): Promise<Merged> {
   const bytes = await hooks.mergeIds(readNewestFirst(disk, folder, ids), expiry);
   const mergedIds = await writeBytes(disk, folder, idsName({ first: 1, last }, crc32(bytes)), bytes);

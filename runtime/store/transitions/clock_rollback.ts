@@ -43,11 +43,11 @@ export function rollBackClock(rows: Rows, by: number, { now }: At): void {
 
 /** One row covers all identities, of which there may be millions. To keep them up to a day longer does no harm. */
 function rollBackIdentities(rows: Rows, by: number, now: number): void {
-  const last = rows.get("fact", "last") as { key: number; receivedAt: number } | undefined;
+  const last = rows.fact("last");
   if (last === undefined) return;
-  if (by > DAY) rows.put("fact", "rollback", { key: last.key, at: now });
+  if (by > DAY) rows.putFact("rollback", { key: last.key, at: now });
   // The next start compares this with its clock, and must not count the same rollback again.
-  if (last.receivedAt > now) rows.put("fact", "last", { ...last, receivedAt: now });
+  if (last.receivedAt > now) rows.putFact("last", { ...last, receivedAt: now });
 }
 
 /** Moves the waits that began after `now`, and the retries of steps. */

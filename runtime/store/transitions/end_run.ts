@@ -1,10 +1,11 @@
-import { causeOf, type Event } from "../../model/event.ts";
+import { causeOf, type OwnEvent } from "../../model/event.ts";
 import { asJson } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
+import type { RunText } from "../history/history_lines.ts";
 import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { RunRow } from "../ledger/tables.ts";
-import type { Cancelled, Decision, Note, RunEnd } from "../store.ts";
+import type { EndedRunRow, RunRow } from "../ledger/tables.ts";
+import type { Cancelled, Decision, RunEnd } from "../store.ts";
 import { countEnd } from "./rule_rows.ts";
 import { readEvent, releaseEvent } from "./event_rows.ts";
 import { refreshLane } from "./lanes.ts";
@@ -13,15 +14,6 @@ import { endPatches } from "./progress.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
-
-/** An ended run as stored in history. */
-export interface EndedTrace {
-  /** With its event, without the body, which may be in an older part of history. */
-  run: RunRow & { head: Omit<Event, "data" | "http"> };
-  event: number;
-  steps: StepRecord[];
-  notes: Note[];
-}
 
 /** Options of `endRun`. */
 interface EndOptions {
@@ -54,12 +46,12 @@ export function endRun(
     woken: _woken,
     ...rest
   } = run;
-  const ended: EndedTrace["run"] = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
+  const ended: EndedRunRow = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
   if (end.error !== undefined) ended.error = end.error;
   if (end.failedStep !== undefined) ended.failedStep = end.failedStep;
   if (end.output !== undefined) ended.output = end.output;
   const steps = readSteps(rows, run.id);
-  const trace: EndedTrace = {
+  const trace: RunText = {
     run: ended,
     event: run.event,
     steps: last ? [...steps, last] : steps,
@@ -67,15 +59,16 @@ export function endRun(
   };
   const { id, rule, version, event, createdAt } = run;
   const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
-  rows.record("run", header, trace);
+  rows.record({ kind: "run", header, body: trace });
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
-  if (end.state !== "cancelled") tellEnd(rows, run, end, head, at);
+  if (end.state !== "cancelled") tell(rows, `whenthen.run.${end.state}`, at, () => reportOf(run, end, head));
 }
 
-function tellEnd(rows: Rows, { id, rule }: RunRow, end: RunEnd, event: EndedTrace["run"]["head"], at: At): void {
-  tell(rows, `whenthen.run.${end.state as "failed" | "succeeded"}`, at, () => ({
+/** The content of the own event about the end of a run. */
+function reportOf({ id, rule }: RunRow, end: RunEnd, event: EndedRunRow["head"]): Omit<OwnEvent, "type"> {
+  return {
     subject: rule,
     data: {
       rule,
@@ -86,7 +79,7 @@ function tellEnd(rows: Rows, { id, rule }: RunRow, end: RunEnd, event: EndedTrac
       ...end.failedStep !== undefined && { failedStep: end.failedStep },
     },
     cause: causeOf({ id, rule, event }),
-  }));
+  };
 }
 
 function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {

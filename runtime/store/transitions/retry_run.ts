@@ -168,7 +168,7 @@ export function replayRun(
   // A new key, as the ids of an event's own runs are derived from the event's key.
   const key = ids.key(now);
   const run = ids.run(key, 0);
-  rows.put("fact", "last", { ...rows.get("fact", "last") as object, key });
+  rows.putFact("last", { receivedAt: now, ...rows.fact("last"), key });
   putRun(rows, {
     id: run,
     event: old.event,

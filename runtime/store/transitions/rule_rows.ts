@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import { VERDICT_KINDS, type VerdictKind } from "../../model/event.ts";
-import type { Json } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
 import { describeState, type RunState } from "../../model/run.ts";
 import { join, ordered } from "../ledger/keys.ts";
@@ -245,10 +244,10 @@ export function listConfig(rows: Rows, rule?: string): PageValue[] {
 
 /** Replaces the values of the source. */
 export function keepSourced(rows: Rows, values: UpperValue[]): void {
-  rows.put("fact", "sourced", values as unknown as Json);
+  rows.putFact("sourced", values);
 }
 
 /** The values that the source last gave. */
 export function getSourced(rows: Rows): UpperValue[] {
-  return (rows.get("fact", "sourced") ?? []) as unknown as UpperValue[];
+  return rows.fact("sourced") ?? [];
 }
