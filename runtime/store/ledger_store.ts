@@ -43,7 +43,6 @@ import {
   listPaused,
   listUnused,
   listVersions,
-  prune,
   putVersions,
   setConfig,
   setPaused,
@@ -67,6 +66,7 @@ import {
   getStagnant,
   getState,
   getWrites,
+  prune,
 } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";

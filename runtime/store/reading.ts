@@ -7,7 +7,7 @@ import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow, WaitRow } from "./ledger/tables.ts";
 import type { EventIdentity, EventRecord, EventSearch, Found, Reply, RunHead, RunSearch, Trace } from "./store.ts";
 import { findIdentity, readEvent } from "./transitions/event_rows.ts";
-import type { RunTrace } from "./transitions/retry_run.ts";
+import type { RunTrace } from "./transitions/operate_run.ts";
 import { readNotes, readSteps, readWaits, stepKey, toRun } from "./transitions/run_rows.ts";
 import type { Transition } from "./transitions/transition.ts";
 import {

@@ -41,6 +41,10 @@ export interface Refused {
   reason: string;
 }
 
+export function refused(reason: string): Refused {
+  return { kind: "refused", reason };
+}
+
 /** The version of a run that somebody saw and decided on. If the run has changed since, their request is refused. */
 export interface Seen {
   /** How many notes of people's actions it had. */

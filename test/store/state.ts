@@ -19,9 +19,10 @@ import { claimRuns, reclaimRuns, suspendRun } from "../../runtime/store/transiti
 import { rollBackClock } from "../../runtime/store/transitions/clock_rollback.ts";
 import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
 import { answerForm, resolveSearch, skipWait } from "../../runtime/store/transitions/waits.ts";
-import { changeVersions, dropVersions, moveRun, prune, setPaused } from "../../runtime/store/transitions/rule_rows.ts";
+import { changeVersions, dropVersions, setPaused } from "../../runtime/store/transitions/rule_rows.ts";
+import { prune } from "../../runtime/store/transitions/progress.ts";
 import { recordStep } from "../../runtime/store/transitions/record_step.ts";
-import { replayRun, retryRun } from "../../runtime/store/transitions/retry_run.ts";
+import { moveRun, replayRun, retryRun } from "../../runtime/store/transitions/operate_run.ts";
 import type { At } from "../../runtime/store/transitions/transition.ts";
 import type { FaultyDisk } from "../faults/faulty_disk.ts";
 import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";

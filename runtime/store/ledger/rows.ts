@@ -114,6 +114,11 @@ export class Rows {
     return true;
   }
 
+  /** Drops the rows whose index key begins with a prefix. */
+  dropRange(table: TableName, index: string, prefix: string): void {
+    for (const key of this.index(table, index).range(prefix, undefined, Infinity)) this.drop(table, key);
+  }
+
   /** Adds a record to history, with the same frame as the rows. */
   record(record: HistoryRecord): void {
     if (this.#isChecking) toJson([record.header, record.body]);

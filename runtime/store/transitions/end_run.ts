@@ -13,7 +13,7 @@ import { tell } from "./notices.ts";
 import { endPatches } from "./progress.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
 import type { At } from "./transition.ts";
-import { cancelWaits } from "./waits.ts";
+import { cancellation, cancelWaits } from "./waits.ts";
 
 /** Options of `endRun`. */
 interface EndOptions {
@@ -86,11 +86,16 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
   for (const { path } of steps) dropStep(rows, run.id, path);
   for (const table of ["note", "taken"] as const) {
     if (rows.size(table) === 0) continue;
-    for (const key of rows.index(table, "run").range(join(run.id, ""), undefined, Infinity)) rows.drop(table, key);
+    rows.dropRange(table, "run", join(run.id, ""));
   }
   endPatches(rows, run.id);
   rows.drop("run", run.id);
   releaseEvent(rows, run.event);
+}
+
+/** Ends a live run that is not wanted any more. */
+export function endCancelled(rows: Rows, run: RunRow, reason: string, at: At): void {
+  endRun(rows, run, { state: "cancelled", error: cancellation(reason), spent: run.spent }, at);
 }
 
 /** Ends a run; does nothing if it has already ended. */
@@ -112,6 +117,6 @@ export function cancelRun(
   if (run === undefined) return undefined;
   addNote(rows, id, reason, at.now, decision);
   if (run.state === "running") return { kind: "asked", state: "running", ended: false };
-  endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, at);
+  endCancelled(rows, run, reason, at);
   return { kind: "asked", state: "cancelled", ended: true };
 }

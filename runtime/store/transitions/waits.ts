@@ -1,12 +1,13 @@
 import { readExactJson, writeExactJson } from "../../formats/exact_json.ts";
 import { type Event, typePatterns } from "../../model/event.ts";
+import type { RecordedError } from "../../model/errors.ts";
 import { type FormAnswer, formOutput, type FormState } from "../../model/form.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { behind, join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
-import { describeWait } from "../run_changes.ts";
+import { describeWait, refused } from "../run_changes.ts";
 import type { AnsweredForm, Decision, Operated, Wait } from "../store.ts";
 import { addToEvent } from "./event_rows.ts";
 import { closeForm, putForm, readForm } from "./form_rows.ts";
@@ -121,10 +122,15 @@ export function cancelWaits(rows: Rows, run: string, now: number): void {
   }
 }
 
+/** The error of a step or run that was cancelled. */
+export function cancellation(message: string): RecordedError {
+  return { name: "Cancelled", message };
+}
+
 /** Cancels a step that has not ended; a later result of it is dropped. */
 export function cancelStep(rows: Rows, run: string, record: StepRecord, message: string, now: number): void {
   const { due: _due, ...rest } = record;
-  putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
+  putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: cancellation(message) }, true);
   endPatches(rows, run, record.path);
   dropWait(rows, { run, path: record.path }, "cancelled");
 }
@@ -189,10 +195,6 @@ export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, {
   endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
   addNote(rows, run, `Wait "${asked}" skipped by ${decision.by}`, now, decision);
   return { kind: "done", step: asked };
-}
-
-function refused(reason: string): Operated {
-  return { kind: "refused", reason };
 }
 
 function those(waiting: string[]): string {
