@@ -22,7 +22,7 @@ import { Shelf } from "./ledger/shelf.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import type { CheckedFile } from "./log/files.ts";
 import type { HistoryKind } from "./log/log_frame.ts";
-import { recover, type RecoverySink } from "./log/recover.ts";
+import { recover, type Recovered, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
 
@@ -89,25 +89,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
   const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
-  const shelves = new Shelves(disk, folder);
+  const tasks = () => Promise.resolve(storeTasks);
   const background = () =>
-    new Background({
-      disk: base,
-      folder,
-      assertHeld: () => lock?.assertHeld(),
-      tasks: () => Promise.resolve(storeTasks),
-      startWorker,
-    });
+    new Background({ disk: base, folder, assertHeld: () => lock?.assertHeld(), tasks, startWorker });
   // Folds take long, so reads have a separate thread.
   const [folds, reads] = [background(), background()];
-  const begin = () => new RecoveredState(shelves.open());
-  let isLarge = false;
-  const readPacked = async (bytes: Uint8Array, { rows }: RecoveredState) => {
-    isLarge ||= bytes.length > LARGE_IDS;
-    loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
-  };
-  const recovering = recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
-  const found = await recovering.finally(() => reads.rest());
+  const found = await recoverState(options, disk, reads).finally(() => reads.rest());
   const { rows, recent } = found.sink;
   // Without this, the garbage of recovery would stay in memory for hours.
   if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
@@ -151,6 +138,22 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   });
   for (const segment of [...log.sealed]) folding.add(segment);
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
+}
+
+/** Reads the state from the files, in one or more attempts. */
+async function recoverState(
+  { folder, now, onWarning }: StoreOptions,
+  disk: Disk,
+  reads: Background<typeof storeTasks>,
+): Promise<Recovered<RecoveredState>> {
+  const shelves = new Shelves(disk, folder);
+  const begin = () => new RecoveredState(shelves.open());
+  let isLarge = false;
+  const readPacked = async (bytes: Uint8Array, { rows }: RecoveredState) => {
+    isLarge ||= bytes.length > LARGE_IDS;
+    loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
+  };
+  return await recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
 }
 
 /** Makes a shelf for each attempt to recover a store; the last one is in use. */

@@ -223,14 +223,14 @@ export async function findAwaited(
     return wait?.searching && { wait, began: rows.get("run", place.run)!.began };
   });
   if (!started) return undefined;
-  const searchBehind = async (after: number): Promise<Search> => {
-    const found = await findBehind(after, started.wait, history, read);
+  const searchAfter = async (after: number): Promise<Search> => {
+    const found = await findAfter(after, started.wait, history, read);
     return { ...place, ...found && { found } };
   };
-  for (let search = await searchBehind(started.began);;) {
+  for (let search = await searchAfter(started.began);;) {
     const resolved = await decide(search, resolveSearch);
     if (resolved.kind === "record") return resolved.record;
-    if (resolved.kind === "again") search = await searchBehind(resolved.after);
+    if (resolved.kind === "again") search = await searchAfter(resolved.after);
     else {
       const { key } = resolved;
       const record = await history.getEvent(key);
@@ -240,7 +240,7 @@ export async function findAwaited(
 }
 
 /** The oldest matching event after a key that has not ended another wait of the run. */
-async function findBehind(
+async function findAfter(
   after: number,
   wait: WaitRow,
   history: History,

@@ -107,8 +107,7 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
    */
   claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]>;
   /**
-   * Adapts to a clock rollback by this many milliseconds: an action that was due a while after the old time is due the same while
-   * after `now`.
+   * Adapts to a clock rollback by this many milliseconds: what was due an hour after the old time becomes due an hour after `now`.
    */
   rollBackClock(by: number, now: number): Promise<void>;
   /** When the next queued or waiting run becomes due, or undefined if none has a time. */

@@ -39,7 +39,12 @@ export class State {
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
-    return { now: this.now, ids: this.ids, retention: RETENTION, isHeard: (type) => type === "whenthen.run.failed" };
+    return {
+      now: this.now,
+      ids: this.ids,
+      retention: RETENTION,
+      hasListener: (type) => type === "whenthen.run.failed",
+    };
   }
 
   /** Keeps the history of a frame. */

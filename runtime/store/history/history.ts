@@ -98,7 +98,7 @@ export class History {
 
   /**
    * Events, newest first.
-   * @param filter `before` is the key of an {@link EventRecord}; `mask`: what of a JSON text its `text` may be found in
+   * @param filter `before` is the key of an {@link EventRecord}; `mask` removes from a JSON text what `text` must not match
    */
   async listEvents(
     { limit, parts, before, mask, ...filter }: Omit<EventFilter, "before"> & Bounds & {

@@ -32,11 +32,12 @@ export async function listEventRows(
     }
     const own = late.filter((key) => part.mayHaveEvent(key));
     for (let { before } = filter;;) {
-      const most = isRough(filter) ? Math.max(limit - rows.length, LEAST_ROUGH) : limit - rows.length;
+      const missing = limit - rows.length;
+      const most = isRough(filter) ? Math.max(missing, LEAST_ROUGH) : missing;
       const args = { filter: { ...filter, before }, late: own, limit: most };
       const found = (await ask(part, "events", args) ?? []).map((event) => partRow(event, part));
       if (isRough(filter)) await snapshot.amend(found);
-      rows.push(...(isRough(filter) ? found.filter(fits) : found).slice(0, limit - rows.length));
+      rows.push(...(isRough(filter) ? found.filter(fits) : found).slice(0, missing));
       if (found.length < args.limit || rows.length === limit) break;
       before = found[found.length - 1].id;
     }
@@ -275,7 +276,7 @@ export class Snapshot {
   /** Those of the runs in a part that have ended again since, which makes the part's records of them obsolete. */
   async endedAgain(ids: string[], part: Part): Promise<Set<string>> {
     const again = new Set(ids.filter((id) => this.recent.run(id) !== undefined));
-    for (const newer of this.#partsBehind(part.catalogue.last)) {
+    for (const newer of this.#partsAfter(part.catalogue.last)) {
       const asked = ids.filter((id) => newer.mayHaveRun(id));
       if (asked.length === 0) continue;
       for (const { id, ended } of await this.#ask(newer, "more", { ids: asked }) ?? []) {
@@ -289,7 +290,7 @@ export class Snapshot {
   async amend(rows: Row[]): Promise<void> {
     const oldest = rows.reduce((least, { from }) => Math.min(least, from), Infinity);
     const byId = new Map(rows.map((row) => [row.id, row]));
-    for (const part of this.#partsBehind(oldest)) {
+    for (const part of this.#partsAfter(oldest)) {
       const ids = rows.filter(({ id, from }) => from < part.catalogue.first && part.mayHaveMore(id)).map(({ id }) =>
         id
       );
@@ -301,7 +302,7 @@ export class Snapshot {
     }
   }
 
-  #partsBehind(seq: number): Part[] {
+  #partsAfter(seq: number): Part[] {
     return this.parts.filter(({ catalogue }) => catalogue.first > seq);
   }
 }

@@ -18,7 +18,7 @@ export function ordered(value: number): string {
 }
 
 /** The smallest text after all texts with a prefix. */
-export function behind(prefix: string): string {
+export function endOf(prefix: string): string {
   if (prefix === "") return "\uffff\uffff";
   return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
 }
@@ -47,7 +47,7 @@ export class OrderedKeys {
   }
 
   /** The last entry, before `before`, whose index key begins with the prefix. */
-  last(prefix: string, before = behind(prefix)): [string, string] | undefined {
+  last(prefix: string, before = endOf(prefix)): [string, string] | undefined {
     if (this.#tree.size === 0) return undefined;
     const pair = this.#tree.nextLowerPair(before);
     return pair?.[0].startsWith(prefix) ? pair : undefined;
@@ -58,7 +58,7 @@ export class OrderedKeys {
     const keys: string[] = [];
     if (this.#tree.size === 0 || limit < 1) return keys;
     const from = after === undefined || after < prefix ? prefix : after;
-    this.#tree.forRange(from, behind(prefix), false, (at, key) => {
+    this.#tree.forRange(from, endOf(prefix), false, (at, key) => {
       if (at !== after && keys.push(key) >= limit) return ENOUGH;
     });
     return keys;

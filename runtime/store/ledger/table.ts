@@ -48,7 +48,7 @@ export class Table<R> {
   /** Whether indexes or counts need its rows, not only their keys. */
   readonly #readsRows: boolean;
   /** The text that follows the part of a row's text that indexes and counts need. */
-  readonly #behindHead: string | undefined;
+  readonly #afterHead: string | undefined;
   readonly #shelf: Shelf | undefined;
   readonly #warm: WarmRows;
   readonly #entries = new Map<string, Entry<R>>();
@@ -63,7 +63,7 @@ export class Table<R> {
     this.#isText = text;
     this.#write = write;
     this.#readsRows = Object.keys(counts).length > 0 || Object.values(indexes).some((keysOf) => keysOf !== "key");
-    this.#behindHead = before && `,"${before}":`;
+    this.#afterHead = before && `,"${before}":`;
     this.#shelf = shelf;
     this.#warm = warm;
     for (const [index, keysOf] of Object.entries(indexes)) {
@@ -193,7 +193,7 @@ export class Table<R> {
 
   /** Reads the part of a row's text that indexes and counts need. */
   #readHead(bytes: Buffer): R {
-    const end = this.#behindHead === undefined ? -1 : bytes.indexOf(this.#behindHead);
+    const end = this.#afterHead === undefined ? -1 : bytes.indexOf(this.#afterHead);
     return this.#parse(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
   }
 

@@ -132,7 +132,7 @@ export interface BatchRow {
   bytes: number;
 }
 
-/** A summary of a part: tells whether a query can find anything in it, without opening it. Plain JSON. */
+/** A summary of a part. It shows whether a query can find anything in the part, without opening it. Plain JSON. */
 export interface Catalogue {
   /** The frames of its segment. */
   first: number;
@@ -201,7 +201,7 @@ export interface Tables {
   mark: Json;
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
-  /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
+  /** As for the baseline: when the item last changed; absent after it was reported as unchanged for long. */
   changed: number;
   state: { key: string; value: Json; expiresAt?: number };
   /** By trigger, item, run and step: a write to a poll's source that is not recorded yet. */

@@ -171,7 +171,7 @@ export interface Generation {
   last: number;
 }
 
-/** How many bases are kept, so that a damaged one can be passed over. */
+/** How many bases are kept, so that a damaged one can be skipped. */
 const BASES = 2;
 
 /**

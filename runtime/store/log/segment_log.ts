@@ -3,7 +3,7 @@ import type { Disk, DiskFile } from "../../host/disk.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import { DamagedError, FORMAT_VERSION, NewerFormatError, segmentName, type Sized } from "./files.ts";
-import { encodeFrame, encodeHead, type LogFrame, newerFrameBehind, readFrame, versionOf } from "./log_frame.ts";
+import { encodeFrame, encodeHead, type LogFrame, newerFrameAfter, readFrame, versionOf } from "./log_frame.ts";
 
 /** A segment that nothing is appended to any more. */
 export interface Segment extends Sized {
@@ -40,7 +40,7 @@ export function readSegment(name: string, bytes: Uint8Array, first: number, last
       expected++;
     }
   }
-  const whole = last === undefined ? !newerFrameBehind(bytes, at - 1, expected - 1) : expected > last;
+  const whole = last === undefined ? !newerFrameAfter(bytes, at - 1, expected - 1) : expected > last;
   if (!whole) throw new DamagedError(`${name} is damaged at byte ${at}, where frame ${expected} should begin`);
   return { frames, end: at };
 }

@@ -48,7 +48,7 @@ function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt 
   const known = findIdentity(rows, { source, id });
   if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
   const { bytesOfRuns: bytes } = rows;
-  // The program has already promised to tell its own events, such as that the store is full.
+  // Own events are durable already, as notices. One of them reports that the store is full.
   if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
   return takeIn(rows, arrival, at, lease);
 }

@@ -11,8 +11,8 @@ const DAY = 24 * 3_600_000;
 const EARLIEST = Date.UTC(2026, 0, 1);
 
 /**
- * Adapts to a clock rollback by this many milliseconds, to `now`. Times that were a while after the old time move to the same
- * while after the new time: ready runs, runs delayed by a limit, retries, batches that wait for quiet, and waits that began
+ * Adapts to a clock rollback by this many milliseconds, to `now`. Times after the old time keep their
+ * distance to the clock: ready runs, runs delayed by a limit, retries, batches that wait for quiet, and waits that began
  * after `now` by the old clock. Without this, all of them would wait until the old time is reached again, which may be in 2099.
  * A wait that began before `now` keeps its time, whatever the clock did in between. If the new time cannot be right, nothing
  * changes, as everything would become due at once when the clock is corrected.

@@ -9,7 +9,7 @@ import type { Cancelled, Decision, RunEnd } from "../store.ts";
 import { countEnd } from "./rule_rows.ts";
 import { readEvent, releaseEvent } from "./event_rows.ts";
 import { refreshLane } from "./lanes.ts";
-import { tell } from "./notices.ts";
+import { putNotice } from "./notices.ts";
 import { endPatches } from "./progress.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
 import type { At } from "./transition.ts";
@@ -63,7 +63,7 @@ export function endRun(
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
-  if (end.state !== "cancelled") tell(rows, `whenthen.run.${end.state}`, at, () => reportOf(run, end, head));
+  if (end.state !== "cancelled") putNotice(rows, `whenthen.run.${end.state}`, at, () => reportOf(run, end, head));
 }
 
 /** The content of the own event about the end of a run. */

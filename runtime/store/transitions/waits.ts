@@ -4,7 +4,7 @@ import type { RecordedError } from "../../model/errors.ts";
 import { type FormAnswer, formOutput, type FormState } from "../../model/form.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import { behind, join, ordered } from "../ledger/keys.ts";
+import { endOf, join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
 import { describeWait, refused } from "../run_changes.ts";
@@ -176,7 +176,7 @@ export interface Skipping {
   run: string;
   step: string | undefined;
   decision: Decision;
-  /** When the wait began that is meant; absent if whichever there is. */
+  /** Only a wait that began then. */
   since?: number;
 }
 
@@ -187,17 +187,17 @@ export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, {
   const asked = step ?? waiting[0];
   if (asked === undefined) return refused(`Cannot skip a wait of run ${run}: none of its steps waits`);
   if (!waiting.includes(asked)) {
-    return refused(`Cannot skip step "${asked}" of run ${run}: it does not wait; ${those(waiting)}`);
+    return refused(`Cannot skip step "${asked}" of run ${run}: it does not wait; ${describeWaiting(waiting)}`);
   }
   if (step === undefined && waiting.length > 1) {
-    return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${those(waiting)}`);
+    return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${describeWaiting(waiting)}`);
   }
   endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
   addNote(rows, run, `Wait "${asked}" skipped by ${decision.by}`, now, decision);
   return { kind: "done", step: asked };
 }
 
-function those(waiting: string[]): string {
+function describeWaiting(waiting: string[]): string {
   return waiting.length === 0 ? "none does" : `those that do: ${waiting.join(", ")}`;
 }
 
@@ -264,7 +264,7 @@ function* listsOfPaths(rows: Rows, type: string): Generator<string> {
   for (let entry = index.first(prefix); entry !== undefined;) {
     const paths = rows.get("wait", entry[1])!.paths!;
     yield paths;
-    entry = index.first(prefix, behind(join(type, paths, "")));
+    entry = index.first(prefix, endOf(join(type, paths, "")));
   }
 }
 
