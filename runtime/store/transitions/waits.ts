@@ -284,7 +284,7 @@ function valueAt(value: Json | undefined, path: string): Json | undefined {
   for (const name of path.split(".")) {
     if (value === null || typeof value !== "object") return undefined;
     if (Array.isArray(value) ? !/^\d+$/.test(name) : !Object.hasOwn(value, name)) return undefined;
-    value = (value as Record<string, Json>)[name];
+    value = Array.isArray(value) ? value[Number(name)] : value[name];
   }
   return value;
 }
