@@ -195,7 +195,7 @@ async function removePart(part: Catalogue, { ledger, rows, history, disk, folder
   await disk.remove(join(folder, part.file)).catch(() => {});
 }
 
-/** After a crash in between there are two files of one range: see `catalogues.ts`. */
+/** After a crash in between there are two files of one range: see `open_store.ts`. */
 async function replacePart(part: Catalogue, thinned: Catalogue, options: TrimmingOptions): Promise<void> {
   const { ledger, rows, history, disk, folder } = options;
   history.addPart(thinned);
