@@ -22,7 +22,7 @@ export interface BackgroundOptions<T extends Tasks> {
   assertHeld?: () => void;
   /** Loads the table, only if the tasks run in this thread. */
   tasks: () => Promise<T>;
-  /** Makes the thread, whose file calls `serveTasks` with the same table. Written as `new Worker(new URL(…))` for the bundler. */
+  /** Starts the thread, whose file calls `serveTasks` with the same table. `new Worker(new URL(…))`, for the bundler. */
   startWorker: () => Worker;
 }
 

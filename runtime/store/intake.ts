@@ -28,7 +28,7 @@ export interface Candidate {
   rule: string;
   version: string;
   trigger: string;
-  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or to be collected, or to be admitted by mode, key and limit. */
+  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or the data to collect or to admit it. */
   outcome: Verdict | Collection | Admission;
 }
 

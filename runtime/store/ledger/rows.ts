@@ -1,5 +1,5 @@
 import type { Buffer } from "node:buffer";
-import type { HistoryKind } from "../log/log_frame.ts";
+import type { EventHeader, EventMore, MoreHeader, RunHeader, RunMore, RunText } from "../history/history_lines.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { join, type OrderedKeys } from "./keys.ts";
 import type { Shelf } from "./shelf.ts";
@@ -10,8 +10,9 @@ type AllTables = { [T in TableName]: Table<Tables[T]> };
 
 /** A record for history, besides the rows: an event, an ended run, or a later change to one of them. */
 export type HistoryRecord =
-  | { kind: "event"; header: unknown[]; body: EventRow }
-  | { kind: Exclude<HistoryKind, "event">; header: unknown[]; body: unknown };
+  | { kind: "event"; header: EventHeader; body: EventRow }
+  | { kind: "run"; header: RunHeader; body: RunText }
+  | { kind: "more"; header: MoreHeader; body: EventMore | RunMore };
 
 /**
  * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows.

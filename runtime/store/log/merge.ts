@@ -7,7 +7,6 @@ import {
   baseName,
   basesToTry,
   type CheckedFile,
-  covered,
   DamagedError,
   type Generation,
   generationOf,
@@ -15,6 +14,7 @@ import {
   readChecked,
   type Sized,
   sortFiles,
+  superseded,
 } from "./files.ts";
 import { isDrop, type Line, lines } from "./log_frame.ts";
 import type { Expiry, FoldHooks } from "./fold.ts";
@@ -210,7 +210,7 @@ export async function mergeFiles(
       if (generation.deltas.length === 0) return undefined;
       const merged = await mergeGeneration(disk, folder, generation, expiry, hooks);
       await removeAll(disk, folder, broken);
-      await removeAll(disk, folder, covered(sortFiles(await disk.list(folder))));
+      await removeAll(disk, folder, superseded(sortFiles(await disk.list(folder))));
       return merged;
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;

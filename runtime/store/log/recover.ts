@@ -235,12 +235,8 @@ async function cutTail<S extends RecoverySink>(
   { disk, folder, onWarning }: RecoverOptions<S>,
 ): Promise<void> {
   if (end < bytes) {
-    onWarning(
-      `The last ${
-        bytes - end
-      } bytes of ${name} are not a whole commit and were dropped: either a torn write, which was ` +
-        "never acknowledged, or damage",
-    );
+    const why = "either a torn write, which was never acknowledged, or damage";
+    onWarning(`The last ${bytes - end} bytes of ${name} are not a whole commit and were dropped: ${why}`);
   }
   if (isEmpty) await disk.remove(join(folder, name));
   // This also syncs: the program may have been killed between a write and its sync.

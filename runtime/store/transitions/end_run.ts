@@ -1,7 +1,7 @@
 import { causeOf, type OwnEvent } from "../../model/event.ts";
 import { asJson } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import type { RunText } from "../history/history_lines.ts";
+import type { RunHeader, RunText } from "../history/history_lines.ts";
 import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EndedRunRow, RunRow } from "../ledger/tables.ts";
@@ -58,7 +58,8 @@ export function endRun(
     notes: readNotes(rows, run.id),
   };
   const { id, rule, version, event, createdAt } = run;
-  const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
+  const subject = head.subject ?? null;
+  const header: RunHeader = [id, rule, end.state, event, subject, createdAt, now, listed ? 1 : 0, version];
   rows.record({ kind: "run", header, body: trace });
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);

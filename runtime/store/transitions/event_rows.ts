@@ -1,5 +1,5 @@
 import type { Event } from "../../model/event.ts";
-import type { EventMore } from "../history/history_lines.ts";
+import type { EventHeader, EventMore } from "../history/history_lines.ts";
 import { ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow } from "../ledger/tables.ts";
@@ -15,7 +15,7 @@ export function putEvent(rows: Rows, row: EventRow): void {
   if (isNeeded(rows, row.key)) rows.put("event", ordered(row.key), row);
   const { key, receivedAt, delivery, verdicts, event } = row;
   const rules = verdicts.length === 1 ? [verdicts[0].rule] : [...new Set(verdicts.map(({ rule }) => rule))];
-  const header = [key, receivedAt, event.type, event.subject ?? null, delivery, rules];
+  const header: EventHeader = [key, receivedAt, event.type, event.subject ?? null, delivery, rules];
   rows.record({ kind: "event", header, body: row });
 }
 

@@ -136,7 +136,7 @@ export function writePatched(rows: Rows, patched: Patched, at: At): void {
 }
 
 /** Forgets up to `max` writes that are over a day old. @returns how many */
-export function forgetWrites(rows: Rows, now: number, max: number): number {
+function forgetWrites(rows: Rows, now: number, max: number): number {
   if (rows.size("written") === 0) return 0;
   const old = rows.index("written", "age").range("", undefined, max).filter((place) => {
     return rows.get("written", place)!.at <= now - WRITE_KNOWN;
@@ -164,7 +164,8 @@ export function getWrites(
 const SLICE = 256;
 
 /**
- * One slice of retention over live rows: drops expired memory across runs, old writes to items, and closed forms older than the identity retention.
+ * One slice of retention over live rows: drops expired memory across runs, old writes to items, and closed forms older than the
+ * identity retention.
  * @returns true while there may be more
  */
 export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {

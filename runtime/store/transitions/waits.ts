@@ -160,7 +160,7 @@ function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
   addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
 }
 
-/** Lets waiting runs be claimed at once. A running one may have missed the event: it may be claimed again after it is suspended. */
+/** Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. */
 function wakeRuns(rows: Rows, runs: string[], now: number): void {
   for (const id of runs) {
     const run = rows.get("run", id)!;
