@@ -26,6 +26,8 @@ export interface Kind {
    * arguments are unresolved. Messages have no trailing period; `join: ` precedes a message about that option, `; ` the remedy.
    */
   check?(args: JsonObject, now: number): string[];
+  /** Finds what does not do what it seems to, such as a time in the past; `; ` precedes the remedy. */
+  warn?(args: JsonObject, now: number): string[];
   /** For a trigger: kind and address, which is its id if it has no name. */
   address?(args: JsonObject): string;
 }
