@@ -90,7 +90,7 @@ function recentEvents(
 
 /**
  * Keys of events in parts that got the verdict of the filter only later: in a later part, or in a line that is not
- * folded yet. Parts that have more of them than their catalogue lists are asked.
+ * folded yet. Parts that have more of them than their catalogue lists are read.
  */
 async function lateVerdicts({ parts, recent }: Snapshot, ask: Ask, { verdict }: EventFilter): Promise<number[]> {
   if (verdict === undefined || verdict === "unmatched") return [];

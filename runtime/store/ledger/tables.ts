@@ -210,7 +210,7 @@ export interface Tables {
   written: WrittenItem;
   /** By condition: a condition that holds. */
   condition: Condition;
-  /** By fleet and name: a device that is left alone for a while. */
+  /** By fleet and name: a device that gets no work for a while. */
   stopped: StoppedDevice;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;

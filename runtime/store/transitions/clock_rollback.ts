@@ -1,11 +1,10 @@
+import { DAY } from "../../model/duration.ts";
 import type { StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow, RunRow } from "../ledger/tables.ts";
 import { refreshLane } from "./lanes.ts";
 import { readSteps, stepKey } from "./run_rows.ts";
 import type { At } from "./transition.ts";
-
-const DAY = 24 * 3_600_000;
 
 /** Before the first release: a machine with an earlier time has lost it, for example in a power cut, and will be corrected. */
 const EARLIEST = Date.UTC(2026, 0, 1);

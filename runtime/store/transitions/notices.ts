@@ -49,7 +49,7 @@ export function listConditions(rows: Rows): Map<string, Condition> {
   return new Map(rows.all("condition"));
 }
 
-/** Writes changes of devices: the inventory, those that are left alone, and the events, all together. */
+/** Writes changes of devices: the inventory, the stopped devices and the events, all together. */
 export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: DeviceChange, at: At): number {
   if (progress !== undefined) writeProgress(rows, progress);
   for (const [name, row] of stopped) {

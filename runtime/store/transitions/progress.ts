@@ -1,4 +1,5 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
+import { DAY } from "../../model/duration.ts";
 import { composePatches, type Json, type JsonObject, takeOver } from "../../model/json.ts";
 import type { ItemWrites, Patched, Patching } from "../intake.ts";
 import { join, ordered } from "../ledger/keys.ts";
@@ -98,8 +99,8 @@ function readState(rows: Rows, key: string, now: number): Json | undefined {
   return row === undefined || (row.expiresAt !== undefined && row.expiresAt <= now) ? undefined : row.value;
 }
 
-/** Milliseconds that a write is known: a rule that polls less often does not see who wrote. */
-const WRITE_KNOWN = 86_400_000;
+/** How long a write is known: a rule that polls less often does not see who wrote. */
+const WRITE_KNOWN = DAY;
 
 /** See {@link PatchStore.beginPatch}. */
 export function beginPatch(rows: Rows, patching: Patching): JsonObject {

@@ -63,7 +63,7 @@ function readSettled(rows: Rows, run: string, record: StepRecord, known: StepRow
   return cancelled;
 }
 
-/** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open for ever. */
+/** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open forever. */
 function readEnded(known: StepRow | undefined): StepRecord | undefined {
   return known && isFinalStep(known.record.state) ? known.record : undefined;
 }

@@ -124,7 +124,7 @@ export function uncountFailure(rows: Rows, rule: string): void {
   rows.put("rule", rule, { ...row, counts: { ...row.counts, failed: (row.counts.failed ?? 0) - 1 } });
 }
 
-/** The events and runs that history keeps for ever: each rule's last run, and its newest event with each kind of verdict. */
+/** The events and runs that history keeps forever: each rule's last run, and its newest event with each kind of verdict. */
 export function readKept(rows: Rows): { events: Set<number>; runs: Set<string> } {
   const kept = { events: new Set<number>(), runs: new Set<string>() };
   for (const [, { lastRun, lastVerdicts = {} }] of rows.all("rule")) {
