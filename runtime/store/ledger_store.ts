@@ -69,7 +69,7 @@ import {
   prune,
 } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
-import type { At, Transition } from "./transitions/transition.ts";
+import type { Transition, TransitionContext } from "./transitions/transition.ts";
 
 /** The parts of the store; see `open_store.ts`. */
 export interface LedgerStoreParts {
@@ -286,7 +286,7 @@ export class LedgerStore implements Store {
 
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #at(now: number): At {
+  #at(now: number): TransitionContext {
     return { now, ids: this.#parts.ids, retention: this.#retention, hasListener: this.#own.hasListener };
   }
 
