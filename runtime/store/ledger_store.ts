@@ -6,7 +6,6 @@ import { findOutlived } from "./history/trim.ts";
 import type { Ids } from "./ledger/keys.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { OwnListeners } from "./intake.ts";
 import { findAwaited, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import type {
@@ -14,6 +13,7 @@ import type {
   EventRecord,
   EventSearch,
   Lease,
+  OwnListeners,
   Progress,
   Receipt,
   Retention,

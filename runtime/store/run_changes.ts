@@ -18,7 +18,7 @@ export interface Decision {
 /** The person who acts, or their whole decision. */
 export type By = string | Decision;
 
-/** The decision of a person, of whom maybe only the name is given. */
+/** A decision, also if only the person's name is given. */
 export function decisionOf(by: By): Decision {
   return typeof by === "string" ? { by } : by;
 }

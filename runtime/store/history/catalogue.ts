@@ -1,5 +1,5 @@
 import type { RunState } from "../../model/run.ts";
-import type { EventSearch } from "../listing.ts";
+import type { EventSearch } from "../store.ts";
 import type { Catalogue, Counts } from "../ledger/tables.ts";
 import { Bloom } from "./bloom.ts";
 import {

@@ -1,4 +1,4 @@
-import type { Found } from "../listing.ts";
+import type { Found } from "../store.ts";
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import { briefText, causeNeedle, type EventHeader, idNeedle, type RunHeader, verdictNeedle } from "./history_lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";

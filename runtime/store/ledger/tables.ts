@@ -6,8 +6,18 @@ import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/e
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
-import type { Admission, Note, PageValue, Reply, RunEnd } from "../store.ts";
-import type { Condition, Notice, Patching, StoppedDevice, WrittenItem } from "../intake.ts";
+import type {
+  Admission,
+  Condition,
+  Note,
+  Notice,
+  PageValue,
+  Patching,
+  Reply,
+  RunEnd,
+  StoppedDevice,
+  WrittenItem,
+} from "../store.ts";
 import type { BloomData } from "../history/bloom.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
 

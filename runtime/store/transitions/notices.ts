@@ -1,5 +1,5 @@
 import { OWN_PREFIX, type OwnEvent, type OwnEventType, typePatterns } from "../../model/event.ts";
-import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../intake.ts";
+import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../store.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { writeProgress } from "./progress.ts";

@@ -1,10 +1,9 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import { DAY } from "../../model/duration.ts";
 import { composePatches, type Json, type JsonObject, takeOver } from "../../model/json.ts";
-import type { ItemWrites, Patched, Patching } from "../intake.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { ItemTime, Progress, StepEffects, TriggerKey } from "../store.ts";
+import type { ItemTime, ItemWrites, Patched, Patching, Progress, StepEffects, TriggerKey } from "../store.ts";
 import type { TransitionContext } from "./transition.ts";
 
 /** Writes a trigger's mark and the changes of its baseline. */
