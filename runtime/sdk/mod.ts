@@ -4,7 +4,7 @@
  * @module
  */
 export { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
-export type { Event, HttpRequestFacts } from "../model/event.ts";
+export type { Event, HttpRequestFacts, SavedFile } from "../model/event.ts";
 export type { Json, JsonObject } from "../model/json.ts";
 export type { BatchData, BatchEvent, BatchOptions } from "./triggers.ts";
 export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./step.ts";
@@ -15,7 +15,7 @@ export { rule } from "./rule.ts";
 export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./event_data.ts";
 export type { StandardSchema, TypeOnly } from "./event_data.ts";
-export type { HttpResult, MailOptions, MailResult, RunResult, SavedFile, Step, StepOptions } from "./step.ts";
+export type { HttpResult, MailOptions, MailResult, RunResult, Step, StepOptions } from "./step.ts";
 export { device, task } from "./device.ts";
 export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";

@@ -168,6 +168,8 @@ export interface StepOptions {
 export interface HttpOptions extends StepOptions {
   json?: unknown;
   form?: Record<string, unknown>;
+  /** Texts, and files: a {@link SavedFile}, or the result of a step with `save`. */
+  multipart?: Record<string, unknown>;
   body?: string;
   headers?: Record<string, string>;
   query?: Record<string, unknown>;

@@ -1,4 +1,4 @@
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
@@ -24,18 +24,6 @@ export interface RunOptions extends StepOptions {
   keep?: "tail";
   /** Exit codes that count as success. */
   ok?: readonly number[];
-}
-
-/** A file in the run's folder, which goes with the run's trace. */
-export interface SavedFile {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** The content type that the answer named; `application/octet-stream` if unknown. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
 }
 
 export interface RunResult<Output, Stdout = string> {
@@ -137,7 +125,12 @@ export interface MailOptions extends StepOptions {
   html?: string;
   /** @default `from` of `smtp` in `whenthen.yaml` */
   from?: string;
+  /** Files: a {@link SavedFile}, or the result of a step with `save`. */
+  attach?: AttachedFile | readonly AttachedFile[];
 }
+
+/** A file, or the result of a step that has saved one. */
+export type AttachedFile = SavedFile | { body: SavedFile } | { stdout: SavedFile };
 
 /** The mail server's response. */
 export interface MailResult {

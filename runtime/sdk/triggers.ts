@@ -71,19 +71,40 @@ export type WebhookAuth =
   | "none"
   | "standard"
   | "github"
+  | "gitlab"
   | "stripe"
   | "slack"
+  | "shopify"
+  | "telegram"
   | "asana"
   | "basic"
   | "bearer"
-  | { hmac: string; header: string; encoding?: "hex" | "base64"; prefix?: string };
+  /** The header of this name equals the secret. */
+  | { token: string }
+  | {
+    hmac: "sha256" | "sha1" | "sha512";
+    header: string;
+    /** @default "hex" */
+    encoding?: "hex" | "base64";
+    prefix?: string;
+    /** What the HMAC is of. @default "{body}" */
+    signed?: string;
+    /** The header with the time that is signed: seconds or milliseconds since the epoch, or RFC 3339. */
+    timestamp?: string;
+    /** How far that time may be from ours. @default "5m" */
+    tolerance?: string;
+  };
+
+type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface WebhookOptions extends TriggerOptions {
   auth: WebhookAuth;
   /** Names of the secrets, several during a rotation; never a value. */
   secret?: string | readonly string[];
-  /** @default "POST" */
-  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** One or several; GET answers HEAD, too. @default "POST" */
+  method?: HttpMethod | readonly HttpMethod[];
+  /** The origins whose pages may send from a browser, such as `https://app.example.org`; `*` for all. */
+  cors?: string | readonly string[];
   /** CEL over the event; equal values are one event. */
   dedupe?: string;
   /** How long `dedupe` remembers. */
@@ -95,7 +116,9 @@ export interface WebhookOptions extends TriggerOptions {
 }
 
 /** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
-type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.${string}` : "webhook";
+type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" | "shopify" | "telegram"
+  ? `${Auth}.${string}`
+  : "webhook";
 
 /**
  * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { z } from "zod";
 import { parseMaybeJson } from "../formats/exact_json.ts";
 import { readLazyJson } from "../formats/lazy_json.ts";
+import type { Multipart } from "../formats/multipart.ts";
 import { duration, expression, secret, size } from "../language/arg_types.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
@@ -10,16 +11,41 @@ import type { Json } from "../model/json.ts";
 
 const SECOND = 1_000;
 
-/** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
+const header = z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" });
+
+const presets = [
+  "none",
+  "standard",
+  "github",
+  "gitlab",
+  "stripe",
+  "slack",
+  "shopify",
+  "telegram",
+  "asana",
+  "basic",
+  "bearer",
+] as const;
+
+/** Who may send to a webhook: a preset, a header that equals the secret, or one with an HMAC. */
 const authSchema = z.union([
-  z.enum(["none", "standard", "github", "stripe", "slack", "asana", "basic", "bearer"]),
+  z.enum(presets),
+  z.strictObject({ token: header }),
   z.strictObject({
     hmac: z.enum(["sha256", "sha1", "sha512"]),
-    header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),
+    header,
     encoding: z.enum(["hex", "base64"]).default("hex"),
     prefix: z.string().default(""),
+    signed: z.string().optional(),
+    timestamp: header.optional(),
+    tolerance: duration().optional(),
   }),
 ]);
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+const originSchema = z.string().refine((text) => text === "*" || URL.parse(text)?.origin === text, {
+  error: "expected an origin such as https://app.example.org, without a path",
+});
 
 /** The arguments of a webhook trigger. */
 export const schemas = {
@@ -28,7 +54,8 @@ export const schemas = {
   options: {
     auth: authSchema,
     secret: secret().optional(),
-    method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
+    method: z.union([z.enum(METHODS), z.array(z.enum(METHODS)).min(1)]).default("POST"),
+    cors: z.union([originSchema, z.array(originSchema).min(1)]).optional(),
     dedupe: expression({ names: ["event"] }).optional(),
     within: duration().optional(),
     replyWithin: duration().default(10 * SECOND),
@@ -38,6 +65,11 @@ export const schemas = {
 
 export type WebhookArgs = Args<typeof schemas>;
 export type ReadWebhookArgs = ReadArgs<typeof schemas>;
+
+/** The methods that a webhook accepts, as written. */
+export function methodsOf({ method }: Pick<ReadWebhookArgs, "method">): string[] {
+  return [method].flat();
+}
 
 /** A request below `/hooks`, as received. */
 export interface WebhookRequest {
@@ -49,7 +81,12 @@ export interface WebhookRequest {
   query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
+  /** Unpacked, if it was compressed. */
   body: Uint8Array;
+  /** As it was sent, if it was compressed. */
+  packed?: Uint8Array;
+  /** The parts of a body of `multipart/form-data`, or why it is none. */
+  form?: Multipart | { problem: string };
 }
 
 /**
