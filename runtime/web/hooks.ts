@@ -20,6 +20,7 @@ import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import type { Receipt } from "../store/store.ts";
+import type { Hook } from "../triggers/trigger.ts";
 
 /** The part of a request's URL that hooks see. */
 export type Target = Pick<URL, "pathname" | "search">;
@@ -180,10 +181,19 @@ async function deliver({ request, received, takers, hooks, context, onTaken }: T
   return await context.replies.during(deliveries.map(({ event }) => event), async () => {
     const receipts = await take();
     if (isRefused(receipts)) return answerDelivered(receipts, context);
-    const { reply, failed = [] } = await awaitReply(receipts, longest, context);
+    const waited = receipts.map((receipt) => ({ ...receipt, runs: runsThatReply(receipt, repliers) }));
+    const { reply, failed = [] } = await awaitReply(waited, longest, context);
     if (reply !== undefined) return answerReply(reply);
     return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);
   });
+}
+
+/** Of rules that share a path, those that cannot reply delay no answer. Of an older event it may not be known whose its runs are. */
+function runsThatReply({ runs, verdicts }: Receipt, repliers: Hook[]): string[] {
+  const others = verdicts.flatMap(({ rule, verdict }) =>
+    "run" in verdict && !repliers.some((hook) => hook.rule === rule) ? [verdict.run] : []
+  );
+  return runs.filter((run) => !others.includes(run));
 }
 
 /** Delivers the events with the files of the form, which are on disk before them. */
