@@ -1,5 +1,14 @@
 import type { Json } from "../model/json.ts";
-import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
+import type {
+  Change,
+  FileChange,
+  HttpMethod,
+  StandardSchema,
+  TypedEvent,
+  TypeOnly,
+  WebhookAuth,
+  WebhookEvent,
+} from "./event_data.ts";
 import { type Format, type HttpOptions, SourceUse } from "./source.ts";
 
 /** One entry under `when`. The type parameter is the event that it emits. */
@@ -65,37 +74,6 @@ export function at(time: string, options?: TriggerOptions): TriggerDefinition<At
 export function at(time: string, options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ at: time, ...options });
 }
-
-/** How the sender of a webhook is authenticated. */
-export type WebhookAuth =
-  | "none"
-  | "standard"
-  | "github"
-  | "gitlab"
-  | "stripe"
-  | "slack"
-  | "shopify"
-  | "telegram"
-  | "asana"
-  | "basic"
-  | "bearer"
-  /** The header of this name equals the secret. */
-  | { token: string }
-  | {
-    hmac: "sha256" | "sha1" | "sha512";
-    header: string;
-    /** @default "hex" */
-    encoding?: "hex" | "base64";
-    prefix?: string;
-    /** What the HMAC is of. @default "{body}" */
-    signed?: string;
-    /** The header with the time that is signed: seconds or milliseconds since the epoch, or RFC 3339. */
-    timestamp?: string;
-    /** How far that time may be from ours. @default "5m" */
-    tolerance?: string;
-  };
-
-type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface WebhookOptions extends TriggerOptions {
   auth: WebhookAuth;
