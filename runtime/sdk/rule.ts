@@ -1,7 +1,7 @@
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
 import type { Step } from "./step.ts";
-import type { TriggerDefinition } from "./triggers.ts";
+import type { TriggerDefinition } from "./trigger_definition.ts";
 
 /** One trigger or a list of them. */
 export type When = TriggerDefinition | readonly TriggerDefinition[];

@@ -2,6 +2,7 @@ import type { Repeatable } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypeOnly } from "./event_data.ts";
 import type { ConfigSpec, GivenInputs, InputValues } from "./fields.ts";
+import type { HttpOptions } from "./generated/options.ts";
 
 /**
  * Sends a request through the program: with the limits of `whenthen.yaml`, causality, and for what changes something an
@@ -152,33 +153,6 @@ export function definitionOf(exported: unknown): CodeDefinition | undefined {
   if (exported instanceof ActionDefinition || exported instanceof DeviceDefinition) return exported.definition;
   if (typeof exported !== "function" || !("definition" in exported)) return undefined;
   return exported.definition instanceof CodeDefinition ? exported.definition : undefined;
-}
-
-/** With `columns`, CSV whose header row lacks one of these is an error. */
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
-
-/** Options of every step. */
-export interface StepOptions {
-  /** For one attempt: `30s`. */
-  timeout?: string;
-  /** The number of attempts, or the whole policy. */
-  retry?: number | { attempts: number; delay?: string; max?: string };
-}
-
-export interface HttpOptions extends StepOptions {
-  json?: unknown;
-  form?: Record<string, unknown>;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: Record<string, unknown>;
-  auth?: { bearer: string } | { basic: string } | { connection: string };
-  format?: Format;
-  /** Charset of the answer, whatever its content type says. */
-  charset?: string;
-  /** Saves the body to a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
-  save?: string;
-  /** Statuses that count as success in addition to 2xx. */
-  ok?: readonly number[];
 }
 
 export interface HttpResult<Body> {

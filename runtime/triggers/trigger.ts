@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { Clock } from "../host/clock.ts";
 import type { Meter } from "../language/expressions/meter.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
@@ -38,6 +38,12 @@ export function defineTrigger<const Name extends string, Main extends z.ZodType,
 ): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
   // The caller has parsed the arguments with these schemas.
   return trigger as Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options>;
+}
+
+/** The option `on`: which kinds of changes become events. */
+export function changesOption() {
+  return z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"])
+    .describe("Which changes become events");
 }
 
 export type Detach = () => void | Promise<void>;

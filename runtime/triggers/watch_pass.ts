@@ -9,7 +9,7 @@ import type { Args } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
-import { readBaseline, type TriggerContext, type TriggerEvent } from "./trigger.ts";
+import { changesOption, readBaseline, type TriggerContext, type TriggerEvent } from "./trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
 /** The arguments of a watch. */
@@ -17,11 +17,11 @@ export const schemas = {
   kind: "watch",
   main: path(),
   options: {
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    settle: duration().default(2_000),
-    first: z.enum(["seed", "emit"]).default("emit"),
-    format: format().optional(),
-    charset: charset().optional(),
+    on: changesOption(),
+    settle: duration().default(2_000).describe("How long a file must stay unchanged"),
+    first: z.enum(["seed", "emit"]).default("emit").describe("Whether the files of the first look count as added"),
+    format: format().optional().describe("How the content is read"),
+    charset: charset().optional().describe("The charset of the content, whatever it declares"),
   },
 } as const;
 

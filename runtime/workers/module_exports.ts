@@ -4,7 +4,7 @@ import { type DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { type StandardSchema, validate } from "../sdk/event_data.ts";
 import { RuleDefinition } from "../sdk/rule.ts";
 import { CodeDefinition, definitionOf, definitions } from "../sdk/source.ts";
-import { TriggerDefinition } from "../sdk/triggers.ts";
+import { TriggerDefinition } from "../sdk/trigger_definition.ts";
 import { plainJson } from "./plain_json.ts";
 import type { Ask } from "./step_caller.ts";
 import { reviveThrown } from "./thread_messages.ts";
