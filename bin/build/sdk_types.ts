@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { z } from "zod";
 import { actions } from "../../runtime/actions/index.ts";
 import { CALL_OPTIONS, kindOfCall } from "../../runtime/engine/code/function_step.ts";
-import { type FieldInfo, fieldInfo, format, requestAuth } from "../../runtime/language/fields/field.ts";
+import { type FieldInfo, fieldInfo, format, requestAuth } from "../../runtime/language/arg_types.ts";
 import type { Kind } from "../../runtime/language/kind.ts";
 import { formatDuration } from "../../runtime/model/duration.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";

@@ -66,8 +66,8 @@ export interface ActionContext<Recorded = JsonObject> {
   services: ActionServices;
   /** The parts of its result that the step records before it ends. */
   parts: StepParts;
-  /** Whether the step goes on after a part of it has failed: `onError: continue`. */
-  goesOn?: boolean;
+  /** Whether the step continues after a part of it has failed: `onError: continue`. */
+  continuesOnError?: boolean;
   /** The function of the rule that belongs to the step, if there is one. */
   compute?: (given: Json) => Promise<Json>;
 }

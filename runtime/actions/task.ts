@@ -80,10 +80,12 @@ class Sending {
   }
 
   async #order(to: Recipients, order: StepOrder, isOne: boolean): Promise<void> {
-    const { run, path, signal, services, goesOn } = this.context;
+    const { run, path, signal, services, continuesOnError } = this.context;
     const failed = new AbortController();
     const stopAt = ({ device, success, error }: TaskResult) => {
-      if (!success && !isOne && !goesOn) failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
+      if (!success && !isOne && !continuesOnError) {
+        failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
+      }
     };
     const done = new Set(this.#results.keys());
     const both = AbortSignal.any([signal, failed.signal]);

@@ -122,7 +122,7 @@ async function attempt(
       const left = thrown instanceof StillRunningError ? thrown : undefined;
       return await abandon(context, record, signal.reason, left);
     }
-    // Not the run's fault: the run is put back, and the step attempted again.
+    // The run is not at fault: it is put back, and the step is attempted again.
     if (thrown instanceof StoreFullError) throw thrown;
     return await fail(context, task, record, thrown, recordError(thrown));
   }

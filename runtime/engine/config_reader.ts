@@ -11,8 +11,8 @@ import { triggerKinds } from "../triggers/index.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import { runSource } from "./rule_code.ts";
 
-/** What the source of the config works with. */
-export interface ConfigSourceOptions {
+/** What {@link ConfigReader} works with. */
+export interface ConfigReaderOptions {
   executing: Parameters<typeof runSource>[0];
   store: Pick<Store, "getSourced" | "keepSourced">;
   clock: Clock;
@@ -33,18 +33,18 @@ const MOST_PAGES = 1_000;
  * Reads config values from a platform: at its intervals, and at once when its code or arguments change. The last good values are
  * kept in the store, so that a platform that does not answer, even at the start, changes nothing.
  */
-export class ConfigSource {
+export class ConfigReader {
   readonly #stop = new AbortController();
   #source: ConfigSourceRule | undefined;
   #loop: Loop | undefined;
   #lookedAt = -Infinity;
   #warned: string[] = [];
-  /** The kept values are not in force, as the reload with them failed. */
+  /** The reload with the kept values failed, so that they are not in force. */
   #isUnused = false;
 
-  constructor(private readonly options: ConfigSourceOptions) {}
+  constructor(private readonly options: ConfigReaderOptions) {}
 
-  /** Sets what is read from now on. */
+  /** Sets the source from now on. */
   use(source: ConfigSourceRule | undefined): void {
     const before = this.#source;
     this.#source = source;

@@ -16,7 +16,7 @@ export interface TimeLimit {
   grace?: number;
 }
 
-/** A child gets 2 s between TERM and KILL; what takes longer than this ignores its signal. */
+/** A child process gets 2 s between TERM and KILL; an action that takes longer than this ignores its signal. */
 export const GRACE = 5_000;
 
 /**

@@ -1,7 +1,7 @@
 import { sharedMemory } from "../host/code_worker.ts";
 import { memoryBytes } from "../host/large_work.ts";
 import type { LogLevel, WorkOrder } from "./thread_messages.ts";
-import { type Lane, Pool } from "./pool.ts";
+import { Pool, type WorkerGroup } from "./pool.ts";
 import type { RuleWorker } from "./watched_worker.ts";
 import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";
 
@@ -43,7 +43,7 @@ export interface CodeLog {
   run?: string;
 }
 
-/** The most workers at once that run suspects alone, and the most that only read a declaration. */
+/** How many workers may run one suspected job each, and how many may read a declaration. */
 const FEW = 4;
 
 /** Opens the pool of workers. No worker starts until the first call. */
@@ -51,7 +51,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
   const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
   const { admit = () => Promise.resolve() } = options;
-  const room: Record<Lane, number> = {
+  const slots: Record<WorkerGroup, number> = {
     rules: maxWorkers,
     functions: maxWorkers,
     listeners: maxWorkers,
@@ -59,7 +59,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     describe: FEW,
   };
   const pool = new Pool({
-    room,
+    slots,
     idleAfter,
     blockedAfter,
     heapLimit: memoryLimit / 2,
@@ -71,17 +71,17 @@ export function openIsolates(options: IsolateOptions): Isolates {
     onLog,
   });
   const stopWatching = watchMemory(pool, () => limitBeside(storeBytes(), memoryLimit));
-  const laneOf = (scope: { alone: boolean }): Lane => scope.alone ? "alone" : "rules";
+  const groupOf = (scope: { alone: boolean }): WorkerGroup => scope.alone ? "alone" : "rules";
   return {
     async describe(module) {
       return await pool.do("describe", module, { work: { kind: "describe" } }) as unknown as Description;
     },
     async askCondition(module, scope, signal) {
       const order: WorkOrder = { work: { kind: "condition", scope }, signal };
-      return await untilUndisturbed(pool, () => pool.do(laneOf(scope), module, order)) === true;
+      return await untilUndisturbed(pool, () => pool.do(groupOf(scope), module, order)) === true;
     },
     async runRule(module, scope, execute, signal, onQuiet) {
-      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
+      return await pool.do(groupOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
     async callFunction(module, name, args, signal, begin) {
       const order = (): WorkOrder => ({ work: { kind: "function", name, args }, signal, execute: begin?.() });

@@ -44,7 +44,7 @@ export class ParseThread {
     try {
       return await this.#thread.run({ text, format }) as Apart;
     } catch (error) {
-      if ((error as Error).name === "FormatError") throw new FormatError((error as Error).message);
+      if (error instanceof Error && error.name === "FormatError") throw new FormatError(error.message);
       throw new Error(`the thread that reads it as ${nameOfFormat(format)} failed: ${messageOf(error)}`, {
         cause: error,
       });

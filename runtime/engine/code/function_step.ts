@@ -73,7 +73,11 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
       return executing.branch(args);
     case "task":
       // Its timeout is one of each device.
-      return runAction({ ...common, timeout: undefined, retry, goesOn: args.onError === "continue" }, frame, runSteps);
+      return runAction(
+        { ...common, timeout: undefined, retry, continuesOnError: args.onError === "continue" },
+        frame,
+        runSteps,
+      );
     case "patch":
       return args.patch === BY_FUNCTION ? asAction(computing(executing)) : asAction();
     case "wait":

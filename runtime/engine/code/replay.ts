@@ -148,7 +148,7 @@ export class ReplayOrder {
 
   #ambiguous(name: string): TerminalError {
     return new TerminalError(
-      `Cannot tell the steps named "${name}" apart: branches of ${this.rule} that go on side by side ask for them; ` +
+      `Cannot tell the steps named "${name}" apart: branches of ${this.rule} that run side by side ask for them; ` +
         `give each a name of its own, such as \`${name} \${id}\``,
     );
   }

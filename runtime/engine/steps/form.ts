@@ -11,7 +11,7 @@ import { describeWait } from "../../store/run_changes.ts";
 import { Interruption, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { pathIn, type RunContext, type RunSteps, type StepFrame } from "../step_frame.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs } from "./control.ts";
-import { askedAt, type FormCall, type FormInput, FormNotices } from "./form_notices.ts";
+import { askedAt, type FormCall, type FormInput, formInputOf, FormNotices } from "./form_notices.ts";
 import { type Beginning, beginOnce, later, runWait, type WaitTask } from "./wait.ts";
 
 /** What a form takes. */
@@ -97,8 +97,8 @@ function waitTask({ path, after, args }: FormCall, { context }: StepFrame): Wait
     kind: "form",
     ...(after !== undefined && { after }),
     begin: async () => beginForm(resolvedArgs(schemas, (await args()).used), context),
-    describe: ({ input }) => {
-      const form = input as unknown as FormInput;
+    describe: (record) => {
+      const form = formInputOf(record);
       return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });
     },
   };
