@@ -54,8 +54,8 @@ export interface ActionContext<Recorded = JsonObject> {
   path: string;
   attempt: number;
   /**
-   * The arguments as they are recorded, with expressions instead of secrets. Messages name these, as they are recorded, too. Absent if
-   * they are the same.
+   * The arguments as they are recorded, with expressions instead of secrets; absent if they are the same. Messages name
+   * these, because messages are recorded, too.
    */
   recorded?: Recorded;
   /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
@@ -157,7 +157,7 @@ export interface ModuleCall extends Target {
 }
 
 /**
- * Has a step's file written, and leaves nothing if that fails.
+ * Writes a file of a step, and leaves none if that fails.
  * @param what for messages: `the answer to GET https://example.org/`
  * @param fill writes the draft and keeps it
  */

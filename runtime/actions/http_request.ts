@@ -48,7 +48,7 @@ export interface HttpRequest {
 const BODIES = ["json", "form", "body"] as const;
 const WITHOUT_BODY = ["GET", "HEAD"];
 
-/** What is wrong with the options of an http step, templates aside. */
+/** What is wrong with the options of an http step; templates are not checked. */
 export function checkRequest(args: ReadHttpArgs): string[] {
   const given = BODIES.filter((name) => args[name] !== undefined);
   const { method } = split(args.http);
@@ -83,7 +83,7 @@ export function readRequest(
   setMissing(headers, "authorization", authorization(args, url, shown));
   url.username = url.password = "";
   for (const [name, value] of parameters(args.query ?? {})) url.searchParams.append(name, value);
-  const body = readResponseBody(args);
+  const body = bodyOf(args);
   if (body) setMissing(headers, "content-type", body.type);
   setMissing(headers, "user-agent", "whenthen");
   if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
@@ -132,7 +132,7 @@ function authorization({ auth }: HttpArgs, { username, password }: URL, { http }
   return credentials ? `Basic ${Buffer.from(credentials).toString("base64")}` : undefined;
 }
 
-function readResponseBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
+function bodyOf({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
   if (json !== undefined) return { text: writeExactJson(json), type: "application/json" };
   if (form) {
     return { text: parameters(form).toString(), type: "application/x-www-form-urlencoded;charset=UTF-8" };
@@ -155,7 +155,7 @@ function setMissing(headers: Headers, name: string, value: string | undefined): 
 }
 
 function idempotencyKey(run: string, path: string): string {
-  // Hashed, as a path may contain characters that a header cannot.
+  // Hashed, because a path may contain characters that a header cannot.
   return createHash("sha256").update(`${run}/${path}`).digest("hex").slice(0, 32);
 }
 

@@ -50,8 +50,8 @@ interface PatchTask {
 }
 
 /**
- * Reads the item afresh and sends only what differs. The output: the item's `key`, what was `sent` (empty if nothing differed), the `item`
- * as it is then, and the fields for which `ifChanged` said `skip`.
+ * Reads the item and sends only what differs. The output: the item's `key`, what was `sent` (empty if nothing differed), the
+ * `item` as it is then, and the fields that were `skipped` because of `ifChanged: skip`.
  */
 async function patchItem(task: PatchTask, context: ActionContext<unknown>): Promise<Outcome> {
   const source = context.services.patched(context);
@@ -96,8 +96,8 @@ function keyOf({ key }: PatchTask, { run: { event } }: ActionContext<unknown>): 
 }
 
 /**
- * The fields that somebody else changed since the event, or since the last look if the event is about another item. What rules wrote
- * themselves counts as known.
+ * The fields that somebody else changed since the event, or since the last look if the event is about another item. Values
+ * that rules wrote do not count as changes.
  */
 async function changedByOthers(
   source: PatchedSource,

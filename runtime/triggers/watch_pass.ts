@@ -97,7 +97,7 @@ export class Watching {
   async #open(): Promise<void> {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };
-    const stored = await store.getMark(key) as unknown as Mark | undefined;
+    const stored = await store.getMark(key) as Mark | undefined;
     const pattern = args.watch;
     if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
       this.#mark = stored;
@@ -139,7 +139,7 @@ export class Watching {
     }
     if (!all) return;
     for await (const page of readBaseline(this.context)) {
-      for (const [path, old] of page) if (!paths.has(path)) yield [path, old as unknown as Known];
+      for (const path of page.keys()) if (!paths.has(path)) yield [path, page.get(path) as Known | undefined];
     }
   }
 

@@ -38,11 +38,10 @@ const BUSY = 250;
 /** Polls that found nothing are stored this often, to avoid a write for each. */
 const NOTE_EVERY = 60_000;
 /** A source that asks for a longer pause is polled again after this time. */
-const LONGEST_PATIENCE = 86_400_000;
+const LONGEST_PAUSE = 86_400_000;
 
 export async function readPollMark({ store, rule, trigger }: PollContext): Promise<PollMark | undefined> {
-  const mark = await store.getMark({ rule: rule.id, trigger: trigger.id });
-  return mark as unknown as PollMark | undefined;
+  return await store.getMark({ rule: rule.id, trigger: trigger.id }) as PollMark | undefined;
 }
 
 /**
@@ -151,7 +150,7 @@ function limited(context: PollContext, reading: Reading): Reading {
 
 /** The time before which a failed source asked not to be polled; undefined if it did not ask. */
 export function askedBackOff(error: unknown, now: number): number | undefined {
-  return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
+  return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PAUSE) : undefined;
 }
 
 async function note(context: PollContext, before: PollMark, mark: PollMark): Promise<void> {
