@@ -144,7 +144,7 @@ function withoutRecorded({ recorded: _recorded, ...context }: ActionContext): Ac
 
 /**
  * The program with its arguments, run as root by sudo. `sudo` clears the environment except for the variables that it
- * is told to keep.
+ * is to keep.
  */
 export function commandLine(command: Command, program: string, argv: string[], variables: string[] = []): string[] {
   if (!command.root || process.getuid?.() === 0) return [program, ...argv];

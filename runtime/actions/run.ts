@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Kept } from "../host/program_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
-import { messageOf, StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
+import { codeOf, messageOf, StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
 import { parseMaybeJson, writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
@@ -164,7 +164,7 @@ function contextVariables({ run, path, attempt, services }: ActionContext<unknow
 }
 
 function explain(error: unknown, name: string, program: string, file: string, PATH = ""): Error {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const [code, message] = [codeOf(error), messageOf(error)];
   if (code === "ENOENT" && !program.includes("/")) {
     return new TerminalError(`Cannot run ${name}: there is no command "${program}" in PATH (${PATH})`);
   }

@@ -48,7 +48,7 @@ export interface Delivery extends TriggerKey {
   within?: number;
 }
 
-/** Event → identity · match · condition → run: decides without the store, then makes one transition. */
+/** Takes events: decides without the store which rules they start (identity, match, condition), then makes one transition. */
 export class Ingest {
   readonly subscriptions = new Subscriptions();
   readonly batches: Batches;
@@ -174,7 +174,7 @@ export class Ingest {
     }
   }
 
-  /** Notices when the store becomes full, and when it has room again for events from elsewhere. */
+  /** Reports when the store becomes full, and when it has room again for events other than the program's own. */
   async #whileRoom(arrivals: Arrival[], accepting: Promise<Receipt[]>): Promise<Receipt[]> {
     try {
       const receipts = await accepting;
@@ -219,7 +219,7 @@ function byIdentity(deliveries: Delivery[]): Delivery[][] {
 /** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {
   readonly #byType = new Map<string, Set<Subscription>>();
-  /** How many types among them are of own events: each run that ends asks, and mostly nobody listens. */
+  /** How many subscribed types are of own events: each run that ends asks, and usually there is none. */
   #own = 0;
 
   add(subscription: Subscription): () => void {

@@ -49,7 +49,7 @@ export class Batches {
     });
   }
 
-  /** Resolves when none is being closed. */
+  /** Resolves when no batch is being closed. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#loop?.detach();

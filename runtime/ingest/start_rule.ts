@@ -79,9 +79,7 @@ export function mayStart(rule: Rule, person: Person | undefined): boolean {
 
 /** Who may start a rule by hand besides operators: people, groups and addresses. */
 export function startersOf({ triggers }: Rule): string[] {
-  return [
-    ...new Set(triggers.filter(({ kind }) => kind === "manual").flatMap(({ args }) => args.to as string[] ?? [])),
-  ];
+  return [...new Set(triggers.filter(({ kind }) => kind === "manual").flatMap(startersByTrigger))];
 }
 
 /**
@@ -91,7 +89,11 @@ export function startersOf({ triggers }: Rule): string[] {
 export function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
   const manual = triggers.filter(({ kind }) => kind === "manual");
   if (person !== undefined && !person.groups.includes(OPERATORS)) {
-    return manual.find(({ args }) => isAmong(args.to as string[] ?? [], person));
+    return manual.find((trigger) => isAmong(startersByTrigger(trigger), person));
   }
   return manual[0] ?? triggers[0];
+}
+
+function startersByTrigger({ args: { to } }: Trigger): string[] {
+  return Array.isArray(to) ? to.filter((name) => typeof name === "string") : [];
 }

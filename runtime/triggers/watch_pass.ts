@@ -7,7 +7,7 @@ import type { Format } from "../formats/format.ts";
 import { charset, duration, format, path } from "../language/arg_types.ts";
 import type { Args } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { changesOption, readBaseline, type TriggerContext, type TriggerEvent } from "./trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
@@ -267,8 +267,4 @@ function shown(file: Known | undefined): Json {
 
 function toItem([path, known]: [string, Known]): [string, Json] {
   return [path, { ...known }];
-}
-
-function asJson(mark: Mark): JsonObject {
-  return { ...mark };
 }

@@ -4,7 +4,7 @@ import { evaluate, ExpressionError } from "../language/expressions/expression.ts
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { defineTrigger, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
@@ -64,7 +64,7 @@ export function receive(
 
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
   const secret = [...CREDENTIALS, verifiedHeader(args)];
-  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const leftOut = secret.filter((name) => name !== undefined).filter((name) => Object.hasOwn(headers, name));
   const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
   const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
   return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
@@ -83,8 +83,8 @@ function checkPath(path: string): string[] {
 
 /** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
 export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
-  return hook?.auth === "asana" ? hook.webhook as string : undefined;
+  const hook = kind === "webhook" ? args : args.hook;
+  return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
 }
 
 type Headers = Record<string, string>;
@@ -96,7 +96,7 @@ function readPayload(auth: Json, data: Json): Json {
   try {
     return parseJson(payload, "data");
   } catch (error) {
-    throw new Error(`The field payload is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`The field payload is not JSON: ${messageOf(error)}`);
   }
 }
 
@@ -110,7 +110,7 @@ function handshakeOf(
   if (auth === "github" && headers["x-github-event"] === "ping") {
     return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
   }
-  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours tells that the webhook lives.
+  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours shows that the webhook works.
   const events = field(data, "events");
   if (auth === "asana" && Array.isArray(events) && events.length === 0) {
     return { status: 200, headers: plain, body: "" };
@@ -195,6 +195,5 @@ function shortened(id: string): string {
 }
 
 function field(data: Json | undefined, name: string): Json | undefined {
-  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
-  return Object.hasOwn(data, name) ? data[name] : undefined;
+  return isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined;
 }

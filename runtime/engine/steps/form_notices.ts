@@ -103,7 +103,7 @@ export class FormNotices {
     return formInputOf(this.#record);
   }
 
-  /** Adds people to the form, once, and tells them. */
+  /** Adds people to the form, once, and notifies them. */
   async #escalate(more: string[]): Promise<Suspended | Stopped | undefined> {
     const { records, options: { store, clock } } = this.frame.context;
     const input = this.#input;

@@ -110,6 +110,11 @@ export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what
   throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
 }
 
+/** The step that a poll executes: a URL is short for an http step. */
+export function stepOf(poll: PollArgs["poll"]): JsonObject {
+  return typeof poll === "string" ? { http: poll } : poll;
+}
+
 /** Whether a step calls a command file, which is executed like `run`. */
 export function isCommandFile({ call }: JsonObject): boolean {
   return typeof call === "string" && /\.ya?ml$/.test(call);

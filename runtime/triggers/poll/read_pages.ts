@@ -27,7 +27,7 @@ export function isPage(output: Json): output is JsonObject {
 
 /**
  * Reads a source by its cursor, page after page. If the cursor has expired it is read from the start, as for the first time:
- * what is told are then the differences from the baseline.
+ * the differences from the baseline are then reported.
  * @param how `first` is the first page, if it is known; `keep` says what stays in memory of each page
  */
 export async function readPages(
