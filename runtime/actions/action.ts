@@ -80,7 +80,7 @@ export interface StepParts {
   add(name: string, output: Json): Promise<void>;
 }
 
-/** The fleets, as far as tasks need them. */
+/** The part of the fleets that tasks need. */
 export type TaskFleets = Pick<Fleets, "task">;
 
 /** The services that the program offers to actions. */
@@ -132,13 +132,13 @@ export interface PatchedSource {
   name: string;
   /** The same for all triggers that read it. */
   sourceKey: string;
-  /** The item as it is now; null if it is gone. */
+  /** The item as it is now; null if it no longer exists. */
   one(key: string): Promise<Json>;
   /** Changes an item, and returns it as it is then. @param patch a merge patch */
   update(key: string, patch: JsonObject): Promise<Json>;
   /** What is known of the item: in the baseline, and of writes to it. */
   known(key: string): Promise<{ item?: Json; writes: ItemWrites }>;
-  /** Stores what is about to be sent. @returns all that this step may have sent, at earlier attempts too */
+  /** Stores the patch before it is sent. @returns all that this step may have sent, in earlier attempts too */
   begin(key: string, sent: JsonObject): Promise<JsonObject>;
 }
 
@@ -148,7 +148,7 @@ export interface ModuleCall extends Target {
   inputs: JsonObject;
   /** Which function of a source; an action has only one. */
   method?: "read" | "one" | "update" | "listen";
-  /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
+  /** What the function of a source gets besides the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
   /** The connection of its requests, unless a request names one. */
   auth?: { connection: string };

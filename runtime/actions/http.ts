@@ -78,7 +78,7 @@ function result(response: Response, body: Json): JsonObject {
   return { status: response.status, headers: headerFields(response.headers), body };
 }
 
-/** The body of an answer, as far as it was read. */
+/** The part of an answer's body that was read. */
 interface Body {
   bytes: Uint8Array;
   /** False if only a part was read. */

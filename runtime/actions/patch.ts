@@ -33,7 +33,7 @@ export const patch = defineAction({
 /** The main argument if the item is changed by a function. */
 export const BY_FUNCTION = "function";
 
-/** The same for a TypeScript rule, whose function may make the new item of the item. */
+/** The same for a TypeScript rule, in which a function may make the changed item of the item. */
 export const patchInCode = { ...patch, main: z.union([patch.main, z.literal(BY_FUNCTION)]) };
 
 function changeBy(item: JsonObject, changed: Json): JsonObject {
@@ -76,7 +76,7 @@ async function patchItem(task: PatchTask, context: ActionContext<unknown>): Prom
   return { output, effects: { patched: { rule, trigger, source: source.sourceKey, key, sent, answer, cause } } };
 }
 
-/** @returns the item as it is then: as answered, and as sent where the answer says nothing */
+/** @returns the item as it is then: the answer, completed by the sent fields that the answer lacks */
 async function send(
   source: PatchedSource,
   key: string,

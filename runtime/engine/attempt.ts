@@ -25,7 +25,7 @@ export interface Task {
   /** If it succeeds, the run has nothing left to do. */
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
-  /** Makes the arguments; what it throws is never retried. Null if there are none to record. */
+  /** Makes the arguments; null if there are none to record. A failure is never retried. */
   prepare(): Promise<StepArgs | null>;
   /**
    * Makes one attempt. A step with steps inside may also be suspended, be stopped or fail with one of them.
@@ -165,7 +165,7 @@ async function fail(
 
 /**
  * The run was ended from outside. A step that did not end is attempted again if the run continues later.
- * @param left says what still runs
+ * @param left names what still runs
  */
 export async function abandon(
   context: RunContext,

@@ -20,13 +20,13 @@ export interface ConfigReaderOptions {
   surroundings: () => Scope;
   /** Loads the rules with new values. @throws if that failed */
   reload: () => Promise<void>;
-  /** A look failed, or (null) worked. */
+  /** Called after each look: with what failed, or with null. */
   report: (failure: string | null) => void;
   /** Reports an entry that is left out; all others apply. */
   warn: (message: string) => void;
 }
 
-/** Pages of one look: a source that always says that there is more would be read forever. */
+/** How many pages one look reads: a source that always has more would be read forever. */
 const MOST_PAGES = 1_000;
 
 /**
@@ -112,7 +112,7 @@ export class ConfigReader {
 
 /**
  * The values in what a source returned: `{ values: { rule: { key: value } } }`, or items with `rule` and `values`.
- * @returns also what is wrong with entries that are left out
+ * @returns the values, and what is wrong with the entries that are left out
  * @throws Error if a page is nothing of that kind
  */
 export function valuesIn(pages: Json[]): { values: UpperValue[]; wrong: string[] } {

@@ -195,7 +195,7 @@ function isSame(one: StepRecord, other: StepRecord): boolean {
   return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
 }
 
-/** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
+/** The paths above a path: `lines[3]/save` is in `lines[3]`, which is in `lines`. */
 function pathsAround(path: string): string[] {
   const around: string[] = [];
   // Most steps are in no other.

@@ -98,7 +98,7 @@ export interface SourceOptions
  * Runs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
  * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
  * resolved with the trigger.
- * @param input what a called function gets beside its arguments: its cursor
+ * @param input what a called function gets besides its arguments: its cursor
  * @returns the step's output
  */
 export async function runSource(
@@ -139,7 +139,7 @@ export async function runSource(
       folder,
       ruleFolder: join(folder, dirname(rule.file)),
       services: servicesFor(rule, options),
-      // A look is made again as a whole.
+      // A look is repeated as a whole, so its parts are not recorded.
       parts: { read: () => [], add: () => Promise.resolve() },
     }));
   return outcome.output;

@@ -38,7 +38,7 @@ async function runThen(context: RunContext, alone: number, signal: AbortSignal):
 
 /** A list has no result for the run; its steps are in the trace. */
 async function runList(then: Step[], context: RunContext, signal: AbortSignal): Promise<StepOutcome> {
-  // If the program died between a stop and the end of the run, the branches beside the stop must not continue.
+  // If the program died between a stop and the end of the run, the other branches must not continue.
   const stop = context.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
   if (stop !== undefined) return stoppedBy(stop);
   try {

@@ -9,7 +9,7 @@ import { chainEnd } from "./cause.ts";
 import { inputsOf } from "./rule_inputs.ts";
 
 /**
- * Decides an event for a rule as far as possible without the store: a verdict, or what the store needs to admit a run or to
+ * Decides an event for a rule without the store: a verdict, or what the store needs to admit a run or to
  * collect the event in a batch. Never waits for rule code: a function `if` is called later, as the run's first step.
  * @param paused why an operator or the watchdog paused the rule, or undefined
  * @param now milliseconds since the epoch

@@ -87,7 +87,7 @@ export class Ingest {
     return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
   }
 
-  /** Whether an event of a trigger would start something, or be collected, as far as that is known without rule code. */
+  /** Whether an event of a trigger would start something, or be collected; a function `if` is not asked. */
   async holds(key: TriggerKey, event: TriggerEvent): Promise<boolean> {
     const source = `/rules/${key.rule}/${key.trigger}`;
     const candidate = await this.#candidate(this.#stamp({ source, ...event }), key);

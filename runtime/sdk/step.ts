@@ -20,7 +20,7 @@ import type { ActionDefinition, HttpResult } from "./source.ts";
 import type { TriggerDefinition } from "./trigger_definition.ts";
 import type { EventOf } from "./triggers.ts";
 
-/** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
+/** The type of a value after it was recorded: properties with the value undefined are left out, and no value becomes null. */
 type Recorded<T> = T extends undefined | void ? null : T;
 
 /** A file in the run's folder, which goes with the run's trace. */
@@ -93,7 +93,7 @@ export interface MailResult {
 
 export interface ReplyResult {
   status: number;
-  /** False if nobody waits for an answer (any more). */
+  /** False if no request waits for an answer (any more). */
   sent: boolean;
   reason?: string;
 }
@@ -124,7 +124,8 @@ export interface Step extends ActionCalls {
   ): Promise<RunResult<Output>>;
   /**
    * Calls `./x.ts#fn`, the action `./lib/tell.yaml`, or the command `./commands/curl.yaml`, whose result is that of `run` with
-   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
+   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command takes `stdin`,
+   * `save`, `format`, `charset`, `keep` and `ok`.
    */
   call<I, Output>(
     action: ActionDefinition<I, Output>,
@@ -135,7 +136,7 @@ export interface Step extends ActionCalls {
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   /**
    * Changes the item of a poll's event at its source: with a merge patch, or a function that makes the changed item of the item as it
-   * is now. Only what differs is sent, and that is told by no event of this trigger.
+   * is now. Only what differs is sent, and no event of this trigger reports that.
    * @example await step.patch("stamp", { notes: "Seen" })
    */
   patch<Item = Json>(

@@ -15,7 +15,7 @@ export interface TriggerKind extends Kind {
   address(args: JsonObject): string;
   /** Starts emitting. The returned function stops that, and resolves once no work is in progress. */
   attach(context: TriggerContext): Detach | Promise<Detach>;
-  /** One pass for `whenthen once`: polls once, fires what is due. Absent if there is nothing to do. */
+  /** One pass for `whenthen once`: polls once, emits what is due. Absent if there is nothing to do. */
   pass?(context: TriggerContext): Promise<void>;
 }
 

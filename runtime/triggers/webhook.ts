@@ -81,7 +81,10 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
-/** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
+/**
+ * The path of a webhook, or of the hook of a poll, whose provider gives the secret in a handshake; undefined for other
+ * triggers.
+ */
 export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
   const hook = kind === "webhook" ? args : args.hook;
   return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;

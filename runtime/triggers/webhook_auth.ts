@@ -25,7 +25,7 @@ const presets: Record<Exclude<Auth, object>, Verify> = {
 
 /**
  * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
- * @param given secrets besides those that are named: from handshakes
+ * @param given secrets from handshakes, in addition to the named ones
  * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(

@@ -22,7 +22,7 @@ export interface IsolateOptions {
    * @default 1.5 GB, at most 3/4 of the memory
    */
   memoryLimit?: number;
-  /** Bytes of the store in memory: the limit is raised by what it and its checkpoints take. @default 0 */
+  /** Bytes of the store in memory: the limit is raised by the memory of the store and its checkpoints. @default 0 */
   storeBytes?: () => number;
   /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
   admit?: (url: string, signal: AbortSignal) => Promise<void>;
@@ -149,7 +149,7 @@ function watchMemory(pool: Pool, limit: () => number): () => void {
   return () => clearInterval(timer);
 }
 
-/** 1.5 GB, or three quarters of what the machine or container has. */
+/** 1.5 GB, but at most three quarters of the memory of the machine or container. */
 function defaultMemoryLimit(): number {
   return Math.min(1.5e9, SHARE * memoryBytes());
 }
@@ -157,7 +157,7 @@ function defaultMemoryLimit(): number {
 /**
  * The limit of a program that has a store of this size in memory. A checkpoint takes up to three times as much in addition
  * (the previous file, a database, the new file), and no rule is to blame for that.
- * @param limit what the program may use without a store
+ * @param limit bytes that the program may use without a store
  */
 export function limitBeside(storeBytes: number, limit: number): number {
   return Math.min(limit + 4 * storeBytes, Math.max(limit, SHARE * memoryBytes()));

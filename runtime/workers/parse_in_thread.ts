@@ -68,8 +68,8 @@ const parseThread = new ParseThread(() => new Worker(new URL("./parse_worker.ts"
 /**
  * Reads text as data, see `parse`; a large one in a thread, so that the main thread stays responsive. `text` and `lines`
  * are too fast to be worth that.
- * @returns a promise only for what is parsed in the thread: this way parallel steps are recorded in the same order whatever
- * they read
+ * @returns a promise only if the thread parses it: this way parallel steps are recorded in the same order, however large
+ * their texts are
  * @throws FormatError; Error if the thread dies
  */
 export function parseBeside(text: string, format: Format): Json | Promise<Json> {

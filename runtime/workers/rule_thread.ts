@@ -277,7 +277,7 @@ function describeTests(code: UserCode, file: string): DefinedTest[] {
   }));
 }
 
-/** Runs one of these tests. Each of its calls becomes a message; `expect` checks what the last call resulted in. */
+/** Runs one of these tests. Each of its calls becomes a message; `expect` checks the result of the last call. */
 async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
   const open = new Set<string>();

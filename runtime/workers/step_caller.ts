@@ -14,7 +14,7 @@ export interface Call {
   name: unknown;
   /** The main argument under the kind's name, and the options. */
   args: object;
-  /** Runs the step in the worker, if the main thread says so. */
+  /** Runs the step in the worker, if the main thread asks for that. */
   compute?: (asked: Computing) => Promise<Computed>;
 }
 

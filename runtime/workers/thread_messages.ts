@@ -158,7 +158,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
   };
 }
 
-/** The error to throw on the other side, of the class that its name stands for. */
+/** The error to throw on the other side, of the class that its name names. */
 export function reviveThrown(error: ThrownError, at?: CodePlace, invalidEvent = false): Error {
   const revived = revive(error, at, invalidEvent);
   if (error.step !== undefined) failedSteps.set(revived, error.step);

@@ -130,7 +130,7 @@ export interface DefinedTest {
   rule: { file: string } | { id: string };
 }
 
-/** What a rule function sees besides `step`. */
+/** What a rule's function sees besides `step`. */
 export interface CodeScope {
   run: { id: string; attempt: number };
   rule: { id: string; file: string };

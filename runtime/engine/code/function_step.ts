@@ -33,7 +33,7 @@ import type { PendingStep } from "./pending_steps.ts";
 
 /** The parts of a step that the function executes itself. */
 export interface Executing {
-  /** One attempt of a `do`, or what the function of a `patch` makes of the given item. */
+  /** Runs one attempt of a `do`, or the function of a `patch` with the given item. */
   compute(attempt: number, signal: AbortSignal, given?: Json): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */
   branch(args: JsonObject): Promise<StepOutcome>;
@@ -114,7 +114,7 @@ export const CALL_OPTIONS = z.object({
   timeout: duration().optional().describe("For one attempt"),
   retry: retrySchema.optional().describe("The number of attempts, or the whole policy"),
 });
-/** Fields whose values are no text. */
+/** Fields whose values are not text. */
 const VALUES: ReadonlySet<FieldInfo["is"]> = new Set(["duration", "rate", "size", "number", "boolean"]);
 
 function notHere(kind: string) {

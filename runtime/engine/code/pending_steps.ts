@@ -31,7 +31,7 @@ export class PendingSteps {
   }
 
   /**
-   * Marks the steps in these branches of a step as lost: nobody waits for their answers.
+   * Marks the steps in these branches of a step as lost: no code waits for their answers.
    * @returns the outcomes of the other steps inside it, which its code did not await
    */
   async giveUp(path: string, branches: string[]): Promise<StepOutcome[]> {
@@ -66,7 +66,7 @@ export class PendingStep {
   answer!: Promise<StepAnswer>;
   /** Set for an `each` with a rate. */
   pace?: Pace;
-  /** Its branch was abandoned: nobody waits for its answer. */
+  /** Its branch was abandoned: no code waits for its answer. */
   lost = false;
   readonly #controller = new AbortController();
 

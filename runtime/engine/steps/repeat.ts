@@ -80,8 +80,8 @@ export interface Repeated {
 const MOST_TURNS = 10_000;
 
 /**
- * The turns of one step. Before each turn there is a record at its path, which says whether it takes place; with `every`
- * the step waits there. The record of the first turn also keeps the plan for all of them.
+ * The turns of one step. Before each turn a record at its path decides whether it takes place; with `every` the step waits
+ * there. The record of the first turn also keeps the plan for all of them.
  */
 class Turns {
   /** The frame of the turn that was executed last. */

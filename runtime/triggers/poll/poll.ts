@@ -52,7 +52,7 @@ export const poll = defineTrigger({
   },
 });
 
-/** Polls at its intervals, and at once after a delivery to its hook: several during a look are one more look. */
+/** Polls at its intervals, and at once after a delivery to its hook. Several deliveries during a look cause one more look. */
 function attach(context: PollContext): Detach {
   if (isListening(context)) return attachListening(context);
   let asked = false;

@@ -86,7 +86,7 @@ export interface Reading {
   complete: boolean;
   /** True for a feed: it shows only the newest items, and items drop out and come back. */
   isFeed: boolean;
-  /** Keys of items that are gone, each with the number of items that were read before it. */
+  /** Keys of items that no longer exist, each with the number of items that were read before it. */
   removed?: ReadonlyMap<string, number>;
   /** True if a later item with the same key is the newer one. */
   inOrder?: boolean;
@@ -178,7 +178,7 @@ export class ItemLimit {
   }
 }
 
-/** The name of a poll's source for messages: its address, or what is called, as it is written. */
+/** The name of a poll's source for messages: its address, or the target of its call, as written. */
 export function nameOfSource(poll: string | JsonObject): string {
   if (typeof poll === "string") return poll;
   const { call, http, run } = poll;
@@ -186,8 +186,8 @@ export function nameOfSource(poll: string | JsonObject): string {
 }
 
 /**
- * A key that all polls of one source have, however they name it. Of what is not called by name, it is a hash: an address may hold a
- * secret.
+ * A key that all polls of one source have, however they name it. It is a hash unless the source is called by name, because
+ * an address may hold a secret.
  * @param poll with its templates resolved
  * @param places the rules folder and the rule file's folder, absolute
  */

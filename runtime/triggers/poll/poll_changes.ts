@@ -37,7 +37,7 @@ differ.processor.pipes.diff.before("trivial", diffBigInts);
 /** The items of one poll, by key. */
 export interface KeyedItems {
   items: Map<string, Json | Unchanged>;
-  /** Those that are gone, as the source says. */
+  /** The items that no longer exist, as the source says. */
   removed: Set<string>;
   /** Which items were left out, in sentences for the log. */
   warnings: string[];

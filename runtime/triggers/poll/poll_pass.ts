@@ -33,7 +33,7 @@ export interface PollMark {
 
 /** At most this many events, or items of a baseline, are in one transition. */
 const CHUNK = 500;
-/** Milliseconds until pushed items are looked at again while a rule writes to them. */
+/** Milliseconds until pushed items are compared again, if a rule is writing to them. */
 const BUSY = 250;
 /** Polls that found nothing are stored this often, to avoid a write for each. */
 const NOTE_EVERY = 60_000;
@@ -118,7 +118,7 @@ async function readOrPostpone(
 /** Reduces the pages of a look in memory; undefined if all items stay. */
 function keeperFor(context: PollContext, stored: PollMark | undefined, readAt: number): KeepPage | undefined {
   if (knownMark(context, stored) !== undefined) return keeperOf(context, undefined);
-  // A baseline of other settings stays until the whole look has worked; items that become events are needed.
+  // A baseline of other settings stays until the whole look has succeeded; items that become events stay in memory.
   if (!isFirstLook(stored) || context.args.first !== "seed") return undefined;
   const timed = context.args.stagnant === undefined ? undefined : true;
   return keeperOf(context, markAsJson({ ...markOf(context, readAt), seeding: true, timed }));
@@ -186,7 +186,7 @@ async function seed(
   }
 }
 
-/** Removes items that earlier looks have stored, and that are gone since. */
+/** Removes items that earlier looks have stored and that no longer exist. */
 async function removeUnseen(context: PollContext, items: KeyedItems["items"], mark: PollMark): Promise<void> {
   for await (const page of readBaseline(context)) {
     const remove = [...page.keys()].filter((key) => !items.has(key));
@@ -253,8 +253,8 @@ async function emitChanges(
 }
 
 /**
- * Emits items without a key since the last cursor: all are new. What is read again from the same cursor gets the same ids, so
- * none is doubled; what is pushed comes once.
+ * Emits items without a key since the last cursor: all are new. Items that are read again from the same cursor get the same
+ * ids, so that none is doubled; pushed items come once.
  */
 async function emitAll(
   context: PollContext,
