@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { z } from "zod";
 import type { LiveOutput } from "../host/program_output.ts";
 import type { ConnectionTokens } from "../connections/connection.ts";
@@ -154,6 +155,12 @@ export interface ModuleCall extends Target {
   auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;
+}
+
+/** A key of a step that is the same on each attempt, so that the receiver can recognise duplicates. */
+export function attemptKey({ run, path }: Pick<ActionContext, "run" | "path">): string {
+  // Hashed, because a path may contain characters that a header cannot.
+  return createHash("sha256").update(`${run.id}/${path}`).digest("hex").slice(0, 32);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Clock } from "../host/clock.ts";
 import type { Meter } from "../language/expressions/meter.ts";
@@ -130,6 +131,11 @@ export interface Subscription {
 export interface TriggerLog {
   info(message: string, details?: JsonObject): void;
   warn(message: string, details?: JsonObject): void;
+}
+
+/** An event's id: a hash replaces a long one, so that it can be stored and shown. */
+export function shortId(id: string): string {
+  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
 }
 
 /** Items in one read. With items of 1 kB, a read takes a few milliseconds, and all other work waits for it. */

@@ -9,7 +9,7 @@ import type { Args } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
-import { changesOption, readBaseline, type TriggerContext, type TriggerEvent } from "./trigger.ts";
+import { changesOption, readBaseline, shortId, type TriggerContext, type TriggerEvent } from "./trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
 /** The arguments of a watch. */
@@ -216,7 +216,7 @@ export class Watching {
   #toEvent({ type, path, old, new: file, read }: Change, { began, sequence }: Mark): TriggerEvent {
     const id = `${Date.parse(began).toString(36)}.${sequence}.${path}`;
     return {
-      id: id.length <= 200 ? id : createHash("sha256").update(id).digest("hex"),
+      id: shortId(id),
       type,
       subject: path,
       data: {

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { parseJson, writeExactJson } from "../formats/exact_json.ts";
 import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
-import { defineTrigger, type TriggerEvent } from "./trigger.ts";
+import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
 
@@ -150,9 +149,9 @@ function identityOf(
   now: number,
 ): string | undefined {
   const asked = dedupe !== undefined ? evaluateDedupe(dedupe, event, now) : null;
-  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
+  if (asked !== null) return shortId(typeof asked === "string" ? asked : writeExactJson(asked));
   const sent = deliveryId(auth, headers, event.data);
-  return sent === undefined ? undefined : shortened(sent);
+  return sent === undefined ? undefined : shortId(sent);
 }
 
 function evaluateDedupe(text: string, event: JsonObject | object, now: number): Json {
@@ -190,11 +189,6 @@ function slashCommand(data: Json): string | undefined {
 
 function typed(provider: string, type: Json | undefined): string {
   return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
-}
-
-/** Replaces a long id by its hash, so that it can be stored and shown. */
-function shortened(id: string): string {
-  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
 }
 
 function field(data: Json | undefined, name: string): Json | undefined {
