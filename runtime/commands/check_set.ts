@@ -20,7 +20,7 @@ export interface CheckedSet {
 }
 
 /** How a set is checked. */
-export interface CheckSetOptions {
+interface CheckSetOptions {
   /** Inputs whose values are not known yet. */
   open?: ReadonlySet<string>;
   /** By default a description: nothing is written before the program starts. */

@@ -44,8 +44,7 @@ export function mergeInputs(below: JsonObject, above: JsonObject): JsonObject {
 
 /** Parses the inputs of a command, and reports combinations that make no sense on a command line. */
 export function readInputs(raw: Json): { inputs: Record<string, CommandInput>; problems: SchemaProblem[] } {
-  const schema = inputSchema as unknown as typeof fieldSchema;
-  const { fields, problems } = readFields(raw, { flags: true, required: false, schema });
+  const { fields, problems } = readFields(raw, { flags: true, required: false, schema: inputSchema });
   const inputs = fields as Record<string, CommandInput>;
   const found = Object.entries(inputs).flatMap(([name, input]) =>
     [

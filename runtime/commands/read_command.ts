@@ -55,7 +55,7 @@ export function isUse(command: unknown): command is string {
 }
 
 /** The files that a command file builds on. */
-export interface Below {
+interface Below {
   /** The id: its path without extension. */
   id: string;
   /** The command that it is based on, if `command` names one. */

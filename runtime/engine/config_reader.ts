@@ -12,7 +12,7 @@ import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import { runSource } from "./rule_code.ts";
 
 /** What {@link ConfigReader} works with. */
-export interface ConfigReaderOptions {
+interface ConfigReaderOptions {
   executing: Parameters<typeof runSource>[0];
   store: Pick<Store, "getSourced" | "keepSourced">;
   clock: Clock;

@@ -7,7 +7,7 @@ import type { By, Operated, Refused, Seen, Store } from "../store/store.ts";
 import type { Runner } from "./runner.ts";
 
 /** What {@link Operators} works with. */
-export interface OperatorsOptions {
+interface OperatorsOptions {
   store: Pick<Store, "getRun" | "replayRun" | "retryRun" | "skipWait" | "moveRun">;
   clock: Clock;
   live: Pick<LiveRules, "rules" | "pause">;

@@ -46,7 +46,7 @@ export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
 /** Milliseconds that a function `if` may take. */
 const CONDITION_TIMEOUT = 10_000;
 
-export interface ConditionAnswer {
+interface ConditionAnswer {
   record: StepRecord;
   verdict: "yes" | Verdict;
 }

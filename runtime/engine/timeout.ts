@@ -3,7 +3,7 @@ import { formatDuration } from "../model/duration.ts";
 import { StillRunningError, TimeoutError } from "../model/errors.ts";
 
 /** A limit on how long something may take. */
-export interface TimeLimit {
+interface TimeLimit {
   /** For the message: `Step "tell"`. */
   what: string;
   /** Milliseconds from now; absent if only the signal ends it. */

@@ -59,7 +59,7 @@ function admitOrCollect(rule: Rule, trigger: Trigger, scope: Scope, now: number)
 }
 
 /** The verdict on inputs that are not valid. */
-export function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
+function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
   return { kind: "invalid", reason: `The inputs are not valid: ${Object.values(problems).join("; ")}`, problems };
 }
 

@@ -16,13 +16,13 @@ const CONDITIONS = {
   "full": { begins: "whenthen.store.full" },
 } satisfies Record<string, { begins: OwnEventType; ends?: OwnEventType }>;
 
-export type ConditionKind = keyof typeof CONDITIONS;
+type ConditionKind = keyof typeof CONDITIONS;
 
 /** What a condition is about, as in the data of its events. The first value is their subject. */
 export type About = Record<string, string>;
 
 /** What own events work with. */
-export interface OwnEventsOptions {
+interface OwnEventsOptions {
   store: Pick<Store, "tellOwn" | "listNotices" | "changeCondition" | "listConditions">;
   ingest: Pick<Ingest, "publishOwn" | "subscriptions">;
   clock: Clock;

@@ -34,7 +34,7 @@ export interface IngestOptions {
 }
 
 /** Executes runs that were claimed together with their event, which saves a transition for each. */
-export interface Executor {
+interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
   /** @param claimed the runs claimed on that lease */

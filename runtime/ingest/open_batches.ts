@@ -7,7 +7,7 @@ import { admissionOf } from "./decide_verdict.ts";
 import { inputsOfBatch } from "./rule_inputs.ts";
 
 /** What batches work with. */
-export interface BatchesOptions {
+interface BatchesOptions {
   store: Pick<Store, "adaptBatches" | "nextBatchDue" | "dueBatches" | "closeBatch">;
   clock: Clock;
   /** The rules in force, and why some of them are paused. */

@@ -23,7 +23,7 @@ export function isByHand({ type, by }: Event): boolean {
 }
 
 /** The values of a rule's inputs, or what is wrong with them, by name. */
-export type Inputs = { values: JsonObject; problems?: undefined } | {
+type Inputs = { values: JsonObject; problems?: undefined } | {
   values?: undefined;
   problems: Record<string, string>;
 };

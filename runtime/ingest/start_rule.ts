@@ -13,7 +13,7 @@ import { BY_HAND, byName, problemsOfGiven } from "./rule_inputs.ts";
 export const OPERATORS = "operators";
 
 /** A start by hand. */
-export interface Start {
+interface Start {
   /** Who starts it; absent for an operator, who may start every rule. */
   person?: Person;
   /** The name recorded in the run. */
@@ -28,7 +28,7 @@ export interface Start {
 }
 
 /** The outcome of a start. */
-export type Started =
+type Started =
   /** It was accepted; the receipt says whether a run started, and `duplicate` if the id was known. */
   | { kind: "accepted"; receipt: Receipt }
   /** There is no such rule. */
@@ -39,7 +39,7 @@ export type Started =
   | { kind: "invalid"; problems: Record<string, string> };
 
 /** What {@link startRule} works with. */
-export interface StartContext {
+interface StartContext {
   clock: Pick<Clock, "now">;
   rules: ReadonlyMap<string, Rule>;
   ingest: Pick<Ingest, "fromTrigger">;

@@ -245,7 +245,7 @@ export interface WaitForOptions {
 export type Branches = { readonly [name: string]: () => unknown };
 
 /** The result of a branch. */
-export type BranchResult<Branch> = Branch extends () => infer Result ? Recorded<Awaited<Result>> : never;
+type BranchResult<Branch> = Branch extends () => infer Result ? Recorded<Awaited<Result>> : never;
 
 /** The results of all branches. */
 export type AllResult<B extends Branches> = { -readonly [Name in keyof B]: BranchResult<B[Name]> };

@@ -42,9 +42,9 @@ export function webhook(
   return new TriggerDefinition({ webhook: path, ...options }, validatorOf(schema));
 }
 
-export type ChangeKind = "added" | "changed" | "removed";
+type ChangeKind = "added" | "changed" | "removed";
 /** What is polled: a command, a request, or a function of a file. */
-export type PollSource =
+type PollSource =
   | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }
   | {
     http: string;

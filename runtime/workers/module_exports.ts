@@ -60,7 +60,7 @@ export function ruleOf(exported: unknown): RuleDefinition | undefined {
 }
 
 /** An event with the output of a validator as its data. */
-export interface ValidatedEvent extends Omit<Event, "data"> {
+interface ValidatedEvent extends Omit<Event, "data"> {
   data: unknown;
 }
 

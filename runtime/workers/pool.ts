@@ -10,7 +10,7 @@ import { RuleWorker } from "./watched_worker.ts";
  */
 export type WorkerGroup = "rules" | "functions" | "listeners" | "alone" | "describe";
 
-export interface PoolOptions {
+interface PoolOptions {
   /** How many workers a group has at most. */
   slots: Record<WorkerGroup, number>;
   idleAfter: number;

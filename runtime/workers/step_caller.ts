@@ -9,7 +9,7 @@ import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError }
 export type Ask = (step: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
 /** A call of a function of `step`. */
-export interface Call {
+interface Call {
   kind: string;
   name: unknown;
   /** The main argument under the kind's name, and the options. */
@@ -80,7 +80,7 @@ export function failureAt(callSite: string, error: ThrownError): Error {
 }
 
 /** One branch of an `each`, `all` or `any`, or (with the path `""`) the function itself. */
-export interface Branch {
+interface Branch {
   path: string;
   around?: Branch;
   /** It was given up: its code continues until its next step, which is never answered. */

@@ -16,7 +16,7 @@ import {
 } from "./thread_messages.ts";
 
 /** What a worker needs from its pool. */
-export interface WorkerOptions {
+interface WorkerOptions {
   module: BundledModule;
   secrets: Record<string, string>;
   env: Record<string, string>;

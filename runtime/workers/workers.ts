@@ -95,7 +95,7 @@ export interface Description {
 }
 
 /** The functions that a source or an action can have. */
-export type SourceMethod = Exclude<Definition["methods"][number], PlatformMethod>;
+type SourceMethod = Exclude<Definition["methods"][number], PlatformMethod>;
 
 /** A source, an action or a platform as its code declares it. */
 export interface Described {

@@ -32,7 +32,7 @@ import { runWaitFor, runWaitUntil, schemasOfCode, waitFor } from "../steps/wait.
 import type { PendingStep } from "./pending_steps.ts";
 
 /** The parts of a step that the function executes itself. */
-export interface Executing {
+interface Executing {
   /** Runs one attempt of a `do`, or the function of a `patch` with the given item. */
   compute(attempt: number, signal: AbortSignal, given?: Json): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */

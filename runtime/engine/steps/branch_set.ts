@@ -14,7 +14,7 @@ import {
 import { checkSize } from "../records.ts";
 
 /** A step with others inside, as it is recorded. */
-export interface Composite {
+interface Composite {
   path: string;
   kind: string;
   /** See {@link StepRecord.after}. */

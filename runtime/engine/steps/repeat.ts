@@ -57,7 +57,7 @@ export const repeat: Control = defineControl({
 });
 
 /** How often something is repeated at most, and how fast. */
-export interface Repetition {
+interface Repetition {
   times?: number;
   /** Milliseconds from the start of one turn to that of the next. */
   every?: number;
@@ -65,7 +65,7 @@ export interface Repetition {
 }
 
 /** A step that is executed in turns. */
-export interface Repeated {
+interface Repeated {
   path: string;
   kind: string;
   steps: Step[];

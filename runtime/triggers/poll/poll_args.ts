@@ -67,7 +67,7 @@ export const schemas = {
   },
 } as const;
 
-export type PollArgs = Args<typeof schemas>;
+type PollArgs = Args<typeof schemas>;
 export type ReadPollArgs = ReadArgs<typeof schemas>;
 export type PollContext = TriggerContext<PollArgs>;
 

@@ -11,7 +11,7 @@ const CHUNK = 200;
 const MOST_ASKED = 500;
 
 /** When an item of the index last changed, in milliseconds. */
-export type ChangeTime = [key: string, at: number | null];
+type ChangeTime = [key: string, at: number | null];
 
 /** Where the last look of a trigger stopped reading items. */
 const positions = new WeakMap<object, ItemTime>();
