@@ -51,6 +51,9 @@ const FIELD_TYPES: Record<FieldInfo["is"], string> = {
 
 /** Types that have a name, by their text. */
 const aliases = new Map<string, string>();
+/** The options of formats, by the names of their interfaces. */
+const formatOptions = new Map(optionsOfFormats().map(([name, schema]) => [`${capitalised(name)}Options`, schema]));
+for (const [name, schema] of formatOptions) aliases.set(plainTypeOf(schema), name);
 aliases.set(plainTypeOf(format()), "Format");
 aliases.set(plainTypeOf(requestAuth()), "RequestAuth");
 aliases.set(plainTypeOf(authSchema), "WebhookAuth");
@@ -65,7 +68,8 @@ function optionsFile(): string {
     `export const POLL_OPTIONS: readonly string[] = [`,
     ...Object.keys(triggerKinds.poll.options).map((name) => `  ${JSON.stringify(name)},`),
     "];\n",
-    ...[...aliases].map(([type, name]) => typeAlias(name, type)),
+    ...[...aliases].filter(([, name]) => !formatOptions.has(name)).map(([type, name]) => typeAlias(name, type)),
+    ...[...formatOptions].map(([name, { shape }]) => interfaceOf(name, "", "Options of a format.", shape)),
     interfaceOf("StepOptions", "", "Options of every step.", CALL_OPTIONS.shape),
     ...Object.values(triggerKinds).filter(hasOptions).map((kind) =>
       interfaceOf(optionsName(kind), "TriggerOptions", `${kind.summary}.`, kind.options)
@@ -100,7 +104,7 @@ function functionOf(kind: Kind): string {
   const options = hasOptions(kind) ? optionsName(kind) : "TriggerOptions";
   const isAlone = kind.main.safeParse(null).success;
   const main = isAlone ? "" : `${name}: ${typeOf(kind.main)}, `;
-  const event = `${name[0].toUpperCase()}${name.slice(1)}Event`;
+  const event = `${capitalised(name)}Event`;
   return [
     `type ${event} = TypedEvent<"${name}", ${DATA[name] ?? "Json"}>;\n`,
     `/** ${kind.summary}. */`,
@@ -136,7 +140,7 @@ function propertyOf(name: string, schema: z.core.$ZodType): string {
 function descriptionOf(schema: z.core.$ZodType): string | undefined {
   const text = z.globalRegistry.get(schema)?.description;
   if (text === undefined) return undefined;
-  return /^[a-z]+:/.test(text) ? `${text}.` : `${text[0].toUpperCase()}${text.slice(1)}.`;
+  return /^[a-z]+:/.test(text) ? `${text}.` : `${capitalised(text)}.`;
 }
 
 function defaultOf(schema: z.core.$ZodType): string | undefined {
@@ -198,7 +202,22 @@ function isOptional(schema: z.core.$ZodType): boolean {
 }
 
 function optionsName({ kind }: Kind): string {
-  return `${kind[0].toUpperCase()}${kind.slice(1)}Options`;
+  return `${capitalised(kind)}Options`;
+}
+
+function capitalised(name: string): string {
+  return `${name[0].toUpperCase()}${name.slice(1)}`;
+}
+
+/** `{ csv: { … } }` is a format with options. */
+function optionsOfFormats(): [string, z.ZodObject][] {
+  const union = format();
+  if (!(union instanceof z.ZodUnion)) return [];
+  return union.options.flatMap((option) =>
+    option instanceof z.ZodObject
+      ? Object.entries(option.shape).filter((entry): entry is [string, z.ZodObject] => entry[1] instanceof z.ZodObject)
+      : []
+  );
 }
 
 if (import.meta.main) {

@@ -92,10 +92,13 @@ function placeOf(location: string, from: URL): string {
 }
 
 /** Hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
-function innermost(error: unknown): string {
+export function innermost(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  return messageOf(inner).replace(/ for url \(.*?\)/, "");
+  return messageOf(inner).replace(
+    / for url \(.*?\)| fetching "[^"]*"|\.? For more information, pass `verbose: true`.*/g,
+    "",
+  );
 }
 
 /**

@@ -26,7 +26,7 @@ export const POLL_OPTIONS: readonly string[] = [
   "pages",
 ];
 
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
+export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | { csv: CsvOptions } | { xml: XmlOptions };
 
 export type RequestAuth = { bearer: string } | { basic: string } | { connection: string };
 
@@ -40,6 +40,28 @@ export type WebhookAuth =
   | "basic"
   | "bearer"
   | { hmac: "sha256" | "sha1" | "sha512"; header: string; encoding?: "hex" | "base64"; prefix?: string };
+
+/** Options of a format. */
+export interface CsvOptions {
+  /** What separates values; by default the header row shows it. */
+  delimiter?: string;
+  /** The quotation mark; false: there is none. */
+  quote?: string | false;
+  /** Whether the first row names the columns; by default true. */
+  header?: boolean;
+  /** Names that the header row must have; without a header row, those of the columns. */
+  columns?: readonly string[];
+  /** How many lines there are before the table. */
+  skip?: number;
+  /** Takes rows of any length, and quotation marks inside values. */
+  relaxed?: boolean;
+}
+
+/** Options of a format. */
+export interface XmlOptions {
+  /** Names of elements that are always a list, even if there is only one. */
+  lists?: readonly string[];
+}
 
 /** Options of every step. */
 export interface StepOptions {

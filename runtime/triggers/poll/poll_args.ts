@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { formatHint } from "../../formats/format.ts";
 import {
   charset,
   duration,
@@ -59,7 +60,9 @@ export const schemas = {
       "The request by which patch changes one item: { http: PATCH https://…/${{ key }}, json: ${{ patch }} }",
     ),
     pages: z.strictObject({
-      next: expression({ names: DOCUMENT }),
+      next: expression({ names: [...DOCUMENT, "link"] }).describe(
+        "The address of the next page; link is that of the header Link",
+      ),
       max: number({ min: 1, integer: true }).default(200),
     }).optional().describe(
       "Where the next page is: CEL over the answer that gives its URL, or null after the last one",
@@ -107,7 +110,9 @@ export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what
   const found = isObject(value)
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
     : writeExactJson(value);
-  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
+  const hint = typeof value === "string" ? formatHint(value) : "";
+  const remedy = hint || '; "items" can say where in it the list is';
+  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}${remedy}`);
 }
 
 /** The step that a poll executes: a URL is short for an http step. */
@@ -134,11 +139,12 @@ export interface PollSettings {
   max: number;
 }
 
-export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">): PollSettings {
+/** @param isFeed whether it is about a feed, in whose `ext` there may be counters: without `ignore` they do not count */
+export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">, isFeed = false): PollSettings {
   return {
     key: args.key ?? source?.key,
     at: args.at ?? source?.at,
-    ignore: args.ignore ?? source?.ignore ?? [],
+    ignore: args.ignore ?? source?.ignore ?? (isFeed ? ["ext"] : []),
     take: args.take,
     max: args.max ?? source?.max ?? MOST_ITEMS,
   };
