@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { hasTemplate, json, template } from "../language/arg_types.ts";
 import { show } from "../language/hints.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import { defineAction } from "./action.ts";
+import { attemptKey, defineAction } from "./action.ts";
 import { type MailAddress, parseAddress } from "./mailer.ts";
 import { type ReadFile, readFile } from "./saved_files.ts";
 
@@ -46,7 +45,7 @@ export const mail = defineAction({
     const attachments: ReadFile[] = [];
     for (const file of [attach].flat()) await readFile(file, "Cannot send mail", context, attachments);
     const sent = await services.sendMail({
-      id: createHash("sha256").update(`${run.id}/${path}`).digest("hex").slice(0, 32),
+      id: attemptKey({ run, path }),
       to,
       ...from !== undefined && { from: readAddress(from, recorded.from) },
       // A line break would end the header.

@@ -12,37 +12,6 @@ export interface WebhookEvent<Type extends string = string, Data = Json> extends
   http: HttpRequestFacts;
 }
 
-/** How the sender of a webhook is authenticated. */
-export type WebhookAuth =
-  | "none"
-  | "standard"
-  | "github"
-  | "gitlab"
-  | "stripe"
-  | "slack"
-  | "shopify"
-  | "telegram"
-  | "asana"
-  | "basic"
-  | "bearer"
-  /** The header of this name equals the secret. */
-  | { token: string }
-  | {
-    hmac: "sha256" | "sha1" | "sha512";
-    header: string;
-    /** @default "hex" */
-    encoding?: "hex" | "base64";
-    prefix?: string;
-    /** What the HMAC is of. @default "{body}" */
-    signed?: string;
-    /** The header with the time that is signed: seconds or milliseconds since the epoch, or RFC 3339. */
-    timestamp?: string;
-    /** How far that time may be from ours. @default "5m" */
-    tolerance?: string;
-  };
-
-export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-
 /** The data of a `poll` event. */
 export interface Change<Item> {
   /** The item before; null if it was added. */
@@ -66,7 +35,7 @@ export interface FileChange<Content> {
   error?: string;
 }
 
-export interface FileFacts {
+interface FileFacts {
   /** In bytes. */
   size: number;
   modified: string;
@@ -83,11 +52,11 @@ export interface StandardSchema<Output = unknown> {
 }
 
 /** The result of a validator: a value, or its problems. */
-export type SchemaResult<Output> =
+type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-export interface SchemaIssue {
+interface SchemaIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }

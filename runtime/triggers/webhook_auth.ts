@@ -40,7 +40,7 @@ const presets: Record<Exclude<Auth, object | keyof typeof SCHEMES>, Verify> = {
 
 /**
  * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
- * @param given secrets besides those that are named: from handshakes
+ * @param given secrets from handshakes, in addition to the named ones
  * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(
@@ -53,14 +53,16 @@ export function authenticate(
   if (auth === "none") return undefined;
   const verify = verifierOf(auth);
   // An empty secret would be known to everybody.
-  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined && value !== "");
+  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined).filter((value) =>
+    value !== ""
+  );
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
   // Senders sign what they make: some before it is compressed, some after.
   const bodies = request.packed === undefined ? [request] : [{ ...request, body: request.packed }, request];
   let reason: string | undefined;
   for (const secret of secrets) {
     for (const body of bodies) {
-      const denied = verify(body, secret!, now);
+      const denied = verify(body, secret, now);
       if (denied === undefined) return undefined;
       reason ??= denied;
     }

@@ -28,7 +28,7 @@ const presets = [
 ] as const;
 
 /** Who may send to a webhook: a preset, a header that equals the secret, or one with an HMAC. */
-const authSchema = z.union([
+export const authSchema = z.union([
   z.enum(presets),
   z.strictObject({ token: header }),
   z.strictObject({
@@ -36,9 +36,9 @@ const authSchema = z.union([
     header,
     encoding: z.enum(["hex", "base64"]).default("hex"),
     prefix: z.string().default(""),
-    signed: z.string().optional(),
-    timestamp: header.optional(),
-    tolerance: duration().optional(),
+    signed: z.string().optional().describe("What the HMAC is of; by default {body}"),
+    timestamp: header.optional().describe("The header with the time that is signed"),
+    tolerance: duration().optional().describe("How far that time may be from ours; by default 5m"),
   }),
 ]);
 
@@ -52,13 +52,17 @@ export const schemas = {
   kind: "webhook",
   main: z.string(),
   options: {
-    auth: authSchema,
-    secret: secret().optional(),
-    method: z.union([z.enum(METHODS), z.array(z.enum(METHODS)).min(1)]).default("POST"),
-    cors: z.union([originSchema, z.array(originSchema).min(1)]).optional(),
-    dedupe: expression({ names: ["event"] }).optional(),
-    within: duration().optional(),
-    replyWithin: duration().default(10 * SECOND),
+    auth: authSchema.describe("How the sender is authenticated"),
+    secret: secret().optional().describe("Names of the secrets, several during a rotation; never a value"),
+    method: z.union([z.enum(METHODS), z.array(z.enum(METHODS)).min(1)]).default("POST").describe(
+      "One or several; GET answers HEAD, too",
+    ),
+    cors: z.union([originSchema, z.array(originSchema).min(1)]).optional().describe(
+      "Origins whose pages may send from a browser, such as https://app.example.org; * for all",
+    ),
+    dedupe: expression({ names: ["event"] }).optional().describe("CEL over the event; equal values are one event"),
+    within: duration().optional().describe("How long dedupe remembers a value"),
+    replyWithin: duration().default(10 * SECOND).describe("How long to wait for the rule's reply"),
     maxBody: size().default(1_000_000),
   },
 } as const;
