@@ -1,3 +1,4 @@
+import type { Duration } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
 
@@ -27,9 +28,9 @@ export interface ConfigField extends ValueSpec {
   readonly hosts?: readonly string[];
   /** For a list: the type of its items, or `{ type: "integer", min: 1 }`. */
   readonly of?: Field["type"] | ValueSpec;
-  /** Fields that must be set beside it. */
+  /** Fields that must be set, too, if it is set. */
   readonly requires?: readonly (string | { readonly any: readonly string[] })[];
-  /** Fields that must not be set beside it. */
+  /** Fields that must not be set if it is set. */
   readonly conflicts?: readonly string[];
 }
 
@@ -43,7 +44,7 @@ export type ConfigValues<C> = {
   readonly [Name in Exclude<keyof C, "oneOf">]: ValueOf<C[Name], undefined> | Ungiven<C, Name, undefined>;
 };
 
-/** The values of a rule's inputs: null where a field without a default was not set. */
+/** The values of a rule's inputs; null for a field without a default that was not set. */
 export type InputValues<I> = {
   readonly [Name in Exclude<keyof I, "oneOf">]: ValueOf<I[Name], null> | Ungiven<I, Name, null>;
 };
@@ -105,11 +106,11 @@ export interface FormOptions<Fields extends FormFields> {
   /** The fields to fill in. */
   fields?: Fields;
   /** How often they are reminded until one has answered: `1d`. */
-  remind?: string;
+  remind?: Duration;
   /** Adds people to the form if nobody has answered by then: `{ after: "2d", to: "cfo" }`. */
-  escalate?: { after: string; to: string | readonly string[] };
+  escalate?: { after: Duration; to: string | readonly string[] };
   /** How long it can be answered: `5d`. Without it the run waits until somebody answers. */
-  timeout?: string;
+  timeout?: Duration;
 }
 
 /** The answer, with who gave it and when. */

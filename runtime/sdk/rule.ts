@@ -1,13 +1,14 @@
+import type { Duration, Rate } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
 import type { Step } from "./step.ts";
-import type { TriggerDefinition } from "./triggers.ts";
+import type { TriggerDefinition } from "./trigger_definition.ts";
 
 /** One trigger or a list of them. */
 export type When = TriggerDefinition | readonly TriggerDefinition[];
 
 /** The event that one of the triggers emits; a union narrows by `event.type`. */
-export type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
+type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
   : W extends readonly TriggerDefinition<infer E>[] ? E
   : never;
 
@@ -39,9 +40,9 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
   /** How many runs of one key at once in mode `parallel`. @default 10 */
   max?: number;
   /** Waits do not count. @default "1h" */
-  timeout?: string;
+  timeout?: Duration;
   /** Runs above it are delayed. @default "1000/m" */
-  limit?: string;
+  limit?: Rate | "none";
   enabled?: boolean;
   config?: C;
   /** Who may set the config at `/config/<rule>` besides operators: people, groups, e-mail addresses. */
@@ -59,7 +60,13 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
 export class RuleDefinition {
   /** The stack of the `rule(` call. */
   readonly stack = new Error().stack;
-  constructor(readonly spec: RuleSpec<When, ConfigSpec>) {}
+  constructor(readonly spec: AnyRuleSpec) {}
+}
+
+/** A rule's spec whose functions have any types of events and values. */
+interface AnyRuleSpec extends Omit<RuleSpec<When, ConfigSpec, ConfigSpec>, "if" | "then"> {
+  if?: string | readonly string[] | ((scope: never) => boolean | Promise<boolean>);
+  then: (scope: never) => unknown;
 }
 
 /** Declares a rule; the default export of a rule file. */
@@ -68,5 +75,5 @@ export function rule<
   const C extends ConfigSpec = Record<never, Json>,
   const I extends ConfigSpec = Record<never, Json>,
 >(spec: RuleSpec<W, C, I>): RuleDefinition {
-  return new RuleDefinition(spec as unknown as RuleSpec<When, ConfigSpec>);
+  return new RuleDefinition(spec);
 }

@@ -88,7 +88,7 @@ async function beginWait(context: RunContext, { path, kind, after, begin }: Wait
   return await context.records.write(waiting, { wait });
 }
 
-/** Nothing came in time. If something came at the last moment, that stands. */
+/** Ends a wait that nothing ended in time. If the store has recorded an end meanwhile, that one stays. */
 async function onTimeout(
   { records, options: { clock } }: RunContext,
   { onTimeout = () => Promise.resolve(null) }: WaitTask,
@@ -190,7 +190,7 @@ function dueOf({ wait, until, timezone }: Args<typeof WAIT>, now: number): numbe
 }
 
 /** Parts of an event that `match` can read. */
-const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "files", "ce", "cause"];
 
 const WAIT_FOR = {
   kind: "waitFor",

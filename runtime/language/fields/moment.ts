@@ -5,7 +5,7 @@ import { zone, zoneOf } from "./cron_schedule.ts";
 const CLOCK_TIME = /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/;
 const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
 
-/** What a moment looks like, for messages. */
+/** An example of a moment, for messages. */
 export const A_MOMENT = "a time such as 2027-01-01T09:00:00Z or 09:00";
 
 /**
