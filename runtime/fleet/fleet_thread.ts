@@ -8,7 +8,7 @@ import { messageOf } from "../model/errors.ts";
 import { definitionOf } from "../sdk/source.ts";
 import { exportsOf } from "../workers/module_exports.ts";
 import { UserCode } from "../workers/user_code.ts";
-import { installGlobals, secretsView } from "../workers/worker_globals.ts";
+import { installGlobals, secretsView, watchForCrashes } from "../workers/worker_globals.ts";
 import type { Edge, FleetSetup, FromFleetThread, PingTarget, TaskEnd, ToFleetThread } from "./messages.ts";
 import { type Platform, Sessions } from "./sessions.ts";
 import { TICK } from "./wheel.ts";
@@ -33,7 +33,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 const PAUSE = 20;
 
 installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
-watchForCrashes();
+watchForCrashes(reportCrash);
 const sessions = await open();
 if (sessions !== undefined) {
   port.onMessage((message) => receive(sessions, message as ToFleetThread));
@@ -161,18 +161,10 @@ function runPing(command: PingTarget): Promise<void> {
 }
 
 /** An error that no call awaits, as in a listener of a socket: it is logged; the device's next ping fails if the session is broken. */
-function watchForCrashes(): void {
-  const report = (thrown: unknown) => {
-    const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
-    send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
-  };
-  process.on("uncaughtException", report);
-  process.on("unhandledRejection", report);
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    report(event.reason);
-  });
+function reportCrash(thrown: unknown): void {
+  const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
+  send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
 }
 
 /** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */

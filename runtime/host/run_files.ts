@@ -4,19 +4,8 @@ import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, TerminalError } from "../model/errors.ts";
+import type { SavedFile } from "../model/run.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-
-/** A file in a run's folder, as recorded in the run's data. */
-export type SavedFile = {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** Its media type, as its source reported it: `image/png`. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-};
 
 /** A file that is being written. It appears under its name all or nothing, when `keep` resolves. */
 export interface FileDraft {

@@ -17,16 +17,9 @@ export { type } from "./event_data.ts";
 export type { StandardSchema, TypeOnly } from "./event_data.ts";
 export type * from "./generated/options.ts";
 export * from "./generated/triggers.ts";
-export type {
-  MailResult,
-  PatchResult,
-  ReplyResult,
-  RunResult,
-  SavedFile,
-  Step,
-  TaskResult,
-  TaskResults,
-} from "./step.ts";
+export type { MailResult, PatchResult, ReplyResult, RunResult, Step, TaskResults } from "./step.ts";
+export type { TaskResult } from "../model/fleet.ts";
+export type { SavedFile } from "../model/run.ts";
 export { device, task } from "./device.ts";
 export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";

@@ -1,5 +1,7 @@
 import type { Event } from "../model/event.ts";
+import type { TaskResult } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
+import type { SavedFile } from "../model/run.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
 import type {
@@ -23,18 +25,6 @@ import type { EventOf } from "./triggers.ts";
 /** The type of a value after it was recorded: properties with the value undefined are left out, and no value becomes null. */
 type Recorded<T> = T extends undefined | void ? null : T;
 
-/** A file in the run's folder, which goes with the run's trace. */
-export interface SavedFile {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** The content type that the answer named; `application/octet-stream` if unknown. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-}
-
 export interface RunResult<Output, Stdout = string> {
   code: number;
   stdout: Stdout;
@@ -57,24 +47,6 @@ export interface PatchResult<Item> {
 
 /** A name of a device, a list of names, devices by tags, or `all`. */
 type TaskRecipients = string | readonly string[] | { tags: readonly string[] };
-
-/** A device's answer to a task. */
-export interface TaskResult<Return = Json> {
-  /** The same in every attempt of the step. */
-  job: string;
-  device: string;
-  /** The host that it was sent from. */
-  worker: string;
-  success: boolean;
-  /** Null if it succeeded. */
-  error: string | null;
-  /** Null if it failed. */
-  return: Return;
-  /** When it began, as ISO time. */
-  at: string;
-  /** Milliseconds. */
-  executionTime: number;
-}
 
 /** The answers of several devices, in the order of their names in `to`. */
 export interface TaskResults<Return = Json> {

@@ -5,7 +5,7 @@ import { readLazyJson } from "../formats/lazy_json.ts";
 import { duration, expression, secret, size } from "../language/arg_types.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import { readFields, type Repeatable } from "../model/event.ts";
+import { type HttpRequestFacts, readFields } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 
 const SECOND = 1_000;
@@ -39,16 +39,8 @@ export const schemas = {
 export type WebhookArgs = Args<typeof schemas>;
 export type ReadWebhookArgs = ReadArgs<typeof schemas>;
 
-/** A request below `/hooks`, as received. */
-export interface WebhookRequest {
-  method: string;
-  /** The requested path, below `/hooks`. */
-  path: string;
-  params: Record<string, string>;
-  /** A repeated name has a list of its values. */
-  query: Record<string, Repeatable>;
-  /** Names in lower case; several values joined with ", ". */
-  headers: Record<string, string>;
+/** A request below `/hooks`, as received; its `path` is the part below `/hooks`. */
+export interface WebhookRequest extends Omit<HttpRequestFacts, "leftOut"> {
   body: Uint8Array;
 }
 
