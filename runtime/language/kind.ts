@@ -47,6 +47,11 @@ export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { 
 /** The arguments of a kind once every template is resolved. */
 export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
+/** Arguments that a kind's schemas have read, with their types: templates are unresolved. */
+export function readArgs<S extends Schemas>(_schemas: S, args: JsonObject): ReadArgs<S> {
+  return args as ReadArgs<S>;
+}
+
 /** Arguments that a kind's schemas have read, in which nothing is left to resolve, with their types. */
 export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
   return args as Args<S>;
