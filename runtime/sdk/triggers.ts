@@ -7,17 +7,12 @@ import {
   POLL_OPTIONS,
   type PollOptions,
   type RunOptions,
+  TRIGGER_OPTIONS,
   type WatchOptions,
   type WebhookOptions,
 } from "./generated/options.ts";
 import { SourceUse } from "./source.ts";
-import {
-  type BatchEvent,
-  type Batching,
-  TRIGGER_OPTIONS,
-  TriggerDefinition,
-  type TriggerOptions,
-} from "./trigger_definition.ts";
+import { type BatchEvent, type Batching, TriggerDefinition, type TriggerOptions } from "./trigger_definition.ts";
 
 /** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
 type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.${string}` : "webhook";

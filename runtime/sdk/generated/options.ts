@@ -4,7 +4,10 @@ import type { TriggerOptions } from "../trigger_definition.ts";
 /** The kinds of actions. */
 export const ACTIONS = ["http", "run", "call", "emit", "log", "mail", "patch", "reply", "state", "task"] as const;
 
-/** The options of a poll, beside those of every trigger. */
+/** The options of every trigger. */
+export const TRIGGER_OPTIONS: readonly string[] = ["name", "if", "batch", "inputs"];
+
+/** The options of a poll, besides those of every trigger. */
 export const POLL_OPTIONS: readonly string[] = [
   "every",
   "headers",
