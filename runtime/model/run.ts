@@ -161,15 +161,3 @@ function splitPath(path: string): [string, string] {
   if (bracket > slash + 1) return [path.slice(0, bracket), path.slice(bracket)];
   return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
 }
-
-/** A file in a run's folder, which is kept as long as the run. */
-export type SavedFile = {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** Its media type, as its source reported it: `image/png`. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-};

@@ -4,7 +4,7 @@
  * @module
  */
 export { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
-export type { Event, HttpRequestFacts } from "../model/event.ts";
+export type { Event, HttpRequestFacts, SavedFile } from "../model/event.ts";
 export type { Json, JsonObject } from "../model/json.ts";
 export type { BatchData, BatchEvent, BatchOptions, TriggerDefinition } from "./trigger_definition.ts";
 export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./step.ts";
@@ -19,7 +19,6 @@ export type * from "./generated/options.ts";
 export * from "./generated/triggers.ts";
 export type { MailResult, PatchResult, ReplyResult, RunResult, Step, TaskResults } from "./step.ts";
 export type { TaskResult } from "../model/fleet.ts";
-export type { SavedFile } from "../model/run.ts";
 export { device, task } from "./device.ts";
 export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";

@@ -1,7 +1,6 @@
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { TaskResult } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
-import type { SavedFile } from "../model/run.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
 import type {

@@ -7,7 +7,7 @@ import type { ActionContext } from "../../runtime/actions/action.ts";
 import { run } from "../../runtime/actions/run.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
-import type { SavedFile } from "../../runtime/model/run.ts";
+import type { SavedFile } from "../../runtime/model/event.ts";
 import { TerminalError } from "../../runtime/model/errors.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { parseArgs } from "../../runtime/language/checker/check_rule.ts";
