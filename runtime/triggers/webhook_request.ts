@@ -63,7 +63,7 @@ export const schemas = {
     dedupe: expression({ names: ["event"] }).optional().describe("CEL over the event; equal values are one event"),
     within: duration().optional().describe("How long dedupe remembers a value"),
     replyWithin: duration().default(10 * SECOND).describe("How long to wait for the rule's reply"),
-    maxBody: size().default(1_000_000),
+    maxBody: size().default(1_000_000).describe("The largest body that is accepted"),
   },
 } as const;
 

@@ -118,7 +118,7 @@ export interface WebhookOptions extends TriggerOptions {
   within?: string;
   /** How long to wait for the rule's reply. @default "10s" */
   replyWithin?: string;
-  /** @default 1000000 */
+  /** The largest body that is accepted. @default 1000000 */
   maxBody?: string | number;
 }
 
