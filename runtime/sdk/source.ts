@@ -155,7 +155,9 @@ export function definitionOf(exported: unknown): CodeDefinition | undefined {
 }
 
 /** How text becomes data: the name of a format, or a format with options. */
-export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | { csv: CsvOptions } | { xml: XmlOptions };
+export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | "base64" | { csv: CsvOptions } | {
+  xml: XmlOptions;
+};
 
 export interface CsvOptions {
   /** What separates values; by default comma, semicolon or tab, whichever the header row has most of. */

@@ -337,6 +337,8 @@ Deno.test("output is decoded by charset, and output that is not text fails the s
     format: { csv: { delimiter: "|" } },
   });
   assert.deepEqual(russian.json, [{ id: "1", на: "При" }]);
+  const { stdout: none, json } = await execute({ run: String.raw`printf '\377\000'`, format: "base64" });
+  assert.deepEqual([none, json], ["", "/wA="]);
   const marked = await execute({ run: String.raw`printf '\377\3761\0002\000'` });
   assert.deepEqual([marked.stdout, marked.json], ["12", 12]);
   for (const [script, stream] of [["printf '\\277'", "output"], ["printf '\\277' >&2", "error"]]) {

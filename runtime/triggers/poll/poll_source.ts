@@ -153,12 +153,13 @@ async function request(
     ...(etag !== undefined && { "if-none-match": etag }),
     ...(lastModified !== undefined && { "if-modified-since": lastModified }),
   };
+  const isBase64 = formatOf(context, source) === "base64";
   const asked = {
     ...source,
     headers: { ...source.headers as JsonObject | undefined, ...conditions },
     ok: [...(source.ok as number[] | undefined) ?? [], NOT_MODIFIED],
     // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
-    format: "text",
+    format: isBase64 ? "base64" : "text",
   };
   const answer = await context.execute(asked, {}, context.signal) as {
     status: number;
@@ -175,7 +176,7 @@ async function request(
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, nameOfFormat(format), contentType);
   const warn = (message: string) => context.log.warn(`${context.trigger.id}: ${message}`);
-  const body = await parseBeside(text, format, { base: addressOf(source), warn });
+  const body = isBase64 ? text : await parseBeside(text, format, { base: addressOf(source), warn });
   checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to decode, and as long again to process.
   await turn();
