@@ -80,7 +80,7 @@ function result(response: Response, body: Json): JsonObject {
   return { status: response.status, headers: headerFields(response.headers), body };
 }
 
-/** The body of an answer, as far as it was read. */
+/** The part of an answer's body that was read. */
 interface Body {
   bytes: Uint8Array;
   /** False if only a part was read. */
@@ -178,8 +178,8 @@ function describeBreak(name: string, { headers }: Response, bytes: number, error
 
 /**
  * The body of a success in a step's result: data, text, or base64 if its content type is not a text type.
- * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has executed the request, so another
- * attempt could execute it a second time
+ * @throws TerminalError if it cannot be parsed as `format` or its content type says: the server has executed the request,
+ * and another attempt could execute it a second time
  */
 function parseBody(
   name: string,
@@ -193,16 +193,16 @@ function parseBody(
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
-  const fail = (error: Error): never => {
+  const fail = (error: unknown): never => {
     const as = format === undefined ? "JSON, which its content type says it is" : nameOfFormat(format);
     const message = `Cannot read the answer to ${name} as ${as}`;
-    throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
+    throw withDetail(new TerminalError(`${message}: ${messageOf(error)}`), text.slice(0, 1_000).toWellFormed());
   };
   try {
     const data = parseBeside(text, format ?? "json", options);
     return data instanceof Promise ? data.catch(fail) : data;
   } catch (error) {
-    return fail(error as Error);
+    return fail(error);
   }
 }
 
