@@ -2,9 +2,10 @@ import type { Context } from "hono";
 import { TextDecoder } from "node:util";
 import { z } from "zod";
 import { parseJson } from "../formats/exact_json.ts";
+import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER, isOwnType } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import type { Json } from "../model/json.ts";
+import { isObject, type Json } from "../model/json.ts";
 import { answerDelivered } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { readRequestBody } from "./request.ts";
@@ -98,9 +99,9 @@ function fromHeaders(headers: Headers, type: string, content: string): Given {
 
 function fromStructured(content: string): Given {
   const given = parseContent(content);
-  if ("problem" in given || typeof given.value !== "object" || given.value === null) return given;
-  const event = given.value as Record<string, Json>;
-  return { value: { ...event, data: event.data ?? event.data_base64 ?? null } };
+  if ("problem" in given || !isObject(given.value)) return given;
+  const { data, data_base64: binary } = given.value;
+  return { value: { ...given.value, data: data ?? binary ?? null } };
 }
 
 type Given = { value: Json } | { problem: string };
@@ -109,7 +110,7 @@ function parseContent(content: string, name?: string): Given {
   try {
     return { value: parseJson(content, name) };
   } catch (error) {
-    return { problem: `the body is not JSON: ${(error as Error).message}` };
+    return { problem: `the body is not JSON: ${messageOf(error)}` };
   }
 }
 
@@ -125,7 +126,7 @@ function check(schema: typeof PLAIN | typeof STRUCTURED, given: Given): { event:
 }
 
 function isCloudEvent(value: Json): boolean {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, "specversion");
+  return isObject(value) && Object.hasOwn(value, "specversion");
 }
 
 function isJson(type: string): boolean {

@@ -80,6 +80,11 @@ function refuse(status: number, error: string, headers: Record<string, string> =
   return { refused: Response.json({ error }, { status, headers }) };
 }
 
+/** The name that is recorded for the acts of somebody who gives none. */
+export const SOMEBODY = "an operator";
+/** The name of the person for whom a program acts, in the body of its request. */
+export const personName = z.string().trim().min(1).max(100);
+
 const MAX_BODY = 1024 * 1024;
 
 /**
