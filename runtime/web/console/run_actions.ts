@@ -4,7 +4,7 @@ import { CONDITION_STEP, describeState, isFinal, type Run, type StepWait } from 
 import type { By, Note, Operated, Seen, Trace } from "../../store/store.ts";
 import { configuredOf, type ConfiguredValue } from "../config_api.ts";
 import type { WebContext } from "../context.ts";
-import { type Markup, markup } from "./markup.ts";
+import { hiddenInput, type Markup, markup } from "./markup.ts";
 import { type Drawing, shownText } from "./run_steps.ts";
 import { type RunView, viewRun } from "./run_view.ts";
 import { oneLine, type Text } from "./run_words.ts";
@@ -194,7 +194,7 @@ export function hiddenInputs(c: Context<ConsoleEnv>, { name, step }: RunAction, 
   };
   return [
     csrfInput(c.get("viewer").csrf),
-    ...Object.entries(given).map(([name, value]) => markup`<input type="hidden" name="${name}" value="${value}">`),
+    ...Object.entries(given).map(([name, value]) => hiddenInput(name, value)),
   ];
 }
 
@@ -230,7 +230,7 @@ async function confirm(c: Context<ConsoleEnv>, context: WebContext): Promise<Res
 }
 
 function askedAction(c: Context<ConsoleEnv>, { actions }: Shown, step: string | undefined): RunAction | undefined {
-  const name = c.req.param("action") as ActionName;
+  const name = c.req.param("action");
   return actions.find((action) => action.name === name && (step === undefined || step === "" || action.step === step));
 }
 
@@ -243,17 +243,22 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
   const isChanged = inputs.version !== undefined && inputs.version !== current;
   const done = isChanged
     ? { kind: "refused" as const, reason: `its rule has changed: the current version is ${shortVersion(current)} now` }
-    : await perform(c.req.param("action") as ActionName, id, { ...inputs, seen }, c.get("viewer").by, context);
+    : await applyAction(actionOf(c), id, { ...inputs, seen }, c.get("viewer").by, context);
   if (done === undefined) return await unknownRun(c, context);
   if (done.kind === "done") return c.redirect(`/runs/${done.run ?? id}`, 303);
   const shown = await load(c, context);
   return shown === undefined ? await unknownRun(c, context) : await refuse(c, context, shown, done.reason, seen);
 }
 
+/** The action of a request; the route accepts no other text. */
+function actionOf(c: Context): ActionName {
+  return ACTIONS.find((name) => name === c.req.param("action"))!;
+}
+
 type Done = { kind: "done"; run?: string } | Extract<Operated, { kind: "refused" }>;
 
 /** Applies an action to a run, recorded as the viewer's decision. */
-export async function perform(
+export async function applyAction(
   name: ActionName,
   run: string,
   { step, seen }: { step?: string; seen: Seen | undefined },

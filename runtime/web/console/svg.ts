@@ -226,7 +226,7 @@ function place(steps: Step[], { path, column, row, from }: Place, drawing: Drawi
   for (const step of steps) {
     const id = `${path}/${step.id}`;
     const lists = Object.entries(step.children).filter(([, list]) => list.length > 0);
-    // Branches are drawn in the place of the step that holds them.
+    // Branches are drawn instead of the step that contains them.
     const isDrawn = step.kind !== "parallel" || lists.length === 0;
     if (isDrawn) {
       drawing.nodes.push({ id, label: labelOf(step), column: at, row });
