@@ -66,6 +66,8 @@ export async function attempted<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
+// ── handshakes of webhooks ──────────────────────────────────────────────────────────────────────────────────────────────
+
 /** A webhook that gets its secrets by handshakes. */
 export interface HandshakeHook extends HookListing {
   /** Where it listens; absent if no rule has it any more. */

@@ -106,6 +106,8 @@ function listTrigger({ id, kind, args }: Trigger, failure: string | undefined): 
   return { id, kind, ...failure !== undefined && { failure }, ...kind === "webhook" && { hook } };
 }
 
+// ── the start by hand ───────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** The answer of `GET /api/rules/<id>/start`: what a start of the rule takes. */
 export interface Startable {
   rule: string;

@@ -177,6 +177,8 @@ function runLink(id: string): Markup {
   return markup`<a class="mono" href="/runs/${id}">${id}</a>`;
 }
 
+// ── the search ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 const EVENT_FILTERS = [
   { name: "type", label: "Type" },
   { name: "rule", label: "Rule" },

@@ -10,7 +10,7 @@ import { SEE, type See, sourceView, testsView } from "./rule_source.ts";
 import { outcomeStrip, rulePath, whyOf } from "./rules.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { nextTimes, type Standing, standings } from "./standing.ts";
-import { routineGraph, runDots } from "./svg.ts";
+import { runDots, stepGraph } from "./svg.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
@@ -68,7 +68,7 @@ ${await VIEWS[see](rule, live, context)}`;
 
 /** The graph of the steps, if there are several. */
 function stepsOf(live: Rule): Part {
-  const drawn = routineGraph(live);
+  const drawn = stepGraph(live);
   return drawn && markup`<section><h2>Steps</h2>
 ${drawn}</section>`;
 }

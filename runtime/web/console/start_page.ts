@@ -23,7 +23,7 @@ import { filterForm, filtersOf, idPath, LONG_PAGE, memoryPage, NAME_FILTER, page
 import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { previewMarkup } from "./start_preview.ts";
-import { routineGraph } from "./svg.ts";
+import { stepGraph } from "./svg.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
@@ -177,7 +177,7 @@ ${shown.map(fieldMarkup)}
   }</p>
 </form>
 ${preview}
-${routineGraph(rule)}`;
+${stepGraph(rule)}`;
   return page(c, context, {
     title: status === 200 ? title : `Error: ${title}`,
     at: AT,
