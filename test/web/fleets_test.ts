@@ -6,7 +6,7 @@ import { OPERATOR, Visitor } from "./console/visitor.ts";
 import { type Bench, openBench } from "./harness.ts";
 
 const FLEET =
-  "ping: { every: [50ms, 100ms], timeout: 300ms, down: 1 }\ninit: { timeout: 1s, again: 1h }\ndevice: ../line.ts\n";
+  "ping: { every: [50ms, 100ms], timeout: 10s, down: 1 }\ninit: { timeout: 1s, again: 1h }\ndevice: ../line.ts\n";
 const person = (id: string, ...groups: string[]): Person => ({
   ...OPERATOR,
   id,
