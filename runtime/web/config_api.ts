@@ -77,7 +77,7 @@ export function configApi(context: WebContext): Hono<Asking> {
 }
 
 /** The time of the last change on a rule's page, 0 if there is none: what a later change has seen. */
-export async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
+async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
   return Math.max(0, ...(await store.listConfig(rule)).map(({ at }) => at));
 }
 

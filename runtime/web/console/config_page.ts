@@ -6,7 +6,7 @@ import type { Json } from "../../model/json.ts";
 import type { PageValue } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { fieldMarkup, labelOf, problemsBeside, problemSummary, type ShownField, textIn } from "../forms/fields.ts";
-import { filterForm, filtersOf, idPath, LONG_PAGE, memoryPage, NAME_FILTER, pager, rowTable } from "./lists.ts";
+import { idPath, namedList, rowTable } from "./lists.ts";
 import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { rulePath } from "./rules.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
@@ -14,7 +14,6 @@ import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 
 const AT = "/config";
-const FILTERS = [NAME_FILTER];
 /** Names of other inputs than those of the fields, whose names have no dash. */
 const SEEN = "config-seen";
 const UNDO = "config-undo";
@@ -41,22 +40,16 @@ export function configPath(rule: string): string {
 
 function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const { person, isOperator } = c.get("viewer");
-  const set = filtersOf(c, FILTERS);
-  const text = (set.text ?? "").toLowerCase();
-  const all = [...context.rules().configs.values()].filter((config) => mayConfigure(config, person));
-  const wanted = all.filter(({ rule, name }) => `${rule}\n${name ?? ""}`.toLowerCase().includes(text));
-  wanted.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
-  const { before } = c.req.query();
-  const { rows, next } = memoryPage(wanted, before);
-  const none = all.length > 0
-    ? "No rule is like that."
-    : isOperator
-    ? "No rule has config: fields stand under config: in its file."
-    : "There is nothing that you may set.";
-  const body = markup`<h1>Config</h1>
-${(all.length > LONG_PAGE || set.text !== undefined) && filterForm(AT, FILTERS, set)}
-${rows.length > 0 ? ruleTable(rows, isOperator) : markup`<p class="soft">${none}</p>`}
-${pager(AT, set, before, next)}`;
+  const body = namedList(c, {
+    title: "Config",
+    path: AT,
+    all: [...context.rules().configs.values()].filter((config) => mayConfigure(config, person)),
+    nameOf: ({ rule: id, name }) => ({ id, name }),
+    table: (configs) => ruleTable(configs, isOperator),
+    none: isOperator
+      ? "No rule has config: fields stand under config: in its file."
+      : "There is nothing that you may set.",
+  });
   return page(c, context, { title: "Config", at: AT, body });
 }
 

@@ -194,7 +194,7 @@ type EventFilters = Filters<typeof EVENT_FILTERS[number]["name"]>;
 export type EventRow = { key: number; event: EventRecord } | { key: number; refused: RefusedRequest };
 
 /** The store's search for filters; undefined if they are for refused requests only. */
-export function eventSearch(set: EventFilters, times: Times): Omit<EventSearch, "limit"> | undefined {
+function eventSearch(set: EventFilters, times: Times): Omit<EventSearch, "limit"> | undefined {
   const { verdict, from, to, ...rest } = set;
   if (verdict === "refused") return undefined;
   return { ...rest, ...times.range(from, to), verdict: verdict as EventSearch["verdict"], parts: MOST_PARTS };

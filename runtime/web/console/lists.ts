@@ -197,6 +197,37 @@ export function memoryPage<Row>(all: Row[], before: string | undefined): { rows:
   return { rows: all.slice(first, end), next: all.length > end ? String(end) : undefined };
 }
 
+/** A list of rules by their names that is in memory. */
+export interface NamedList<Row> {
+  title: string;
+  path: string;
+  all: Row[];
+  nameOf(row: Row): { id: string; name?: string };
+  table(rows: Row[]): Markup;
+  /** Shown if there are none at all. */
+  none: Part;
+}
+
+/** The page of such a list: heading, a filter by name if it is long, one page of rows in the order of their names, and the pager. */
+export function namedList<Row>(c: Context, { title, path, all, nameOf, table, none }: NamedList<Row>): Markup {
+  const filters = [NAME_FILTER];
+  const set = filtersOf(c, filters);
+  const text = set.text?.toLowerCase() ?? "";
+  const wanted = all.map((row) => ({ row, ...nameOf(row) }))
+    .filter(({ id, name = "" }) => `${id}\n${name}`.toLowerCase().includes(text))
+    .sort((a, b) => (a.name ?? a.id).localeCompare(b.name ?? b.id));
+  const { before } = c.req.query();
+  const { rows, next } = memoryPage(wanted, before);
+  return markup`<h1>${title}</h1>
+${(all.length > LONG_PAGE || set.text !== undefined) && filterForm(path, filters, set)}
+${
+    rows.length > 0
+      ? table(rows.map(({ row }) => row))
+      : markup`<p class="soft">${all.length > 0 ? "No rule is like that." : none}</p>`
+  }
+${pager(path, set, before, next)}`;
+}
+
 /**
  * Links to the first and to the next page of a list.
  * @param cursor of this page; undefined on the first

@@ -154,7 +154,7 @@ export interface FailureGroup {
 }
 
 /** Cells of a strip. */
-export const MOST_CELLS = 100;
+const MOST_CELLS = 100;
 /** Turns of a loop that are listed. */
 export const MOST_LISTED = 20;
 /** Steps of TypeScript with the same name become one row from this number on. */

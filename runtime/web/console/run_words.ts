@@ -40,7 +40,7 @@ export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: 
 }
 
 /** What a step waits for, until when, and what happens then: `waits for bank.booked until Thu 09:00, then null`. */
-export function waitText({ kind, what, until }: StepWait, step: Step | undefined): Text {
+function waitText({ kind, what, until }: StepWait, step: Step | undefined): Text {
   if (kind === "time") return until === undefined ? ["waits for its time"] : ["waits until ", { at: until }];
   const then = step?.onTimeout === undefined ? "null" : "its onTimeout";
   return [`waits for ${oneLine(what)}`, ...until === undefined ? [] : [" until ", { at: until }, `, then ${then}`]];

@@ -19,7 +19,7 @@ import {
   typedValues,
 } from "../forms/fields.ts";
 import { reasonOf } from "./events.ts";
-import { filterForm, filtersOf, idPath, LONG_PAGE, memoryPage, NAME_FILTER, pager, rowTable } from "./lists.ts";
+import { idPath, namedList, rowTable } from "./lists.ts";
 import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { previewMarkup } from "./start_preview.ts";
@@ -28,7 +28,6 @@ import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
 const AT = "/start";
-const FILTERS = [NAME_FILTER];
 /** The hidden input with the one-time id; no field can have a name with a dash. */
 const ID_INPUT = "start-id";
 const LONGEST_ID = 200;
@@ -51,18 +50,14 @@ export function startPath(rule: string): string {
 
 function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const { person, isOperator } = c.get("viewer");
-  const set = filtersOf(c, FILTERS);
-  const text = set.text?.toLowerCase() ?? "";
-  const all = [...context.rules().rules.values()].filter((rule) => mayStart(rule, person));
-  const wanted = all.filter((rule) => `${rule.id}\n${rule.name ?? ""}`.toLowerCase().includes(text));
-  wanted.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
-  const { before } = c.req.query();
-  const { rows, next } = memoryPage(wanted, before);
-  const none = all.length === 0 ? nothing(isOperator) : "No rule is like that.";
-  const body = markup`<h1>Start a rule</h1>
-${(all.length > LONG_PAGE || set.text !== undefined) && filterForm(AT, FILTERS, set)}
-${rows.length > 0 ? ruleTable(rows, isOperator, context) : markup`<p class="soft">${none}</p>`}
-${pager(AT, set, before, next)}`;
+  const body = namedList(c, {
+    title: "Start a rule",
+    path: AT,
+    all: [...context.rules().rules.values()].filter((rule) => mayStart(rule, person)),
+    nameOf: (rule) => rule,
+    table: (rules) => ruleTable(rules, isOperator, context),
+    none: nothing(isOperator),
+  });
   return page(c, context, { title: "Start a rule", at: AT, body });
 }
 

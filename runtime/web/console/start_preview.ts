@@ -13,7 +13,7 @@ import { type Markup, markup } from "./markup.ts";
 const MOST = 20;
 
 /** A step of a rule that runs a command, as far as its arguments are known before the start. */
-export interface PreviewedStep {
+interface PreviewedStep {
   step: string;
   command: Command;
   argv?: string[];
@@ -26,7 +26,7 @@ export interface PreviewedStep {
  * What the commands of a rule would get.
  * @param inputs the checked values of the rule's inputs; undefined if they are not valid yet
  */
-export function previewSteps(rule: Rule, inputs: JsonObject | undefined): PreviewedStep[] {
+function previewSteps(rule: Rule, inputs: JsonObject | undefined): PreviewedStep[] {
   const { then, file, commands = {}, config } = rule;
   if (then === "function") return [];
   return callsIn(then).flatMap(({ step, call }) => {
