@@ -5,7 +5,7 @@ import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check_rule.ts"
 import type { Origin } from "../language/checker/checking.ts";
 import { stepsIn } from "../language/expressions/names.ts";
 import { checkLiterals, sayProblem } from "../language/fields/check_values.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import type { JsonObject } from "../model/json.ts";
 import { guarded, type Position, type Problem } from "../model/problem.ts";
 import type { CalledAction, Rule } from "../model/rule.ts";
@@ -123,19 +123,18 @@ export function taskProblems(
     if (fleet === undefined && callables.others.has(`${id}.yaml`)) {
       return [error(`${id}.yaml is no fleet that loads`, "fix its problems first, or add devices: to it")];
     }
-    if (fleet === undefined) return [error(`there is no fleet "${id}"`, hintAt(id, [...callables.fleets.keys()]))];
+    if (fleet === undefined) {
+      return [error(`there is no fleet "${id}"`, hintAtUnknown(id, [...callables.fleets.keys()].sort()))];
+    }
     const task = Object.hasOwn(fleet.tasks, name) ? fleet.tasks[name] : undefined;
-    if (task === undefined) return [error(`${id} has no task "${name}"`, hintAt(name, Object.keys(fleet.tasks)))];
+    if (task === undefined) {
+      return [error(`${id} has no task "${name}"`, hintAtUnknown(name, Object.keys(fleet.tasks).sort()))];
+    }
     return checkLiterals(task.inputs, { values, ...written && { written } }).map((problem) => {
       const { message, hint } = problem;
       return error(sayProblem({ ...problem, message }), hint ?? `the inputs of ${name} are in ${fleet.file}`);
     });
   });
-}
-
-function hintAt(name: string, known: string[]): string {
-  const close = nearest(name, known);
-  return close !== undefined ? `did you mean ${close}?` : `there are: ${known.sort().join(", ") || "none"}`;
 }
 
 /** Adds what a rule calls, and its version: a hash of its text and all its parts. */

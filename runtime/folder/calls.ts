@@ -18,7 +18,7 @@ import {
   sayProblem,
   writtenScalars,
 } from "../language/fields/check_values.ts";
-import { nearest } from "../language/hints.ts";
+import { didYouMean, listKnown } from "../language/hints.ts";
 import { addModule, misuse } from "./called_modules.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
@@ -314,10 +314,11 @@ function suggest(folder: string, caller: string, path: string, candidates: Itera
     const from = relative(resolve(folder, dirname(caller)), resolve(folder, target)).replaceAll(sep, posix.sep);
     return from.startsWith(".") ? from : `./${from}`;
   };
-  const close = nearest(path, paths) ?? paths.find((each) => posix.basename(each) === posix.basename(path));
-  if (close !== undefined) return `did you mean ${written(close)}?`;
+  const namesake = paths.find((each) => posix.basename(each) === posix.basename(path));
+  const near = didYouMean(path, paths, written) ?? (namesake && didYouMean(namesake, [namesake], written));
+  if (near !== undefined) return near;
   if (paths.length === 0) return "nothing in this folder can be called; targets are relative to the file they stand in";
-  return `there are: ${paths.slice(0, 10).map(written).join(", ")}`;
+  return listKnown(paths.slice(0, 10).map(written));
 }
 
 /** Reports each action that calls itself, directly or through others. */

@@ -1,6 +1,6 @@
 import type { RefusedValue, RuleConfig, UpperLayer, UpperValue } from "../model/config.ts";
 import { guarded, type Problem } from "../model/problem.ts";
-import { nearest } from "../language/hints.ts";
+import { didYouMean } from "../language/hints.ts";
 import type { Candidate } from "./assemble.ts";
 import { fieldsOf } from "./checks.ts";
 import type { Unready } from "./loaded.ts";
@@ -44,12 +44,8 @@ export function settleConfigs(
 function refuseUnknown(upper: UpperValue[], known: Configurable[]): RefusedValue[] {
   const ids = new Set(known.map(({ id }) => id));
   return upper.filter(({ rule }) => !ids.has(rule)).map(({ value: _, ...about }) => {
-    const close = nearest(about.rule, [...ids]);
-    return {
-      ...about,
-      reason: "there is no such rule",
-      ...close !== undefined && { hint: `did you mean "${close}"?` },
-    };
+    const hint = didYouMean(about.rule, ids);
+    return { ...about, reason: "there is no such rule", ...hint !== undefined && { hint } };
   });
 }
 

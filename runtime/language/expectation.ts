@@ -1,4 +1,5 @@
 import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
+import { hintAtUnknown } from "./hints.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 
 /** A mismatch; undefined if the value is as expected. */
@@ -12,7 +13,7 @@ type Found = Omit<Mismatch, "part"> | undefined;
 export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
   return Object.entries(expected).flatMap(([part, value]) => {
     if (!Object.hasOwn(PARTS, part)) {
-      throw new TypeError(`expect has no part "${part}"; known here: ${Object.keys(PARTS).join(", ")}`);
+      throw new TypeError(`expect has no part "${part}"; ${hintAtUnknown(part, Object.keys(PARTS))}`);
     }
     const found = PARTS[part as keyof Expectation](value, seen, exact);
     return found === undefined ? [] : [{ part, ...found }];

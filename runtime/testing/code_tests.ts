@@ -7,6 +7,7 @@ import { parseArgs } from "../language/checker/check_rule.ts";
 import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
 import { Checking } from "../language/checker/checking.ts";
 import { testKinds } from "../language/checker/test_kinds.ts";
+import { listKnown } from "../language/hints.ts";
 import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
 import { asJson, type Json } from "../model/json.ts";
@@ -47,11 +48,9 @@ export async function checkTestFile(
     const { at, name, rule: of } = defined;
     const loaded = rules.find(({ rule }) => "file" in of ? rule.file === of.file : rule.id === of.id);
     if (loaded === undefined) {
-      const known = rules.map(({ rule }) => rule.id).join(", ") || "none";
       const wanted = "file" in of ? `in ${of.file}` : `"${of.id}"`;
-      problems.push(
-        await problemAt(at, `testRule: there is no rule ${wanted} that loads; there are: ${known}`, folder),
-      );
+      const known = listKnown(rules.map(({ rule }) => rule.id));
+      problems.push(await problemAt(at, `testRule: there is no rule ${wanted} that loads; ${known}`, folder));
       continue;
     }
     const found = checkOptions(defined, loaded, kinds);

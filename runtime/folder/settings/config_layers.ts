@@ -4,7 +4,7 @@ import { people } from "../../language/arg_types.ts";
 import { checkValues, type FieldProblem, sayProblem } from "../../language/fields/check_values.ts";
 import { checkValue, valueOfText } from "../../language/fields/field_value.ts";
 import { relationsOf } from "../../language/fields/relations.ts";
-import { nearest } from "../../language/hints.ts";
+import { hintAtUnknown } from "../../language/hints.ts";
 import {
   type ConfigEntry,
   type ConfigValue,
@@ -103,11 +103,7 @@ function fit(fields: Record<string, Field>, upper: UpperValue, refused: RefusedV
 }
 
 function unknownKey(key: string, known: string[]): { reason: string; hint: string } {
-  const close = nearest(key, known);
-  return {
-    reason: `the rule declares no "${key}"`,
-    hint: close !== undefined ? `did you mean "${close}"?` : `known here: ${known.join(", ") || "none"}`,
-  };
+  return { reason: `the rule declares no "${key}"`, hint: hintAtUnknown(key, known) };
 }
 
 /** Puts the values of one layer on the stacks, without those that make a new contradiction. */

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parseAddress, type SmtpSettings } from "../../actions/mailer.ts";
 import { readRegularFileSync } from "../../host/regular_file.ts";
 import { parseSize } from "../../language/arg_types.ts";
-import { nearest } from "../../language/hints.ts";
+import { hintAtUnknown } from "../../language/hints.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Person } from "../../model/form.ts";
@@ -140,7 +140,7 @@ const secrets = z.strictObject({ files: paths.optional(), folders: paths.optiona
 const SCHEMA = z.strictObject({
   port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
   host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
-  // Short for { bytes }; problems in it are then reported at the nearest position that exists.
+  // Short for { bytes }; problems in it are then reported at the hintAtUnknown position that exists.
   retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
   limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
     .optional(),
@@ -256,9 +256,7 @@ function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
     const isNamed = path[0] === "people" || path[0] === "connections";
     const known = KEYS[path.map((part, index) => isNamed && index === 1 ? "*" : part).join(".")];
     return issue.keys.map((key) => {
-      const close = nearest(key, known);
-      const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
-      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hint);
+      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hintAtUnknown(key, known));
     });
   }
   if (issue.code === "invalid_key") return [problem(origin.at(path, "key"), issue.issues[0].message)];

@@ -7,7 +7,7 @@ import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressi
 import { type FieldInfo, hasTemplate } from "../arg_types.ts";
 import { isEmail } from "../fields/field_value.ts";
 import { fieldsAsWritten } from "../fields/read_fields.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean, hintAtUnknown, listKnown } from "../hints.ts";
 import type { Kind } from "../kind.ts";
 import { checkHosts } from "./check_hosts.ts";
 import type { Checking, Path } from "./checking.ts";
@@ -190,10 +190,8 @@ export function checkPeople(checking: Checking, path: Path, value: unknown): voi
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
     if (typeof name !== "string" || hasTemplate(name) || isEmail(name) || people.includes(name)) continue;
-    const close = nearest(name, people);
-    const hint = close === undefined
-      ? `add it under people: in whenthen.yaml, or write an e-mail address; known are ${people.join(", ") || "none"}`
-      : `did you mean ${close}?`;
+    const hint = didYouMean(name, people) ??
+      `add it under people: in whenthen.yaml, or write an e-mail address; ${listKnown(people)}`;
     checking.error(Array.isArray(value) ? [...path, index] : path, "value", `unknown person or group "${name}"`, hint);
   }
 }
@@ -204,9 +202,9 @@ function checkConnection(checking: Checking, path: Path, value: unknown): void {
   checkLiteral(checking, path, value);
   if (connections === undefined || typeof value !== "string" || hasTemplate(value)) return;
   if (connections.includes(value)) return;
-  const close = nearest(value, connections);
-  const known = connections.length > 0 ? `there are ${connections.join(", ")}` : "add it under connections:";
-  const hint = close === undefined ? `${known} in whenthen.yaml` : `did you mean ${close}?`;
+  const hint = connections.length === 0
+    ? "add it under connections: in whenthen.yaml"
+    : hintAtUnknown(value, connections);
   checking.error(path, "value", `unknown connection "${value}"`, hint);
 }
 

@@ -6,7 +6,7 @@ import { parseKindArgs } from "./check_args.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import { checkValues } from "../fields/check_values.ts";
 import { resolvedArgs } from "../kind.ts";
-import { nearest, show } from "../hints.ts";
+import { didYouMean, hintAtUnknown, listKnown, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";
 import { isStep, withoutIterations } from "../expectation.ts";
 import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
@@ -127,9 +127,7 @@ function checkConfig(
   const set = Object.entries(fields).filter(([key]) => Object.hasOwn(config, key));
   return checkValues(Object.fromEntries(set), config).problems.map((problem) => {
     if (Object.hasOwn(fields, problem.key)) return problem;
-    const close = nearest(problem.key, Object.keys(fields));
-    const hint = close ? `did you mean ${close}?` : `the rule declares: ${Object.keys(fields).join(", ") || "none"}`;
-    return { ...problem, hint };
+    return { ...problem, hint: hintAtUnknown(problem.key, Object.keys(fields)) };
   });
 }
 
@@ -207,8 +205,8 @@ function checkSend(
   }
   if (typeof trigger !== "string" || findTrigger(triggers, trigger) !== undefined) return;
   const names = triggers.map(({ id }) => id);
-  const close = nearest(trigger, [...names, ...triggers.map(({ kind }) => kind)]);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${names.map((name) => `"${name}"`).join(", ")}`;
+  const hint = didYouMean(trigger, [...names, ...triggers.map(({ kind }) => kind)]) ??
+    listKnown(names.map((name) => JSON.stringify(name)));
   checking.error([...path, key], "value", `the rule has no trigger ${show(trigger)}`, hint);
 }
 
@@ -222,9 +220,7 @@ function checkForm(checking: Checking, path: Path, name: string, tested: Tested)
   const forms = tested.steps?.filter(({ kind }) => kind === "form");
   if (forms === undefined || forms.some(({ id }) => isStep(name, id) || name.endsWith(`/${id}`))) return;
   const there = forms.map(({ id }) => id);
-  const close = nearest(name, there);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${there.join(", ") || "none"}`;
-  checking.error(path, "value", `the rule has no form ${show(name)}`, hint);
+  checking.error(path, "value", `the rule has no form ${show(name)}`, hintAtUnknown(name, there));
 }
 
 /** The id at the end of a path. */
@@ -252,7 +248,5 @@ function checkStep(
   const last = lastOf(name);
   if (ids.some((id) => isStep(last, id))) return;
   const known = [...new Set([...ids, ...others])];
-  const close = nearest(last, known);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
-  checking.error(path, part, `the rule has no step ${show(name as Json)}`, hint);
+  checking.error(path, part, `the rule has no step ${show(name)}`, hintAtUnknown(last, known));
 }

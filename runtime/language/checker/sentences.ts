@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { hintAtUnknownKey, nearest, show } from "../hints.ts";
+import { didYouMean, hintAtUnknownKey, show } from "../hints.ts";
 
 /** A problem that a schema found in a part of a value, in plain words. */
 export interface SchemaProblem {
@@ -170,11 +170,9 @@ const FORMATS: Record<string, string> = {
 
 function sayChoice(values: readonly unknown[], input: unknown): string {
   const names = values.map((value) => JSON.stringify(value));
-  const close = typeof input === "string" ? nearest(input, values.map(String)) : undefined;
+  const near = typeof input === "string" ? didYouMean(input, values.map(String)) : undefined;
   const expected = names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
-  return `expected ${expected}, got ${show(input)}${
-    close === undefined ? "" : `\ndid you mean ${JSON.stringify(close)}?`
-  }`;
+  return `expected ${expected}, got ${show(input)}${near === undefined ? "" : `\n${near}`}`;
 }
 
 function saySize(origin: string, bound: string, limit: number, input: unknown): string {

@@ -1,5 +1,5 @@
 import { functionNames, REPLACED } from "./functions.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean } from "../hints.ts";
 
 /** A problem of an expression, with its position in the text. */
 export interface ExpressionProblem {
@@ -77,8 +77,8 @@ function noFunction(summary: string): { message: string; hint?: string } {
   const name = Object.keys(REPLACED).find((key) => REPLACED[key] === called) ?? called;
   const names = functionNames();
   if (!names.includes(name)) {
-    const close = nearest(name, names);
-    return { message: `unknown function ${JSON.stringify(name)}`, ...(close && { hint: `did you mean ${close}?` }) };
+    const hint = didYouMean(name, names);
+    return { message: `unknown function ${JSON.stringify(name)}`, ...hint !== undefined && { hint } };
   }
   const values = [receiver, types].filter((part) => part).join(", ");
   return { message: `${name}() does not work with ${speakTypes(values) || "nothing"}` };

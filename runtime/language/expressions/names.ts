@@ -4,7 +4,7 @@ import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Checking, Path } from "../checker/checking.ts";
 import { type FieldInfo, hasTemplate } from "../arg_types.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean, listKnown } from "../hints.ts";
 import type { Kinds } from "../kind.ts";
 import { compile } from "./expression.ts";
 import type { Reference } from "./references.ts";
@@ -87,11 +87,11 @@ function unknownName(name: string, text: string, offset: number, visible: Visibl
   if (/[\w\])]-$/.test(before)) {
     return { message, hint: 'a dash reads as minus: write x["a-b"] for a key, and a_b in an id' };
   }
-  const close = nearest(name, visible.names);
-  if (close) return { message, hint: `did you mean ${close}?` };
+  const near = didYouMean(name, visible.names);
+  if (near !== undefined) return { message, hint: near };
   if (visible.allSteps.includes(name)) return { message, hint: `the result of a step is steps.${name}` };
   if (visible.config?.includes(name)) return { message, hint: `a value of config is config.${name}` };
-  return { message, hint: `known here: ${visible.names.join(", ")}; write text in quotes` };
+  return { message, hint: `${listKnown(visible.names)}; write text in quotes` };
 }
 
 function unknownStep(id: string, text: string, offset: number, { steps, allSteps, beside, apart }: Visible): Found {
@@ -105,8 +105,8 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
     return { message, hint: `it is executed separately each time; its results are in steps.${around}` };
   }
   if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
-  const close = nearest(id, steps);
-  if (close) return { message, hint: `did you mean ${close}?` };
+  const near = didYouMean(id, steps);
+  if (near !== undefined) return { message, hint: near };
   return {
     message,
     hint: steps.length > 0 ? `steps before this one: ${steps.join(", ")}` : "there is no step before this one",
@@ -115,8 +115,8 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
 
 function unknownKey(root: string, member: string, known: string[] | undefined, otherwise: string): Found | undefined {
   if (known === undefined || known.includes(member)) return undefined;
-  const close = nearest(member, known);
-  return { message: `unknown ${root}.${member}`, hint: close ? `did you mean ${root}.${close}?` : otherwise };
+  const near = didYouMean(member, known, (close) => `${root}.${close}`);
+  return { message: `unknown ${root}.${member}`, hint: near ?? otherwise };
 }
 
 /** The parts that rules and actions share. */

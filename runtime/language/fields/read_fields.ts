@@ -4,7 +4,7 @@ import { type Field, FIELD_TYPES, type ItemField } from "../../model/rule.ts";
 import { fieldInfo } from "../arg_types.ts";
 import { parseWith, type SchemaProblem } from "../checker/sentences.ts";
 import { patternProblem } from "../expressions/pattern.ts";
-import { nearest } from "../hints.ts";
+import { hintAtUnknown } from "../hints.ts";
 import { findContradictions } from "./contradictions.ts";
 import { asWritten, checkValue, hostProblem, isTextType, type SourceText, wholeText } from "./field_value.ts";
 
@@ -106,9 +106,8 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
         problems.push({ path, part: "value", message: `${name} stands here twice`, hint: "keep one of them" });
       } else if (!Object.hasOwn(raw, name) || name === ONE_OF) {
         const names = Object.keys(raw).filter((each) => each !== ONE_OF);
-        const close = nearest(name, names);
-        const hint = close ? `did you mean ${close}?` : `known are ${names.join(", ") || "none"}`;
-        problems.push({ path, part: "value", message: `there is no field ${JSON.stringify(name)}`, hint });
+        const message = `there is no field ${JSON.stringify(name)}`;
+        problems.push({ path, part: "value", message, hint: hintAtUnknown(name, names) });
       }
     }
   }
