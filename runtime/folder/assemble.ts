@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check_rule.ts";
@@ -7,11 +6,11 @@ import { stepsIn } from "../language/expressions/names.ts";
 import { checkLiterals, sayProblem } from "../language/fields/check_values.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import type { JsonObject } from "../model/json.ts";
-import { guarded, type Position, type Problem } from "../model/problem.ts";
+import { guarded, isError, type Position, type Problem } from "../model/problem.ts";
 import type { CalledAction, Rule } from "../model/rule.ts";
 import { type Callables, type Called, calleeOf, findCycles, follow } from "./calls.ts";
-import { isError, type RuleCheck } from "./checks.ts";
-import { idOfPath, type RuleSource } from "./rule_source.ts";
+import type { RuleCheck } from "./checks.ts";
+import { hashVersion, idOfPath, type RuleSource } from "./source_file.ts";
 
 /** A checked rule file and its source. */
 export interface Candidate {
@@ -152,7 +151,7 @@ function finish(checked: CheckedRule, source: RuleSource, called: Called, finish
     ...Object.keys(definitions).length > 0 && { definitions },
     modules: { ...own, ...modules },
   };
-  const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);
+  const version = hashVersion(source.text, writeExactJson(whole));
   const rule: Rule = known?.version === version ? known : { ...whole, version };
   finished.set(checked, rule);
   return rule;

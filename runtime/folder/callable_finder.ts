@@ -8,7 +8,7 @@ import { type Call, type CallableAction, type Callables, calleeOf } from "./call
 import type { ActionCheck } from "./checks.ts";
 import type { FolderFile } from "./folder_files.ts";
 import type { CommandReader } from "./command_files.ts";
-import { type ActionSource, type CommandSource, type Source, sourceOfYaml } from "./rule_source.ts";
+import { type ActionSource, type CommandSource, type Source, sourceOfYaml } from "./source_file.ts";
 import type { TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { parseYaml } from "./yaml/yaml.ts";

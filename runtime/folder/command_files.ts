@@ -7,12 +7,12 @@ import { readRegularFileSync, readRegularText } from "../host/regular_file.ts";
 import { Checking, type Origin } from "../language/checker/checking.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { isObject, type JsonObject } from "../model/json.ts";
-import { faultOf, type Problem } from "../model/problem.ts";
+import { faultOf, isError, type Problem } from "../model/problem.ts";
 import type { Command } from "../model/rule.ts";
 import { type Callables, calleeOf, type LoadedCommand } from "./calls.ts";
 import { arrange, type FolderFile } from "./folder_files.ts";
 import type { Loaded } from "./loaded.ts";
-import { type CommandSource, idOfPath, sourceOfYaml } from "./rule_source.ts";
+import { type CommandSource, idOfPath, sourceOfYaml } from "./source_file.ts";
 import { parseYaml } from "./yaml/yaml.ts";
 
 interface Known extends ReadCommand, LoadedCommand {
@@ -72,7 +72,7 @@ export class CommandReader {
       checking.problems.push(faultOf(file, error));
     }
     const problems = [...source.problems, ...checking.problems];
-    if (problems.some(({ severity }) => severity === "error")) delete now.command;
+    if (problems.some(isError)) delete now.command;
     now.problems = [...problems, ...testing.problems];
     this.#known.set(source, now);
     return now;

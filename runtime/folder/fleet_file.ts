@@ -11,10 +11,10 @@ import { defineKind, type Kinds } from "../language/kind.ts";
 import type { Fleet, FleetTask, PingSettings } from "../model/fleet.ts";
 import { parseDuration } from "../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
-import { guarded, type Problem } from "../model/problem.ts";
+import { guarded, isError, type Problem } from "../model/problem.ts";
 import { isTarget } from "../model/target.ts";
 import { type Call, callsInRaw } from "./calls.ts";
-import { type FleetSource, idOfPath } from "./rule_source.ts";
+import { type FleetSource, idOfPath } from "./source_file.ts";
 
 /** Keys of a fleet file. */
 export const FLEET_KEYS = ["name", "help", "devices", "key", "tags", "device", "ping", "init", "tasks"];
@@ -135,7 +135,7 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
   const { name, help, tags } = args;
   const problems = [...source.problems, ...checking.problems];
   const result = { source, calls, problems, ...platform !== undefined && { platform } };
-  if (problems.some(({ severity }) => severity === "error") || inventory.rule === undefined) return result;
+  if (problems.some(isError) || inventory.rule === undefined) return result;
   const fleet: CheckedFleet["fleet"] = {
     id: idOfPath(file),
     file,

@@ -30,7 +30,7 @@ import {
   sourceOfKnown,
   sourceOfTypeScript,
   sourceOfYaml,
-} from "./rule_source.ts";
+} from "./source_file.ts";
 import { type Prebuilt, TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fieldsOf } from "../folder/checks.ts";
+import { hashVersion } from "../folder/source_file.ts";
 import { listFolder, scopeOf } from "../folder/folder_files.ts";
 import { bundle, esbuild, readLine } from "../folder/typescript/typescript_bundle.ts";
 import { parseArgs } from "../language/checker/check_rule.ts";
@@ -11,7 +11,7 @@ import { listKnown } from "../language/hints.ts";
 import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
 import { asJson, type Json } from "../model/json.ts";
-import type { Problem } from "../model/problem.ts";
+import { isError, type Problem } from "../model/problem.ts";
 import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
 import {
   type BundledModule,
@@ -169,9 +169,9 @@ export async function readTestFile(
   { folder, data, isolates }: { folder: string; data: string; isolates: Isolates },
 ): Promise<TestFile | { problems: Problem[] }> {
   const { code, problems } = await bundle(file, folder, await esbuild(join(data, "cache")));
-  const errors = problems.filter(({ severity }) => severity === "error");
+  const errors = problems.filter(isError);
   if (errors.length > 0) return { problems: errors };
-  const version = createHash("sha256").update(file).update(code).digest("hex").slice(0, 16);
+  const version = hashVersion(file, code);
   const module = { version, file, code };
   try {
     return { module, tests: await isolates.describeTests(module) };

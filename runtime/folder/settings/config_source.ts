@@ -1,15 +1,15 @@
 import { z } from "zod";
 import { parseDuration } from "../../model/duration.ts";
 import type { JsonObject } from "../../model/json.ts";
-import { guarded, type Problem } from "../../model/problem.ts";
+import { guarded, isError, type Problem } from "../../model/problem.ts";
 import type { Rule } from "../../model/rule.ts";
-import { createHash } from "node:crypto";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { type CheckedRule, checkRule, type Known } from "../../language/checker/check_rule.ts";
 import type { Origin } from "../../language/checker/checking.ts";
 import type { Kinds } from "../../language/kind.ts";
 import { isTarget } from "../../model/target.ts";
 import { type Call, type Callables, callsInRaw, follow } from "../calls.ts";
+import { hashVersion } from "../source_file.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 
 const EXPECTED = "expected where config values come from, such as { call: ./config.ts#read, every: 5m }";
@@ -85,10 +85,10 @@ export function assembleConfigSource(
   problems.push(...found);
   const { modules, definitions, problems: ofCalls, late } = follow(origin.file, calls, callables, origin);
   problems.push(...ofCalls);
-  if (checked === undefined || late || [...found, ...ofCalls].some(({ severity }) => severity === "error")) {
+  if (checked === undefined || late || [...found, ...ofCalls].some(isError)) {
     return undefined;
   }
   const whole = { ...checked, actions: {}, modules, definitions };
-  const version = createHash("sha256").update(writeExactJson(whole)).digest("hex").slice(0, 16);
+  const version = hashVersion(writeExactJson(whole));
   return { rule: { ...whole, version }, every };
 }

@@ -1,3 +1,4 @@
+import { isError } from "../../model/problem.ts";
 import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
@@ -37,7 +38,7 @@ export function checkArgs(
     return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
   });
   checkHosts(checking, path, kind, raw);
-  const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
+  const failed = () => checking.problems.slice(before).some(isError);
   const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : written;
   const { value, problems } = parseWith(schemaOf(kind), resolved);
   const isNew = (problem: SchemaProblem) => {

@@ -1,5 +1,5 @@
 import type { Json } from "../../model/json.ts";
-import type { Position, Problem } from "../../model/problem.ts";
+import { isError, type Position, type Problem } from "../../model/problem.ts";
 import type { Field } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
@@ -48,7 +48,7 @@ export class Checking {
 
   /** Whether there are no errors so far; warnings do not count. */
   get ok(): boolean {
-    return this.problems.every(({ severity }) => severity !== "error");
+    return !this.problems.some(isError);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { OTHER_KINDS } from "../commands/read_command.ts";
 import { ACTION_KEYS } from "../language/checker/check_rule.ts";
@@ -57,6 +58,13 @@ export interface FleetSource {
   raw: JsonObject;
   origin: Origin;
   problems: Problem[];
+}
+
+/** The version of a rule, a fleet or a module: a hash of the texts that it consists of. */
+export function hashVersion(...texts: string[]): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text);
+  return hash.digest("hex").slice(0, 16);
 }
 
 /** The rule id of a path: `ops/disk.yaml` → `ops/disk`. */
