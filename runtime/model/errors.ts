@@ -43,6 +43,12 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/** The code of an error of the system or of a library, such as `ENOENT`; undefined if it has none. */
+export function codeOf(thrown: unknown): string | undefined {
+  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
 /** An error as recorded in a trace. */
 export interface RecordedError {
   name: string;

@@ -1,6 +1,6 @@
 import { isError } from "../../model/problem.ts";
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
+import { isObject, type JsonObject } from "../../model/json.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
 import { checkExpression, type Visible } from "../expressions/names.ts";
 import { lookUp } from "../expressions/references.ts";
@@ -46,29 +46,32 @@ export function checkArgs(
     return !hasOne && !options.excused.includes(String(problem.path[0]));
   };
   checking.addAll(path, problems.filter(isNew));
-  if (failed() || problems.length > 0) return undefined;
-  for (const message of kind.check?.(value as JsonObject, checking.context.now) ?? []) {
+  if (failed() || value === undefined) return undefined;
+  for (const message of kind.check?.(value, checking.context.now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
     if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
     else checking.error([...path, option], "value", about, remedy);
   }
-  return failed() ? undefined : value as JsonObject;
+  return failed() ? undefined : value;
 }
 
-const schemas = new WeakMap<Kind, z.ZodObject>();
+const schemas = new WeakMap<Kind, z.ZodType<JsonObject>>();
 
-/** The schema of a kind's main argument and options together. */
-function schemaOf(kind: Kind): z.ZodObject {
+/** The schema of a kind's main argument and options together. What schemas of arguments give is JSON. */
+function schemaOf(kind: Kind): z.ZodType<JsonObject> {
   let schema = schemas.get(kind);
-  if (schema === undefined) schemas.set(kind, schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }));
+  if (schema === undefined) {
+    schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }) as z.ZodType<JsonObject>;
+    schemas.set(kind, schema);
+  }
   return schema;
 }
 
 /** Parses arguments from code at run time: without templates and positions. */
 export function parseKindArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: SchemaProblem[] } {
   const { value, problems } = parseWith(schemaOf(kind), raw);
-  return problems.length > 0 ? { problems } : { args: value as JsonObject };
+  return value === undefined ? { problems } : { args: value };
 }
 
 function checkLeaf(
@@ -113,7 +116,7 @@ function checkLeaf(
     case "branches":
       return;
     case "source":
-      if (typeof value === "object" && value !== null) options.checkSource(value as Record<string, unknown>, path);
+      if (isObject(value)) options.checkSource(value, path);
       return;
     case undefined:
       checkPlain(checking, path, value, visible, options.resolve);
@@ -138,7 +141,7 @@ function checkLeaf(
 /** Checks a field that is never resolved at run time, such as one without a field maker: it can only use values known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
   if (!hasTemplate(value)) return;
-  const { parts } = parseTemplate(value as string);
+  const { parts } = parseTemplate(value);
   const names = expressionsIn(parts).flatMap(({ expression }) =>
     compile(expression).references.map(({ path }) => path[0])
   );
@@ -167,7 +170,7 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
   }
   if (!hasTemplate(value)) return;
-  const { parts, problem } = parseTemplate(value as string);
+  const { parts, problem } = parseTemplate(value);
   if (problem) checking.errorWithin(path, problem, problem.message, problem.hint);
   for (const { expression, offset } of expressionsIn(parts)) {
     checkExpression(checking, path, expression, visible, offset);

@@ -56,7 +56,7 @@ function namesIn(text: string) {
 
 function checkUrl(checking: Checking, path: Path, url: unknown): void {
   if (!hasTemplate(url)) return;
-  for (const { key, ...place } of namesInHost(parseTemplate(url as string).parts, "config")) {
+  for (const { key, ...place } of namesInHost(parseTemplate(url).parts, "config")) {
     reportOpen(checking, path, place, key);
   }
 }

@@ -174,18 +174,20 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
     case "skip":
       return checkStep(checking, at, "value", resolvedArgs(testKinds.skip, args).skip, tested, []);
     case "look":
-      return checkSend(checking, path, { trigger: args.look }, tested, "look");
+      return checkSend(checking, path, { trigger: resolvedArgs(testKinds.look, args).look }, tested, "look");
     case "send":
-      return checkSend(checking, at, args.send as JsonObject, tested);
+      return checkSend(checking, at, resolvedArgs(testKinds.send, args).send, tested);
     case "expect": {
-      const { steps, form } = args.expect as JsonObject;
+      const { steps = [], form } = resolvedArgs(testKinds.expect, args).expect;
       if (Array.isArray(steps)) {
         for (const [index, name] of steps.entries()) {
-          checkStep(checking, [...at, "steps", index], "value", name as string, tested, []);
+          checkStep(checking, [...at, "steps", index], "value", name, tested, []);
         }
-      } else {for (const name of Object.keys(steps ?? {})) {
+      } else {
+        for (const name of Object.keys(steps)) {
           checkStep(checking, [...at, "steps", name], "key", name, tested, []);
-        }}
+        }
+      }
       if (isObject(form) && typeof form.step === "string") {
         checkForm(checking, [...at, "form", "step"], form.step, tested);
       }
@@ -196,14 +198,14 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
 function checkSend(
   checking: Checking,
   path: Path,
-  { trigger, webhook }: JsonObject,
+  { trigger, webhook }: { trigger?: string; webhook?: string },
   { triggers }: Tested,
   key = "trigger",
 ): void {
   if (webhook !== undefined && !triggers.some(({ kind }) => kind === "webhook")) {
     checking.error([...path, "webhook"], "value", "the rule has no webhook", "send the event that it listens to");
   }
-  if (typeof trigger !== "string" || findTrigger(triggers, trigger) !== undefined) return;
+  if (trigger === undefined || findTrigger(triggers, trigger) !== undefined) return;
   const names = triggers.map(({ id }) => id);
   const hint = didYouMean(trigger, [...names, ...triggers.map(({ kind }) => kind)]) ??
     listKnown(names.map((name) => JSON.stringify(name)));

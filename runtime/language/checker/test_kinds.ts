@@ -7,7 +7,7 @@ import { VERDICT_KINDS } from "../../model/event.ts";
 import type { Kind } from "../kind.ts";
 import { parseTime } from "../expectation.ts";
 
-const json = z.any() as z.ZodType<Json>;
+const json: z.ZodType<Json> = z.any();
 const object = z.record(z.string(), json);
 const texts = z.record(z.string(), z.string());
 const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
@@ -174,11 +174,11 @@ function parseAdvance(text: string): Advance | undefined {
   return to === undefined ? undefined : { to };
 }
 
-function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T> {
+function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T, string> {
   return z.string().transform((value, context): T => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
     context.addIssue({ code: "custom", message: `expected ${expected}`, params: { expected }, input: value });
     return z.NEVER;
-  }) as unknown as z.ZodType<T>;
+  });
 }

@@ -1,5 +1,6 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { codeOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import type { Clause } from "../../model/rule.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
@@ -89,8 +90,7 @@ export function showResult(text: string, result: Json): string {
  * that name. Only such data pays for the second evaluation.
  */
 function again(error: unknown, text: string, run: NonNullable<Entry["run"]>, names: Record<string, unknown>): Json {
-  const code = (error as { code?: string }).code;
-  if (code !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
+  if (codeOf(error) !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
   const mapped = mapConstructorKeys(names) as Record<string, unknown>;
   if (mapped === names) throw failure(error, text, names);
   try {

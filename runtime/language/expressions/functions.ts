@@ -3,6 +3,7 @@ import { Duration } from "@marcbachmann/cel-js/evaluator";
 import { createHash } from "node:crypto";
 import { parseJson, rawNumber, readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import { show } from "../hints.ts";
 import { formatDate } from "./date_format.ts";
@@ -67,15 +68,15 @@ function addFunctions(environment: Environment, now: () => number): void {
 function sum(list: unknown[]): number | bigint {
   let total = 0;
   let largest = 0;
-  let areWhole = true;
+  const whole: Numeric[] = [];
   for (const item of list) {
-    if (typeof item !== "number" && typeof item !== "bigint") throw new Error(`sum() needs numbers, got ${show(item)}`);
+    if (!isNumeric(item)) throw new Error(`sum() needs numbers, got ${show(item)}`);
     total += Number(item);
     largest += Math.abs(Number(item));
-    areWhole &&= isWhole(item);
+    if (isWhole(item)) whole.push(item);
   }
-  if (!areWhole || largest <= Number.MAX_SAFE_INTEGER) return total;
-  return int64((list as Numeric[]).reduce((exact: bigint, item) => exact + BigInt(item), 0n));
+  if (whole.length < list.length || largest <= Number.MAX_SAFE_INTEGER) return total;
+  return int64(whole.reduce((exact: bigint, item) => exact + BigInt(item), 0n));
 }
 
 function number(value: string | bigint | number | boolean): number | bigint {
@@ -92,12 +93,13 @@ function replace(text: string, from: string, to: string): string {
 }
 
 function sort(list: unknown[]): unknown[] {
-  const kinds = new Set(list.map((item) => typeof item === "bigint" ? "number" : typeof item));
-  const [kind] = kinds;
-  if (list.length > 0 && (kinds.size > 1 || (kind !== "number" && kind !== "string"))) {
-    throw new Error("sort() needs a list of numbers or a list of texts");
-  }
-  return [...list].sort((a, b) => (a as number) < (b as number) ? -1 : (a as number) > (b as number) ? 1 : 0);
+  if (list.every(isNumeric)) return [...list].sort(ascending);
+  if (list.every((item) => typeof item === "string")) return [...list].sort(ascending);
+  throw new Error("sort() needs a list of numbers or a list of texts");
+}
+
+function ascending<T extends Numeric | string>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function unique(list: unknown[]): unknown[] {
@@ -119,7 +121,7 @@ function fromJson(text: string): Json {
   try {
     return parseJson(text);
   } catch (error) {
-    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${(error as Error).message}`);
+    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${messageOf(error)}`);
   }
 }
 
@@ -156,6 +158,10 @@ function date(time: Date | string, format: string, zone: string): string {
 
 /** A number in an expression: JSON's are doubles; literals and whole numbers beyond 2^53 are integers. */
 type Numeric = number | bigint;
+
+function isNumeric(value: unknown): value is Numeric {
+  return typeof value === "number" || typeof value === "bigint";
+}
 
 interface Operator {
   double: (a: number, b: number) => number;
@@ -269,7 +275,7 @@ function makeEnvironment(): Environment {
         const value = evaluator.run(wanted, context);
         if (value !== null) return value;
       } catch (error) {
-        if (!ABSENT.has((error as { code?: string }).code ?? "")) throw error;
+        if (!ABSENT.has(codeOf(error) ?? "")) throw error;
       }
       return evaluator.run(otherwise, context);
     },
@@ -291,12 +297,12 @@ function prepare(node: ASTNode): void {
     };
   }
   if (node.op === "call" || node.op === "rcall") {
-    const args = node.args as unknown as [string];
+    const { args } = node;
     if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
   }
   for (const child of childrenOf(node)) prepare(child);
   if (node.op === "?:") {
-    const args = node.args as ASTNode[];
+    const { args } = node;
     args[1] = asDynamic(args[1]);
     args[2] = asDynamic(args[2]);
   }

@@ -173,7 +173,7 @@ function visitEntry(
   mapArgs(table[kind], args, (info, value) => {
     if (info?.is === "source" && isObject(value)) {
       const inner = Object.keys(value).find((key) => Object.hasOwn(kinds.steps, key));
-      if (inner !== undefined) visitEntry({ kind: inner, args: value as Step["args"], at }, kinds.steps, kinds, visit);
+      if (inner !== undefined) visitEntry({ kind: inner, args: value, at }, kinds.steps, kinds, visit);
     } else visit(info, value, at);
     return value;
   });
@@ -206,8 +206,6 @@ function bareExpressions(part: Part): string[] {
 /** The expressions in the templates of a value, at any depth. */
 export function templatesIn(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(templatesIn);
-  if (isObject(value)) return Object.values(value as Record<string, Json>).flatMap(templatesIn);
-  return hasTemplate(value)
-    ? expressionsIn(parseTemplate(value as string).parts).map(({ expression }) => expression)
-    : [];
+  if (isObject(value)) return Object.values(value).flatMap(templatesIn);
+  return hasTemplate(value) ? expressionsIn(parseTemplate(value).parts).map(({ expression }) => expression) : [];
 }

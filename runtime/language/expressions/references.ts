@@ -110,9 +110,8 @@ export function lookUp(value: unknown, path: string[]): unknown {
   let at = value;
   for (const name of path) {
     if (at instanceof Map) at = at.get(name);
-    else if (typeof at === "object" && at !== null && Object.hasOwn(at, name)) {
-      at = (at as Record<string, unknown>)[name];
-    } else return undefined;
+    else if (typeof at === "object" && at !== null && Object.hasOwn(at, name)) at = Reflect.get(at, name);
+    else return undefined;
   }
   return at;
 }

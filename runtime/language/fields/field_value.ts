@@ -39,7 +39,7 @@ export function isAbsent({ type }: Pick<Field, "type">, value: Json | undefined)
 function problemOf(field: Omit<Field, "required">, value: Json): string | undefined {
   // A text entered instead of a secret's name may be the secret itself.
   if (!fits(field, value)) return `expected ${expected(field)}${field.type === "secret" ? "" : `, got ${show(value)}`}`;
-  if (field.type === "list") return outOfRange(field, value) ?? problemOfItems(field.of, value as Json[]);
+  if (Array.isArray(value)) return outOfRange(field, value) ?? problemOfItems(field.of, value);
   if (field.choices !== undefined && !field.choices.includes(value)) {
     return `expected ${oneOf(field.choices)}, got ${show(value)}`;
   }
@@ -64,7 +64,7 @@ function fits({ type, choices, under }: Omit<Field, "required">, value: Json): b
     case "integer":
       return typeof value === "bigint" || Number.isInteger(value);
     case "port":
-      return Number.isInteger(value) && value as number >= 1 && value as number <= 65_535;
+      return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_535;
     case "boolean":
       return typeof value === "boolean";
     case "choice":

@@ -98,7 +98,7 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
   if (!Object.hasOwn(raw, ONE_OF)) return grouped;
   const { value, problems: found } = parseWith(oneOfSchema, raw[ONE_OF]);
   problems.push(...found.map((problem) => ({ ...problem, path: [ONE_OF, ...problem.path] })));
-  for (const [index, group] of (value as string[][] | undefined ?? []).entries()) {
+  for (const [index, group] of (value ?? []).entries()) {
     for (const [at, name] of group.entries()) {
       grouped.set(name, [...grouped.get(name) ?? [], group]);
       const path = [ONE_OF, index, at];
@@ -185,14 +185,14 @@ function readField(
   }
   if (!isObject(entry)) return readShort(name, entry as Json, groups);
   const parsed = parseWith(schema, entry);
-  if (parsed.problems.length > 0) return { problems: parsed.problems };
-  const { default: fallback, of, ...rest } = parsed.value as z.infer<typeof fieldSchema>;
+  if (parsed.value === undefined) return { problems: parsed.problems };
+  const { default: fallback, of, ...rest } = parsed.value;
   const field: Field = {
-    ...rest as Omit<Field, "required" | "of" | "default">,
+    ...rest,
     required: rest.required ?? (required && groups === undefined),
     ...groups && { oneOf: groups },
   };
-  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of as ItemField;
+  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of;
   if (field.type === "list") moveToItems(field);
   const problems = [...problemsOfOptions(field), ...field.of ? problemsOfOptions(field.of, "of") : []];
   if (problems.length > 0) return { problems };
@@ -271,7 +271,7 @@ function readShort(
   value: Json,
   groups: string[][] | undefined,
 ): { field?: Field; problems: SchemaProblem[] } {
-  if (typeof value === "string" && (FIELD_TYPES as readonly string[]).includes(value)) {
+  if (typeof value === "string" && FIELD_TYPES.some((type) => type === value)) {
     const message = `${name}: ${value} would be a text with the default ${JSON.stringify(value)}`;
     const hint = `write ${name}: { type: ${value} } for the type, or { type: text, default: ${value} }`;
     return { problems: [{ path: [], part: "value", message, hint }] };
