@@ -1,4 +1,4 @@
-import { isObject, type Json } from "../../model/json.ts";
+import { isObject } from "../../model/json.ts";
 import type { Position } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
