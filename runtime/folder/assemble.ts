@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from "node:util";
+import { task as taskStep } from "../actions/task.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check_rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import { stepsIn } from "../language/expressions/names.ts";
 import { checkLiterals, sayProblem } from "../language/fields/check_values.ts";
 import { hintAtUnknown } from "../language/hints.ts";
-import type { JsonObject } from "../model/json.ts";
-import { guarded, isError, type Position, type Problem } from "../model/problem.ts";
+import { resolvedArgs } from "../language/kind.ts";
+import { guarded, isError, type Problem } from "../model/problem.ts";
 import type { CalledAction, Rule } from "../model/rule.ts";
-import { type Callables, type Called, calleeOf, findCycles, follow } from "./calls.ts";
+import { hookOf } from "../triggers/webhook.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type Called, findCycles, follow } from "./follow_calls.ts";
 import type { RuleCheck } from "./checks.ts";
 import { hashVersion, idOfPath, type RuleSource } from "./source_file.ts";
 
@@ -116,7 +119,7 @@ export function taskProblems(
   callables: Callables,
 ): Problem[] {
   return stepsIn(part).filter(({ kind }) => kind === "task").flatMap(({ args, at, written }) => {
-    const { fleet: id, task: name, with: values = {} } = args as { fleet: string; task: string; with?: JsonObject };
+    const { fleet: id, task: name, with: values = {} } = resolvedArgs(taskStep, args);
     const error = (message: string, hint: string): Problem => ({ severity: "error", file, at, message, hint });
     const fleet = callables.fleets.get(id);
     if (fleet === undefined && callables.others.has(`${id}.yaml`)) {
@@ -228,24 +231,17 @@ function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule
   }
 }
 
-/** The webhook beside a poll. */
-function hookOf({ hook }: JsonObject, at: Position): { args: JsonObject; at: Position }[] {
-  return hook === undefined ? [] : [{ args: hook as JsonObject, at }];
-}
-
 /** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
 function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
   const hooks = [...rules].flatMap(({ file, triggers }) =>
-    triggers.flatMap(({ kind, args, at }) => kind === "webhook" ? { args, at } : hookOf(args, at)).map((
-      { args, at },
-    ) => ({
-      file,
-      at,
-      path: String(args.webhook),
+    triggers.flatMap((trigger) => {
+      const hook = hookOf(trigger);
+      if (hook === undefined) return [];
+      const path = String(hook.webhook);
       // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
-      route: `${args.method ?? "POST"} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
-      auth: [args.auth ?? null, args.secret ?? null],
-    }))
+      const route = `${hook.method ?? "POST"} ${path.replace(/:[^/]+/g, ":")}`;
+      return { file, at: trigger.at, path, route, auth: [hook.auth ?? null, hook.secret ?? null] };
+    })
   );
   const problems: Problem[] = [];
   for (const group of Map.groupBy(hooks, ({ route }) => route).values()) {

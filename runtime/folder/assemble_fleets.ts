@@ -5,7 +5,8 @@ import { type Fleet, type FleetTask, type PingSettings, PLATFORM_METHODS } from 
 import { isError, type Problem } from "../model/problem.ts";
 import type { Definition } from "../model/rule.ts";
 import { definitionKey } from "../model/target.ts";
-import { type Callables, type Called, calleeOf, follow } from "./calls.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type Called, follow } from "./follow_calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
 import { hashVersion, idOfPath, type Source } from "./source_file.ts";
 

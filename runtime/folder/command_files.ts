@@ -9,7 +9,8 @@ import { messageOf, UsageError } from "../model/errors.ts";
 import { isObject, type JsonObject } from "../model/json.ts";
 import { faultOf, isError, type Problem } from "../model/problem.ts";
 import type { Command } from "../model/rule.ts";
-import { type Callables, calleeOf, type LoadedCommand } from "./calls.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type LoadedCommand } from "./follow_calls.ts";
 import { arrange, type FolderFile } from "./folder_files.ts";
 import type { Loaded } from "./loaded.ts";
 import { type CommandSource, idOfPath, sourceOfYaml } from "./source_file.ts";
@@ -48,7 +49,8 @@ export class CommandReader {
     above: string[],
   ): Known {
     const { file, raw, origin } = source;
-    const use = isUse(raw.command) ? calleeOf(this.folder, file, raw.command).path : undefined;
+    const target = isUse(raw.command) ? raw.command : undefined;
+    const use = target === undefined ? undefined : calleeOf(this.folder, file, target).path;
     const circle = use === file || (use !== undefined && above.includes(use));
     const base = use === undefined || circle || !sources.has(use) ? undefined : readBase(use);
     const imports = importOf(raw, resolve(this.folder, dirname(file)));
@@ -58,9 +60,9 @@ export class CommandReader {
     const [checking, testing] = [newChecking(origin), newChecking(origin)];
     let now: Known = { rawInputs: {}, tests: [], origin, problems: [], base, imported, ...imports && { imports } };
     try {
-      if (use !== undefined && base?.command === undefined) {
+      if (target !== undefined && base?.command === undefined) {
         // All other problems would only be consequences.
-        reportUse(checking, raw.command as string, { circle, found: base !== undefined });
+        reportUse(checking, target, { circle, found: base !== undefined });
       } else {
         const { tag = tagIn(raw), inputs } = imports === undefined ? { inputs: {} } : readImport(checking, imported);
         const below = base?.command && { command: base.command, rawInputs: base.rawInputs };

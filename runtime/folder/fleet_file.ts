@@ -7,7 +7,7 @@ import type { Visible } from "../language/expressions/names.ts";
 import { command, duration, expression, json, people, target, template, url } from "../language/arg_types.ts";
 import { readFields } from "../language/fields/read_fields.ts";
 import { show } from "../language/hints.ts";
-import { defineKind, type Kinds } from "../language/kind.ts";
+import { type Args, defineKind, type Kinds, resolvedArgs } from "../language/kind.ts";
 import type { Fleet, FleetTask, PingSettings } from "../model/fleet.ts";
 import { parseDuration } from "../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
@@ -121,18 +121,17 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
     Object.entries(keys).filter(([key, value]) => FLEET_KEYS.includes(key) && value !== null),
   );
   const visible: Visible = { names: DEVICE_NAMES, steps: [], allSteps: [] };
-  const args = checkArgs(checking, [], fleetKind, said, visible, UNRESOLVED) ?? {};
+  const args = resolvedArgs(fleetKind, checkArgs(checking, [], fleetKind, said, visible, UNRESOLVED) ?? {});
   const { inventory, list, key } = readInventory(checking, raw, kinds, known);
-  const ping = checking.ok ? readPing(checking, args.ping as JsonObject | undefined, raw) : undefined;
-  const platform = typeof args.device === "string" ? targetOf(args.device) : undefined;
+  const ping = checking.ok ? readPing(checking, args.ping, raw) : undefined;
+  const platform = args.device === undefined ? undefined : targetOf(args.device);
   const tasks = readTasks(checking, raw.tasks);
   const calls = [
     ...inventory.calls,
     ...platform === undefined ? [] : [{ target: platform, at: origin.at(["device"], "value") }],
     ...tasks.calls,
   ];
-  const init = (args.init ?? {}) as Partial<Fleet["init"]>;
-  const { name, help, tags } = args;
+  const { name, help, tags, init } = args;
   const problems = [...source.problems, ...checking.problems];
   const result = { source, calls, problems, ...platform !== undefined && { platform } };
   if (problems.some(isError) || inventory.rule === undefined) return result;
@@ -140,12 +139,12 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
     id: idOfPath(file),
     file,
     at: origin.at(["devices"], "value"),
-    ...typeof name === "string" && { name },
-    ...typeof help === "string" && { help },
+    ...name !== undefined && { name },
+    ...help !== undefined && { help },
     inventory: inventory.rule,
     ...list && { list },
     key,
-    ...typeof tags === "string" && { tags },
+    ...tags !== undefined && { tags },
     ...ping && { ping },
     init: { timeout: 25_000, max: 256, again: 60_000, ...init },
     tasks: tasks.tasks,
@@ -188,11 +187,11 @@ function readInventory(
     else if (devices !== null) checking.error(["devices"], "value", `${expected}, got ${show(devices)}`);
     return none;
   }
-  const { call, with: inputs, auth, ...options } = devices as JsonObject;
+  const { call, with: inputs, auth, ...options } = devices;
   const isCall = call !== undefined;
   const source = { call, ...inputs !== undefined && { with: inputs }, ...auth !== undefined && { auth } };
   const entry = { ...isCall ? { ...options, poll: source } : options, key: name, name: INVENTORY };
-  const raw = { when: { max: MOST_DEVICES, ...entry }, then } as JsonObject;
+  const raw: JsonObject = { when: { max: MOST_DEVICES, ...entry }, then };
   const own = within(origin, isCall);
   const { rule, problems } = checkRule(raw, own, kinds, { ...known, id, config: {} });
   checking.problems.push(...problems);
@@ -234,7 +233,11 @@ function checkNames(checking: Checking, devices: Json[], key: string): void {
   }
 }
 
-function readPing(checking: Checking, ping: JsonObject | undefined, raw: JsonObject): PingSettings | undefined {
+function readPing(
+  checking: Checking,
+  ping: Args<typeof fleetKind>["ping"],
+  raw: JsonObject,
+): PingSettings | undefined {
   if (ping === undefined) return undefined;
   const { tcp, http, run, every = ["8s", "10s"], timeout = 10_000, down = 2 } = ping;
   const kinds = Object.entries({ tcp, http, run }).filter(([, value]) => value !== undefined);
@@ -250,7 +253,7 @@ function readPing(checking: Checking, ping: JsonObject | undefined, raw: JsonObj
       'as in ping: { tcp: "${{ device.host }}:502" }',
     );
   }
-  if (typeof tcp === "string" && !/:(\d+|[^:]*\}\})$/.test(tcp)) {
+  if (tcp !== undefined && !/:(\d+|[^:]*\}\})$/.test(tcp)) {
     checking.error(["ping", "tcp"], "value", `expected host:port, got ${show(tcp)}`, 'as in "${{ device.host }}:502"');
   }
   const times = (Array.isArray(every) ? every : [every, every]).map((text) => parseDuration(String(text)) ?? NaN);
@@ -260,17 +263,17 @@ function readPing(checking: Checking, ping: JsonObject | undefined, raw: JsonObj
     report(`expected a duration such as 10s, got ${show(every)}`, "or the shortest and the longest, as in [8s, 10s]");
   } else if (least > most) report("the first time is the shortest one", "swap them");
   else if (least < 10) report("the least time between two pings is 10ms", "raise it");
-  const [[kind, value] = []] = kinds;
   return {
-    ...kind === "run" && { by: { kind, command: value as string | string[] } },
-    ...(kind === "tcp" || kind === "http") && { by: { kind, target: value as string } },
+    ...run !== undefined && { by: { kind: "run", command: run } },
+    ...http !== undefined && { by: { kind: "http", target: http } },
+    ...tcp !== undefined && { by: { kind: "tcp", target: tcp } },
     every: [least, most],
-    timeout: timeout as number,
-    down: down as number,
+    timeout,
+    down,
   };
 }
 
-function readTasks(checking: Checking, raw: unknown): { tasks: Record<string, FleetTask>; calls: Call[] } {
+function readTasks(checking: Checking, raw: Json | undefined): { tasks: Record<string, FleetTask>; calls: Call[] } {
   if (raw === undefined || raw === null) return { tasks: {}, calls: [] };
   if (!isObject(raw)) {
     checking.error(
@@ -295,10 +298,10 @@ function readTasks(checking: Checking, raw: unknown): { tasks: Record<string, Fl
         "as in reboot: { call: ../commands/reboot.yaml }",
       );
     } else {
-      const read = readTask(checking, path, entry as JsonObject & { call: string });
+      const read = readTask(checking, path, entry);
       if (read !== undefined) tasks[name] = { name, ...read };
       calls.push(
-        ...callsInRaw(entry as JsonObject, checking.origin, path).map(({ given, ...call }) =>
+        ...callsInRaw(entry, checking.origin, path).map(({ given, ...call }) =>
           entry.with === undefined ? call : { ...call, given }
         ),
       );
@@ -310,7 +313,7 @@ function readTasks(checking: Checking, raw: unknown): { tasks: Record<string, Fl
 function readTask(
   checking: Checking,
   path: string[],
-  entry: JsonObject & { call: string },
+  entry: JsonObject,
 ): Omit<FleetTask, "name"> | undefined {
   const { fields, problems } = readFields(entry.inputs ?? {}, { source: checking.sourceBelow([...path, "inputs"]) });
   checking.addAll([...path, "inputs"], problems);
@@ -319,14 +322,14 @@ function readTask(
   const visible: Visible = { names, steps: [], allSteps: [], inputs: Object.keys(fields) };
   const args = checkArgs(checking, path, taskKind, entry, visible, UNRESOLVED);
   if (args === undefined) return undefined;
-  const { call, with: given, title, help, max = 1, timeout = TASK_TIMEOUT, to } = args;
+  const { call, with: given, title, help, max = 1, timeout = TASK_TIMEOUT, to } = resolvedArgs(taskKind, args);
   return {
     inputs: fields,
-    ...typeof title === "string" && { title },
-    ...typeof help === "string" && { help },
-    max: max as number,
-    timeout: timeout as number,
-    ...Array.isArray(to) && { to: to as string[] },
-    call: { call: call as string, ...isObject(given) && { with: given as JsonObject } },
+    ...title !== undefined && { title },
+    ...help !== undefined && { help },
+    max,
+    timeout,
+    ...to !== undefined && { to },
+    call: { call, ...given !== undefined && { with: given } },
   };
 }

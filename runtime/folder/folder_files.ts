@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Slices } from "../host/large_work.ts";
 import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
+import { codeOf, messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { lineOf } from "./yaml/yaml.ts";
 
@@ -215,14 +216,14 @@ export class FolderReader {
     try {
       return { path, text: await readSaved(at) };
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
       // Removed since it was listed: the event of its removal triggers the next load. A dangling link stays and is
       // reported.
       const facts = await lstat(at).catch(() => undefined);
       if (facts === undefined) {
         return hasUnreadableName(path) ? { path, failure: "the name of this file is not UTF-8" } : { path };
       }
-      if (code === "ENOENT") return { path, failure: "this link leads to no file" };
+      if (codeOf(error) === "ENOENT") return { path, failure: "this link leads to no file" };
+      const message = messageOf(error);
       return { path, failure: error instanceof IrregularFileError ? message : `the file cannot be read: ${message}` };
     }
   }

@@ -4,10 +4,10 @@ import type { About, OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
-import type { JsonObject } from "../model/json.ts";
 import { escapeControls, formatProblem, type Problem } from "../model/problem.ts";
-import type { Rule, Trigger } from "../model/rule.ts";
+import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
+import { hookOf } from "../triggers/webhook.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
@@ -244,13 +244,10 @@ export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | 
     rule === CONFIG_SOURCE.rule || loaded.fleets.has(rule) ||
     loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
   for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
-  const paths = new Set([...loaded.rules.values()].flatMap(({ triggers }) => triggers.map(hookOf)));
+  const paths = new Set(
+    [...loaded.rules.values()].flatMap(({ triggers }) => triggers.map((each) => hookOf(each)?.webhook)),
+  );
   ownEvents.forget("hook", ({ path }) => paths.has(path));
-}
-
-/** The path of a webhook, or of the hook beside a poll. */
-function hookOf({ args }: Trigger): unknown {
-  return args.webhook ?? (args.hook as JsonObject | undefined)?.webhook;
 }
 
 function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {

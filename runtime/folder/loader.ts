@@ -10,7 +10,7 @@ import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
-import type { LoadedCommand } from "./calls.ts";
+import type { LoadedCommand } from "./follow_calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";

@@ -12,12 +12,16 @@ type Found = Omit<Mismatch, "part"> | undefined;
  */
 export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
   return Object.entries(expected).flatMap(([part, value]) => {
-    if (!Object.hasOwn(PARTS, part)) {
+    if (!isPart(part)) {
       throw new TypeError(`expect has no part "${part}"; ${hintAtUnknown(part, Object.keys(PARTS))}`);
     }
-    const found = PARTS[part as keyof Expectation](value, seen, exact);
+    const found = PARTS[part](value, seen, exact);
     return found === undefined ? [] : [{ part, ...found }];
   });
+}
+
+function isPart(part: string): part is keyof Expectation {
+  return Object.hasOwn(PARTS, part);
 }
 
 const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boolean) => Found> = {

@@ -14,7 +14,7 @@ export interface Kind {
   /** Schema of the main argument. */
   main: z.ZodType;
   /** Schemas of the options besides it. Field makers such as `expression()` mark which are CEL and which are URLs. */
-  options: z.ZodRawShape;
+  options: OptionSchemas;
   /** Options that hold a nested list of steps, such as `then` and `else`. Unless they are optional, one of them is required. */
   children?: string[];
   /** The properties of the steps inside it, either under `children` or as the `branches()` of its main argument. */
@@ -30,11 +30,14 @@ export interface Kind {
   address?(args: JsonObject): string;
 }
 
+/** The schemas of options, by name. */
+export type OptionSchemas = Readonly<Record<string, z.ZodType>>;
+
 /** The schemas of a kind, with their types: the types of its arguments follow from them. */
 export interface Schemas<
   Name extends string = string,
   Main extends z.ZodType = z.ZodType,
-  Options extends z.ZodRawShape = z.ZodRawShape,
+  Options extends OptionSchemas = OptionSchemas,
 > {
   kind: Name;
   main: Main;
@@ -59,10 +62,10 @@ interface KindDefinition<S extends Schemas> extends Omit<Kind, keyof Schemas | "
 }
 
 /** Defines a kind that only the checker knows; the types of its arguments follow from `main` and `options`. */
-export function defineKind<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+export function defineKind<const Name extends string, Main extends z.ZodType, Options extends OptionSchemas>(
   kind: Schemas<Name, Main, Options> & KindDefinition<Schemas<Name, Main, Options>>,
-): Kind {
-  return kind as Kind;
+): Omit<Kind, keyof Schemas> & Schemas<Name, Main, Options> {
+  return kind as Omit<Kind, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
 /** All kinds, by name. */

@@ -21,7 +21,7 @@ export function mapFields<Value>(
 
 function walk(schema: z.core.$ZodType, value: unknown, visit: Visit<unknown>, path: (string | number)[]): unknown {
   if (value === undefined) return undefined;
-  const info = fieldInfo.get(schema as z.ZodType);
+  const info = fieldInfo.get(schema);
   if (info !== undefined) return visit(info, value, path);
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const below = (inner: z.core.$ZodType, part: unknown, key: string | number) =>
@@ -72,7 +72,7 @@ function insideOf(def: z.core.$ZodTypes["_zod"]["def"]): z.core.$ZodType | undef
 
 /** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
 function fits(schema: z.core.$ZodType, value: unknown): boolean {
-  const info = fieldInfo.get(schema as z.ZodType);
+  const info = fieldInfo.get(schema);
   if (info !== undefined) return fitsField(info, value);
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const inside = insideOf(def);

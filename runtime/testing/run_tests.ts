@@ -6,7 +6,7 @@
  */
 import { env as environment } from "node:process";
 import { type CommandTest, failureOfTest } from "../commands/command_tests.ts";
-import type { LoadedCommand } from "../folder/calls.ts";
+import type { LoadedCommand } from "../folder/follow_calls.ts";
 import type { UpperValue } from "../model/config.ts";
 import type { Command } from "../model/rule.ts";
 import { faultOf, guarded, isError, type Problem } from "../model/problem.ts";

@@ -4,7 +4,8 @@ import { evaluate, ExpressionError } from "../language/expressions/expression.ts
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { type Trigger } from "../model/rule.ts";
 import { defineTrigger, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
@@ -81,10 +82,16 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
+/** The arguments of a webhook, or of the one beside a poll; undefined for other triggers. */
+export function hookOf({ kind, args }: Pick<Trigger, "kind" | "args">): JsonObject | undefined {
+  if (kind === "webhook") return args;
+  return isObject(args.hook) ? args.hook : undefined;
+}
+
 /** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
-export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
-  return hook?.auth === "asana" ? hook.webhook as string : undefined;
+export function handshakePathOf(trigger: Pick<Trigger, "kind" | "args">): string | undefined {
+  const hook = hookOf(trigger);
+  return hook?.auth === "asana" ? String(hook.webhook) : undefined;
 }
 
 type Headers = Record<string, string>;

@@ -199,7 +199,7 @@ export function lowerValues(entries: readonly ConfigEntry[]): JsonObject {
 }
 
 export function isUpper({ from }: Pick<ConfigValue, "from">): boolean {
-  return (UPPER_LAYERS as readonly string[]).includes(from);
+  return UPPER_LAYERS.some((layer) => layer === from);
 }
 
 /** Who may set a rule's config besides operators, as its file says; none if that is not valid. */

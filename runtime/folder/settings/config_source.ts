@@ -8,7 +8,8 @@ import { type CheckedRule, checkRule, type Known } from "../../language/checker/
 import type { Origin } from "../../language/checker/checking.ts";
 import type { Kinds } from "../../language/kind.ts";
 import { isTarget } from "../../model/target.ts";
-import { type Call, type Callables, callsInRaw, follow } from "../calls.ts";
+import { type Call, callsInRaw } from "../calls.ts";
+import { type Callables, follow } from "../follow_calls.ts";
 import { hashVersion } from "../source_file.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 

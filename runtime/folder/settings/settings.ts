@@ -5,9 +5,10 @@ import { z } from "zod";
 import { parseAddress, type SmtpSettings } from "../../actions/mailer.ts";
 import { readRegularFileSync } from "../../host/regular_file.ts";
 import { parseSize } from "../../language/arg_types.ts";
+import { pathOf } from "../../language/checker/sentences.ts";
 import { hintAtUnknown } from "../../language/hints.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
-import { messageOf } from "../../model/errors.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Person } from "../../model/form.ts";
 import { isObject } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
@@ -218,7 +219,7 @@ export function checkSecretsFiles({ secrets }: Settings, folder: string): Proble
       const message = "every user of this machine can read the secrets in this file";
       return [{ severity: "warning", ...place, message, hint: `chmod 600 ${basename(path)}` }];
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      if (codeOf(error) === "ENOENT") return [];
       const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
       return [{ severity: "error", ...place, message }];
     }
@@ -244,7 +245,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFi
 
 /** Turns the schema's issues into problems with positions. */
 function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
-  const path = issue.path as (string | number)[];
+  const path = pathOf(issue);
   const problem = (at: Problem["at"], message: string, hint?: string): Problem => ({
     severity: "error",
     file: origin.file,

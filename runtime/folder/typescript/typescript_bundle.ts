@@ -61,14 +61,18 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
     const packages = packagesOf(seen, root);
     return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings], packages };
   } catch (failure) {
-    const { errors, warnings } = failure as BuildFailure;
-    if (!Array.isArray(errors)) throw failure;
+    if (!isBuildFailure(failure)) throw failure;
+    const { errors, warnings } = failure;
     const problems = [
       ...errors.map((message) => problemOf(message, "error", file)),
       ...warnings.map((message) => problemOf(message, "warning", file)),
     ];
     return { code: "", inputs: inputs(), problems, packages: {} };
   }
+}
+
+function isBuildFailure(failure: unknown): failure is BuildFailure {
+  return failure instanceof Error && "errors" in failure && Array.isArray(failure.errors);
 }
 
 /** The file that stands for a package in its bundle. */
@@ -143,8 +147,10 @@ function locationDefines(entry: string): Record<string, string> {
 
 function loaderOf(file: string): Loader {
   const extension = /\.[cm]?([jt]sx?)$/.exec(file)?.[1];
-  return (extension ?? "ts") as Loader;
+  return LOADERS.find((loader) => loader === extension) ?? "ts";
 }
+
+const LOADERS = ["js", "jsx", "ts", "tsx"] as const;
 
 async function refusedUses(
   options: ReturnType<typeof buildOptions>,

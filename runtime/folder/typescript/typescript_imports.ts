@@ -231,7 +231,7 @@ interface Manifest {
 
 function readPackage(folder: string): Manifest | undefined {
   try {
-    return JSON.parse(readRegularFileSync(join(folder, "package.json")).toString()) as Manifest;
+    return JSON.parse(readRegularFileSync(join(folder, "package.json")).toString());
   } catch {
     return undefined;
   }

@@ -69,7 +69,10 @@ function schemaOf(kind: Kind): z.ZodType<JsonObject> {
 }
 
 /** Parses arguments from code at run time: without templates and positions. */
-export function parseKindArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: SchemaProblem[] } {
+export function parseKindArgs(
+  kind: Kind,
+  raw: Record<string, unknown>,
+): { args: JsonObject } | { problems: SchemaProblem[] } {
   const { value, problems } = parseWith(schemaOf(kind), raw);
   return value === undefined ? { problems } : { args: value };
 }

@@ -108,10 +108,10 @@ function mapConstructorKeys(value: unknown): unknown {
   }
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return value;
-  const entries = Object.entries(value).map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
-  if (Object.hasOwn(value, "constructor")) return new Map(entries);
-  const changed = entries.some(([key, entry]) => entry !== (value as Record<string, unknown>)[key]);
-  return changed ? Object.fromEntries(entries) : value;
+  const entries = Object.entries(value);
+  const mapped = entries.map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
+  if (Object.hasOwn(value, "constructor")) return new Map(mapped);
+  return mapped.some(([, entry], index) => entry !== entries[index][1]) ? Object.fromEntries(mapped) : value;
 }
 
 function entryOf(text: string): Entry {

@@ -132,7 +132,7 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
   for (const name of secretChoices(part.inputs ?? {})) names.add(name);
   visitArgs(part, kinds, (info, value) => {
     if (info?.is === "expression") addExpression(String(value));
-    else if (info?.is === "secret") { for (const name of value as string[]) names.add(name); }
+    else if (info?.is === "secret") { for (const name of [value].flat()) names.add(String(name)); }
     else for (const text of templatesIn(value)) addExpression(text);
   });
   return [...names];
@@ -141,8 +141,8 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
 /** The secrets whose names the values of some fields can be. */
 export function secretChoices(fields: Record<string, Field>): string[] {
   return Object.values(fields).flatMap(({ type, choices = [], of }) => {
-    if (type === "secret") return choices as string[];
-    return of?.type === "secret" ? of.choices as string[] : [];
+    const names = type === "secret" ? choices : of?.type === "secret" ? of.choices ?? [] : [];
+    return names.map(String);
   });
 }
 
@@ -150,7 +150,7 @@ export function secretChoices(fields: Record<string, Field>): string[] {
 export function callTargets(part: Part, kinds: Kinds): { target: string; at: Position }[] {
   const targets: { target: string; at: Position }[] = [];
   visitArgs(part, kinds, (info, value, at) => {
-    if (info?.is === "target") targets.push({ target: value as string, at });
+    if (info?.is === "target") targets.push({ target: String(value), at });
   });
   return targets;
 }

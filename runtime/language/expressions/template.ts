@@ -91,7 +91,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "source":
       return mapTexts(value, (text) => resolveSourceText(text, scope));
     case "url":
-      return resolveUrl(value as string, scope);
+      return resolveUrl(String(value), scope);
     case "template":
     case "path":
       return asText(resolve(value, scope));
@@ -111,7 +111,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
 
 /** Resolves names, and expressions that return a name or a list of names. */
 function resolvePeople(value: Json, scope: Scope): Json {
-  const names = (resolve(value, scope) as Json[]).flat();
+  const names = [resolve(value, scope)].flat(2);
   const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
   if (wrong === undefined) return names;
   throw new ExpressionError(

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
 import type { Field, ItemField } from "../../model/rule.ts";
 import { matches } from "../expressions/pattern.ts";
 import { hostOf } from "../expressions/url_host.ts";
@@ -251,16 +251,12 @@ export function asWritten(field: Pick<Field, "type" | "choices" | "of">, value: 
 }
 
 /** {@link asWritten} for all values of a set; returns the same object if nothing changes. */
-export function allAsWritten<T extends Record<string, Json>>(
-  fields: Record<string, Field>,
-  values: T,
-  source: SourceText,
-): T {
-  let changed: Record<string, Json> | undefined;
+export function allAsWritten(fields: Record<string, Field>, values: JsonObject, source: SourceText): JsonObject {
+  let changed: JsonObject | undefined;
   for (const [name, value] of Object.entries(values)) {
     if (!Object.hasOwn(fields, name)) continue;
     const written = asWritten(fields[name], value, (path) => source([name, ...path]));
     if (written !== value) (changed ??= { ...values })[name] = written;
   }
-  return (changed ?? values) as T;
+  return changed ?? values;
 }
