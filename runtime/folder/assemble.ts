@@ -22,8 +22,8 @@ export interface Candidate {
 }
 
 /**
- * Warns of actions of the folder that nothing calls: an action is never started by itself. Targets that code computes
- * are unknown, so a folder with code that calls such a target may get a warning too many.
+ * Warns about actions of the folder that nothing calls: they never run. Targets that code computes are unknown, so an
+ * action that only such code calls gets the warning, too.
  */
 export function findUncalled(candidates: Candidate[], { folder, actions }: Callables): Problem[] {
   const callers = [
@@ -40,14 +40,14 @@ export function findUncalled(candidates: Candidate[], { folder, actions }: Calla
   });
 }
 
-/** The calls of most rules: none. */
+/** Most rules call nothing. */
 const NOTHING: Called = { actions: {}, commands: {}, modules: {}, definitions: {}, problems: [], late: false };
 
-/** Finished rules by their parts, so that an unchanged rule stays the same object. */
+/** Finished rules by their checked form, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
 
 /**
- * Marks actions that call themselves or something uncallable as not loading, and with them the actions that call those.
+ * Drops actions that call themselves or something that cannot be called, and then the actions that call those.
  * @returns the problems of the actions
  */
 export function settleActions(callables: Callables): Problem[] {
@@ -70,8 +70,8 @@ export function settleActions(callables: Callables): Problem[] {
 }
 
 /**
- * Makes rules from what was checked: follows their calls, checks across files, and keeps the last good version of what does
- * not load.
+ * Makes rules of checked files: follows their calls, checks across files, and keeps the last good version of a rule that
+ * does not load.
  * @param broken rule files that could not even be checked, with their ids; also `late`
  */
 export function assemble(
@@ -112,7 +112,7 @@ export function assemble(
   return assembly;
 }
 
-/** Tasks that do not exist, and inputs that do not fit them, as far as this is known before templates are resolved. */
+/** Finds tasks that do not exist and inputs that do not fit them, as far as this is known before templates are resolved. */
 export function taskProblems(
   part: CheckedRule | CalledAction,
   { file }: { file: string },
@@ -174,8 +174,8 @@ function claimsOf(files: ReadonlyMap<string, { origin?: Origin }>, kind: string)
 }
 
 /**
- * Rules, actions, commands and fleets share one space of ids. Two files with one id: neither can be the rule, because it is unknown
- * which runs and cursors belong to which.
+ * Finds files with the same id: rules, actions, commands and fleets share one namespace. None of these files loads, because it is
+ * unknown which runs and cursors belong to which.
  */
 function findSharedIds(claims: Claim[]): Problem[] {
   const byId = Map.groupBy(claims, ({ id }) => id);
@@ -195,7 +195,7 @@ function findSharedIds(claims: Claim[]): Problem[] {
   );
 }
 
-/** The rules of a folder so far: those in force, those that do not load or are not there yet, with their files' ids. */
+/** The rules of a folder so far: those in force, and the ids of files that do not load or are not ready yet. */
 interface Assembly {
   rules: Map<string, Rule>;
   broken: Map<string, string>;
@@ -203,7 +203,7 @@ interface Assembly {
   problems: Problem[];
 }
 
-/** Puts the last good version of a rule in the place of one that does not load, or is not there yet. */
+/** Keeps the last good version of each rule that does not load or is not ready yet. */
 function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<string, Rule>): void {
   for (const id of [...broken.values(), ...late.values()]) {
     const last = previous.get(id);
@@ -212,8 +212,8 @@ function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<s
 }
 
 /**
- * Takes rules in conflict over a webhook's `auth` out, and puts their last good versions in their place. Such a version
- * may conflict with others in turn, so this repeats until no conflict is left.
+ * Replaces rules whose webhooks conflict in their `auth` by their last good versions. Such a version may conflict with
+ * others in turn, so this repeats until no conflict is left.
  */
 function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule>): void {
   const { rules, broken, problems } = assembly;
@@ -231,7 +231,7 @@ function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule
   }
 }
 
-/** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
+/** Finds webhook paths with different `auth`: a request could be both refused and accepted. */
 function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
   const hooks = [...rules].flatMap(({ file, triggers }) =>
     triggers.flatMap((trigger) => {

@@ -10,7 +10,7 @@ import { type Callables, type Called, follow } from "./follow_calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
 import { hashVersion, idOfPath, type Source } from "./source_file.ts";
 
-/** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives why */
+/** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives the reasons */
 function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Problem[]): Fleet | undefined {
   const { source: { file, origin }, calls, fleet, platform: named } = checked;
   problems.push(...checked.problems);
@@ -48,7 +48,7 @@ function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Pr
   };
 }
 
-/** Pings by the module need no settings; settings without a ping of either are reported by the check. */
+/** A ping of the module needs no settings. The check reports settings if neither the module nor the file pings. */
 function pingOf(ping: PingSettings | undefined, byModule: boolean): { ping?: PingSettings } {
   if (ping === undefined) return byModule ? { ping: { every: [8_000, 10_000], timeout: 10_000, down: 2 } } : {};
   return ping.by === undefined && !byModule ? { ping: undefined } : { ping };

@@ -218,7 +218,7 @@ function same(attached: Wanted, wanted: Wanted): boolean {
     isDeepStrictEqual(attached.args, wanted.args) && sameSource(attached, wanted);
 }
 
-/** What listens is started anew with its new code; what reads calls that at its next look anyway. */
+/** A source that listens is restarted with its new code; a source that reads uses it at the next poll anyway. */
 function sameSource(attached: Wanted, wanted: Wanted): boolean {
   const [before, now] = [sourceOf(attached.rule, attached.trigger), sourceOf(wanted.rule, wanted.trigger)];
   if (!isDeepStrictEqual(before, now)) return false;

@@ -25,7 +25,7 @@ export function calleeOf(folder: string, caller: string, target: string): Target
   return readTarget(folder, resolve(folder, dirname(caller)), target);
 }
 
-/** Targets that are literals in TypeScript code: its steps are unknown before it runs. */
+/** Finds targets that are literals in TypeScript code: its steps are unknown before it runs. */
 export function callsInCode(code: string, at: Position): Call[] {
   const packages = code.matchAll(/\.call\([^()]*?,\s*(["'`])((?:@[\w.-]+\/)?[\w-][\w.-]*(?:\/[\w./-]+)?#[\w$]+)\1/g);
   const literals = code.matchAll(/(\.call\([^()]*?,\s*)?(["'`])(\.{1,2}\/[^"'`\n$]+\.(?:ya?ml|[cm]?[jt]s#[\w$]+))\2/g);
@@ -38,7 +38,7 @@ export function callsInCode(code: string, at: Position): Call[] {
 /** The keys of a rule or action that contain steps. */
 const STEP_PLACES = new Set(["when", "then", "else", "notify", "onError", "onTimeout", "poll"]);
 
-/** Targets in a raw file, even in one with errors, so that all problems are reported together. */
+/** Finds the calls in a raw file, even in one with errors, so that all problems are reported together. */
 export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] = []): Call[] {
   if (Array.isArray(raw)) return raw.flatMap((item, index) => callsInRaw(item, origin, [...path, index]));
   if (!isObject(raw)) return [];
@@ -59,7 +59,7 @@ function givenIn(entry: JsonObject, path: (string | number)[], origin: Origin): 
   return { path, values, options, ...written && { written } };
 }
 
-/** Options of `call` that say how a program is run. */
+/** Options of `call` that only commands have. */
 const COMMAND_OPTIONS = ["stdin", "save", "format", "charset", "keep", "ok"];
 
 /** Skips the names of branches, which may be anything. */

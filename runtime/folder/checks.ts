@@ -17,7 +17,7 @@ import { type ConfigFile, configOf } from "./settings/config_files.ts";
 import { editorsOf, layConfig, lowerValues, warningOf } from "./settings/config_layers.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source_file.ts";
 
-/** What a check needs besides the file; the same for all files of a load. */
+/** The inputs of a check besides the file, the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
   /** Config values above those of the files, by rule. */

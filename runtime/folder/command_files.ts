@@ -151,9 +151,9 @@ export interface CommandFile {
 }
 
 /**
- * Reads a command file and those that it is a use of.
+ * Reads a command file and the commands that it is based on.
  * @param path as the user names it; problems name it so, too
- * @throws UsageError if it cannot be read, or is no command
+ * @throws UsageError if it cannot be read or is not a command
  */
 export async function readCommandFile(path: string): Promise<CommandFile> {
   const folder = resolve(".");

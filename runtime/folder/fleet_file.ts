@@ -159,7 +159,7 @@ function below(value: unknown, key: string): unknown {
   return isObject(value) ? value[key] : undefined;
 }
 
-/** The inventory as a rule with a poll, so that it is checked, resolved and bundled as polls are. */
+/** Reads the inventory, wrapped in a rule with a poll, so that it is checked, resolved and bundled like any poll. */
 function readInventory(
   checking: Checking,
   { devices, key }: JsonObject,
@@ -198,7 +198,7 @@ function readInventory(
   return { inventory: { ...rule && { rule }, calls: callsInRaw(raw, own) }, key: name };
 }
 
-/** The places in the file of the parts of the rule that stands for the inventory. */
+/** Gives the positions in the file for paths in the rule that wraps the inventory. */
 function within(origin: Origin, isCall: boolean): Origin {
   const place = ([, second, ...rest]: (string | number)[]): (string | number)[] => {
     if (second === "key") return ["key", ...rest];

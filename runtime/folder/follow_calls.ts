@@ -98,7 +98,7 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
 
 type Report = (message: string, hint?: string) => void;
 
-/** Adds what a call names. @returns the check of the values passed to it; undefined if it cannot be called, or takes any values */
+/** Adds the callee of a call. @returns the check of the passed values; undefined if there is nothing to check */
 function addCallee(
   called: Called,
   callables: Callables,
@@ -157,7 +157,7 @@ export function findCycles({ folder, actions }: Callables): Problem[] {
   return problems;
 }
 
-/** A source or an action in the rule's own code. */
+/** The source or action in the rule's own code that a call names. */
 function ownDefinition(
   module: LoadedTypeScript | "absent" | undefined,
   { target }: Call,
@@ -170,7 +170,7 @@ function ownDefinition(
   return own?.[target];
 }
 
-/** Adds the module that a target names. @returns the source or action that it is; undefined if it is a plain function or cannot be called */
+/** Adds the module of a target. @returns its definition; undefined if it is a plain function or cannot be called */
 function addModule(
   called: Called,
   { folder, modules }: Callables,
@@ -198,7 +198,7 @@ function addModule(
   return undefined;
 }
 
-/** The problems of a file are reported with that file, those of a package at each call. */
+/** Reports a module that does not load: problems of a file are reported in full with that file, those of a package at each call. */
 function reportBroken(
   path: string,
   file: string,
@@ -211,7 +211,7 @@ function reportBroken(
   report(first.message, `type ${first.hint} in the rules folder; nothing is installed by itself`);
 }
 
-/** The problems of a call of a source or an action: its place in the rule, and the values passed to it. */
+/** Checks a call of a source or an action: its place in the rule, and the values passed to it. */
 function checkUse(definition: Definition, call: Call, origin: Origin): Problem[] {
   const { given, at } = call;
   if (given === undefined) return [];
@@ -223,7 +223,7 @@ function checkUse(definition: Definition, call: Call, origin: Origin): Problem[]
   return problemsAt(checkLiterals(definition.inputs, given), { ...call, given }, origin);
 }
 
-/** What is wrong with calling a source or an action at a place. */
+/** Explains why a definition cannot be called at a place; undefined if it can. */
 function misuse({ kind, methods }: Definition, isPolled: boolean): [message: string, hint: string] | undefined {
   if (kind === "device") return ["this is a platform of devices", "name it under device: in a file with devices:"];
   if (kind === "action" && isPolled) return ["this is an action, which a step calls", "poll a source"];
@@ -263,7 +263,7 @@ function addCommand(
   else report(`${target} does not load`, "fix its problems first");
 }
 
-/** Values of an entry that the command does not accept, as far as this is known before templates are resolved. */
+/** Finds values that the command does not accept, as far as this is known before templates are resolved. */
 function checkSetOf({ commands }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
   const { given, path } = call;
   const command = commands[path];
@@ -282,7 +282,7 @@ function readsSecret(expression: string): boolean {
 /** Cache of values that fit, with the inputs that they fit: a load checks only what has changed. */
 const fitting = new WeakMap<GivenValues, Record<string, Field>>();
 
-/** Values of an entry that do not fit the inputs of the action. */
+/** Finds values that do not fit the inputs of the action. */
 function checkGiven({ actions }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
   const { given, path } = call;
   const { inputs } = actions[path];
@@ -299,7 +299,7 @@ function checkGiven({ actions }: Called, call: Call & { path: string }, origin: 
   return problems;
 }
 
-/** Problems of values, at their positions in the calling entry. */
+/** Places problems of values at their positions in the calling entry. */
 function problemsAt(
   problems: FieldProblem[],
   { given, at }: Call & { given: NonNullable<Call["given"]> },

@@ -236,10 +236,10 @@ function logReload(before: Loaded | undefined, after: Loaded): void {
   }
 }
 
-/** Tells what a load has found: files that do not load, config values that are not used; and what is over. */
-export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
-  tellBroken(loaded, ownEvents);
-  tellRefused(loaded, ownEvents);
+/** Begins the program's own events about files that do not load and config values that are refused, and ends those that are over. */
+export function updateOwnEvents(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+  updateBroken(loaded, ownEvents);
+  updateRefused(loaded, ownEvents);
   const exists = ({ rule, trigger }: About) =>
     rule === CONFIG_SOURCE.rule || loaded.fleets.has(rule) ||
     loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
@@ -250,7 +250,7 @@ export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | 
   ownEvents.forget("hook", ({ path }) => paths.has(path));
 }
 
-function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+function updateBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
   for (const file of broken.keys()) {
     const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
     ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
@@ -258,8 +258,8 @@ function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "be
   ownEvents.forget("broken", ({ file }) => broken.has(file));
 }
 
-/** Conditions about a rule that cannot be checked stay as they are. */
-function tellRefused(
+/** The events of a rule that cannot be checked stay as they are. */
+function updateRefused(
   { refused, configs, broken, late }: Loaded,
   ownEvents: Pick<OwnEvents, "begin" | "forget">,
 ): void {

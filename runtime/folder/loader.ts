@@ -79,8 +79,8 @@ interface Parsed {
 }
 
 /**
- * Turns the rules folder into rules. It remembers what it has read, so that a load costs little more than what changed;
- * each load checks the whole folder and returns one consistent set.
+ * Turns the rules folder into rules. Each load returns one consistent set for the whole folder, but reads and checks only
+ * files that have changed.
  */
 export class Loader {
   readonly #folder: FolderReader;
@@ -367,7 +367,7 @@ export class Loader {
     ].sort();
   }
 
-  /** What the rules depend on outside the folder. */
+  /** The files outside the folder that the rules depend on. */
   #outside(settings: Settings): string[] {
     const { folder } = this.options;
     const all = [

@@ -11,8 +11,8 @@ import { warningOf } from "./settings/config_layers.ts";
 const PLACES: Record<UpperLayer, string> = { source: "whenthen.yaml", page: "/config", "--set": "--set" };
 
 /**
- * The config of each rule; that of a rule whose file cannot be checked stays as it was. Reports what stands in config files, or
- * above them, for rules that do not exist.
+ * Settles the config of each rule; a rule whose file cannot be checked keeps its previous one. Reports values in config files and
+ * upper layers for rules that do not exist.
  */
 export function settleConfigs(
   candidates: Candidate[],

@@ -23,7 +23,8 @@ export interface Kind {
   controls?: boolean;
   /**
    * Finds problems specific to this kind before it runs: options that exclude each other, a cron that never fires. Templates in the
-   * arguments are unresolved. Messages have no trailing period; `join: ` precedes a message about that option, `; ` the remedy.
+   * arguments are unresolved. A message has no trailing period. It may begin with the option that it is about (`join: `), and end with
+   * a remedy after `; `.
    */
   check?(args: JsonObject, now: number): string[];
   /** For a trigger: kind and address, which is its id if it has no name. */
@@ -47,10 +48,10 @@ export interface Schemas<
 /** The arguments of a kind as its schemas read them: an unresolved template is its text. */
 export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { [Name in S["kind"]]: S["main"] }>>;
 
-/** The arguments of a kind once every template is resolved. */
+/** The arguments of a kind after every template is resolved. */
 export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
-/** Arguments that a kind's schemas have read, in which nothing is left to resolve, with their types. */
+/** Gives parsed arguments whose templates are all resolved their types. */
 export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
   return args as Args<S>;
 }

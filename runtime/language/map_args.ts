@@ -70,7 +70,7 @@ function insideOf(def: z.core.$ZodTypes["_zod"]["def"]): z.core.$ZodType | undef
   }
 }
 
-/** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
+/** Whether a value, raw or parsed, has the shape of a schema; finds the matching option of a union. */
 function fits(schema: z.core.$ZodType, value: unknown): boolean {
   const info = fieldInfo.get(schema);
   if (info !== undefined) return fitsField(info, value);

@@ -34,7 +34,7 @@ export class Secrets {
   #masked = new Set<string>();
   /** The values of secrets that were in use at any time: old ones stay masked. */
   #everUsed = new Set<string>();
-  /** Values that are no secrets of the sources, by who hides them. */
+  /** Masked values that are not from the sources, by the name under which they were given. */
   #hidden = new Map<string, string[]>();
   #pattern: RegExp | undefined;
   /** Spellings that may be broken across lines. */
@@ -199,7 +199,7 @@ function readEnvFile(path: string): Record<string, string> {
   return parseEnvFile(read(path) ?? "");
 }
 
-/** Undefined if there is no readable file; the loader reports anything else at the path. */
+/** The content of a file; undefined if it cannot be read, which the loader reports. */
 function read(path: string): string | undefined {
   try {
     return readRegularFileSync(path).toString();

@@ -21,7 +21,7 @@ import { madeUpSecret } from "./run_entry.ts";
 import { World } from "./world.ts";
 
 /**
- * Milliseconds after which code that does not answer counts as an endless loop: nothing else uses the machine's time here.
+ * Milliseconds after which code that does not answer counts as an endless loop: tests run one at a time.
  */
 const BLOCKED_AFTER = 2_000;
 

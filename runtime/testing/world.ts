@@ -33,7 +33,7 @@ import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
 import { Stubs } from "./stubs.ts";
 
-/** How many runs may be held at once: all runs of a test. */
+/** The most runs in memory: all runs of a test. */
 const MAX_RUNS = 100_000;
 
 /** What a world needs. */

@@ -162,7 +162,7 @@ function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterabl
         const path = [id, key];
         const at = () => yaml.origin.at(path, "value");
         const source: SourceText = (below) => yaml.origin.written?.([...path, ...below]);
-        // Null undoes what stands in the files before it.
+        // Null removes the values of earlier files.
         if (value === null) byKey.delete(key);
         else byKey.set(key, [{ file, id, key, value, at, source }, ...byKey.get(key) ?? []]);
       }

@@ -89,7 +89,7 @@ function fit(fields: Record<string, Field>, upper: UpperValue, refused: RefusedV
     return [];
   }
   const value = "is" in given ? given.is : valueOfText(fields[key], given.text);
-  // A source says so that it has no value.
+  // Null from a source: it has no value.
   if (value === null) return [];
   const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);
   if ("value" in checked) {
@@ -141,8 +141,8 @@ function problemsOf(fields: Record<string, Field>, values: JsonObject): FieldPro
 }
 
 /**
- * What is wrong with a rule's config if somebody sets these values on its page, by key: what does not fit, and contradictions that
- * are not there without them.
+ * Checks values that somebody sets on a rule's page. Returns the problems by key: values that do not fit, and contradictions that
+ * they cause.
  * @param set null removes a value
  */
 export function problemsOfSet(
@@ -161,7 +161,7 @@ export function problemsOfSet(
   for (const [key, value] of Object.entries(set)) {
     if (!Object.hasOwn(fields, key)) {
       const { reason, hint } = unknownKey(key, Object.keys(fields));
-      // What is not declared any more can still be removed.
+      // A value that is no longer declared can still be removed.
       if (value !== null) problems[key] = `${reason}; ${hint}`;
     } else if (value !== null) {
       const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);

@@ -30,8 +30,8 @@ export const configSourceSchema = z.strictObject({
 export type ConfigSourceSettings = z.infer<typeof configSourceSchema>;
 
 /**
- * The source of the config as a rule with a poll that calls it, so that it is checked, resolved and bundled as polls are. It is none
- * of the folder's rules: only its poll's source is called.
+ * The source of the config, wrapped in a rule with a poll that calls it, so that it is checked, resolved and bundled like any poll.
+ * The rule itself never runs: only the source of its poll is called.
  */
 export interface ConfigSourceRule {
   rule: Rule;
@@ -72,12 +72,12 @@ export function checkConfigSource(
   }, (problem) => ({ ...result, calls: [], problems: [problem] }));
 }
 
-/** The place in `whenthen.yaml` of a part of the rule that stands for the source. */
+/** The path in `whenthen.yaml` of a path in the rule that wraps the source. */
 function placeOf(path: (string | number)[]): (string | number)[] {
   return ["config", ...path.slice(path[1] === "poll" ? 2 : 1)];
 }
 
-/** Adds the code that the source calls. @returns undefined if it does not load; `problems` receives why */
+/** Adds the code that the source calls. @returns undefined if it does not load; `problems` receives the reasons */
 export function assembleConfigSource(
   { checked, calls, origin, every, problems: found }: CheckedConfigSource,
   callables: Callables,

@@ -19,7 +19,7 @@ import type { YamlFile } from "../yaml/yaml.ts";
 import { configSourceSchema } from "./config_source.ts";
 import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connection_settings.ts";
 
-/** A person's id, or a group's name: the entries of `to:` that are no e-mail addresses. */
+/** A person's id, or a group's name: the entries of `to:` that are not e-mail addresses. */
 const ID = /^[A-Za-z0-9][\w.-]*$/;
 const NAME = "letters, digits, _, - and .";
 const REMEDY = "make one with: whenthen people add";
@@ -141,7 +141,7 @@ const secrets = z.strictObject({ files: paths.optional(), folders: paths.optiona
 const SCHEMA = z.strictObject({
   port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
   host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
-  // Short for { bytes }; problems in it are then reported at the hintAtUnknown position that exists.
+  // Short for { bytes }; problems in it are then reported at the nearest position that exists.
   retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
   limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
     .optional(),

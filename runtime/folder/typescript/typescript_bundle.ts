@@ -75,12 +75,12 @@ function isBuildFailure(failure: unknown): failure is BuildFailure {
   return failure instanceof Error && "errors" in failure && Array.isArray(failure.errors);
 }
 
-/** The file that stands for a package in its bundle. */
+/** The virtual entry file of a package's bundle. */
 function entryName(file: string): string {
   return isPackage(file) ? `${file.replaceAll(/[:/]/g, "_")}.ts` : file;
 }
 
-/** All that the package exports, also if it is CommonJS. */
+/** Exports all that the package exports, also if it is CommonJS. */
 function entryOfPackage(file: string): string {
   return `export * as __package from ${JSON.stringify(specifierOf(file))};\n`;
 }

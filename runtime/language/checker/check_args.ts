@@ -141,7 +141,7 @@ function checkLeaf(
   }
 }
 
-/** Checks a field that is never resolved at run time, such as one without a field maker: it can only use values known when the rule loads. */
+/** Checks a field that is never resolved at run time: it can only use values that are known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
   if (!hasTemplate(value)) return;
   const { parts } = parseTemplate(value);
@@ -180,7 +180,7 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
   }
 }
 
-/** Warns of secrets that are not set. */
+/** Warns about secrets that are missing or weak. */
 export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
@@ -190,7 +190,7 @@ export function checkSecrets(checking: Checking, path: Path, value: unknown): vo
   }
 }
 
-/** Checks that people, such as the recipients of a form, are known, or are e-mail addresses. */
+/** Checks that people, such as the recipients of a form, are known or are e-mail addresses. */
 export function checkPeople(checking: Checking, path: Path, value: unknown): void {
   const { people } = checking.context;
   if (people === undefined) return;
@@ -203,7 +203,7 @@ export function checkPeople(checking: Checking, path: Path, value: unknown): voi
   }
 }
 
-/** Checks that a connection is set, and is named by its name: which hosts get its token is no matter of data. */
+/** Checks that a connection exists, and is not named by a template: data must not decide which hosts get its token. */
 function checkConnection(checking: Checking, path: Path, value: unknown): void {
   const { connections } = checking.context;
   checkLiteral(checking, path, value);

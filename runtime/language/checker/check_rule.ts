@@ -66,7 +66,7 @@ export const RULE_KEYS = [
 /** Keys of a YAML action. */
 export const ACTION_KEYS = ["name", "inputs", "then", "output"];
 
-/** For a file that is meant to be a rule. */
+/** The hint for a rule without `when`. */
 export const NEEDS_WHEN = "a rule needs when: and then:; to start it by hand: when: manual";
 
 export const MODES = ["parallel", "queued", "single", "restart"] as const;
@@ -82,7 +82,7 @@ export interface RuleFound {
   rule?: CheckedRule;
   problems: Problem[];
   tests: RuleTest[];
-  /** Problems of the tests; the rule works nevertheless. */
+  /** Problems of the tests; they do not keep the rule from loading. */
   testProblems: Problem[];
 }
 
@@ -271,7 +271,7 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   return values;
 }
 
-/** Keys that only rules have are no typing mistakes: the file is a rule without `when`. */
+/** Checks the keys of an action. Keys that only rules have are not typing mistakes: the file is a rule without `when`. */
 function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void {
   const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
   for (const key of ofRules) {

@@ -293,8 +293,8 @@ function isId(name: string): boolean {
 }
 
 /**
- * Whether `id` next to `emit` is the event's: it is if it contains an expression, else it is the step's as everywhere. A fixed text
- * as identity would make every event after the first a duplicate.
+ * Whether `id` next to `emit` is the id of the event instead of the step. It is if it contains an expression: a fixed id would make
+ * every event after the first a duplicate.
  */
 function isIdOfEvent({ kinds }: Checking, entry: Record<string, unknown>): boolean {
   if (!hasTemplate(entry.id)) return false;

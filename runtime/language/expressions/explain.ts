@@ -16,7 +16,7 @@ interface CelError {
   range?: { start: number; end: number };
 }
 
-/** Explains an error of the evaluator in plain words: what is wrong, where, and what would work. */
+/** Explains an error of the evaluator in plain words: what is wrong, at which position, and what would work. */
 export function explain(thrown: unknown, text: string): ExpressionProblem {
   const error = thrown as CelError;
   const summary = error.summary ?? error.message;

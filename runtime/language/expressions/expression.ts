@@ -169,7 +169,7 @@ function failure(error: unknown, text: string, names: Record<string, unknown>): 
   return cannot(explain(error, text).message, key);
 }
 
-/** `event.data.new has no key "used"`, or which part of the path is missing or null. */
+/** Says which part of a path is missing or null: `event.data.new has no key "used"`. */
 function sayAbsent(path: string[], names: Record<string, unknown>): string {
   const depth = path.findIndex((_name, index) => lookUp(names, path.slice(0, index + 1)) === undefined);
   if (depth === 0) return `there is no ${path[0]} here`;
@@ -255,7 +255,7 @@ function describe(value: Json): Json {
  * Expressions read `state['x']` synchronously, but the store is asynchronous. So this evaluates with a view that notes the keys
  * read, fetches missing keys, and evaluates again until none is missing. Expressions are pure, so repetition has no effect.
  * @param read returns the values of the keys that exist
- * @param use evaluates with the view as `state`; few expressions read it, so it is made when it is asked for
+ * @param use evaluates with the view as `state`; the view is made on demand, as few expressions read it
  */
 export async function withState<T>(
   read: (keys: string[]) => Promise<Record<string, Json>>,

@@ -149,7 +149,7 @@ export function fields(): z.ZodType<Record<string, Field>> {
   return schema;
 }
 
-/** A list as the field of a form is meant as the choices, not as a list with a default. */
+/** Reports lists as fields of a form: their author means the choices, but they would be the default of a list. */
 function chosenFrom(raw: unknown): SchemaProblem[] {
   const lists = isObject(raw)
     ? Object.entries(raw).filter(([name, entry]) => name !== ONE_OF && Array.isArray(entry))
