@@ -18,7 +18,6 @@ import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/config_layers.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
-import { asJson } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, retentionOf } from "./parts.ts";
@@ -161,7 +160,7 @@ export class App {
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
     const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
-    return this.secrets.maskJson(asJson(report)) as unknown as OnceReport;
+    return this.secrets.maskJson(report);
   }
 
   /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */

@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readRegularFileSync } from "../host/regular_file.ts";
-import type { Json } from "../model/json.ts";
 import { base64Spellings, spellings } from "./spellings.ts";
 
 /** The sources of secrets; an earlier source wins. */
@@ -140,12 +139,12 @@ export class Secrets {
     return replaceAcrossLines(masked, this.#wrappedPattern, "***");
   }
 
-  /** Masks all texts, keys and numbers in a value. */
-  maskJson<T extends Json>(value: T): T {
-    return (this.#masked.size === 0 ? value : this.#maskDeep(value)) as T;
+  /** Masks all texts, keys and numbers in plain data. */
+  maskJson<T>(value: T): T {
+    return this.#masked.size === 0 ? value : this.#maskDeep(value) as T;
   }
 
-  #maskDeep(value: Json): Json {
+  #maskDeep(value: unknown): unknown {
     if (typeof value === "string") return this.mask(value);
     if (typeof value === "number" || typeof value === "bigint") {
       return this.mask(String(value)) === String(value) ? value : "***";

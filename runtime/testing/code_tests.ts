@@ -6,13 +6,13 @@ import { bundle, esbuild, readLine } from "../folder/typescript/typescript_bundl
 import { parseArgs } from "../language/checker/check_rule.ts";
 import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
 import { Checking } from "../language/checker/checking.ts";
-import { testKinds } from "../language/checker/test_kinds.ts";
-import { listKnown } from "../language/hints.ts";
+import { isEntryKind, testKinds } from "../language/checker/test_kinds.ts";
+import { hintAtUnknown, listKnown } from "../language/hints.ts";
 import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import { asJson, type Json } from "../model/json.ts";
+import { asJson, isObject } from "../model/json.ts";
 import { isError, type Problem } from "../model/problem.ts";
-import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
+import type { Mismatch, RuleTest, TestFailure, TestResult } from "../model/test.ts";
 import {
   type BundledModule,
   type DefinedTest,
@@ -115,12 +115,15 @@ class Calls {
   async execute({ kind, args }: StepCall): Promise<StepAnswer> {
     clearTimeout(this.#timer);
     try {
-      const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
+      if (!isEntryKind(kind)) {
+        throw new TestFailed(`t.${kind} is not known; ${hintAtUnknown(kind, Object.keys(testKinds))}`);
+      }
+      const parsed = parseArgs(testKinds[kind], args);
       if ("problems" in parsed) {
         const problems = parsed.problems.map((problem) => problem.replace(`${kind}: `, ""));
         throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
       }
-      await runEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
+      await runEntry(this.world, { kind, args: parsed.args });
       return { kind: "result", output: asJson(await look(this.world)) };
     } catch (error) {
       return failed(error);
@@ -148,8 +151,12 @@ function failed(error: unknown): StepAnswer {
 async function explain(error: unknown, test: DefinedTest["at"], world?: World): Promise<TestFailure> {
   const { file, line, column } = error instanceof RuleCodeError && error.at !== undefined ? error.at : test;
   const failure = await failureOf(error, { file, at: { line, column } }, world);
-  const detail = (error as { detail?: Json }).detail;
-  return Array.isArray(detail) ? { ...failure, mismatches: detail as unknown as Mismatch[] } : failure;
+  const detail = error instanceof Error && "detail" in error ? error.detail : undefined;
+  return Array.isArray(detail) && detail.every(isMismatch) ? { ...failure, mismatches: detail } : failure;
+}
+
+function isMismatch(value: unknown): value is Mismatch {
+  return isObject(value) && typeof value.part === "string";
 }
 
 /** A `*.test.ts` file, bundled, with its `testRule` calls. */

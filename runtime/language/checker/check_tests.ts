@@ -9,7 +9,7 @@ import { resolvedArgs } from "../kind.ts";
 import { didYouMean, hintAtUnknown, listKnown, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";
 import { isStep, withoutIterations } from "../expectation.ts";
-import { DEFAULT_NOW, STUB_KEYS, testKinds, testSchema } from "./test_kinds.ts";
+import { DEFAULT_NOW, isEntryKind, STUB_KEYS, testKinds, testSchema } from "./test_kinds.ts";
 import { stepsIn } from "../expressions/names.ts";
 
 /** The parts of the tested rule that tests can name. */
@@ -155,14 +155,14 @@ function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested
     return undefined;
   }
   const kind = findKind(checking, path, raw, testKinds, []);
-  if (kind === undefined) return undefined;
+  if (kind === undefined || !isEntryKind(kind.kind)) return undefined;
   const parsed = parseKindArgs(kind, raw);
   if ("problems" in parsed) {
     checking.addAll(path, parsed.problems);
     return undefined;
   }
-  checkNames(checking, path, kind.kind as TestEntryKind, parsed.args, tested);
-  return { kind: kind.kind as TestEntryKind, at: checking.origin.at(path, "value"), args: parsed.args };
+  checkNames(checking, path, kind.kind, parsed.args, tested);
+  return { kind: kind.kind, at: checking.origin.at(path, "value"), args: parsed.args };
 }
 
 /** Checks that the parts of the rule that an entry names exist. */

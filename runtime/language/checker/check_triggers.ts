@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Clause, Field, Trigger } from "../../model/rule.ts";
 import { ExpressionError } from "../expressions/expression.ts";
-import { resolve } from "../expressions/template.ts";
+import { resolveObject } from "../expressions/template.ts";
 import { checkLiterals, isPlainlyMissing, readWritten, sayProblem, writtenScalars } from "../fields/check_values.ts";
 import { type AroundBatch, checkBatch } from "./batch.ts";
 import { checkArgs, checkBare, checkTemplates } from "./check_args.ts";
@@ -145,7 +145,7 @@ function checkInputs(
 function resolveInputs(checking: Checking, path: Path, values: JsonObject): JsonObject {
   const { config = {}, env, now } = checking.context;
   try {
-    return resolve(values, { config, env, $now: now }) as JsonObject;
+    return resolveObject(values, { config, env, $now: now });
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     checking.error(path, "value", error.message);

@@ -139,6 +139,11 @@ export const testKinds = {
   },
 } as const satisfies Record<TestEntryKind, Kind>;
 
+/** Whether a test may have an entry of this kind. */
+export function isEntryKind(kind: string): kind is TestEntryKind {
+  return Object.hasOwn(testKinds, kind);
+}
+
 /** The keys of a test besides `do`. */
 export const testSchema = z.strictObject({
   name: z.string().min(1).describe("A sentence about what is tested"),

@@ -18,6 +18,11 @@ export function resolve(value: Json, scope: Scope): Json {
   return mapTexts(value, (text) => resolveText(text, scope));
 }
 
+/** {@link resolve} for the values of an object. */
+export function resolveObject(values: JsonObject, scope: Scope): JsonObject {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, resolve(value, scope)]));
+}
+
 /**
  * Resolves the arguments of a trigger or step by their schema in its kind: the results of expressions in URLs are
  * percent-encoded, bare expressions stay text; durations, rates, sizes and numbers that were templates are parsed now.
