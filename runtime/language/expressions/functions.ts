@@ -26,6 +26,102 @@ export const REPLACED: Record<string, string> = {
   json: "_json",
 };
 
+/** Codes of errors which mean that a value in the expression does not exist. */
+export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
+
+let currentTime = 0;
+
+/** Runs `use` while `now()` returns `time`. Evaluation is synchronous, so no other evaluation can run in between. */
+export function atTime<T>(time: number, use: () => T): T {
+  currentTime = time;
+  return use();
+}
+
+/** Parses with all the functions and operators of the rule language. */
+export function parseExpression(text: string): ReturnType<Environment["parse"]> {
+  const parsed = environment.parse(text);
+  prepare(parsed.ast);
+  return parsed;
+}
+
+/** Names of all functions and methods, for hints. */
+export function functionNames(): string[] {
+  const names = environment.getDefinitions().functions.map(({ name }) => name);
+  return [...new Set(names)].filter((name) => /^[a-z]/i.test(name)).concat(Object.keys(REPLACED));
+}
+
+/**
+ * Replaces CEL's own functions by ours of the same name, limits loops, and lets the branches of `? :` differ in type.
+ */
+function prepare(node: ASTNode): void {
+  const { alternate }: Expansion = Reflect.get(node, "meta");
+  if (alternate?.op === "comprehension") {
+    const { condition } = alternate.args;
+    alternate.args.condition = (result) => {
+      countTurn();
+      return condition?.(result) ?? true;
+    };
+  }
+  if (node.op === "call" || node.op === "rcall") {
+    const { args } = node;
+    if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
+  }
+  for (const child of childrenOf(node)) prepare(child);
+  if (node.op === "?:") {
+    const { args } = node;
+    args[1] = asDynamic(args[1]);
+    args[2] = asDynamic(args[2]);
+  }
+}
+
+function asDynamic(node: ASTNode): ASTNode {
+  const wrapped = environment.parse("dyn(null)").ast;
+  if (wrapped.op === "call") wrapped.args[1] = [node];
+  return wrapped;
+}
+
+/** The parts of the evaluator that a macro receives; the library has no types for them. */
+interface Evaluator {
+  run(node: ASTNode, context: unknown): unknown;
+}
+interface Checker {
+  check(node: ASTNode, context: unknown): unknown;
+  getType(name: string): unknown;
+}
+interface DefaultMacro {
+  args: ASTNode[];
+}
+
+/** The `meta` of a node, which the library does not declare: `map`, `filter`, `exists` and `all` have their expansion to a loop. */
+interface Expansion {
+  alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
+}
+
+function makeEnvironment(): Environment {
+  const made = new Environment({ unlistedVariablesAreDyn: true, homogeneousAggregateLiterals: false });
+  addFunctions(made, () => currentTime);
+  made.registerFunction("default(ast, ast): dyn", ({ args }: DefaultMacro) => ({
+    args,
+    async: false,
+    typeCheck(checker: Checker, macro: DefaultMacro, context: unknown) {
+      for (const arg of macro.args) checker.check(arg, context);
+      return checker.getType("dyn");
+    },
+    evaluate(evaluator: Evaluator, macro: DefaultMacro, context: unknown) {
+      const [wanted, otherwise] = macro.args;
+      try {
+        const value = evaluator.run(wanted, context);
+        if (value !== null) return value;
+      } catch (error) {
+        if (!ABSENT.has(codeOf(error) ?? "")) throw error;
+      }
+      return evaluator.run(otherwise, context);
+    },
+  }));
+  addMixedArithmetic(made);
+  return made;
+}
+
 /** Adds the functions of the rule language. Each works as `f(x, …)` and as `x.f(…)`. */
 function addFunctions(environment: Environment, now: () => number): void {
   const add = (
@@ -214,102 +310,5 @@ function isSafe(value: Numeric): boolean {
   return Math.abs(Number(value)) <= Number.MAX_SAFE_INTEGER;
 }
 
-/** Codes of errors which mean that a value in the expression does not exist. */
-export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
-
-/** The parts of the evaluator that a macro receives; the library has no types for them. */
-interface Evaluator {
-  run(node: ASTNode, context: unknown): unknown;
-}
-interface Checker {
-  check(node: ASTNode, context: unknown): unknown;
-  getType(name: string): unknown;
-}
-interface DefaultMacro {
-  args: ASTNode[];
-}
-
-/** A node. Nodes of `map`, `filter`, `exists` and `all` also have their expansion to a loop. */
-interface Expanded {
-  meta: {
-    alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
-  };
-}
-
-let currentTime = 0;
-
-/** Runs `use` while `now()` returns `time`. Evaluation is synchronous, so no other evaluation can run in between. */
-export function atTime<T>(time: number, use: () => T): T {
-  currentTime = time;
-  return use();
-}
-
-/** Parses with all the functions and operators of the rule language. */
-export function parseExpression(text: string): ReturnType<Environment["parse"]> {
-  const parsed = environment.parse(text);
-  prepare(parsed.ast);
-  return parsed;
-}
-
-/** Names of all functions and methods, for hints. */
-export function functionNames(): string[] {
-  const names = environment.getDefinitions().functions.map(({ name }) => name);
-  return [...new Set(names)].filter((name) => /^[a-z]/i.test(name)).concat(Object.keys(REPLACED));
-}
-
+// Last: it needs the tables above.
 const environment = makeEnvironment();
-
-function makeEnvironment(): Environment {
-  const made = new Environment({ unlistedVariablesAreDyn: true, homogeneousAggregateLiterals: false });
-  addFunctions(made, () => currentTime);
-  made.registerFunction("default(ast, ast): dyn", ({ args }: DefaultMacro) => ({
-    args,
-    async: false,
-    typeCheck(checker: Checker, macro: DefaultMacro, context: unknown) {
-      for (const arg of macro.args) checker.check(arg, context);
-      return checker.getType("dyn");
-    },
-    evaluate(evaluator: Evaluator, macro: DefaultMacro, context: unknown) {
-      const [wanted, otherwise] = macro.args;
-      try {
-        const value = evaluator.run(wanted, context);
-        if (value !== null) return value;
-      } catch (error) {
-        if (!ABSENT.has(codeOf(error) ?? "")) throw error;
-      }
-      return evaluator.run(otherwise, context);
-    },
-  }));
-  addMixedArithmetic(made);
-  return made;
-}
-
-/**
- * Replaces CEL's own functions by ours of the same name, limits loops, and lets the branches of `? :` differ in type.
- */
-function prepare(node: ASTNode): void {
-  const { alternate } = (node as unknown as Expanded).meta;
-  if (alternate?.op === "comprehension") {
-    const { condition } = alternate.args;
-    alternate.args.condition = (result) => {
-      countTurn();
-      return condition?.(result) ?? true;
-    };
-  }
-  if (node.op === "call" || node.op === "rcall") {
-    const { args } = node;
-    if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
-  }
-  for (const child of childrenOf(node)) prepare(child);
-  if (node.op === "?:") {
-    const { args } = node;
-    args[1] = asDynamic(args[1]);
-    args[2] = asDynamic(args[2]);
-  }
-}
-
-function asDynamic(node: ASTNode): ASTNode {
-  const wrapped = environment.parse("dyn(null)").ast;
-  (wrapped.args as [string, ASTNode[]])[1] = [node];
-  return wrapped;
-}
