@@ -92,10 +92,13 @@ function placeOf(location: string, from: URL): string {
 }
 
 /** Hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
-function innermost(error: Error): string {
+export function innermost(error: Error): string {
   let inner = error;
   while (inner.cause instanceof Error) inner = inner.cause;
-  return inner.message.replace(/ for url \(.*?\)/, "");
+  return inner.message.replace(
+    / for url \(.*?\)| fetching "[^"]*"|\.? For more information, pass `verbose: true`.*/g,
+    "",
+  );
 }
 
 /**

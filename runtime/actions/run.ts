@@ -88,7 +88,7 @@ async function runOnce(
   if (options.keep === undefined) checkWhole(name, texts);
   checkText(name, texts);
   const out = draft === undefined ? stdout.text : await draft.keep("application/octet-stream");
-  const json = draft === undefined ? await read(name, end, options) : null;
+  const json = draft === undefined ? await read(name, end, options, context) : null;
   const dropped = { stdout: draft === undefined ? stdout.dropped : 0, stderr: stderr.dropped };
   return { code, stdout: out, stderr: stderr.text, json, ...options.keep && { dropped } };
 }
@@ -223,9 +223,15 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
   }
 }
 
-async function read(name: string, { stdout }: ChildEnd, { format, keep }: RunArgs): Promise<Json> {
+async function read(
+  name: string,
+  { stdout }: ChildEnd,
+  { format, keep }: RunArgs,
+  { services }: ActionContext<unknown>,
+): Promise<Json> {
+  const warn = (message: string) => services.log("warn", `${name}: ${message}`, {});
   try {
-    if (format !== undefined) return await parseBeside(stdout.text, format);
+    if (format !== undefined) return await parseBeside(stdout.text, format, { warn });
     // The rest of a JSON text may be another valid JSON text.
     if (keep !== undefined) return null;
     return parseMaybeJson(stdout.text, "json") ?? null;

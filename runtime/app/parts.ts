@@ -12,7 +12,7 @@ import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { type Loading, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";

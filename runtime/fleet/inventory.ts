@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
 import type { Clock } from "../host/clock.ts";
 import { sourceOf } from "../folder/attachments.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Fleet } from "../model/fleet.ts";
+import type { Fleet, FleetFiles } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -19,6 +19,9 @@ import {
   type TriggerKind,
   type TriggerLog,
 } from "../triggers/trigger.ts";
+import { SLOW_PASS, watchPattern } from "../triggers/watch.ts";
+import { keepGoing } from "../triggers/timetable.ts";
+import { InventoryFiles } from "./inventory_files.ts";
 
 /** Options of `Inventory`. */
 export interface InventoryOptions {
@@ -42,11 +45,11 @@ export interface InventoryChange {
 
 /** How long a fleet waits for the first look at its inventory before it begins with the devices that it knew. */
 const FIRST_LOOK = 10_000;
-/** An inventory of a list is compared once, when it is attached. */
+/** The source that a list, or files, stand for. */
 const LIST: JsonObject = { call: "#list" };
 
 /**
- * The devices that a fleet has: its list or its poll, compared with those that were known before. They are the baseline of a
+ * The devices that a fleet has: its list, its files or its poll, compared with those that were known before. They are the baseline of a
  * trigger, so an inventory that cannot be read, or a restart, removes no device.
  */
 export class Inventory {
@@ -73,6 +76,10 @@ export class Inventory {
     return readBaseline(this.#context({}));
   }
 
+  get #ruleFolder(): string {
+    return join(this.options.folder, dirname(this.fleet.file));
+  }
+
   /** Takes a changed file with the same inventory. */
   use(fleet: Fleet): void {
     this.fleet = fleet;
@@ -80,30 +87,57 @@ export class Inventory {
 
   /** Begins to look. Resolves after the first look, if one is due, or when that takes long. */
   async attach(): Promise<void> {
-    const { list } = this.fleet;
-    if (list !== undefined) return await this.#compareList(list);
-    const { clock } = this.options;
-    const { kind, context } = this.#trigger();
-    const isDue = await this.#isDue(context);
-    this.#detach = await kind.attach(context);
-    if (this.#stop.signal.aborted) return await this.#detach();
+    const { list, files } = this.fleet;
+    if (list !== undefined) return await this.#compare(list);
+    const isDue = files !== undefined || await this.#isPollDue();
+    const detach = files === undefined ? await this.#poll() : this.#watch(files);
+    if (this.#stop.signal.aborted) return await detach();
+    this.#detach = detach;
     if (!isDue) return;
-    const cancel = clock.after(FIRST_LOOK, this.#looked.resolve);
+    const cancel = this.options.clock.after(FIRST_LOOK, this.#looked.resolve);
     await this.#looked.promise;
     cancel();
   }
 
   /** One look, if one is due. */
   async look(): Promise<void> {
-    const { list } = this.fleet;
-    if (list !== undefined) return await this.#compareList(list);
-    const { kind, context } = this.#trigger();
-    if (!await this.#isDue(context)) return;
+    const { list, files } = this.fleet;
     try {
-      await kind.pass?.(context);
+      if (list !== undefined) await this.#compare(list);
+      else if (files !== undefined) await this.#readFiles(new InventoryFiles(files, this.#ruleFolder));
+      else if (await this.#isPollDue()) {
+        const { kind, context } = this.#trigger();
+        await kind.pass?.(context);
+      }
     } catch (error) {
       this.#report(messageOf(error));
     }
+  }
+
+  async #poll(): Promise<Detach> {
+    const { kind, context } = this.#trigger();
+    return await kind.attach(context);
+  }
+
+  #watch(args: FleetFiles): Detach {
+    const files = new InventoryFiles(args, this.#ruleFolder);
+    const context = this.#context({});
+    const loop = keepGoing(context, () => this.#readFiles(files));
+    const close = watchPattern(files.pattern, loop.wake, loop.wake, (error) => {
+      context.log.warn(`${args.watch} is checked only once a minute: ${messageOf(error)}`);
+    });
+    return async () => {
+      await Promise.all([close(), loop.detach()]);
+    };
+  }
+
+  /** @returns when to look again */
+  async #readFiles(files: InventoryFiles): Promise<number> {
+    const { clock } = this.options;
+    const read = await files.read(clock.now());
+    if ("again" in read) return read.again;
+    await this.#compare(read.items);
+    return clock.now() + SLOW_PASS;
   }
 
   #trigger(): { kind: TriggerKind; context: TriggerContext } {
@@ -114,7 +148,8 @@ export class Inventory {
     return { kind, context: this.#context(resolveArgs(kind, trigger.args, scope)) };
   }
 
-  async #isDue(context: TriggerContext): Promise<boolean> {
+  async #isPollDue(): Promise<boolean> {
+    const { context } = this.#trigger();
     // The arguments were parsed with the schemas of a poll.
     const mark = await readPollMark(context as PollContext);
     return mark === undefined || Date.parse(mark.polled) + Number(context.args.every) <= this.options.clock.now();
@@ -127,11 +162,11 @@ export class Inventory {
     await this.#detach();
   }
 
-  async #compareList(list: Json[]): Promise<void> {
-    const { key } = this.fleet;
-    const args = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max: Infinity };
+  async #compare(items: Json[]): Promise<void> {
+    const { key, files } = this.fleet;
+    const args = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max: files?.max ?? Infinity };
     try {
-      await pollOnce(this.#context(args as unknown as JsonObject, () => Promise.resolve(list)) as PollContext);
+      await pollOnce(this.#context(args as unknown as JsonObject, () => Promise.resolve(items)) as PollContext);
       this.#report(null);
     } catch (error) {
       this.#report(messageOf(error));
@@ -147,7 +182,7 @@ export class Inventory {
       trigger: { id: INVENTORY, at: fleet.at },
       args,
       folder,
-      ruleFolder: join(folder, dirname(fleet.file)),
+      ruleFolder: this.#ruleFolder,
       clock,
       startedAt: clock.now(),
       store,

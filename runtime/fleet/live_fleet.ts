@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { Slices } from "../host/large_work.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -183,7 +183,7 @@ export class LiveFleet {
     if (before.tags !== fleet.tags) {
       for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
     }
-    const inventoryOf = ({ inventory: { triggers }, list, key }: Fleet) => [triggers, list ?? null, key];
+    const inventoryOf = ({ inventory: { triggers }, list, files, key }: Fleet) => [triggers, list, files, key];
     if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
     await this.#renewInventory();
     if (!this.#isClosed) await this.#inventory.attach();

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { checkArgs, checkLiteral } from "../language/checker/check_args.ts";
-import { type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
-import { Checking, type Origin } from "../language/checker/checking.ts";
-import { evaluate } from "../language/expressions/expression.ts";
+import { type CheckedRule, type Known } from "../language/checker/check_rule.ts";
+import { Checking } from "../language/checker/checking.ts";
 import type { Visible } from "../language/expressions/names.ts";
 import { command, duration, expression, json, people, target, template, url } from "../language/arg_types.ts";
 import { readFields } from "../language/fields/read_fields.ts";
@@ -14,6 +13,7 @@ import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { guarded, isError, type Problem } from "../model/problem.ts";
 import { isTarget } from "../model/target.ts";
 import { type Call, callsInRaw } from "./calls.ts";
+import { INVENTORY, readInventory, UNRESOLVED } from "./fleet_inventory.ts";
 import { type FleetSource, idOfPath } from "./source_file.ts";
 
 /** Keys of a fleet file. */
@@ -21,12 +21,6 @@ export const FLEET_KEYS = ["name", "help", "devices", "key", "tags", "device", "
 
 /** Keys that make a file one of another kind. */
 const OTHER_KINDS = ["when", "then", "command", "inputs", "output"];
-
-/** The trigger of an inventory. */
-export const INVENTORY = "devices";
-
-/** The most devices of one fleet, unless its inventory says `max`. */
-const MOST_DEVICES = 200_000;
 
 /** Milliseconds. */
 export const TASK_TIMEOUT = 30_000;
@@ -38,7 +32,7 @@ const seconds = duration();
 /** The keys of a fleet file besides `devices` and `tasks`. */
 export const fleetKind = defineKind({
   kind: INVENTORY,
-  summary: "Devices that are looked after: a list, { poll }, or { call }",
+  summary: "Devices that are looked after: a list, { watch }, { poll } or { call }",
   main: z.unknown(),
   options: {
     name: z.string().optional().describe("Its name for people"),
@@ -122,7 +116,7 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
   );
   const visible: Visible = { names: DEVICE_NAMES, steps: [], allSteps: [] };
   const args = resolvedArgs(fleetKind, checkArgs(checking, [], fleetKind, said, visible, UNRESOLVED) ?? {});
-  const { inventory, list, key } = readInventory(checking, raw, kinds, known);
+  const { inventory, list, files, key } = readInventory(checking, raw, kinds, known);
   const ping = checking.ok ? readPing(checking, args.ping, raw) : undefined;
   const platform = args.device === undefined ? undefined : targetOf(args.device);
   const tasks = readTasks(checking, raw.tasks);
@@ -143,6 +137,7 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
     ...help !== undefined && { help },
     inventory: inventory.rule,
     ...list && { list },
+    ...files && { files },
     key,
     ...tags !== undefined && { tags },
     ...ping && { ping },
@@ -152,85 +147,8 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
   return { ...result, fleet };
 }
 
-/** Templates stay as written: they are resolved for each device. */
-const UNRESOLVED = { resolve: false, excused: [], checkSource: () => {} };
-
 function below(value: unknown, key: string): unknown {
   return isObject(value) ? value[key] : undefined;
-}
-
-/** Reads the inventory, wrapped in a rule with a poll, so that it is checked, resolved and bundled like any poll. */
-function readInventory(
-  checking: Checking,
-  { devices, key }: JsonObject,
-  kinds: Kinds,
-  known: Omit<Known, "id" | "config">,
-): { inventory: { rule?: CheckedRule; calls: Call[] }; list?: Json[]; key: string } {
-  const { origin } = checking;
-  const isList = Array.isArray(devices);
-  const ofTexts = isList && devices.every((item) => typeof item === "string");
-  const name = typeof key === "string" ? key : "item";
-  if (typeof key !== "string" && !ofTexts && (isList || isObject(devices))) {
-    checking.error([], "value", '"key" is missing', "say what a device's name is, as in key: item.name");
-  }
-  const then = [{ log: "read" }];
-  const id = idOfPath(origin.file);
-  const none = { inventory: { calls: [] }, key: name };
-  if (isList) {
-    if (checking.ok) checkNames(checking, devices, name);
-    const { rule } = checkRule({ when: "manual", then }, origin, kinds, { ...known, id, config: {} });
-    return { inventory: { ...rule && { rule: { ...rule, triggers: [] } }, calls: [] }, list: devices, key: name };
-  }
-  if (!isObject(devices) || !("poll" in devices || "call" in devices)) {
-    const expected = "expected a list of devices, { poll } or { call }";
-    if (devices === undefined) checking.error([], "value", '"devices" is missing', "say which devices there are");
-    else if (devices !== null) checking.error(["devices"], "value", `${expected}, got ${show(devices)}`);
-    return none;
-  }
-  const { call, with: inputs, auth, ...options } = devices;
-  const isCall = call !== undefined;
-  const source = { call, ...inputs !== undefined && { with: inputs }, ...auth !== undefined && { auth } };
-  const entry = { ...isCall ? { ...options, poll: source } : options, key: name, name: INVENTORY };
-  const raw: JsonObject = { when: { max: MOST_DEVICES, ...entry }, then };
-  const own = within(origin, isCall);
-  const { rule, problems } = checkRule(raw, own, kinds, { ...known, id, config: {} });
-  checking.problems.push(...problems);
-  return { inventory: { ...rule && { rule }, calls: callsInRaw(raw, own) }, key: name };
-}
-
-/** Gives the positions in the file for paths in the rule that wraps the inventory. */
-function within(origin: Origin, isCall: boolean): Origin {
-  const place = ([, second, ...rest]: (string | number)[]): (string | number)[] => {
-    if (second === "key") return ["key", ...rest];
-    if (second === undefined || second === "name") return ["devices"];
-    return ["devices", ...isCall && second === "poll" ? rest : [second, ...rest]];
-  };
-  return {
-    ...origin,
-    at: (path, part) => origin.at(place(path), part),
-    within: (path, offset, length) => origin.within(place(path), offset, length),
-    written: (path) => origin.written?.(place(path)),
-  };
-}
-
-/** Reports devices of a list without a name, or with that of an earlier one. */
-function checkNames(checking: Checking, devices: Json[], key: string): void {
-  const seen = new Set<string>();
-  for (const [index, item] of devices.entries()) {
-    let name: Json = null;
-    try {
-      name = evaluate(key, { item, index });
-    } catch {
-      // Reported below: an item without the field.
-    }
-    const text = name === null || typeof name === "object" ? "" : String(name);
-    if (text === "") {
-      checking.error(["devices", index], "value", `"key: ${key}" gives no name for this device`, "give it one");
-    } else if (seen.has(text)) {
-      checking.error(["devices", index], "value", `there is a device ${show(text)} already`, "names are unique");
-    }
-    seen.add(text);
-  }
 }
 
 function readPing(

@@ -23,7 +23,7 @@ export type About = Record<string, string>;
 
 /** What own events work with. */
 export interface OwnEventsOptions {
-  store: Pick<Store, "tellOwn" | "listNotices" | "changeCondition" | "listConditions">;
+  store: Pick<Store, "listenToOwn" | "listNotices" | "changeCondition" | "listConditions">;
   ingest: Pick<Ingest, "publishOwn" | "subscriptions">;
   clock: Clock;
   /** Masks secrets: a reason may quote an address or an answer. */
@@ -49,8 +49,8 @@ export class OwnEvents {
 
   constructor(private readonly options: OwnEventsOptions) {
     const { store, ingest } = options;
-    store.tellOwn({
-      isHeard: (type) => ingest.subscriptions.has(type),
+    store.listenToOwn({
+      hasListener: (type) => ingest.subscriptions.has(type),
       onNotice: () => this.#loop?.wake(),
     });
   }

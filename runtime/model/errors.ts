@@ -45,8 +45,7 @@ export function messageOf(thrown: unknown): string {
 
 /** The code of an error of the system or of a library, such as `ENOENT`; undefined if it has none. */
 export function codeOf(thrown: unknown): string | undefined {
-  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;
-  return typeof code === "string" ? code : undefined;
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
 }
 
 /** An error as recorded in a trace. */

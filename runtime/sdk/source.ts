@@ -154,8 +154,28 @@ export function definitionOf(exported: unknown): CodeDefinition | undefined {
   return exported.definition instanceof CodeDefinition ? exported.definition : undefined;
 }
 
-/** With `columns`, CSV whose header row lacks one of these is an error. */
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
+/** How text becomes data: the name of a format, or a format with options. */
+export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | { csv: CsvOptions } | { xml: XmlOptions };
+
+export interface CsvOptions {
+  /** What separates values; by default comma, semicolon or tab, whichever the header row has most of. */
+  delimiter?: string;
+  /** The quotation mark, by default `"`; false if there is none. */
+  quote?: string | false;
+  /** Whether the first row names the columns; by default true. */
+  header?: boolean;
+  /** With a header row, names that it must have; without one, the names of the columns. */
+  columns?: readonly string[];
+  /** How many lines there are before the table. */
+  skip?: number;
+  /** Takes rows with more or fewer values than the header, and quotation marks inside values. */
+  relaxed?: boolean;
+}
+
+export interface XmlOptions {
+  /** Names of elements that are always a list, even if there is only one. */
+  lists?: readonly string[];
+}
 
 /** Options of every step. */
 export interface StepOptions {

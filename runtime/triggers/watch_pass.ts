@@ -186,8 +186,18 @@ export class Watching {
     }
     return {
       new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
-      ...(format && { read: await readContent(bytes, format, charset) }),
+      ...(format && { read: await this.#parse(path, bytes, format, charset) }),
     };
+  }
+
+  async #parse(path: string, bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
+    const { log, trigger } = this.context;
+    const warn = (message: string) => log.warn(`${trigger.id}: ${this.#keyOf(path)}: ${message}`);
+    try {
+      return { content: await parseBeside(decodeText(bytes, { charset }), format, { warn }) };
+    } catch (error) {
+      return { content: null, error: messageOf(error) };
+    }
   }
 
   async #report(settled: Change[]): Promise<void> {
@@ -251,14 +261,6 @@ async function withHash(path: string, stamp: Stamp): Promise<Known> {
 
 function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
-}
-
-async function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
-  try {
-    return { content: await parseBeside(decodeText(bytes, { charset }), format) };
-  } catch (error) {
-    return { content: null, error: messageOf(error) };
-  }
 }
 
 function shown(file: Known | undefined): Json {

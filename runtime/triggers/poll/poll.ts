@@ -36,6 +36,7 @@ export const poll = defineTrigger({
     ...checkSource(args),
     ...args.hook ? checkHook(args.hook) : [],
     ...checkStagnant(args),
+    ...checkIgnore(args),
   ],
   attach,
   async pass(context) {
@@ -129,6 +130,13 @@ function addressOf({ poll }: ReadPollArgs): string {
   // A source in the code of the rule itself.
   if (kind === "call" && String(main).startsWith("#")) return `call ${String(main).slice(1)}`;
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
+}
+
+/** Paths are those within an item; only where an item has a key "item" is that meant, and then `item.item`. */
+function checkIgnore({ ignore = [] }: ReadPollArgs): string[] {
+  return ignore.filter((path) => /^item\.(?!item\b)/.test(path)).map((path) =>
+    `ignore: ${JSON.stringify(path)} would be a key "item" within each item; write ${JSON.stringify(path.slice(5))}`
+  );
 }
 
 function checkSource({ poll, headers, auth, pages, format, charset }: ReadPollArgs): string[] {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { formatHint } from "../../formats/format.ts";
 import {
   charset,
   duration,
@@ -53,7 +54,9 @@ export const schemas = {
     one: request(["key"]).optional().describe("How one item is read afresh, by its key"),
     update: request(["key", "patch"]).optional().describe("How patch changes one item: by its key and a merge patch"),
     pages: z.strictObject({
-      next: expression({ names: DOCUMENT }),
+      next: expression({ names: [...DOCUMENT, "link"] }).describe(
+        "The address of the next page; link is that of the header Link",
+      ),
       max: number({ min: 1, integer: true }).default(200),
     }).optional(),
   },
@@ -99,7 +102,9 @@ export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what
   const found = isObject(value)
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
     : writeExactJson(value);
-  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
+  const hint = typeof value === "string" ? formatHint(value) : "";
+  const remedy = hint || '; "items" can say where in it the list is';
+  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}${remedy}`);
 }
 
 /** Whether a step calls a command file, which is executed like `run`. */
@@ -121,11 +126,12 @@ export interface PollSettings {
   max: number;
 }
 
-export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">): PollSettings {
+/** @param isFeed whether it is about a feed, in whose `ext` there may be counters: without `ignore` they do not count */
+export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">, isFeed = false): PollSettings {
   return {
     key: args.key ?? source?.key,
     at: args.at ?? source?.at,
-    ignore: args.ignore ?? source?.ignore ?? [],
+    ignore: args.ignore ?? source?.ignore ?? (isFeed ? ["ext"] : []),
     take: args.take,
     max: args.max ?? source?.max ?? MOST_ITEMS,
   };

@@ -207,7 +207,7 @@ async function emitChanges(
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
   const { args } = context;
   const keepAbsent = reading.incremental || !reading.complete;
-  const settings = settingsOf(context);
+  const settings = settingsOf(context, reading.isFeed);
   const keyed = await keyedItems(context, reading, key);
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
   const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
@@ -330,7 +330,7 @@ async function keyedItems(
   key: string | undefined,
 ): Promise<KeyedItems> {
   const { trigger, log, meter } = context;
-  const keyed = await keyItems(reading, { ...settingsOf(context), key }, meter);
+  const keyed = await keyItems(reading, { ...settingsOf(context, reading.isFeed), key }, meter);
   const { items, warnings } = keyed;
   if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
     throw new Error(`No item of the source has a key: ${warnings[0]}`);
