@@ -8,6 +8,7 @@ import { headerFields } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
+import { multipartBody } from "./http_multipart.ts";
 import { checkRequest, readRequest, readRetryAfter, schemas } from "./http_request.ts";
 import { innermost, send } from "./http_send.ts";
 
@@ -31,6 +32,8 @@ export const http = defineAction({
   async execute(args, context) {
     const { ok = [] } = args;
     const request = readRequest(args, context);
+    // Read for each attempt: a run does not hold files in memory while it waits for the next one.
+    if (args.multipart) request.body = await multipartBody(args.multipart, request.name, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
     if (accepted && args.save !== undefined) {
@@ -80,7 +83,7 @@ function result(response: Response, body: Json): JsonObject {
   return { status: response.status, headers: headerFields(response.headers), body };
 }
 
-/** The body of an answer, as far as it was read. */
+/** The part of an answer's body that was read. */
 interface Body {
   bytes: Uint8Array;
   /** False if only a part was read. */
@@ -178,8 +181,8 @@ function describeBreak(name: string, { headers }: Response, bytes: number, error
 
 /**
  * The body of a success in a step's result: data, text, or base64 if its content type is not a text type.
- * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has executed the request, so another
- * attempt could execute it a second time
+ * @throws TerminalError if it cannot be parsed as `format` or its content type says: the server has executed the request,
+ * and another attempt could execute it a second time
  */
 function parseBody(
   name: string,
@@ -192,16 +195,16 @@ function parseBody(
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
-  const fail = (error: Error): never => {
+  const fail = (error: unknown): never => {
     const as = format === undefined ? "JSON, which its content type says it is" : nameOfFormat(format);
     const message = `Cannot read the answer to ${name} as ${as}`;
-    throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
+    throw withDetail(new TerminalError(`${message}: ${messageOf(error)}`), text.slice(0, 1_000).toWellFormed());
   };
   try {
     const data = parseBeside(text, format ?? "json", options);
     return data instanceof Promise ? data.catch(fail) : data;
   } catch (error) {
-    return fail(error as Error);
+    return fail(error);
   }
 }
 

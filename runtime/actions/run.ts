@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Kept } from "../host/program_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
-import { StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
+import { codeOf, messageOf, StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
 import { parseMaybeJson, writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
@@ -96,7 +96,7 @@ async function runOnce(
 /** The streams that the result has as text. */
 type Texts = { output?: Kept; error: Kept };
 
-/** What is wrong with the options of a run step or a command that concern its output, templates aside. */
+/** What is wrong with the options for the output of a run step or a command; templates are not checked. */
 export function checkOutput(
   { keep, format, save }: Pick<ReadArgs<typeof schemas>, "keep" | "format" | "save">,
 ): string[] {
@@ -164,7 +164,7 @@ function contextVariables({ run, path, attempt, services }: ActionContext<unknow
 }
 
 function explain(error: unknown, name: string, program: string, file: string, PATH = ""): Error {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const [code, message] = [codeOf(error), messageOf(error)];
   if (code === "ENOENT" && !program.includes("/")) {
     return new TerminalError(`Cannot run ${name}: there is no command "${program}" in PATH (${PATH})`);
   }
@@ -239,7 +239,7 @@ async function read(
     throw withDetail(
       new Error(
         `Cannot read the output of ${name} as ${format === undefined ? "JSON" : nameOfFormat(format)}: ${
-          (error as Error).message
+          messageOf(error)
         }`,
       ),
       stdout.text.slice(0, FAILURE_OUTPUT),

@@ -237,17 +237,17 @@ function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Pr
     triggers.flatMap((trigger) => {
       const hook = hookOf(trigger);
       if (hook === undefined) return [];
-      const path = String(hook.webhook);
-      // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
-      const route = `${hook.method ?? "POST"} ${path.replace(/:[^/]+/g, ":")}`;
-      return { file, at: trigger.at, path, route, auth: [hook.auth ?? null, hook.secret ?? null] };
+      const { method = "POST", auth = null, secret = null } = hook;
+      return { file, at: trigger.at, path: String(hook.webhook), methods: [method].flat(), auth: [auth, secret] };
     })
   );
   const problems: Problem[] = [];
-  for (const group of Map.groupBy(hooks, ({ route }) => route).values()) {
+  // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
+  for (const group of Map.groupBy(hooks, ({ path }) => path.replace(/:[^/]+/g, ":")).values()) {
     if (group.length === 1) continue;
     for (const hook of group) {
-      const other = group.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
+      const sharing = group.filter(({ methods }) => methods.some((method) => hook.methods.includes(method)));
+      const other = sharing.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
       if (!other) continue;
       problems.push({
         severity: "error",

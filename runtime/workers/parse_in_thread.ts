@@ -47,7 +47,7 @@ export class ParseThread {
     try {
       return await this.#thread.run({ text, format, base }) as Apart & { warnings: string[] };
     } catch (error) {
-      if ((error as Error).name === "FormatError") throw new FormatError((error as Error).message);
+      if (error instanceof Error && error.name === "FormatError") throw new FormatError(error.message);
       throw new Error(`the thread that reads it as ${nameOfFormat(format)} failed: ${messageOf(error)}`, {
         cause: error,
       });
@@ -71,8 +71,8 @@ const parseThread = new ParseThread(() => new Worker(new URL("./parse_worker.ts"
 /**
  * Reads text as data, see `parse`; a large one in a thread, so that the main thread stays responsive. `text` and `lines`
  * are too fast to be worth that.
- * @returns a promise only for what is parsed in the thread or by a library that is loaded for it: this way parallel steps are
- * recorded in the same order whatever they read
+ * @returns a promise only if the thread or a library that is loaded on demand parses it: this way parallel steps are
+ * recorded in the same order, however large their texts are
  * @throws FormatError; Error if the thread dies
  */
 export function parseBeside(text: string, format: Format, options: ParseOptions = {}): Json | Promise<Json> {

@@ -19,6 +19,7 @@ import {
   type PollContext,
   type Reading,
   settingsOf,
+  stepOf,
 } from "./poll_args.ts";
 import { isPage, type KeepPage, readPages } from "./read_pages.ts";
 
@@ -40,10 +41,13 @@ const NOT_MODIFIED = 304;
  */
 export async function readSource(context: PollContext, asking: Asking, keep?: KeepPage): Promise<Reading | null> {
   const { poll, headers, auth, charset } = context.args;
-  const named: JsonObject = typeof poll === "string"
-    ? { http: poll, ...(headers && { headers }), ...(auth && { auth }) }
-    : poll;
-  const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
+  // The checker takes `headers` and `auth` only with a URL; a step has its own.
+  const source: JsonObject = {
+    ...stepOf(poll),
+    ...headers && { headers },
+    ...auth && { auth },
+    ...charset !== undefined && { charset },
+  };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source || isCommandFile(source)) return await readRun(context, source, asking);
   return await readStep(context, source, asking, keep);
@@ -155,8 +159,8 @@ async function request(
   };
   const asked = {
     ...source,
-    headers: { ...source.headers as JsonObject | undefined, ...conditions },
-    ok: [...(source.ok as number[] | undefined) ?? [], NOT_MODIFIED],
+    headers: { ...isObject(source.headers) && source.headers, ...conditions },
+    ok: [...Array.isArray(source.ok) ? source.ok : [], NOT_MODIFIED],
     // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
     format: "text",
   };
@@ -195,7 +199,7 @@ async function readRun(context: PollContext, source: JsonObject, { cursor }: Ask
 }
 
 function checkColumns({ args }: PollContext, text: string, format: Format, rows: Json): void {
-  if (nameOfFormat(format) === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
+  if (nameOfFormat(format) === "csv" && args.key !== undefined && Array.isArray(rows) && rows.length === 0) {
     expectColumns(csvColumns(text, format), args.key);
   }
 }
@@ -230,7 +234,7 @@ function toReading({ args, meter }: PollContext, { body, isFeed, isXml, status, 
     const list = isXml && !Array.isArray(items) ? [items].filter((item) => item !== "" && item !== null) : items;
     return { ...reading, items: listOf(list, `"items: ${args.items}"`) };
   }
-  return { ...reading, items: isFeed ? (body as JsonObject).items : body };
+  return { ...reading, items: isFeed && isObject(body) ? body.items : body };
 }
 
 function guessFormat(contentType: string, text: string): Format {
@@ -247,7 +251,7 @@ function formatOf({ args }: PollContext, source: JsonObject): Format | undefined
 
 /** The URL of `http: GET https://…`. */
 function addressOf(source: JsonObject): string {
-  return (source.http as string).replace(/^[A-Z]+ +/, "");
+  return String(source.http).replace(/^[A-Z]+ +/, "");
 }
 
 function inputOf(cursor: Json | undefined): JsonObject {
