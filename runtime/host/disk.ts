@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 
-/** The file operations of the store, behind one interface, so that tests can simulate a power cut, a full disk or a slow sync. */
+/** The file operations of the store. Tests implement it to simulate a power cut, a full disk or a slow sync. */
 export interface Disk {
   /** Creates a folder and its parents, durably. */
   mkdir(path: string): Promise<void>;
@@ -88,14 +88,15 @@ async function readFrom(handle: fs.FileHandle, at: number, length: number): Prom
   return bytes.subarray(0, done);
 }
 
+/** The most bytes of one write. */
 const PIECE = 256 * 1024;
 
 function appendTo(handle: fs.FileHandle): DiskFile {
   return {
     async write(bytes) {
-      // Writing a frame to the page cache takes less time than a busy event loop needs to get back from another thread.
+      // A small write to the page cache takes less time than the way through another thread and a busy event loop.
       let done = bytes.length <= PIECE ? writeSync(handle.fd, bytes) : 0;
-      // More is written in pieces, as Deno copies on the calling thread. A write may be short, above all on a nearly full disk.
+      // A large one goes in pieces, as Deno copies on the calling thread. A write may be short, above all on a nearly full disk.
       while (done < bytes.length) {
         done += (await handle.write(bytes, done, Math.min(bytes.length - done, PIECE))).bytesWritten;
       }

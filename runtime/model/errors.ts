@@ -43,6 +43,11 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/** The code of a system error, such as `ENOENT`; undefined for anything else. */
+export function systemCodeOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
+}
+
 /** An error as recorded in a trace. */
 export interface RecordedError {
   name: string;
