@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 
 /** The file operations of the store. Tests implement it to simulate a power cut, a full disk or a slow sync. */
@@ -104,6 +104,26 @@ function appendTo(handle: fs.FileHandle): DiskFile {
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
+}
+
+/**
+ * Replaces a file of a folder all or nothing: after a kill or a power cut it has the old or the new content. Resolves when the new
+ * content is on disk.
+ */
+export async function replaceFile(disk: Disk, folder: string, name: string, content: Uint8Array): Promise<void> {
+  const draftName = `${name}.new`;
+  const draft = join(folder, draftName);
+  // An interrupted write has left its draft.
+  if ((await disk.list(folder)).includes(draftName)) await disk.remove(draft);
+  const file = await disk.create(draft);
+  try {
+    await file.write(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(draft, join(folder, name));
+  await disk.syncFolder(folder);
 }
 
 /** A file for data outside of memory. It is not needed after a restart. */
