@@ -18,7 +18,7 @@ import { execPath } from "node:process";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { embedded } from "../../runtime/host/embedded.ts";
-import { systemCodeOf } from "../../runtime/model/errors.ts";
+import { codeOf } from "../../runtime/model/errors.ts";
 import { intoCache } from "../../runtime/host/unpack.ts";
 
 /** A rules folder as packed into the program. */
@@ -134,7 +134,7 @@ async function setFolderModes(folder: string, mode: number): Promise<void> {
 }
 
 function ignoreAbsent(error: unknown): void {
-  if (systemCodeOf(error) !== "ENOENT") throw error;
+  if (codeOf(error) !== "ENOENT") throw error;
 }
 
 /*

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { hasTemplate, json, template } from "../language/arg_types.ts";
 import { show } from "../language/hints.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import { defineAction } from "./action.ts";
+import { attemptKey, defineAction } from "./action.ts";
 import { type MailAddress, parseAddress } from "./mailer.ts";
 
 const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@example.org>";
@@ -39,7 +38,7 @@ export const mail = defineAction({
     if (to.length === 0) throw new TerminalError("Cannot send mail: the list of recipients is empty");
     if (text === undefined && html === undefined) throw new TerminalError(`Cannot send mail: ${EMPTY}`);
     const sent = await services.sendMail({
-      id: createHash("sha256").update(`${run.id}/${path}`).digest("hex").slice(0, 32),
+      id: attemptKey({ run, path }),
       to,
       ...from !== undefined && { from: readAddress(from, recorded.from) },
       // A line break would end the header.

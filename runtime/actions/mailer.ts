@@ -1,6 +1,6 @@
 import type { SMTPTransportOptions } from "nodemailer/lib/smtp-transport";
 import { messageOf, TerminalError, withDetail } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import type { JsonObject } from "../model/json.ts";
 
 /** The address of a recipient or a sender. */
 export interface MailAddress {
@@ -16,7 +16,7 @@ const ADDRESS = /^[^\s\x00-\x20\x7f@<>()[\]\\,;:"]+@[^\s\x00-\x20\x7f@<>()[\]\\,
 const NAMED = /^([^\x00-\x1f\x7f<>]*)<([^<>]+)>$/;
 
 /**
- * Reads `anna@example.org` or `Anna Smith <anna@example.org>`: exactly one address, wherever the text comes from.
+ * Reads `anna@example.org` or `Anna Smith <anna@example.org>`: exactly one address.
  * @returns undefined if it is anything else
  */
 export function parseAddress(text: string): MailAddress | undefined {
@@ -106,7 +106,7 @@ export class Mailer {
       return { messageId, accepted: accepted.map(addressOf), rejected: rejected.map(addressOf) };
     } catch (error) {
       signal.throwIfAborted();
-      throw explain(error as SmtpError, smtp);
+      throw explain(error, smtp);
     } finally {
       this.#connections--;
       this.#waiting.forEach((look) => look());
@@ -161,13 +161,16 @@ interface SmtpError extends Error {
  * RFC 5321, 4.2.1: 4yz may succeed later, 5yz will not (but 503 is about the session, not about this mail). Without an answer the cause
  * was the network, or the mail itself.
  */
-function explain(error: SmtpError, { host, port }: SmtpSettings): Error {
-  const { code = "", command, response, responseCode } = error;
+function explain(error: unknown, { host, port }: SmtpSettings): Error {
+  const { code = "", command, response, responseCode } = error as SmtpError;
   const final = responseCode === undefined ? OF_THE_MAIL.includes(code) : responseCode >= 500 && responseCode !== 503;
   const message = `Cannot send mail by ${host}:${port}: ${messageOf(error)}`;
   const failure = final ? new TerminalError(message, { cause: error }) : new Error(message, { cause: error });
-  const detail = Object.entries({ code, command, response }).filter(([, value]) => typeof value === "string");
-  return withDetail(failure, Object.fromEntries(detail) as Json);
+  const detail: JsonObject = {};
+  for (const [name, value] of Object.entries({ code, command, response })) {
+    if (typeof value === "string") detail[name] = value;
+  }
+  return withDetail(failure, detail);
 }
 
 /** Codes of errors that the client itself finds in the mail or the account. */

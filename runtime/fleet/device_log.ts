@@ -6,7 +6,7 @@ import type { Progress, StoppedDevice, Store } from "../store/store.ts";
 
 /** Options of `DeviceLog`. */
 export interface DeviceLogOptions {
-  store: Pick<Store, "changeDevices" | "listNotices" | "isTold">;
+  store: Pick<Store, "changeDevices" | "listNotices" | "isOwnWanted">;
   clock: Clock;
   /** Masks secrets: an error may quote an answer. */
   maskJson: (value: JsonObject) => JsonObject;
@@ -104,7 +104,7 @@ export class DeviceLog {
 
   #count(type: DeviceEvent): boolean {
     this.counts[type] = (this.counts[type] ?? 0) + 1;
-    return this.options.store.isTold(type);
+    return this.options.store.isOwnWanted(type);
   }
 
   #eventOf(type: DeviceEvent, device: string, more: JsonObject): OwnEvent {

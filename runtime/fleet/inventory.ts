@@ -5,7 +5,7 @@ import { INVENTORY } from "../folder/fleet_file.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Fleet } from "../model/fleet.ts";
+import type { Fleet, FleetFiles } from "../model/fleet.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -19,6 +19,9 @@ import {
   type TriggerKind,
   type TriggerLog,
 } from "../triggers/trigger.ts";
+import { SLOW_PASS, watchPattern } from "../triggers/watch.ts";
+import { keepGoing } from "../triggers/timetable.ts";
+import { InventoryFiles } from "./inventory_files.ts";
 
 /** Options of `Inventory`. */
 export interface InventoryOptions {
@@ -42,12 +45,12 @@ export interface InventoryChange {
 
 /** Milliseconds that a fleet waits for the first poll of its inventory. Then it begins with the devices that it knew. */
 const FIRST_LOOK = 10_000;
-/** The source of an inventory that is a list in the fleet's file. */
+/** The source of an inventory that is a list, or files, instead of a poll. */
 const LIST: JsonObject = { call: "#list" };
 
 /**
- * The devices of a fleet: its list or its poll, compared with the devices that were known before. These are the baseline of a
- * trigger, so that neither an inventory that cannot be read nor a restart removes a device.
+ * The devices of a fleet: its list, its files or its poll, compared with the devices that were known before. These are the
+ * baseline of a trigger, so that neither an inventory that cannot be read nor a restart removes a device.
  */
 export class Inventory {
   readonly #stop = new AbortController();
@@ -73,6 +76,10 @@ export class Inventory {
     return readBaseline(this.#context({}));
   }
 
+  get #ruleFolder(): string {
+    return join(this.options.folder, dirname(this.fleet.file));
+  }
+
   /** Applies a changed file with the same inventory. */
   use(fleet: Fleet): void {
     this.fleet = fleet;
@@ -80,30 +87,57 @@ export class Inventory {
 
   /** Begins to poll. Resolves after the first poll, if one is due, but not later than {@link FIRST_LOOK}. */
   async attach(): Promise<void> {
-    const { list } = this.fleet;
-    if (list !== undefined) return await this.#compareList(list);
-    const { clock } = this.options;
-    const { kind, context } = this.#trigger();
-    const isDue = await this.#isDue(context);
-    this.#detach = await kind.attach(context);
-    if (this.#stop.signal.aborted) return await this.#detach();
+    const { list, files } = this.fleet;
+    if (list !== undefined) return await this.#compare(list);
+    const isDue = files !== undefined || await this.#isPollDue();
+    const detach = files === undefined ? await this.#poll() : this.#watch(files);
+    if (this.#stop.signal.aborted) return await detach();
+    this.#detach = detach;
     if (!isDue) return;
-    const cancel = clock.after(FIRST_LOOK, this.#looked.resolve);
+    const cancel = this.options.clock.after(FIRST_LOOK, this.#looked.resolve);
     await this.#looked.promise;
     cancel();
   }
 
   /** Polls once, if that is due. */
   async look(): Promise<void> {
-    const { list } = this.fleet;
-    if (list !== undefined) return await this.#compareList(list);
-    const { kind, context } = this.#trigger();
-    if (!await this.#isDue(context)) return;
+    const { list, files } = this.fleet;
     try {
-      await kind.pass?.(context);
+      if (list !== undefined) await this.#compare(list);
+      else if (files !== undefined) await this.#readFiles(new InventoryFiles(files, this.#ruleFolder));
+      else if (await this.#isPollDue()) {
+        const { kind, context } = this.#trigger();
+        await kind.pass?.(context);
+      }
     } catch (error) {
       this.#report(messageOf(error));
     }
+  }
+
+  async #poll(): Promise<Detach> {
+    const { kind, context } = this.#trigger();
+    return await kind.attach(context);
+  }
+
+  #watch(args: FleetFiles): Detach {
+    const files = new InventoryFiles(args, this.#ruleFolder);
+    const context = this.#context({});
+    const loop = keepGoing(context, () => this.#readFiles(files));
+    const close = watchPattern(files.pattern, loop.wake, loop.wake, (error) => {
+      context.log.warn(`${args.watch} is checked only once a minute: ${messageOf(error)}`);
+    });
+    return async () => {
+      await Promise.all([close(), loop.detach()]);
+    };
+  }
+
+  /** @returns when to look again */
+  async #readFiles(files: InventoryFiles): Promise<number> {
+    const { clock } = this.options;
+    const read = await files.read(clock.now());
+    if ("again" in read) return read.again;
+    await this.#compare(read.items);
+    return clock.now() + SLOW_PASS;
   }
 
   #trigger(): { kind: TriggerKind; context: TriggerContext } {
@@ -114,7 +148,8 @@ export class Inventory {
     return { kind, context: this.#context(resolveArgs(kind, trigger.args, scope)) };
   }
 
-  async #isDue(context: TriggerContext): Promise<boolean> {
+  async #isPollDue(): Promise<boolean> {
+    const { context } = this.#trigger();
     const mark = await readPollMark(context);
     return mark === undefined || Date.parse(mark.polled) + Number(context.args.every) <= this.options.clock.now();
   }
@@ -126,11 +161,12 @@ export class Inventory {
     await this.#detach();
   }
 
-  async #compareList(list: Json[]): Promise<void> {
-    const { key } = this.fleet;
-    const args: PollArgs = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max: Infinity };
+  async #compare(items: Json[]): Promise<void> {
+    const { key, files } = this.fleet;
+    const max = files?.max ?? Infinity;
+    const args: PollArgs = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max };
     try {
-      await pollOnce(this.#context(args, () => Promise.resolve(list)));
+      await pollOnce(this.#context(args, () => Promise.resolve(items)));
       this.#report(null);
     } catch (error) {
       this.#report(messageOf(error));
@@ -146,7 +182,7 @@ export class Inventory {
       trigger: { id: INVENTORY, at: fleet.at },
       args,
       folder,
-      ruleFolder: join(folder, dirname(fleet.file)),
+      ruleFolder: this.#ruleFolder,
       clock,
       startedAt: clock.now(),
       store,

@@ -181,7 +181,7 @@ export class LiveFleet {
     if (before.tags !== fleet.tags) {
       for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
     }
-    const inventoryOf = ({ inventory: { triggers }, list, key }: Fleet) => [triggers, list ?? null, key];
+    const inventoryOf = ({ inventory: { triggers }, list, files, key }: Fleet) => [triggers, list, files, key];
     if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
     await this.#renewInventory();
     if (!this.#isClosed) await this.#inventory.attach();

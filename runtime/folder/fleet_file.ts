@@ -1,14 +1,27 @@
+import { extname } from "node:path";
 import { z } from "zod";
 import { checkArgs, checkLiteral } from "../language/checker/check_args.ts";
 import { type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
 import { Checking, type Origin } from "../language/checker/checking.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import type { Visible } from "../language/expressions/names.ts";
-import { command, duration, expression, json, people, target, template, url } from "../language/arg_types.ts";
+import {
+  charset,
+  command,
+  duration,
+  expression,
+  format,
+  json,
+  path,
+  people,
+  target,
+  template,
+  url,
+} from "../language/arg_types.ts";
 import { readFields } from "../language/fields/read_fields.ts";
 import { show } from "../language/hints.ts";
 import { defineKind, type Kinds } from "../language/kind.ts";
-import type { Fleet, FleetTask, PingSettings } from "../model/fleet.ts";
+import type { Fleet, FleetFiles, FleetTask, PingSettings } from "../model/fleet.ts";
 import { parseDuration } from "../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { guarded, type Problem } from "../model/problem.ts";
@@ -38,7 +51,7 @@ const seconds = duration();
 /** The keys of a fleet file besides `devices` and `tasks`. */
 export const fleetKind = defineKind({
   kind: INVENTORY,
-  summary: "Devices that are looked after: a list, { poll }, or { call }",
+  summary: "Devices that are looked after: a list, { watch }, { poll } or { call }",
   main: z.unknown(),
   options: {
     name: z.string().optional().describe("Its name for people"),
@@ -63,6 +76,22 @@ export const fleetKind = defineKind({
       max: count.optional().describe("The most inits at once; by default 256"),
       again: seconds.optional().describe("How long a dead device is left alone; by default 1m"),
     }).optional(),
+  },
+});
+
+/** An inventory in files. */
+const filesKind = defineKind({
+  kind: "watch",
+  summary: "Files that list devices, such as ./plants/*.csv",
+  main: path(),
+  options: {
+    format: format().optional().describe("By default as the name ends: .json, .csv"),
+    charset: charset().optional(),
+    items: expression({ names: ["body", "name"] }).optional().describe(
+      "Where in a file the list is, as in body.devices",
+    ),
+    settle: duration().optional().describe("A file is read once it has not changed for so long; by default 2s"),
+    max: count.optional().describe("The most devices of all files; more is an error"),
   },
 });
 
@@ -122,7 +151,7 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
   );
   const visible: Visible = { names: DEVICE_NAMES, steps: [], allSteps: [] };
   const args = checkArgs(checking, [], fleetKind, said, visible, UNRESOLVED) ?? {};
-  const { inventory, list, key } = readInventory(checking, raw, kinds, known);
+  const { inventory, list, files, key } = readInventory(checking, raw, kinds, known);
   const ping = checking.ok ? readPing(checking, args.ping as JsonObject | undefined, raw) : undefined;
   const platform = typeof args.device === "string" ? targetOf(args.device) : undefined;
   const tasks = readTasks(checking, raw.tasks);
@@ -144,6 +173,7 @@ function readFleet(source: FleetSource, kinds: Kinds, known: Omit<Known, "id" | 
     ...typeof help === "string" && { help },
     inventory: inventory.rule,
     ...list && { list },
+    ...files && { files },
     key,
     ...typeof tags === "string" && { tags },
     ...ping && { ping },
@@ -166,7 +196,7 @@ function readInventory(
   { devices, key }: JsonObject,
   kinds: Kinds,
   known: Omit<Known, "id" | "config">,
-): { inventory: { rule?: CheckedRule; calls: Call[] }; list?: Json[]; key: string } {
+): { inventory: { rule?: CheckedRule; calls: Call[] }; list?: Json[]; files?: FleetFiles; key: string } {
   const { origin } = checking;
   const isList = Array.isArray(devices);
   const ofTexts = isList && devices.every((item) => typeof item === "string");
@@ -177,13 +207,21 @@ function readInventory(
   const then = [{ log: "read" }];
   const id = idOfPath(origin.file);
   const none = { inventory: { calls: [] }, key: name };
+  // A rule without triggers carries the code that the fleet calls.
+  const alone = () => {
+    const { rule } = checkRule({ when: "manual", then }, origin, kinds, { ...known, id, config: {} });
+    return { inventory: { ...rule && { rule: { ...rule, triggers: [] } }, calls: [] }, key: name };
+  };
   if (isList) {
     if (checking.ok) checkNames(checking, devices, name);
-    const { rule } = checkRule({ when: "manual", then }, origin, kinds, { ...known, id, config: {} });
-    return { inventory: { ...rule && { rule: { ...rule, triggers: [] } }, calls: [] }, list: devices, key: name };
+    return { ...alone(), list: devices };
+  }
+  if (isObject(devices) && "watch" in devices) {
+    const files = readFiles(checking, devices);
+    return files === undefined ? none : { ...alone(), files };
   }
   if (!isObject(devices) || !("poll" in devices || "call" in devices)) {
-    const expected = "expected a list of devices, { poll } or { call }";
+    const expected = "expected a list of devices, { watch }, { poll } or { call }";
     if (devices === undefined) checking.error([], "value", '"devices" is missing', "say which devices there are");
     else if (devices !== null) checking.error(["devices"], "value", `${expected}, got ${show(devices)}`);
     return none;
@@ -197,6 +235,23 @@ function readInventory(
   const { rule, problems } = checkRule(raw, own, kinds, { ...known, id, config: {} });
   checking.problems.push(...problems);
   return { inventory: { ...rule && { rule }, calls: callsInRaw(raw, own) }, key: name };
+}
+
+/** Formats by the end of a pattern. */
+const FORMAT_OF = new Map([[".json", "json"], [".csv", "csv"]]);
+
+function readFiles(checking: Checking, devices: JsonObject): FleetFiles | undefined {
+  const visible: Visible = { names: [], steps: [], allSteps: [] };
+  const args = checkArgs(checking, ["devices"], filesKind, devices, visible, UNRESOLVED);
+  for (const key of ["settle"]) checkLiteral(checking, ["devices", key], devices[key]);
+  if (args === undefined) return undefined;
+  const { watch, settle = 2_000, max = MOST_DEVICES, ...options } = args as unknown as Partial<FleetFiles> & {
+    watch: string;
+  };
+  const format = options.format ?? FORMAT_OF.get(extname(watch));
+  if (format !== undefined) return { ...options, watch, format, settle, max };
+  checking.error(["devices"], "value", '"format" is missing', "say how a file is read, as in format: csv");
+  return undefined;
 }
 
 /** The places in the file of the parts of the rule that stands for the inventory. */

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { messageOf, systemCodeOf, TerminalError } from "../model/errors.ts";
+import { codeOf, messageOf, TerminalError } from "../model/errors.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
 /** A file in a run's folder, as recorded in the run's data. */
@@ -120,7 +120,7 @@ export class RunFiles {
     try {
       return (await readdir(this.folder)).filter((name) => RUN_ID.test(name));
     } catch (error) {
-      if (systemCodeOf(error) === "ENOENT") return [];
+      if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
   }
@@ -263,7 +263,7 @@ async function ifReachable<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
   } catch (error) {
-    if (["ENOENT", "EACCES", "EPERM"].includes(systemCodeOf(error) ?? "")) return undefined;
+    if (["ENOENT", "EACCES", "EPERM"].includes(codeOf(error) ?? "")) return undefined;
     throw error;
   }
 }

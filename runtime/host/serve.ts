@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { messageOf, systemCodeOf, UsageError } from "../model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../model/errors.ts";
 import { bun, type BunHost } from "./bun.ts";
 
 /** The address to listen on. */
@@ -94,7 +94,7 @@ function listen(flight: Flight, options: ServeOptions): Listener {
     return bun === undefined ? listenOnDeno(flight, options) : listenOnBun(bun, flight, options);
   } catch (error) {
     const { host, port } = options;
-    const isInUse = systemCodeOf(error) === "EADDRINUSE" || error instanceof Error && error.name === "AddrInUse";
+    const isInUse = codeOf(error) === "EADDRINUSE" || error instanceof Error && error.name === "AddrInUse";
     const why = isInUse ? "the port is in use" : messageOf(error);
     throw new UsageError(`Cannot listen on ${host}:${port}: ${why}; choose another with --port`, { cause: error });
   }

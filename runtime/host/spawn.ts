@@ -5,7 +5,7 @@ import { constants } from "node:os";
 import process from "node:process";
 import type { Readable } from "node:stream";
 import { basename } from "node:path";
-import { messageOf, StillRunningError, systemCodeOf } from "../model/errors.ts";
+import { codeOf, messageOf, StillRunningError } from "../model/errors.ts";
 import { logLine } from "./log_line.ts";
 import { Head, type Kept, lastLines, Tail } from "./program_output.ts";
 
@@ -200,7 +200,7 @@ class ProcessGroup {
       process.kill(-this.id, signal);
       return "done";
     } catch (error) {
-      const code = systemCodeOf(error);
+      const code = codeOf(error);
       if (code === "ESRCH") return "gone";
       if (code === "EPERM") return "forbidden";
       throw error;

@@ -34,7 +34,7 @@ export interface IngestOptions {
 }
 
 /** Executes runs that were claimed together with their event, which saves a transition for each. */
-export interface Executor {
+interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
   /** @param claimed the runs claimed on that lease */
@@ -48,7 +48,7 @@ export interface Delivery extends TriggerKey {
   within?: number;
 }
 
-/** Event → identity · match · condition → run: decides without the store, then makes one transition. */
+/** Takes events: decides without the store which rules they start (identity, match, condition), then makes one transition. */
 export class Ingest {
   readonly subscriptions = new Subscriptions();
   readonly batches: Batches;
@@ -87,7 +87,7 @@ export class Ingest {
     return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
   }
 
-  /** Whether an event of a trigger would start something, or be collected, as far as that is known without rule code. */
+  /** Whether an event of a trigger would start something, or be collected; a function `if` is not asked. */
   async holds(key: TriggerKey, event: TriggerEvent): Promise<boolean> {
     const source = `/rules/${key.rule}/${key.trigger}`;
     const candidate = await this.#candidate(this.#stamp({ source, ...event }), key);
@@ -174,7 +174,7 @@ export class Ingest {
     }
   }
 
-  /** Notices when the store becomes full, and when it has room again for events from elsewhere. */
+  /** Reports when the store becomes full, and when it has room again for events other than the program's own. */
   async #whileRoom(arrivals: Arrival[], accepting: Promise<Receipt[]>): Promise<Receipt[]> {
     try {
       const receipts = await accepting;
@@ -219,7 +219,7 @@ function byIdentity(deliveries: Delivery[]): Delivery[][] {
 /** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {
   readonly #byType = new Map<string, Set<Subscription>>();
-  /** How many types among them are of own events: each run that ends asks, and mostly nobody listens. */
+  /** How many subscribed types are of own events: each run that ends asks, and usually there is none. */
   #own = 0;
 
   add(subscription: Subscription): () => void {

@@ -43,8 +43,8 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** The code of a system error, such as `ENOENT`; undefined for anything else. */
-export function systemCodeOf(thrown: unknown): string | undefined {
+/** The code of a system error, such as `ENOENT`; undefined for other errors. */
+export function codeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
 }
 

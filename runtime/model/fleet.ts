@@ -30,6 +30,8 @@ export interface Fleet {
   inventory: Rule;
   /** The devices, if the file lists them itself. */
   list?: Json[];
+  /** The files that list the devices, if there are any. */
+  files?: FleetFiles;
   /** CEL over `item`: a device's name, and its tags. */
   key: string;
   tags?: string;
@@ -45,6 +47,21 @@ export interface Fleet {
   init: InitSettings;
   /** By name: those of the module and of the file. */
   tasks: Record<string, FleetTask>;
+}
+
+/** The files of an inventory: each holds a list of devices, or one device. */
+export interface FleetFiles {
+  /** A pattern, relative to the fleet file's folder. */
+  watch: string;
+  /** A value of the option `format` of a watch. */
+  format: string | JsonObject;
+  charset?: string;
+  /** CEL over `body` and `name` of a file: where in it the list is. */
+  items?: string;
+  /** Files are read once they have not changed for so long; milliseconds. */
+  settle: number;
+  /** The most devices of all files together; more is an error. */
+  max: number;
 }
 
 /** The functions that a platform module has. */
@@ -145,7 +162,7 @@ export interface FleetSummary {
 export type Recipients = string | string[] | { tags: string[] };
 
 /** A device's answer to a task. */
-export interface TaskResult {
+export type TaskResult = {
   /** The id of the order: each attempt has the same. */
   job: string;
   device: string;
@@ -160,7 +177,7 @@ export interface TaskResult {
   at: string;
   /** Milliseconds. */
   executionTime: number;
-}
+};
 
 /** A task for devices. */
 export interface TaskOrder {

@@ -2,13 +2,13 @@ import type { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
 import { serveOrders, type TaskResult, TaskThread } from "../host/task_thread.ts";
-import type { Catalogue } from "./history/catalogue.ts";
-import type { Text } from "./history/history_lines.ts";
+import type { Catalogue } from "./ledger/tables.ts";
 import { IdentityPacker, mergeIds, readIds, writeIds } from "./history/ids_file.ts";
-import { type MadePart, PartWriter } from "./history/part_file.ts";
-import { readPart } from "./history/part_reader.ts";
+import { PartWriter } from "./history/part_file.ts";
+import { type PartAnswer, type PartQuestion, type PartRead, type ReadPart, readPart } from "./history/part_reader.ts";
 import { thinPart } from "./history/trim.ts";
-import { type Expiry, type Folded, type FoldHooks, foldSegment } from "./log/fold.ts";
+import type { SeqRange } from "./log/files.ts";
+import { type Expiry, type Folded, type FoldHooks, foldSegment, type HistorySink, type IdsSink } from "./log/fold.ts";
 import { type Merged, mergeFiles } from "./log/merge.ts";
 import type { Segment } from "./log/segment_log.ts";
 
@@ -22,7 +22,7 @@ export interface BackgroundOptions<T extends Tasks> {
   assertHeld?: () => void;
   /** Loads the table, only if the tasks run in this thread. */
   tasks: () => Promise<T>;
-  /** Makes the thread, whose file calls `serveTasks` with the same table. Written as `new Worker(new URL(…))` for the bundler. */
+  /** Starts the thread, whose file calls `serveTasks` with the same table. `new Worker(new URL(…))`, for the bundler. */
   startWorker: () => Worker;
 }
 
@@ -106,6 +106,12 @@ export interface Order {
   args: unknown;
 }
 
+/** Queries parts of history in a thread. The answer has the type of its question. */
+export function partReader(reads: Background<typeof storeTasks>): ReadPart {
+  return async <K extends PartRead>(question: PartQuestion<K>) =>
+    await reads.run("readPart", question) as PartAnswer<K>;
+}
+
 /** Runs the tasks that the main thread sends, on the machine's disk. Called once, by the thread's own file. */
 export function serveTasks(tasks: Tasks): void {
   serveOrders(({ name, folder, args }: Order) => tasks[name](realDisk, folder, args));
@@ -115,10 +121,10 @@ export function serveTasks(tasks: Tasks): void {
 export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };
 
 /** Fold and merge as background tasks. */
-function logTasks(hooks: FoldHooks) {
+function logTasks(hooks: FoldHooks<Catalogue>) {
   return {
     /** Makes part, ids file and delta of the oldest sealed segment. */
-    async fold(disk: Disk, folder: string, segment: Segment): Promise<{ result: Folded }> {
+    async fold(disk: Disk, folder: string, segment: Segment): Promise<{ result: Folded<Catalogue> }> {
       const result = await foldSegment(disk, folder, segment, hooks);
       collectGarbage();
       return { result };
@@ -141,23 +147,12 @@ function logTasks(hooks: FoldHooks) {
   };
 }
 
-/** Receives the history lines of a segment unchanged and in order; headers are JSON. */
-export interface PartSink {
-  event(header: string, text: Text): void;
-  run(header: string, text: Text): void;
-  more(header: string, text: Text): void;
-  /** Returns the same bytes for the same lines. */
-  finish(): MadePart;
-  /** Abandons the part; called instead of `finish`. */
-  discard(): void;
-}
-
 /**
  * Creates the part of a segment.
  * @param range its frames
  * @param bytes of the segment
  */
-export async function openHistory(range: { first: number; last: number }, bytes: number): Promise<PartSink> {
+export async function openHistory(range: SeqRange, bytes: number): Promise<HistorySink<Catalogue>> {
   const writer = await PartWriter.create(range.first, bytes);
   return {
     event: (header, text) => writer.event(JSON.parse(header), text),
@@ -172,17 +167,6 @@ export async function openHistory(range: { first: number; last: number }, bytes:
 async function readCatalogue(disk: Disk, folder: string, file: string): Promise<Catalogue | undefined> {
   const { result } = await readPart(disk, folder, { file, read: "catalogue", args: {} });
   return result.kind === "read" ? result.result : undefined;
-}
-
-/** Receives the identities of a segment unchanged. */
-export interface IdsSink {
-  /**
-   * @param hash 32 hexadecimal digits
-   * @param text JSON: `[event, at, within or null, runs, flags]`
-   */
-  id(hash: string, text: string): void;
-  /** Returns the same bytes for the same identities. */
-  finish(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Creates the ids file of a segment. */

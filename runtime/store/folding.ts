@@ -1,9 +1,8 @@
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { messageOf } from "../model/errors.ts";
-import { asJson } from "../model/json.ts";
 import type { Background, storeTasks } from "./background.ts";
-import type { Catalogue } from "./history/catalogue.ts";
+import type { Catalogue } from "./ledger/tables.ts";
 import type { History } from "./history/history.ts";
 import type { Trimming } from "./history/trim.ts";
 import type { Ledger } from "./ledger/ledger.ts";
@@ -126,8 +125,7 @@ export class Folding {
 
   async #fold(segment: Segment): Promise<void> {
     const { background, history, log, onWarning } = this.#options;
-    const { delta, catalogue } = await background.run("fold", segment);
-    const part = catalogue as Catalogue | undefined;
+    const { delta, catalogue: part } = await background.run("fold", segment);
     if (part) history.addPart(part);
     else onWarning(`Cannot read the part of history that was made of ${segment.name}; the history in it is not shown`);
     history.folded(segment.lastSeq);
@@ -140,7 +138,7 @@ export class Folding {
   async #keep(part: Catalogue): Promise<void> {
     const { ledger, rows } = this.#options;
     // A closing store makes no more transitions.
-    await ledger.add("change", () => rows.put("part", ordered(part.first), asJson(part))).catch(() => {});
+    await ledger.add("change", () => rows.put("part", ordered(part.first), part)).catch(() => {});
   }
 
   async #merge(): Promise<void> {
@@ -197,10 +195,10 @@ async function removePart(part: Catalogue, { ledger, rows, history, disk, folder
   await disk.remove(join(folder, part.file)).catch(() => {});
 }
 
-/** After a crash in between there are two files of one range: see `catalogues.ts`. */
+/** After a crash in between there are two files of one range: see `open_store.ts`. */
 async function replacePart(part: Catalogue, thinned: Catalogue, options: TrimmingOptions): Promise<void> {
   const { ledger, rows, history, disk, folder } = options;
   history.addPart(thinned);
   if (thinned.file !== part.file) await disk.remove(join(folder, part.file)).catch(() => {});
-  await ledger.add("change", () => rows.put("part", ordered(thinned.first), asJson(thinned)));
+  await ledger.add("change", () => rows.put("part", ordered(thinned.first), thinned));
 }

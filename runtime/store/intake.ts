@@ -28,7 +28,7 @@ export interface Candidate {
   rule: string;
   version: string;
   trigger: string;
-  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or to be collected, or to be admitted by mode, key and limit. */
+  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or the data to collect or to admit it. */
   outcome: Verdict | Collection | Admission;
 }
 
@@ -129,7 +129,7 @@ export type ItemTime = [key: string, at: number];
 export interface Progress extends TriggerKey {
   /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */
   mark?: Json;
-  /** Changes of the baseline. `clear` empties it first. `times`: when items last changed, null once that was told. */
+  /** Changes of the baseline. `clear` empties it first. `times`: when items last changed; null after that was reported. */
   baseline?: {
     clear?: boolean;
     put: [key: string, item: Json][];
@@ -138,7 +138,7 @@ export interface Progress extends TriggerKey {
   };
 }
 
-/** What a webhook answers. */
+/** The answer of a webhook to its caller. */
 export interface Reply {
   status: number;
   headers: Record<string, Repeatable>;
@@ -147,10 +147,10 @@ export interface Reply {
   binary?: boolean;
 }
 
-/** Who listens to the program's own events. */
-export interface OwnListening {
-  isHeard: (type: OwnEventType) => boolean;
-  /** There are notices. */
+/** The listeners to the program's own events. */
+export interface OwnListeners {
+  hasListener: (type: OwnEventType) => boolean;
+  /** Called when there are notices. */
   onNotice: () => void;
 }
 
@@ -191,28 +191,28 @@ export interface StoppedDevice {
   error: string;
 }
 
-/** What happened to devices of one fleet. */
+/** Changes of devices of one fleet. */
 export interface DeviceChange {
   fleet: string;
   /** The inventory's own progress. */
   progress?: Progress;
   /** Devices that are stopped now, and (null) no longer. */
   stopped: [name: string, row: StoppedDevice | null][];
-  /** Those of these that a rule listens to are told. */
+  /** Stored if a rule listens to them or a run waits for them. */
   events: OwnEvent[];
 }
 
 /** The part of the store for the program's own events and the conditions that they report. */
 export interface OwnStore {
-  /** Sets which own events are emitted from now on, and what is called when there are any. */
-  tellOwn(listening: OwnListening): void;
+  /** Sets the listeners; until then nobody listens. */
+  listenToOwn(listening: OwnListeners): void;
   /** Whether an own event of a type would be stored: a rule listens to it, or a run waits for it. */
-  isTold(type: OwnEventType): boolean;
-  /** Up to `max` own events that are not accepted yet, oldest first. They go when they are accepted. */
+  isOwnWanted(type: OwnEventType): boolean;
+  /** Up to `max` own events that are not accepted yet, oldest first. Accepting them removes them. */
   listNotices(max: number): Promise<Notice[]>;
-  /** Begins or ends a condition and puts its event, if one is told; nothing happens if it is as it was. */
+  /** Begins or ends a condition and stores its event; does nothing if the condition has not changed. */
   changeCondition(change: ConditionChange, now: number): Promise<void>;
-  /** Stores what happened to devices, with its events. @returns how many own events are not accepted yet, all together */
+  /** Stores changes of devices, with their events. @returns how many own events are not accepted yet, all together */
   changeDevices(change: DeviceChange, now: number): Promise<number>;
   /** The stopped devices of a fleet, by name. */
   listStopped(fleet: string): Promise<Map<string, StoppedDevice>>;
@@ -220,9 +220,9 @@ export interface OwnStore {
   listConditions(): Promise<Map<string, Condition>>;
 }
 
-/** A write to an item of a poll's source: by which step, and what is sent. */
+/** A write to an item of a poll's source that a step is about to make. */
 export interface Patching extends TriggerKey {
-  /** The item's. */
+  /** Of the item. */
   key: string;
   run: string;
   path: string;
@@ -230,7 +230,7 @@ export interface Patching extends TriggerKey {
   sent: JsonObject;
 }
 
-/** What a step has written to an item, as its record says it. */
+/** A write to an item, as in the record of the step that made it. */
 export interface Patched extends TriggerKey {
   /** The name of the source, which other triggers may read, too. */
   source: string;
@@ -251,7 +251,7 @@ export interface WrittenItem extends TriggerKey {
   cause: Cause;
 }
 
-/** What is known of writes to some items. */
+/** The known writes to some items. */
 export interface ItemWrites {
   /** The items that a step of this trigger's rule writes to at the moment. */
   busy: Set<string>;
@@ -262,11 +262,11 @@ export interface ItemWrites {
 /** The part of the store for writes to the items of polls. */
 export interface PatchStore {
   /**
-   * Stores that a step is about to write to an item: until its record is final, looks of its trigger leave the item alone, also after a
-   * crash.
-   * @returns all that this step may have sent, with what an earlier attempt was about to send
+   * Stores that a step is about to write to an item. Until the step's record is final, polls of the trigger skip the item, also
+   * after a crash.
+   * @returns everything that this step may have sent, including by an earlier attempt
    */
   beginPatch(patching: Patching): Promise<JsonObject>;
-  /** What is known of writes to these items. */
+  /** The known writes to these items. */
   getWrites(trigger: TriggerKey, source: string, keys: string[]): Promise<ItemWrites>;
 }

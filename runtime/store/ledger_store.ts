@@ -6,7 +6,7 @@ import { findOutlived } from "./history/trim.ts";
 import type { Ids } from "./ledger/keys.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { OwnListening } from "./intake.ts";
+import type { OwnListeners } from "./intake.ts";
 import { findAwaited, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import type {
@@ -43,7 +43,6 @@ import {
   listPaused,
   listUnused,
   listVersions,
-  prune,
   putVersions,
   setConfig,
   setPaused,
@@ -54,7 +53,7 @@ import { listForms, readForm } from "./transitions/form_rows.ts";
 import {
   changeCondition,
   changeDevices,
-  isTold,
+  isWanted,
   listConditions,
   listNotices,
   listStopped,
@@ -67,6 +66,7 @@ import {
   getStagnant,
   getState,
   getWrites,
+  prune,
 } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
@@ -88,7 +88,7 @@ export interface LedgerStoreParts {
 export class LedgerStore implements Store {
   readonly #parts: LedgerStoreParts;
   #retention: Retention;
-  #own: OwnListening = { isHeard: () => false, onNotice() {} };
+  #own: OwnListeners = { hasListener: () => false, onNotice() {} };
   /** Searches of event waits that were interrupted when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -145,14 +145,14 @@ export class LedgerStore implements Store {
   nextBatchDue: Store["nextBatchDue"] = (rules) => this.#read((rows) => nextBatchDue(rows, rules));
   dueBatches: Store["dueBatches"] = (rules, max, now) => this.#read((rows) => dueBatches(rows, rules, max, now));
 
-  tellOwn(listening: OwnListening): void {
+  listenToOwn(listening: OwnListeners): void {
     this.#own = listening;
   }
 
   listNotices: Store["listNotices"] = (max) => this.#read((rows) => listNotices(rows, max));
   changeCondition: Store["changeCondition"] = (change, now) => this.#change(changeCondition, change, now);
   listConditions: Store["listConditions"] = () => this.#read(listConditions);
-  isTold: Store["isTold"] = (type) => isTold(this.#parts.rows, type, this.#own);
+  isOwnWanted: Store["isOwnWanted"] = (type) => isWanted(this.#parts.rows, type, this.#own);
   changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
   listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
   closeBatch: Store["closeBatch"] = (closing, now) => this.#change(closeBatch, closing, now);
@@ -187,7 +187,7 @@ export class LedgerStore implements Store {
   readonly moveRun = this.#actions.move.bind(this.#actions);
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
-    const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
+    const newest = await this.#read((rows) => rows.fact("last")?.receivedAt ?? 0);
     // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
@@ -287,7 +287,7 @@ export class LedgerStore implements Store {
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #at(now: number): At {
-    return { now, ids: this.#parts.ids, retention: this.#retention, isHeard: this.#own.isHeard };
+    return { now, ids: this.#parts.ids, retention: this.#retention, hasListener: this.#own.hasListener };
   }
 
   /** Runs a transition in its turn; resolves when it is durable. */

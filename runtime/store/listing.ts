@@ -3,7 +3,7 @@ import type { Run, RunState, StepRecord } from "../model/run.ts";
 import type { Note } from "./run_changes.ts";
 import type { EventIdentity } from "./intake.ts";
 
-/** What limits a listing: see {@link Found}. */
+/** The limits of a listing: see {@link Found}. */
 export interface Paging {
   limit: number;
   /** Only rows older than this id or key. */
@@ -49,7 +49,7 @@ export interface EventSearch extends Paging {
   text?: string;
   /** Caused by this run. */
   cause?: string;
-  /** Masks what the `text` must not be found in: secrets, which a search could guess character by character. */
+  /** Masks secrets, in which `text` must not be found: a search could guess them character by character. */
   mask?: (text: string) => string;
   /** With this id, from any source. */
   id?: string;
@@ -62,6 +62,7 @@ export interface Found<T> {
   stoppedAt?: string;
 }
 
+/** A run with the records of its steps. */
 export interface Trace {
   run: Run;
   steps: StepRecord[];
@@ -69,6 +70,7 @@ export interface Trace {
   notes: Note[];
 }
 
+/** An accepted event with its verdicts. */
 export interface EventRecord {
   /** Sorts by arrival; the value for `before`. */
   key: string;
@@ -76,7 +78,7 @@ export interface EventRecord {
   event: Event;
   receivedAt: number;
   deliveries: number;
-  delivery: DeliveryVerdict;
+  delivery: Exclude<DeliveryVerdict, "duplicate">;
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
   /** The waits of runs that it ended, if these are still stored. */
   ended: { rule: string; run: string; step: string }[];

@@ -2,18 +2,16 @@ import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { readExactJson } from "../formats/exact_json.ts";
 import { type Disk, noDisk, realDisk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
 import { type FolderLock, lockedDisk } from "../host/lock.ts";
 import { UsageError } from "../model/errors.ts";
-import { asJson } from "../model/json.ts";
-import { Background, storeTasks } from "./background.ts";
+import { Background, partReader, storeTasks } from "./background.ts";
 import { Folding } from "./folding.ts";
-import type { Catalogue } from "./history/catalogue.ts";
+import type { Catalogue } from "./ledger/tables.ts";
 import { History, unreadable } from "./history/history.ts";
 import { PackedIdentities, readIds } from "./history/ids_file.ts";
-import type { PartAnswer } from "./history/part_reader.ts";
+import type { ReadPart } from "./history/part_reader.ts";
 import { release } from "./history/sqlite.ts";
 import { Unfolded } from "./history/unfolded.ts";
 import type { Identities } from "./ledger/identities.ts";
@@ -23,7 +21,8 @@ import { Rows } from "./ledger/rows.ts";
 import { Shelf } from "./ledger/shelf.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import type { CheckedFile } from "./log/files.ts";
-import { recover, type RecoverySink } from "./log/recover.ts";
+import type { HistoryKind } from "./log/log_frame.ts";
+import { recover, type Recovered, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
 
@@ -44,7 +43,7 @@ export interface StoreOptions {
 }
 
 /** 1 GB of history, 30 days, 256 MB of live state. */
-export const DEFAULT_RETENTION: Retention = {
+const DEFAULT_RETENTION: Retention = {
   bytes: 1024 * 1024 * 1024,
   identities: 30 * 86_400_000,
   live: 256 * 1024 * 1024,
@@ -57,7 +56,7 @@ const LARGE = 16 * 1024 * 1024;
 const LARGE_IDS = 256 * 1024;
 
 /** The state that recovery fills. */
-class Found implements RecoverySink {
+class RecoveredState implements RecoverySink {
   readonly rows: Rows;
   readonly recent = new Unfolded();
 
@@ -77,7 +76,7 @@ class Found implements RecoverySink {
     loadIdentity(this.rows, hash, json);
   }
 
-  history(kind: "event" | "run" | "more", header: string, text: string, seq: number): void {
+  history(kind: HistoryKind, header: string, text: string, seq: number): void {
     this.recent.add(seq, kind, header, text);
   }
 }
@@ -90,25 +89,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
   const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
-  const shelves = new Shelves(disk, folder);
+  const tasks = () => Promise.resolve(storeTasks);
   const background = () =>
-    new Background({
-      disk: base,
-      folder,
-      assertHeld: () => lock?.assertHeld(),
-      tasks: () => Promise.resolve(storeTasks),
-      startWorker,
-    });
+    new Background({ disk: base, folder, assertHeld: () => lock?.assertHeld(), tasks, startWorker });
   // Folds take long, so reads have a separate thread.
   const [folds, reads] = [background(), background()];
-  const begin = () => new Found(shelves.open());
-  let isLarge = false;
-  const readPacked = async (bytes: Uint8Array, { rows }: Found) => {
-    isLarge ||= bytes.length > LARGE_IDS;
-    loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
-  };
-  const recovering = recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
-  const found = await recovering.finally(() => reads.rest());
+  const found = await recoverState(options, disk, reads).finally(() => reads.rest());
   const { rows, recent } = found.sink;
   // Without this, the garbage of recovery would stay in memory for hours.
   if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
@@ -127,13 +113,13 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       for (const { kind, header, text } of history) recent.add(seq, kind, header, text);
     },
   });
+  const readPart = partReader(reads);
   const history = new History({
-    call: (task, question) => reads.run(task, question),
-    catalogues: await findCatalogues({ rows, parts: found.parts, reads, disk, folder, onWarning }),
+    readPart,
+    catalogues: await findCatalogues({ rows, parts: found.parts, readPart, disk, folder, onWarning }),
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
-    parse: readExactJson,
   });
   const folding: Folding = new Folding({
     disk,
@@ -152,6 +138,22 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   });
   for (const segment of [...log.sealed]) folding.add(segment);
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
+}
+
+/** Reads the state from the files, in one or more attempts. */
+async function recoverState(
+  { folder, now, onWarning }: StoreOptions,
+  disk: Disk,
+  reads: Background<typeof storeTasks>,
+): Promise<Recovered<RecoveredState>> {
+  const shelves = new Shelves(disk, folder);
+  const begin = () => new RecoveredState(shelves.open());
+  let isLarge = false;
+  const readPacked = async (bytes: Uint8Array, { rows }: RecoveredState) => {
+    isLarge ||= bytes.length > LARGE_IDS;
+    loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
+  };
+  return await recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
 }
 
 /** Makes a shelf for each attempt to recover a store; the last one is in use. */
@@ -179,7 +181,7 @@ async function readInThread(bytes: Uint8Array, thread: Background<typeof storeTa
     return new Uint8Array(await thread.run("ids", buffer, [buffer]));
   } catch (error) {
     // An error loses its class on its way from the thread.
-    throw (error as Error).name === "NewerFormatError" ? new UsageError((error as Error).message) : error;
+    throw error instanceof Error && error.name === "NewerFormatError" ? new UsageError(error.message) : error;
   }
 }
 
@@ -197,22 +199,22 @@ function loadIds(identities: Identities, bytes: Uint8Array): void {
 
 /** Adds the facts that a new store needs, and returns the generator of event keys and run ids. */
 function prepare(rows: Rows): Ids {
-  let secret = rows.get("fact", "secret") as string | undefined;
+  let secret = rows.fact("secret");
   if (secret === undefined) {
     secret = randomBytes(16).toString("hex");
-    rows.put("fact", "secret", secret);
+    rows.putFact("secret", secret);
     rows.keep();
   }
   rows.identities.keyBy(secret);
-  return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
+  return new Ids(rows.fact("last")?.key ?? 0, secret);
 }
 
 /** The sources of catalogues. */
-export interface CatalogueSources {
+interface CatalogueSources {
   rows: Rows;
   /** The part files on disk. */
   parts: CheckedFile[];
-  reads: Background<typeof storeTasks>;
+  readPart: ReadPart;
   disk: Disk;
   folder: string;
   onWarning: (message: string) => void;
@@ -224,7 +226,7 @@ export interface CatalogueSources {
  * that the row names stays.
  */
 async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Promise<Catalogue[]> {
-  const known = new Map([...rows.all("part")].map(([key, row]) => [key, row as unknown as Catalogue]));
+  const known = new Map(rows.all("part"));
   const byRange = Map.groupBy(parts, ({ first }) => ordered(first));
   for (const [key, { file }] of known) {
     if (byRange.has(key)) continue;
@@ -240,7 +242,7 @@ async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Pr
     const catalogue = isNamed ? row : await readFirst(names, sources);
     if (catalogue === undefined) continue;
     catalogues.push(catalogue);
-    if (!isNamed) rows.put("part", key, asJson(catalogue));
+    if (!isNamed) rows.put("part", key, catalogue);
     const others = names.filter((name) => name !== catalogue.file);
     for (const name of others) await sources.disk.remove(join(sources.folder, name)).catch(() => {});
   }
@@ -251,10 +253,10 @@ async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Pr
 /** The catalogue of the first file that can be read. */
 async function readFirst(
   names: string[],
-  { reads, onWarning }: Pick<CatalogueSources, "reads" | "onWarning">,
+  { readPart, onWarning }: Pick<CatalogueSources, "readPart" | "onWarning">,
 ): Promise<Catalogue | undefined> {
   for (const file of names) {
-    const answer = await reads.run("readPart", { file, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
+    const answer = await readPart({ file, read: "catalogue", args: {} });
     if (answer.kind === "read") return answer.result;
     if (answer.kind !== "missing") onWarning(unreadable(file, answer.reason));
   }

@@ -6,9 +6,8 @@ import { keyAt, ordered, runIdAt } from "./ledger/keys.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow, WaitRow } from "./ledger/tables.ts";
 import type { EventIdentity, EventRecord, EventSearch, Found, Reply, RunHead, RunSearch, Trace } from "./store.ts";
-import type { EndedTrace } from "./transitions/end_run.ts";
 import { findIdentity, readEvent } from "./transitions/event_rows.ts";
-import type { RunTrace } from "./transitions/retry_run.ts";
+import type { RunTrace } from "./transitions/operate_run.ts";
 import { readNotes, readSteps, readWaits, stepKey, toRun } from "./transitions/run_rows.ts";
 import type { Transition } from "./transitions/transition.ts";
 import {
@@ -51,8 +50,7 @@ export class Reading {
       const run = rows.get("run", id);
       return run && { run, event: run.event, steps: [], notes: [] };
     });
-    // History stores the row of the run as it was at its end.
-    return live ?? await this.history.getRun(id) as unknown as EndedTrace | undefined;
+    return live ?? await this.history.getRun(id);
   }
 
   /** An event, live or in history. */
@@ -62,7 +60,7 @@ export class Reading {
     const record = await this.history.getEvent(key);
     if (record === undefined) return undefined;
     const { receivedAt, delivery, verdicts, event } = record;
-    return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
+    return { key, receivedAt, delivery, verdicts, event };
   }
 
   /** The reply to an event, live or in history. */
@@ -204,8 +202,7 @@ function headOf(id: string, rule: string, state: RunState, subject: string | und
 
 /** @param events those that history still has; without its event, a run has only the event's head */
 function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
-  const row = run as unknown as EndedTrace["run"];
-  return toRun(row, events.get(event) ?? { ...row.head, data: null } as Event);
+  return toRun(run, events.get(event) ?? { ...run.head, data: null });
 }
 
 /**
@@ -226,14 +223,14 @@ export async function findAwaited(
     return wait?.searching && { wait, began: rows.get("run", place.run)!.began };
   });
   if (!started) return undefined;
-  const searchBehind = async (after: number): Promise<Search> => {
-    const found = await findBehind(after, started.wait, history, read);
+  const searchAfter = async (after: number): Promise<Search> => {
+    const found = await findAfter(after, started.wait, history, read);
     return { ...place, ...found && { found } };
   };
-  for (let search = await searchBehind(started.began);;) {
+  for (let search = await searchAfter(started.began);;) {
     const resolved = await decide(search, resolveSearch);
     if (resolved.kind === "record") return resolved.record;
-    if (resolved.kind === "again") search = await searchBehind(resolved.after);
+    if (resolved.kind === "again") search = await searchAfter(resolved.after);
     else {
       const { key } = resolved;
       const record = await history.getEvent(key);
@@ -243,7 +240,7 @@ export async function findAwaited(
 }
 
 /** The oldest matching event after a key that has not ended another wait of the run. */
-async function findBehind(
+async function findAfter(
   after: number,
   wait: WaitRow,
   history: History,

@@ -2,10 +2,10 @@ import type { EventRow } from "./ledger/tables.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./store.ts";
 import { decisionOf } from "./run_changes.ts";
 import { cancelRun } from "./transitions/end_run.ts";
-import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
+import { moveRun, replayRun, retryRun, type RunTrace } from "./transitions/operate_run.ts";
 import { readNotes } from "./transitions/run_rows.ts";
 import type { Transition } from "./transitions/transition.ts";
-import { moveRun } from "./transitions/rule_rows.ts";
+
 import { skipWait } from "./transitions/waits.ts";
 
 /** A run that somebody acts on: live without its steps, or ended with its whole trace. */

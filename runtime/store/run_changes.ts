@@ -41,6 +41,10 @@ export interface Refused {
   reason: string;
 }
 
+export function refused(reason: string): Refused {
+  return { kind: "refused", reason };
+}
+
 /** The version of a run that somebody saw and decided on. If the run has changed since, their request is refused. */
 export interface Seen {
   /** How many notes of people's actions it had. */
@@ -81,7 +85,7 @@ export interface StepEffects {
 }
 
 /**
- * What a waiting step waits for. An event wait also searches the events accepted since its run began, oldest first, each at most
+ * The wait of a step. An event wait also searches the events accepted since its run began, oldest first, each at most
  * once per run; if one matches, the returned record has succeeded with it. `match`: paths in the event (`data.id`) and the
  * values required there. Types may be patterns: `order.*`. A form expires at its own `due`; later answers are not accepted. The
  * record's `due` is when the step checks again, for example to send a reminder.
@@ -106,6 +110,7 @@ export interface Answered {
   replaced?: string[];
 }
 
+/** The outcome of recording a step. */
 export interface StepResult {
   /**
    * The record as stored. If an event, an answer or an operator ended the wait meanwhile, or its branch lost and was cancelled,
@@ -120,6 +125,7 @@ export interface StepResult {
   ended?: boolean;
 }
 
+/** How a run is suspended. */
 export interface Suspension {
   state: "waiting" | "queued";
   waitingFor: string;
@@ -130,6 +136,7 @@ export interface Suspension {
   alone?: number;
 }
 
+/** How a run ends. */
 export interface RunEnd {
   state: "succeeded" | "failed" | "cancelled";
   error?: RecordedError;
@@ -139,7 +146,7 @@ export interface RunEnd {
   spent: number;
 }
 
-/** What a step waits for, as far as people are shown it. */
+/** The part of a wait that people are shown. */
 export type Awaited =
   | { kind: "time" }
   | { kind: "event"; types: string[]; match: Record<string, Json> }

@@ -38,8 +38,6 @@ import type {
 export type * from "./intake.ts";
 export type * from "./run_changes.ts";
 export type * from "./listing.ts";
-export type * from "./intake.ts";
-export type * from "./intake.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -97,7 +95,7 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
   /** Those of these items of a poll's baseline that it has, by key. */
   getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>>;
-  /** Items that last changed at `before` at the latest and were not told, oldest first: those after an entry. */
+  /** Unreported items that last changed at `before` or earlier, oldest first, after an entry. */
   getStagnant(trigger: TriggerKey, before: number, max: number, after?: ItemTime): Promise<ItemTime[]>;
   /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those after a key. */
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
@@ -109,8 +107,7 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
    */
   claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]>;
   /**
-   * Adapts to a clock rollback by this many milliseconds: an action that was due a while after the old time is due the same while
-   * after `now`.
+   * Adapts to a clock rollback by this many milliseconds: what was due an hour after the old time becomes due an hour after `now`.
    */
   rollBackClock(by: number, now: number): Promise<void>;
   /** When the next queued or waiting run becomes due, or undefined if none has a time. */
@@ -280,7 +277,7 @@ export type ConfigChanged =
 export interface ConfigStore {
   /** Sets or removes values, as a person does on a page. */
   setConfig(change: ConfigChange, now: number): Promise<ConfigChanged>;
-  /** What was set so: of all rules, or of one. */
+  /** The values that were set on pages: of all rules, or of one. */
   listConfig(rule?: string): Promise<PageValue[]>;
   /** Keeps the values that the source of the config last gave. */
   keepSourced(values: UpperValue[]): Promise<void>;

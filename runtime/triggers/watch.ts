@@ -4,10 +4,11 @@ import { sleepUntil } from "../host/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import { keepGoing } from "./timetable.ts";
 import { defineTrigger, type Detach } from "./trigger.ts";
+import type { FilePattern } from "./watch_files.ts";
 import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 
 /** Network folders and containers do not report changes, so all files are checked this often. */
-const SLOW_PASS = 60_000;
+export const SLOW_PASS = 60_000;
 
 /**
  * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`: `path` is absolute; `old`
@@ -36,7 +37,6 @@ export const watch = defineTrigger({
 
 function attach(context: WatchContext): Detach {
   const watching = new Watching(context);
-  const { pattern: { base, depth, matches } } = watching;
   const touched = new Set<string>();
   let nextFull = -Infinity;
   const loop = keepGoing(context, async () => {
@@ -55,34 +55,49 @@ function attach(context: WatchContext): Detach {
       throw error;
     }
   });
+  const touch = (path: string) => {
+    touched.add(path);
+    loop.wake();
+  };
+  // Changes before this moment were not reported.
+  const onReady = () => {
+    nextFull = -Infinity;
+    loop.wake();
+  };
+  const close = watchPattern(watching.pattern, touch, onReady, (error) => {
+    context.log.warn(`${context.trigger.id} is checked only once a minute: ${messageOf(error)}`);
+  });
+  return async () => {
+    await Promise.all([close(), loop.detach()]);
+  };
+}
+
+/**
+ * Watches the files that match a pattern.
+ * @param onChange gets the path of a file that may have changed
+ * @param onReady called once, when changes begin to be reported
+ * @param onError called if the operating system reports no changes
+ * @returns stops watching
+ */
+export function watchPattern(
+  { base, depth, matches }: FilePattern,
+  onChange: (path: string) => void,
+  onReady: () => void,
+  onError: (error: unknown) => void,
+): () => Promise<void> {
   const watcher = watchFolder(base, {
     ignoreInitial: true,
     ignorePermissionErrors: true,
     ...(depth !== Infinity && { depth }),
     ignored: (path, stats) => stats?.isFile() === true && !matches(path),
   });
-  watcher.on("all", (_event, path) => {
-    touched.add(path);
-    loop.wake();
-  });
+  watcher.on("all", (_event, path) => onChange(path));
   // A change that keeps the modification time is reported only by this event.
   watcher.on("raw", (_event, name, details) => {
     const { watchedPath = base } = details as { watchedPath?: string };
-    for (const path of [watchedPath, join(watchedPath, name ?? "")]) {
-      if (!matches(path)) continue;
-      touched.add(path);
-      loop.wake();
-    }
+    for (const path of [watchedPath, join(watchedPath, name ?? "")]) if (matches(path)) onChange(path);
   });
-  // Changes between the first look and this event were not reported.
-  watcher.on("ready", () => {
-    nextFull = -Infinity;
-    loop.wake();
-  });
-  watcher.on("error", (error) => {
-    context.log.warn(`${context.trigger.id} is checked only once a minute: ${messageOf(error)}`);
-  });
-  return async () => {
-    await Promise.all([watcher.close(), loop.detach()]);
-  };
+  watcher.on("ready", onReady);
+  watcher.on("error", onError);
+  return () => watcher.close();
 }

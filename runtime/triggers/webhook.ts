@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { parseJson, writeExactJson } from "../formats/exact_json.ts";
 import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
-import { defineTrigger, type TriggerEvent } from "./trigger.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
 
@@ -64,7 +63,7 @@ export function receive(
 
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
   const secret = [...CREDENTIALS, verifiedHeader(args)];
-  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const leftOut = secret.filter((name) => name !== undefined).filter((name) => Object.hasOwn(headers, name));
   const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
   const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
   return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
@@ -81,10 +80,13 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
-/** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
+/**
+ * The path of a webhook, or of the hook of a poll, whose provider gives the secret in a handshake; undefined for other
+ * triggers.
+ */
 export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
-  return hook?.auth === "asana" ? hook.webhook as string : undefined;
+  const hook = kind === "webhook" ? args : args.hook;
+  return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
 }
 
 type Headers = Record<string, string>;
@@ -96,7 +98,7 @@ function readPayload(auth: Json, data: Json): Json {
   try {
     return parseJson(payload, "data");
   } catch (error) {
-    throw new Error(`The field payload is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`The field payload is not JSON: ${messageOf(error)}`);
   }
 }
 
@@ -110,7 +112,7 @@ function handshakeOf(
   if (auth === "github" && headers["x-github-event"] === "ping") {
     return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
   }
-  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours tells that the webhook lives.
+  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours shows that the webhook works.
   const events = field(data, "events");
   if (auth === "asana" && Array.isArray(events) && events.length === 0) {
     return { status: 200, headers: plain, body: "" };
@@ -147,9 +149,9 @@ function identityOf(
   now: number,
 ): string | undefined {
   const asked = dedupe !== undefined ? evaluateDedupe(dedupe, event, now) : null;
-  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
+  if (asked !== null) return shortId(typeof asked === "string" ? asked : writeExactJson(asked));
   const sent = deliveryId(auth, headers, event.data);
-  return sent === undefined ? undefined : shortened(sent);
+  return sent === undefined ? undefined : shortId(sent);
 }
 
 function evaluateDedupe(text: string, event: JsonObject | object, now: number): Json {
@@ -189,12 +191,6 @@ function typed(provider: string, type: Json | undefined): string {
   return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
 }
 
-/** Replaces a long id by its hash, so that it can be stored and shown. */
-function shortened(id: string): string {
-  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
-}
-
 function field(data: Json | undefined, name: string): Json | undefined {
-  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
-  return Object.hasOwn(data, name) ? data[name] : undefined;
+  return isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined;
 }

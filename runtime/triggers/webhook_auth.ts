@@ -25,7 +25,7 @@ const presets: Record<Exclude<Auth, object>, Verify> = {
 
 /**
  * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
- * @param given secrets besides those that are named: from handshakes
+ * @param given secrets from handshakes, in addition to the named ones
  * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(
@@ -40,11 +40,13 @@ export function authenticate(
     ? presets[auth]
     : (request, secret) => verifyHmac(request, secret, auth);
   // An empty secret would be known to everybody.
-  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined && value !== "");
+  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined).filter((value) =>
+    value !== ""
+  );
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
   let reason: string | undefined;
   for (const secret of secrets) {
-    const denied = verify(request, secret!, now);
+    const denied = verify(request, secret, now);
     if (denied === undefined) return undefined;
     reason ??= denied;
   }

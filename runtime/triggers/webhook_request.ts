@@ -11,7 +11,7 @@ import type { Json } from "../model/json.ts";
 const SECOND = 1_000;
 
 /** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
-const authSchema = z.union([
+export const authSchema = z.union([
   z.enum(["none", "standard", "github", "stripe", "slack", "asana", "basic", "bearer"]),
   z.strictObject({
     hmac: z.enum(["sha256", "sha1", "sha512"]),
@@ -26,12 +26,12 @@ export const schemas = {
   kind: "webhook",
   main: z.string(),
   options: {
-    auth: authSchema,
-    secret: secret().optional(),
+    auth: authSchema.describe("How the sender is authenticated"),
+    secret: secret().optional().describe("Names of the secrets, several during a rotation; never a value"),
     method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
-    dedupe: expression({ names: ["event"] }).optional(),
-    within: duration().optional(),
-    replyWithin: duration().default(10 * SECOND),
+    dedupe: expression({ names: ["event"] }).optional().describe("CEL over the event; equal values are one event"),
+    within: duration().optional().describe("How long dedupe remembers a value"),
+    replyWithin: duration().default(10 * SECOND).describe("How long to wait for the rule's reply"),
     maxBody: size().default(1_000_000),
   },
 } as const;

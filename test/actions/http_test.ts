@@ -393,6 +393,45 @@ Deno.test("a body that is not the JSON its content type says is a final failure 
   });
 });
 
+Deno.test("a body that cannot be unpacked is named as such", async () => {
+  const whole = gzipSync('{"a": "a long enough text"}');
+  await withServer((request, response) => {
+    response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
+    response.end(request.url === "/cut" ? whole.subarray(0, 15) : "plain text");
+  }, async ({ origin }) => {
+    for (const path of ["cut", "plain"]) {
+      const { message } = await failureOf({ http: `${origin}/${path}` });
+      assert.match(message, /^The answer to GET \S+ cannot be unpacked: it is not valid gzip, or cut off \(/);
+      assert.doesNotMatch(message, /verbose/);
+    }
+  });
+});
+
+Deno.test("format with options, feeds relative to their address, and warnings in the log", async () => {
+  const answers: Record<string, string | Uint8Array> = {
+    "/table": "Report\nid|name\n1|a|b\n",
+    "/feed": "<rss><channel><title>x</title><item><link>/a</link></item></channel></rss>",
+    "/xml": '<orders><order id="1"/></orders>',
+    "/json": new Uint8Array([...Buffer.from('{"a":"'), 0xcf, 0xf0, 0xe8, ...Buffer.from('"}')]),
+  };
+  const logged: string[] = [];
+  const context = makeContext({ services: { log: (_level, message) => logged.push(message) } });
+  await withServer((request, response) => response.end(answers[request.url!]), async ({ origin }) => {
+    const csv = { skip: 1, delimiter: "|", relaxed: true };
+    const table = await execute({ http: `${origin}/table`, format: { csv } }, context);
+    assert.deepEqual(table.body, [{ id: "1", name: "a", column_3: "b" }]);
+    assert.deepEqual(logged, [
+      `GET ${origin}/table: line 3 has more or fewer values than the 2 columns of the table`,
+    ]);
+    const feed = (await execute({ http: `${origin}/feed`, format: "feed" })).body as { items: JsonObject[] };
+    assert.equal(feed.items[0].link, `${origin}/a`);
+    const xml = await execute({ http: `${origin}/xml`, format: { xml: { lists: ["order"] } } });
+    assert.deepEqual(xml.body, { orders: { order: [{ "@id": "1" }] } });
+    const json = await execute({ http: `${origin}/json`, format: "json", charset: "windows-1251" });
+    assert.deepEqual(json.body, { a: "При" });
+  });
+});
+
 Deno.test("a connection that breaks in the middle of the body is retried", async () => {
   await withServer((_, response) => {
     response.writeHead(200, { "content-length": "1000", "content-type": "application/json" });

@@ -91,6 +91,9 @@ when: manual
     "e.yaml": "devices: [one, one]\n",
     "g.yaml": "devices: [one]\nping: { http: https://example.org/, every: soon }\n",
     "h.yaml": "devices: [one]\nping: { http: https://example.org/, tcp: localhost, every: [2s, 1s] }\n",
+    "i.yaml": "devices: { watch: ./plants/*, setle: 1s }\nkey: item.name\n",
+    "j.yaml": "devices: { watch: ./plants/*, settle: soon }\nkey: item.name\n",
+    "k.yaml": "devices: { watch: ./plants/* }\nkey: item.name\n",
     "f.yaml": "devices: { call: ./d.ts#read }\nkey: item.name\n",
   });
   assert.deepEqual(heads(loaded), [
@@ -101,7 +104,7 @@ when: manual
     'a.yaml:10:60: expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", got "time"',
     "a.yaml:10:75: expected at least 1, got 0",
     'a.yaml:11:1: a file with "devices" is a fleet, so it has no "when"',
-    "b.yaml:1:10: expected a list of devices, { poll } or { call }, got an object",
+    "b.yaml:1:10: expected a list of devices, { watch }, { poll } or { call }, got an object",
     'c.yaml:1:40: unknown key "evry"',
     "d.yaml:2:9: ./d.ts is no platform",
     'e.yaml:1:16: there is a device "one" already',
@@ -110,6 +113,9 @@ when: manual
     "h.yaml:2:9: a device is pinged in one way",
     'h.yaml:2:42: expected host:port, got "localhost"',
     "h.yaml:2:60: the first time is the shortest one",
+    'i.yaml:1:31: unknown key "setle"',
+    'j.yaml:1:39: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
+    'k.yaml:1:10: "format" is missing',
   ]);
   assert.deepEqual([...loaded.fleets.keys()], []);
 });

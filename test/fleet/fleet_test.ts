@@ -309,7 +309,7 @@ Deno.test("the log keeps the last event of each kind of a device, in their order
   const stored: string[] = [];
   const log = new DeviceLog("play", {
     store: {
-      isTold: () => true,
+      isOwnWanted: () => true,
       listNotices: () => Promise.resolve([]),
       changeDevices: ({ events }) => {
         stored.push(...events.map(({ type }) => type.replace("whenthen.device.", "")));

@@ -49,7 +49,7 @@ export class Plant implements AsyncDisposable {
       onWarning: (line) => plant.logs.push(line),
       now: Date.now(),
     });
-    plant.store.tellOwn({ isHeard: (type) => plant.hears(type), onNotice() {} });
+    plant.store.listenToOwn({ hasListener: (type) => plant.hears(type), onNotice() {} });
     await plant.start();
     return plant;
   }

@@ -6,7 +6,8 @@ import { ProgramFleets } from "../../runtime/fleet/program_fleets.ts";
 import { TICK, Wheel } from "../../runtime/fleet/wheel.ts";
 import { Plant, until } from "./harness.ts";
 
-const PACE = "every: [50ms, 80ms], timeout: 400ms, down: 2";
+const PACE = "every: [50ms, 80ms], timeout: 20s, down: 2";
+const HANGING = PACE.replace("20s", "400ms");
 
 async function listen(server: Server): Promise<AsyncDisposable & { port: number }> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -33,7 +34,8 @@ Deno.test("built-in pings: tcp, http and run tell who answers, who refuses, and 
     "tcp.yaml":
       `devices: [${line.port}, ${closed}]\nkey: string(item)\nping: { tcp: "127.0.0.1:\${{ device }}", ${PACE} }\n${init}`,
     "web.yaml":
-      `devices: [ok, broken, hang]\nping: { http: "http://127.0.0.1:${web.port}/\${{ device }}", ${PACE} }\n${init}`,
+      `devices: [ok, broken]\nping: { http: "http://127.0.0.1:${web.port}/\${{ device }}", ${PACE} }\n${init}`,
+    "slow.yaml": `devices: [hang]\nping: { http: "http://127.0.0.1:${web.port}/\${{ device }}", ${HANGING} }\n${init}`,
     "run.yaml":
       `devices: ["0", "3"]\nping: { run: [sh, -c, "echo no >&2; exit $1", sh, "\${{ device }}"], ${PACE} }\n${init}`,
     "bad.yaml": `devices: [{ name: a }]\nkey: item.name\nping: { tcp: "\${{ device.host }}:1", ${PACE} }\n${init}`,
@@ -41,10 +43,11 @@ Deno.test("built-in pings: tcp, http and run tell who answers, who refuses, and 
   await plant.reach("tcp", "dead", 1);
   await plant.reach("tcp", "reachable", 1);
   assert.match((await plant.device("tcp", String(closed))).error!, /ECONNREFUSED/);
-  await plant.reach("web", "dead", 2);
+  await plant.reach("web", "dead", 1);
+  await plant.reach("slow", "dead", 1);
   await plant.reach("web", "reachable", 1);
   assert.match((await plant.device("web", "broken")).error!, /was answered with status 500$/);
-  assert.equal((await plant.device("web", "hang")).error, "ping took longer than 400ms");
+  assert.equal((await plant.device("slow", "hang")).error, "ping took longer than 400ms");
   await plant.reach("run", "dead", 1);
   await plant.reach("run", "reachable", 1);
   assert.equal((await plant.device("run", "3")).error, "sh ended with exit code 3: no");
@@ -84,6 +87,37 @@ Deno.test("an inventory that is polled: what it adds and removes is live, a fail
   const events = await plant.events();
   assert.ok(events.includes("removed b") && events.includes("removed c"));
   assert.deepEqual(plant.fleets.list(), []);
+});
+
+Deno.test("an inventory in files: all that match count together, when they have settled; a broken or absent file changes nothing", async () => {
+  await using plant = await Plant.with({
+    "plants.yaml": "devices: { watch: ./plants/*.csv, settle: 300ms }\nkey: item.name\ntags: item.line\n",
+    "plants/one.csv": "name,line\na,1\nb,1\n",
+    "plants/two.csv": "name,line\nc,2\n",
+    "plants/notes.txt": "no devices\n",
+    "nested.yaml": "devices: { watch: ./nested.json, items: body.devices, settle: 50ms, max: 2 }\nkey: item.id\n",
+    "nested.json": '{ "devices": [{ "id": "x" }] }',
+  });
+  await plant.reach("plants", "initialized", 3);
+  await plant.reach("nested", "initialized", 1);
+  assert.deepEqual((await plant.device("plants", "c")).tags, ["2"]);
+  await plant.folder.write({ "plants/two.csv": "name,line\nd,2\n" });
+  await until(() => plant.events(), (events) => events.includes("removed c") && events.includes("added d"));
+  await plant.folder.remove("plants/one.csv");
+  await until(() => plant.events(), (events) => events.includes("removed a") && events.includes("removed b"));
+  const problem = (fleet: string, expected: RegExp) =>
+    until(() => plant.fleets.get(fleet)!.problem, (found) => expected.test(found ?? ""));
+  await plant.folder.remove("plants/two.csv");
+  await problem("plants", /No file matches \.\/plants\/\*\.csv/);
+  assert.equal(plant.counts("plants").initialized, 1);
+  await plant.folder.write({ "nested.json": '{ "devices": [' });
+  await problem("nested", /Cannot read devices from .*nested\.json: /);
+  await plant.folder.write({ "nested.json": '{ "devices": [{ "id": "x" }, { "id": "y" }, { "id": "z" }] }' });
+  await problem("nested", /more than 2 items/);
+  assert.equal(plant.counts("nested").initialized, 1);
+  await plant.folder.write({ "nested.json": '{ "devices": [{ "id": "x" }, { "id": "y" }] }' });
+  await plant.reach("nested", "initialized", 2);
+  assert.equal(plant.fleets.get("nested")!.problem, null);
 });
 
 Deno.test("events that nobody listens to are counted, not stored; those of a cut network are stored in slices, the last of each device", async () => {

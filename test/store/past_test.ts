@@ -220,7 +220,7 @@ function dyingFolding(disk: FaultyDisk) {
     onRefused: () => assert.fail("refused"),
   });
   const history = new History({
-    call: async (_, question) => (await readPart(disk, FOLDER, question)).result,
+    readPart: async (question) => (await readPart(disk, FOLDER, question)).result,
     catalogues: [],
     recent: new Unfolded(),
     syncedSeq: () => log.lastSeq,

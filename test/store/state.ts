@@ -13,14 +13,16 @@ import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
 import { answerCondition } from "../../runtime/store/transitions/admission.ts";
 import { adaptBatches } from "../../runtime/store/transitions/batch_rows.ts";
-import { cancelRun, type EndedTrace, finishRun } from "../../runtime/store/transitions/end_run.ts";
+import type { RunText } from "../../runtime/store/history/history_lines.ts";
+import { cancelRun, finishRun } from "../../runtime/store/transitions/end_run.ts";
 import { claimRuns, reclaimRuns, suspendRun } from "../../runtime/store/transitions/claim_runs.ts";
 import { rollBackClock } from "../../runtime/store/transitions/clock_rollback.ts";
 import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
 import { answerForm, resolveSearch, skipWait } from "../../runtime/store/transitions/waits.ts";
-import { changeVersions, dropVersions, moveRun, prune, setPaused } from "../../runtime/store/transitions/rule_rows.ts";
+import { changeVersions, dropVersions, setPaused } from "../../runtime/store/transitions/rule_rows.ts";
+import { prune } from "../../runtime/store/transitions/progress.ts";
 import { recordStep } from "../../runtime/store/transitions/record_step.ts";
-import { replayRun, retryRun } from "../../runtime/store/transitions/retry_run.ts";
+import { moveRun, replayRun, retryRun } from "../../runtime/store/transitions/operate_run.ts";
 import type { At } from "../../runtime/store/transitions/transition.ts";
 import type { FaultyDisk } from "../faults/faulty_disk.ts";
 import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";
@@ -29,7 +31,7 @@ import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./h
 export class State {
   readonly ids = new Ids(0, "00ff00ff");
   /** Ended runs, as in history, by id. */
-  readonly ended = new Map<string, EndedTrace>();
+  readonly ended = new Map<string, RunText>();
   readonly events = new Map<number, EventRow>();
   now = NOW;
 
@@ -37,7 +39,12 @@ export class State {
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
-    return { now: this.now, ids: this.ids, retention: RETENTION, isHeard: (type) => type === "whenthen.run.failed" };
+    return {
+      now: this.now,
+      ids: this.ids,
+      retention: RETENTION,
+      hasListener: (type) => type === "whenthen.run.failed",
+    };
   }
 
   /** Keeps the history of a frame. */

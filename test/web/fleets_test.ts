@@ -6,7 +6,7 @@ import { OPERATOR, Visitor } from "./console/visitor.ts";
 import { type Bench, openBench } from "./harness.ts";
 
 const FLEET =
-  "ping: { every: [50ms, 100ms], timeout: 300ms, down: 1 }\ninit: { timeout: 1s, again: 1h }\ndevice: ../line.ts\n";
+  "ping: { every: [50ms, 100ms], timeout: 20s, down: 1 }\ninit: { timeout: 20s, again: 1h }\ndevice: ../line.ts\n";
 const person = (id: string, ...groups: string[]): Person => ({
   ...OPERATOR,
   id,
@@ -15,10 +15,10 @@ const person = (id: string, ...groups: string[]): Person => ({
 });
 const as = (id: string) => ({ authorization: `Bearer ${id}-token` });
 
-/** Two devices on a simulator, of which `b` does not answer, with the API and the pages. */
+/** Two devices on a simulator, of which `b` is refused, with the API and the pages. */
 async function withPlant(use: (bench: Bench, plant: Plant, simulator: Simulator) => Promise<void>): Promise<void> {
   await using simulator = await Simulator.start();
-  simulator.silent.add("b");
+  simulator.refused.add("b");
   const tasks = `tasks:\n  look: { call: ./look.ts#look, to: [ops] }\n`;
   await using plant = await Plant.with({
     "whenthen.yaml": "people: { otto: { name: Otto, email: otto@example.org, groups: [ops] } }\n",
@@ -97,7 +97,7 @@ Deno.test("pages: fleets with their counts, devices by state, a device, and a ta
     await eve.signIn("eve");
     assert.equal((await eve.get("/fleets/plant/line")).status, 404);
 
-    simulator.silent.delete("b");
+    simulator.refused.delete("b");
     assert.equal((await olga.submit("/device?fleet=plant%2Fline&name=b", "/device/again")).status, 303);
     await plant.reach("plant/line", "reachable", 2);
   }));

@@ -7,7 +7,7 @@ import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
-import { systemCodeOf, UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, UsageError } from "../../../runtime/model/errors.ts";
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
@@ -83,7 +83,7 @@ async function writeNew(path: string, content: string, replace: boolean): Promis
   try {
     await writeFile(path, content, { flag: replace ? "w" : "wx" });
   } catch (error) {
-    if (systemCodeOf(error) !== "EEXIST") throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
     throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
   }
 }

@@ -19,7 +19,7 @@ import {
 import { readSettings } from "../../../runtime/folder/settings/settings.ts";
 import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
 import { readRegularFile } from "../../../runtime/host/regular_file.ts";
-import { messageOf, systemCodeOf, UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import type { Person } from "../../../runtime/model/form.ts";
 import { isObject, type Json, type JsonObject } from "../../../runtime/model/json.ts";
 import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
@@ -165,7 +165,7 @@ export class SettingsFile {
   static async open(folder: string): Promise<SettingsFile> {
     const path = join(folder, NAME);
     const text = await readRegularFile(path).then(String, (error) => {
-      if (systemCodeOf(error) === "ENOENT") return "";
+      if (codeOf(error) === "ENOENT") return "";
       throw new UsageError(`Cannot read ${path}: ${messageOf(error)}`);
     });
     const file = new SettingsFile(path, text);

@@ -62,7 +62,7 @@ function hashes(text: string): [number, number] {
     second = Math.imul(second ^ code, 0x5bd1e995);
     second ^= second >>> 15;
   }
-  return [mixed(first), mixed(second) | 1].map((hash) => hash >>> 0) as [number, number];
+  return [mixed(first) >>> 0, (mixed(second) | 1) >>> 0];
 }
 
 function mixed(hash: number): number {

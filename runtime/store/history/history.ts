@@ -1,9 +1,11 @@
+import { readExactJson } from "../../formats/exact_json.ts";
 import type { Event } from "../../model/event.ts";
-import type { EventRecord, Reply } from "../store.ts";
-import { type AwaitedSearch, type Catalogue, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
+import type { EventRecord, Found, Reply } from "../store.ts";
+import { type AwaitedSearch, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
+import type { Catalogue } from "../ledger/tables.ts";
 import type { BriefText, EventMore, EventText, RunHeader, RunMore, RunText } from "./history_lines.ts";
-import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
-import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
+import { type Bounds, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
+import type { PartRead, PartReads, ReadPart } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
 
@@ -11,16 +13,14 @@ import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
 const SEARCH_EVENTS = 64;
 
 export interface HistoryOptions {
-  /** Runs a task in the worker thread; the task is always `readPart`. */
-  call(task: "readPart", args: PartQuestion<PartRead>): Promise<unknown>;
+  /** Reads from a part, in the worker thread. */
+  readPart: ReadPart;
   /** The catalogues of all parts. */
   catalogues: Catalogue[];
   recent: Unfolded;
   /** The last synced frame. Data of later frames is not visible. */
   syncedSeq(): number;
   onWarning(message: string): void;
-  /** Parses JSON texts. @default JSON.parse */
-  parse?(text: string): unknown;
 }
 
 /** An event that may match a wait. */
@@ -35,7 +35,6 @@ export interface FoundEvent {
  */
 export class History {
   readonly #options: HistoryOptions;
-  readonly #parse: (text: string) => unknown;
   /** Oldest first. */
   #parts: Part[];
   /** Parts with a warning already given. */
@@ -45,7 +44,6 @@ export class History {
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#parse = options.parse ?? JSON.parse;
     this.#parts = options.catalogues.map((catalogue) => new Part(catalogue)).sort(byAge);
   }
 
@@ -56,13 +54,13 @@ export class History {
     const row = await snapshot.findEvent(key);
     if (row === undefined) return undefined;
     await snapshot.amend([row]);
-    return this.#toEvent(row);
+    return toEvent(row);
   }
 
   /** Those of these events that are known, by key, as accepted, without amendments. */
   async getEvents(keys: number[]): Promise<Map<number, Event>> {
     const rows = await this.#snapshot().findEvents([...new Set(keys)]);
-    return new Map([...rows].map(([key, { text }]) => [key, this.#eventOf(text)]));
+    return new Map([...rows].map(([key, { text }]) => [key, eventOf(text)]));
   }
 
   /** The reply to an event: the first one counts. */
@@ -71,7 +69,7 @@ export class History {
     // The event may have been removed with its part, while the reply is in a later part.
     const row = await snapshot.findEvent(key) ?? { id: key, text: "", listed: true, more: [], from: 0, line: -1 };
     await snapshot.amend([row]);
-    return this.#parseAll<EventMore>(row.more).find((amendment) => "reply" in amendment)?.reply;
+    return row.more.map(parse<EventMore>).find((amendment) => "reply" in amendment)?.reply;
   }
 
   /** A run that has ended, listed or not. */
@@ -80,41 +78,41 @@ export class History {
     const row = await snapshot.findRun(id);
     if (row === undefined) return undefined;
     await snapshot.amend([row]);
-    return this.#toRun(row);
+    return toRun(row);
   }
 
   /**
    * Runs that have ended, newest first by creation, without steps and notes.
    * @param filter `skip`: runs to leave out, as they are live again
    */
-  async listRuns({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Listed<BriefText>> {
+  async listRuns({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Found<BriefText>> {
     const listed = await listRunRows(this.#snapshot(), this.#ask, filter, { limit, parts }, skip);
-    return { ...listed, rows: listed.rows.map(({ text }) => this.#parse(text) as BriefText) };
+    return { ...listed, rows: listed.rows.map(({ text }) => parse<BriefText>(text)) };
   }
 
   /** The same with only the headers of the runs, which cost much less to read. */
-  async listRunHeaders({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Listed<RunHeader>> {
+  async listRunHeaders({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Found<RunHeader>> {
     const listed = await listRunRows(this.#snapshot(), this.#ask, filter, { limit, parts, heads: true }, skip);
-    return { ...listed, rows: listed.rows.map(({ text }) => JSON.parse(text) as RunHeader) };
+    return { ...listed, rows: listed.rows.map(({ text }) => parse<RunHeader>(text)) };
   }
 
   /**
    * Events, newest first.
-   * @param filter `before` is the key of an {@link EventRecord}; `mask`: what of a JSON text its `text` may be found in
+   * @param filter `before` is the key of an {@link EventRecord}; `mask` removes from a JSON text what `text` must not match
    */
   async listEvents(
     { limit, parts, before, mask, ...filter }: Omit<EventFilter, "before"> & Bounds & {
       before?: string;
       mask?: (text: string) => string;
     },
-  ): Promise<Listed<EventRecord>> {
+  ): Promise<Found<EventRecord>> {
     const upTo = before === undefined ? {} : { before: Number(before) };
     const { text } = filter;
     const shows = (row: Row<number>) => text === undefined || mask === undefined || mask(row.text).includes(text);
     const isPlain = filter.verdict === undefined && filter.cause === undefined && filter.id === undefined;
-    const fits = (row: Row<number>) => shows(row) && (isPlain || fitsFilter(this.#toEvent(row), filter));
+    const fits = (row: Row<number>) => shows(row) && (isPlain || fitsFilter(toEvent(row), filter));
     const listed = await listEventRows(this.#snapshot(), this.#ask, { ...filter, ...upTo }, { limit, parts }, fits);
-    return { ...listed, rows: listed.rows.map((row) => this.#toEvent(row)) };
+    return { ...listed, rows: listed.rows.map((row) => toEvent(row)) };
   }
 
   /**
@@ -187,7 +185,7 @@ export class History {
   ): Promise<PartReads[K]["result"] | undefined> => {
     const { file } = part.catalogue;
     if (this.#lost.has(file)) return undefined;
-    const answer = await this.#options.call("readPart", { file, read, args }) as PartAnswer<K>;
+    const answer = await this.#options.readPart({ file, read, args });
     if (answer.kind === "read") return answer.result;
     // It was removed or replaced during the query.
     if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
@@ -203,31 +201,20 @@ export class History {
     for (const part of snapshot.parts.filter((other) => other.mayHaveAwaited(search))) {
       for (let { after } = search;;) {
         const found = await this.#ask(part, "awaited", { search: { ...search, after }, limit: SEARCH_EVENTS }) ?? [];
-        for (const { id, text } of found) yield { key: id, event: this.#eventOf(text) };
+        for (const { id, text } of found) yield { key: id, event: eventOf(text) };
         if (found.length < SEARCH_EVENTS) break;
         after = found[found.length - 1].id;
       }
     }
     for (const line of snapshot.recent.eventsAfter(search.after)) {
-      if (isAwaited(line, search)) yield { key: line.header()[0], event: this.#eventOf(line.text) };
+      if (isAwaited(line, search)) yield { key: line.header()[0], event: eventOf(line.text) };
     }
   }
+}
 
-  #eventOf(text: string): Event {
-    return (this.#parse(text) as EventText).event;
-  }
-
-  #toEvent({ id, text, more }: Row<number>): EventRecord {
-    return amendEvent(id, this.#parse(text) as EventText, this.#parseAll(more));
-  }
-
-  #toRun({ text, listed, more }: Row<string>): EndedRun {
-    return amendRun(this.#parse(text) as RunText, listed, this.#parseAll<RunMore>(more));
-  }
-
-  #parseAll<T>(texts: string[]): T[] {
-    return texts.map((text) => this.#parse(text) as T);
-  }
+/** Parses a text of history. The store wrote it, so it has the type of its kind of line. */
+function parse<T>(text: string): T {
+  return readExactJson(text) as T;
 }
 
 /** The warning about a part that cannot be read. */
@@ -262,10 +249,15 @@ interface EndedRun extends RunText {
   listed: boolean;
 }
 
-/** An event with its amendments applied. @param more in chronological order */
-function amendEvent(key: number, { event, receivedAt, delivery, verdicts }: EventText, more: EventMore[]) {
+function eventOf(text: string): Event {
+  return parse<EventText>(text).event;
+}
+
+/** An event with its amendments applied. */
+function toEvent({ id, text, more }: Row<number>): EventRecord {
+  const { event, receivedAt, delivery, verdicts } = parse<EventText>(text);
   const record: EventRecord = {
-    key: String(key),
+    key: String(id),
     event,
     receivedAt,
     deliveries: 1,
@@ -273,7 +265,7 @@ function amendEvent(key: number, { event, receivedAt, delivery, verdicts }: Even
     verdicts: [...verdicts],
     ended: [],
   };
-  for (const amendment of more) {
+  for (const amendment of more.map(parse<EventMore>)) {
     if ("deliveries" in amendment) record.deliveries += amendment.deliveries;
     else if ("verdict" in amendment) replaceVerdict(record.verdicts, amendment.verdict);
     else if ("ended" in amendment) {
@@ -290,7 +282,8 @@ function replaceVerdict(verdicts: EventRecord["verdicts"], verdict: EventRecord[
   else verdicts[at] = verdict;
 }
 
-/** A run with its amendments applied. @param more in chronological order */
-function amendRun({ run, event, steps, notes }: RunText, listed: boolean, more: RunMore[]): EndedRun {
-  return { run, event, steps, notes: [...notes, ...more.map(({ note }) => note)], listed };
+/** A run with its amendments applied. */
+function toRun({ text, listed, more }: Row<string>): EndedRun {
+  const { run, event, steps, notes } = parse<RunText>(text);
+  return { run, event, steps, notes: [...notes, ...more.map((each) => parse<RunMore>(each).note)], listed };
 }

@@ -1,12 +1,10 @@
 import { Buffer } from "node:buffer";
 import type { RunState, StepRecord } from "../../model/run.ts";
-import type { EventRecord, Reply, Trace } from "../store.ts";
+import type { EndedRunRow } from "../ledger/tables.ts";
+import type { EventRecord, Note, Reply } from "../store.ts";
 
 /** The body of a history line: JSON, as text or as its UTF-8 bytes. */
 export type Text = Uint8Array | string;
-
-/** The tables of history; their lines in a frame are `+event`, `+run` and `+more`. */
-export type HistoryTable = "event" | "run" | "more";
 
 /** An accepted event. Keys ascend. `rules` are those with a verdict on it. */
 export type EventHeader = [
@@ -39,10 +37,10 @@ export type EventText = Pick<EventRecord, "event" | "receivedAt" | "delivery" | 
 
 /** The content of a run's text. */
 export interface RunText {
-  run: Omit<Trace["run"], "event">;
+  run: EndedRunRow;
   event: number;
   steps: StepRecord[];
-  notes: Trace["notes"];
+  notes: Note[];
 }
 
 /** An amendment of an event. */
@@ -54,7 +52,7 @@ export type EventMore =
 
 /** An amendment of a run. */
 export interface RunMore {
-  note: Trace["notes"][number];
+  note: Note;
 }
 
 /** A run in a listing: without notes and without steps, which may be large. */
@@ -114,12 +112,12 @@ function endOfString(codeAt: (at: number) => number, from: number, length: numbe
 
 const VERDICT = '"verdict":{"kind":"';
 
-/** What the JSON of an event with a verdict of this kind has in it. JSON that only looks like it may have it, too. */
+/** A text in the JSON of each event with a verdict of this kind. Data that look like a verdict may contain it, too. */
 export function verdictNeedle(kind: string): string {
   return `${VERDICT}${kind}"`;
 }
 
-/** What the JSON of an event that a run caused has in it. */
+/** A text in the JSON of each event that a run caused. */
 export function causeNeedle(run: string): string {
   return `,"run":${JSON.stringify(run)}}`;
 }
@@ -129,7 +127,7 @@ export function verdictKinds(text: Text): string[] {
   return [...new Set(valuesAfter(text, VERDICT, /^\w{1,40}(?=")/).map(([kind]) => kind))];
 }
 
-/** What the JSON of an event with this id has in it. */
+/** A text in the JSON of each event with this id. */
 export function idNeedle(id: string): string {
   return `"id":${JSON.stringify(id)}`;
 }
@@ -139,7 +137,7 @@ export function causesIn(text: Text): string[] {
   return valuesAfter(text, '"cause":{"depth":', /^\d{1,6},"run":"([\w-]{1,64})"\}/).map(([, run]) => run);
 }
 
-/** What follows each occurrence of a mark, as far as it fits. */
+/** The matches of a pattern directly after each occurrence of a mark. */
 function valuesAfter(text: Text, mark: string, value: RegExp): RegExpExecArray[] {
   const source = typeof text === "string" ? text : Buffer.from(text.buffer, text.byteOffset, text.length);
   const found: RegExpExecArray[] = [];

@@ -1,9 +1,10 @@
 import { Buffer } from "node:buffer";
 import { NewerFormatError } from "../log/files.ts";
-import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
+import type { Expiry } from "../log/fold.ts";
+import { type Database, NewFile, openFile, readValue, release, type Statement } from "./sqlite.ts";
 
-/** The data of an event's identity. */
-export interface Identity {
+/** The data of an event's identity in an ids file. */
+export interface PackedIdentity {
   /** The event's key. */
   event: number;
   /** When it was accepted, milliseconds since the epoch. */
@@ -39,7 +40,7 @@ export class IdentityPacker {
   }
 
   /** @param hash its 16 bytes, or their 32 hexadecimal digits */
-  add(hash: Uint8Array | string, { event, at, within, runs, flags }: Identity): void {
+  add(hash: Uint8Array | string, { event, at, within, runs, flags }: PackedIdentity): void {
     if (this.#length === this.#bytes.length) this.#grow();
     const start = this.#length;
     if (typeof hash === "string") this.#buffer.write(hash, start, HASH_BYTES, "hex");
@@ -88,7 +89,7 @@ export class PackedIdentities {
     return this.#view.getUint32(index * IDENTITY_BYTES + 4 * word);
   }
 
-  get(index: number): Identity {
+  get(index: number): PackedIdentity {
     const start = index * IDENTITY_BYTES;
     const within = this.#view.getFloat64(start + 32, true);
     return {
@@ -109,7 +110,7 @@ export class PackedIdentities {
 }
 
 /** The format version that this program writes. */
-export const IDS_FORMAT = 1;
+const IDS_FORMAT = 1;
 
 /** Number of identities per row. */
 const IDENTITIES_A_ROW = 1000;
@@ -118,7 +119,7 @@ const SCHEMA = `
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE identities (block INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;`;
 
-/** Makes a file of packed identities, see `identities.ts`. Of two with the same hash, the later one counts. */
+/** Makes a file of packed identities. Of two with the same hash, the later one counts. */
 export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const writer = await IdsWriter.create(packed.length);
   for (let at = 0; at < packed.length; at += IDENTITY_BYTES) writer.add(packed.subarray(at, at + IDENTITY_BYTES));
@@ -131,9 +132,9 @@ export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuff
  * @throws NewerFormatError
  */
 export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-  const database = await openIds(bytes);
+  const database = await openIdsFile(bytes);
   try {
-    const length = database.exec("SELECT total(length(packed)) FROM identities")[0].values[0][0] as number;
+    const length = Number(readValue(database, "SELECT total(length(packed)) FROM identities"));
     const packed = new Uint8Array(length);
     let at = 0;
     for (const block of blocks(database, "ASC")) {
@@ -147,14 +148,6 @@ export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer
   }
 }
 
-export interface MergeOptions {
-  now: number;
-  /** In milliseconds, for identities without their own retention. */
-  retention: number;
-  /** Bytes of all files, which are allocated at once, as growing copies. @default the bytes of the first one */
-  expected?: number;
-}
-
 /**
  * Merges several files into one, without expired identities and with the newest of each hash.
  * @param files newest first; each is consumed and released before the next one is read
@@ -162,14 +155,14 @@ export interface MergeOptions {
  */
 export async function mergeIds(
   files: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  { now, retention, expected = 0 }: MergeOptions,
+  { now, retention }: Expiry,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const seen = new HashSet();
   let writer: IdsWriter | undefined;
   try {
     for await (const bytes of files) {
-      writer ??= await IdsWriter.create(Math.max(expected, bytes.length));
-      const database = await openIds(bytes);
+      writer ??= await IdsWriter.create(bytes.length);
+      const database = await openIdsFile(bytes);
       try {
         for (const packed of blocks(database, "DESC")) {
           addNew(writer, seen, new PackedIdentities(packed), now, retention);
@@ -187,10 +180,10 @@ export async function mergeIds(
   }
 }
 
-async function openIds(bytes: Uint8Array): Promise<Database> {
+async function openIdsFile(bytes: Uint8Array): Promise<Database> {
   const database = await openFile(bytes);
   try {
-    const format = Number(database.exec("SELECT value FROM about WHERE name = 'format'")[0].values[0][0]);
+    const format = Number(readValue(database, "SELECT value FROM about WHERE name = 'format'"));
     if (format > IDS_FORMAT) throw new NewerFormatError(format);
     return database;
   } catch (error) {
@@ -208,7 +201,10 @@ function addNew(writer: IdsWriter, seen: HashSet, packed: PackedIdentities, now:
 function* blocks(database: Database, order: "ASC" | "DESC"): Generator<Uint8Array> {
   const statement = database.prepare(`SELECT packed FROM identities ORDER BY block ${order}`);
   try {
-    while (statement.step()) yield statement.get()[0] as Uint8Array;
+    while (statement.step()) {
+      const [packed] = statement.get();
+      if (packed instanceof Uint8Array) yield packed;
+    }
   } finally {
     statement.free();
   }

@@ -1,19 +1,13 @@
+import type { Found } from "../listing.ts";
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import { briefText, causeNeedle, type EventHeader, idNeedle, type RunHeader, verdictNeedle } from "./history_lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
 import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
-/** Rows of a listing. */
-export interface Listed<T> {
-  rows: T[];
-  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
-  stoppedAt?: string;
-}
-
-/** What limits the work of a listing. */
+/** The limits of a listing. */
 export interface Bounds {
   limit: number;
-  /** How many parts may be read, about; catalogues exclude others for free. @default all */
+  /** About how many parts may be read. Parts that their catalogues exclude do not count. @default all */
   parts?: number;
 }
 
@@ -27,7 +21,7 @@ export async function listEventRows(
   filter: EventFilter,
   { limit, parts: most = Infinity }: Bounds,
   fits: (row: Row<number>) => boolean,
-): Promise<Listed<Row<number>>> {
+): Promise<Found<Row<number>>> {
   const rows = recentEvents(snapshot, filter, limit, fits);
   const late = rows.length === limit ? [] : await lateVerdicts(snapshot, ask, filter);
   let read = 0;
@@ -38,11 +32,12 @@ export async function listEventRows(
     }
     const own = late.filter((key) => part.mayHaveEvent(key));
     for (let { before } = filter;;) {
-      const most = isRough(filter) ? Math.max(limit - rows.length, LEAST_ROUGH) : limit - rows.length;
+      const missing = limit - rows.length;
+      const most = isRough(filter) ? Math.max(missing, LEAST_ROUGH) : missing;
       const args = { filter: { ...filter, before }, late: own, limit: most };
       const found = (await ask(part, "events", args) ?? []).map((event) => partRow(event, part));
       if (isRough(filter)) await snapshot.amend(found);
-      rows.push(...(isRough(filter) ? found.filter(fits) : found).slice(0, limit - rows.length));
+      rows.push(...(isRough(filter) ? found.filter(fits) : found).slice(0, missing));
       if (found.length < args.limit || rows.length === limit) break;
       before = found[found.length - 1].id;
     }
@@ -50,7 +45,7 @@ export async function listEventRows(
   return { rows: await amended(snapshot, rows, filter) };
 }
 
-/** If queries have false positives, they ask for so many rows at least: else a search with many would ask again and again. */
+/** Queries with false positives ask for at least this many rows; else a search with many of them would ask again and again. */
 const LEAST_ROUGH = 64;
 
 /**
@@ -131,7 +126,7 @@ export async function listRunRows(
   filter: RunFilter,
   { limit, parts: most = Infinity, heads = false }: Bounds & { heads?: boolean },
   skip: (id: string) => boolean,
-): Promise<Listed<Row<string>>> {
+): Promise<Found<Row<string>>> {
   const page = new Page(limit);
   const mentioned = plainTexts([filter.rule, filter.state, filter.subject]);
   for (const line of snapshot.recent.runsBefore(filter.before)) {
@@ -147,7 +142,7 @@ export async function listRunRows(
   let read = 0;
   for (const { part, best } of parts) {
     if (page.last !== undefined && best <= page.last) break;
-    // The run itself is still to come, and none is between it and this.
+    // The smallest text after the id of the run, so that the next page begins with it.
     const stoppedAt = `${best}0`;
     // Parts with runs on both sides of `before` are all read, so that the next page begins further on.
     if (read >= most && (filter.before === undefined || stoppedAt < filter.before)) {
@@ -281,11 +276,11 @@ export class Snapshot {
   /** Those of the runs in a part that have ended again since, which makes the part's records of them obsolete. */
   async endedAgain(ids: string[], part: Part): Promise<Set<string>> {
     const again = new Set(ids.filter((id) => this.recent.run(id) !== undefined));
-    for (const newer of this.#partsBehind(part.catalogue.last)) {
+    for (const newer of this.#partsAfter(part.catalogue.last)) {
       const asked = ids.filter((id) => newer.mayHaveRun(id));
       if (asked.length === 0) continue;
       for (const { id, ended } of await this.#ask(newer, "more", { ids: asked }) ?? []) {
-        if (ended) again.add(id as string);
+        if (ended && typeof id === "string") again.add(id);
       }
     }
     return again;
@@ -295,7 +290,7 @@ export class Snapshot {
   async amend(rows: Row[]): Promise<void> {
     const oldest = rows.reduce((least, { from }) => Math.min(least, from), Infinity);
     const byId = new Map(rows.map((row) => [row.id, row]));
-    for (const part of this.#partsBehind(oldest)) {
+    for (const part of this.#partsAfter(oldest)) {
       const ids = rows.filter(({ id, from }) => from < part.catalogue.first && part.mayHaveMore(id)).map(({ id }) =>
         id
       );
@@ -307,13 +302,13 @@ export class Snapshot {
     }
   }
 
-  #partsBehind(seq: number): Part[] {
+  #partsAfter(seq: number): Part[] {
     return this.parts.filter(({ catalogue }) => catalogue.first > seq);
   }
 }
 
 /** A row that is not folded. */
-function recentRow<I extends string | number>(id: I, line: UnfoldedLine, listed = true): Row<I> {
+function recentRow<I extends string | number>(id: I, line: UnfoldedLine<unknown>, listed = true): Row<I> {
   return { id, text: line.text, listed, more: [], from: Infinity, line: line.number };
 }
 

@@ -2,31 +2,18 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
-import { type Catalogue, CatalogueBuilder } from "./catalogue.ts";
+import { type CheckedFile, partName, sortFiles } from "../log/files.ts";
+import { CatalogueBuilder } from "./catalogue.ts";
+import type { Catalogue } from "../ledger/tables.ts";
 import { briefLength, type EventHeader, type MoreHeader, type RunHeader, type Text } from "./history_lines.ts";
 import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
 /** The format version that this program writes. */
 const PART_FORMAT = 1;
 
-/** The name of a part, parsed. */
-export interface PartFile {
-  name: string;
-  first: number;
-  last: number;
-  crc: number;
-}
-
-/** `part-000000000001-000000000042-1a2b3c4d.sqlite`: the frames of its segment, and the CRC32 of its bytes. */
-export function partName(first: number, last: number, crc: number): string {
-  const [from, to] = [first, last].map((seq) => String(seq).padStart(12, "0"));
-  return `part-${from}-${to}-${crc.toString(16).padStart(8, "0")}.sqlite`;
-}
-
 /** Parses the name of a part; undefined if it is another file. */
-export function parsePartName(name: string): PartFile | undefined {
-  const parts = /^part-(\d{12,})-(\d{12,})-([0-9a-f]{8})\.sqlite$/.exec(name);
-  return parts ? { name, first: Number(parts[1]), last: Number(parts[2]), crc: parseInt(parts[3], 16) } : undefined;
+export function parsePartName(name: string): CheckedFile | undefined {
+  return sortFiles([name]).parts[0];
 }
 
 /**
@@ -156,7 +143,7 @@ async function openPart(disk: Disk, path: string, file: string): Promise<OpenPar
     throw new Error("its checksum differs");
   }
   const part: OpenPart = { database: await openFile(bytes), statements: new Map(), file, bytes };
-  const [format] = rowsOf(part, "SELECT value FROM about WHERE name = 'format'")[0] as [string];
+  const [[format]] = rowsOf<[string]>(part, "SELECT value FROM about WHERE name = 'format'");
   if (Number(format) <= PART_FORMAT) return part;
   close(part);
   throw new Error(`it has format ${format}, this program knows formats up to ${PART_FORMAT}`);
@@ -167,14 +154,17 @@ function close({ database, bytes }: OpenPart): void {
   release(bytes);
 }
 
-/** The rows of a query. */
-export function rowsOf({ database, statements }: OpenPart, sql: string, values: Value[] = []): Value[][] {
+/**
+ * The rows of a query.
+ * @template R the columns that the query names
+ */
+export function rowsOf<R extends Value[]>({ database, statements }: OpenPart, sql: string, values: Value[] = []): R[] {
   let statement = statements.get(sql);
   if (statement === undefined) statements.set(sql, statement = database.prepare(sql));
   try {
     statement.bind(values);
-    const rows: Value[][] = [];
-    while (statement.step()) rows.push(statement.get() as Value[]);
+    const rows: R[] = [];
+    while (statement.step()) rows.push(statement.get() as R);
     return rows;
   } finally {
     statement.reset();
@@ -260,7 +250,10 @@ export class PartWriter {
       this.#file.database.run("INSERT INTO about VALUES (?, ?)", [name, String(value)]);
     }
     const bytes = this.#file.finish();
-    return { bytes, catalogue: { ...catalogue, file: partName(this.#first, last, crc32(bytes)), bytes: bytes.length } };
+    return {
+      bytes,
+      catalogue: { ...catalogue, file: partName({ first: this.#first, last }, crc32(bytes)), bytes: bytes.length },
+    };
   }
 
   /** Abandons the part. */

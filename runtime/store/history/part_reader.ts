@@ -1,8 +1,9 @@
 import type { Disk } from "../../host/disk.ts";
-import { messageOf } from "../../model/errors.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
 import { causeNeedle, idNeedle, verdictNeedle } from "./history_lines.ts";
-import type { AwaitedSearch, Catalogue, EventFilter, RunFilter } from "./catalogue.ts";
+import type { AwaitedSearch, EventFilter, RunFilter } from "./catalogue.ts";
+import type { Catalogue } from "../ledger/tables.ts";
 
 /** An event from a part; texts are JSON. */
 export interface PartEvent {
@@ -74,6 +75,9 @@ export type PartAnswer<K extends PartRead> =
   | { kind: "missing" }
   | { kind: "damaged" | "failed"; reason: string };
 
+/** Asks the worker thread for a query on one part; see {@link readPart}. */
+export type ReadPart = <K extends PartRead>(question: PartQuestion<K>) => Promise<PartAnswer<K>>;
+
 /** Reads from one part: a task of the worker thread. If a part cannot be read, that is a result, never an exception. */
 export async function readPart<K extends PartRead>(
   disk: Disk,
@@ -84,14 +88,14 @@ export async function readPart<K extends PartRead>(
     const result = await usePart(disk, folder, file, (part) => READS[read](part, args));
     return { result: { kind: "read", result } };
   } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "missing" } };
+    if (codeOf(error) === "ENOENT") return { result: { kind: "missing" } };
     return { result: { kind: isDamage(error) ? "damaged" : "failed", reason: messageOf(error) } };
   }
 }
 
 /** Whether an error from reading a part is permanent. */
 export function isDamage(error: unknown): boolean {
-  const { code } = error as { code?: string };
+  const code = codeOf(error);
   return code === undefined || code === "EIO";
 }
 
@@ -140,14 +144,11 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     const sql = heads
       ? `SELECT id, ${RUN_HEADER} FROM runs ${where} ORDER BY id DESC LIMIT ?`
       : `SELECT id, brief FROM runs_with_text ${where} ORDER BY id DESC LIMIT ?`;
-    return rowsOf(part, sql, [...where.values, limit]).map(([id, text]) => ({
-      id: id as string,
-      text: text as string,
-    }));
+    return rowsOf<[string, string]>(part, sql, [...where.values, limit]).map(([id, text]) => ({ id, text }));
   },
 
   late(part, { verdict }) {
-    return rowsOf(part, `SELECT DISTINCT id FROM ${AMENDED}`, [verdictNeedle(verdict)]).map(([key]) => key as number);
+    return rowsOf<[number]>(part, `SELECT DISTINCT id FROM ${AMENDED}`, [verdictNeedle(verdict)]).flat();
   },
 
   awaited(part, { search: { types, after, until, needle }, limit }) {
@@ -157,8 +158,7 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     where.alsoOneOf(types.map(typeCondition));
     if (needle !== "") where.alsoOneOf([textHas(needle)]);
     const sql = `SELECT key, text FROM events_with_text ${where} ORDER BY key LIMIT ?`;
-    return rowsOf(part, sql, [...where.values, limit])
-      .map(([key, text]) => ({ id: key as number, text: text as string, more: [] }));
+    return rowsOf<[number, string]>(part, sql, [...where.values, limit]).map(([id, text]) => ({ id, text, more: [] }));
   },
 
   more(part, { ids }) {
@@ -171,29 +171,24 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
   },
 
   catalogue(part) {
-    const [catalogue] = rowsOf(part, "SELECT value FROM about WHERE name = 'catalogue'")[0] as [string];
+    const [[catalogue]] = rowsOf<[string]>(part, "SELECT value FROM about WHERE name = 'catalogue'");
     return { ...JSON.parse(catalogue), file: part.file, bytes: part.bytes.length };
   },
 };
 
 function eventsOf(part: OpenPart, sql: string, values: Value[]): PartEvent[] {
-  return rowsOf(part, sql, values)
-    .map(([key, text]) => ({ id: key as number, text: text as string, more: moreOf(part, key as number) }));
+  return rowsOf<[number, string]>(part, sql, values).map(([id, text]) => ({ id, text, more: moreOf(part, id) }));
 }
 
 function runsOf(part: OpenPart, sql: string, values: Value[]): PartRun[] {
-  return rowsOf(part, sql, values).map(([id, listed, text, line]) => ({
-    id: id as string,
-    listed: listed === 1,
-    text: text as string,
-    more: moreOf(part, id as string, line as number),
-  }));
+  return rowsOf<[string, number, string, number]>(part, sql, values)
+    .map(([id, listed, text, line]) => ({ id, listed: listed === 1, text, more: moreOf(part, id, line) }));
 }
 
 /** The amendments of a run or event after a line. */
 function moreOf(part: OpenPart, id: string | number, line = -1): string[] {
-  return rowsOf(part, "SELECT text FROM more_with_text WHERE id = ? AND line > ? ORDER BY line", [id, line])
-    .map(([text]) => text as string);
+  const sql = "SELECT text FROM more_with_text WHERE id = ? AND line > ? ORDER BY line";
+  return rowsOf<[string]>(part, sql, [id, line]).flat();
 }
 
 /** A WHERE clause with its bound values. */

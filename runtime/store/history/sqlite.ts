@@ -14,7 +14,7 @@ const SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA ca
 let starting: Promise<SqlJsStatic> | undefined;
 
 /** SQLite in WebAssembly, compiled once for each thread. Call it early, so that it is ready when needed. */
-export function startSqlite(): Promise<SqlJsStatic> {
+function startSqlite(): Promise<SqlJsStatic> {
   return starting ??= start();
 }
 
@@ -32,6 +32,11 @@ export async function openFile(bytes: Uint8Array): Promise<Database> {
   const database = new sqlite.Database(lent(bytes));
   database.run(SETTINGS);
   return database;
+}
+
+/** The first value of the first row of a query that has one. */
+export function readValue(database: Database, sql: string): unknown {
+  return database.exec(sql)[0].values[0][0];
 }
 
 /** Frees the bytes of a file at once: the garbage collector may not run for hours because of them alone. */
@@ -71,7 +76,7 @@ export class NewFile {
   /** Ends the transaction and closes the file. @returns the file's bytes, in a separate buffer */
   finish(): Uint8Array<ArrayBuffer> {
     this.database.run("COMMIT");
-    const pages = this.database.exec("PRAGMA page_count")[0].values[0][0] as number;
+    const pages = Number(readValue(this.database, "PRAGMA page_count"));
     // If it outgrew the buffer, sql.js has moved it to another one.
     const isInPlace = pages === new DataView(this.#buffer.buffer).getUint32(PAGE_COUNT_AT) &&
       pages * PAGE_BYTES <= this.#buffer.length;

@@ -1,17 +1,10 @@
 import type { Disk } from "../../host/disk.ts";
-import { messageOf } from "../../model/errors.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import { writeDraft } from "../log/draft.ts";
-import type { Catalogue, Part } from "./catalogue.ts";
+import type { Part } from "./catalogue.ts";
+import type { Catalogue } from "../ledger/tables.ts";
 import type { EventHeader, MoreHeader, RunHeader } from "./history_lines.ts";
-import {
-  type MadePart,
-  type OpenPart,
-  parsePartName,
-  PartWriter,
-  rowsOf,
-  usePartOnce,
-  type Value,
-} from "./part_file.ts";
+import { type MadePart, type OpenPart, parsePartName, PartWriter, rowsOf, usePartOnce } from "./part_file.ts";
 import { isDamage } from "./part_reader.ts";
 
 /** Thinned parts may use at most this share of the size limit of history, so that they do not displace all others. */
@@ -124,7 +117,7 @@ export async function thinPart(disk: Disk, folder: string, { file, ids }: Thinni
   try {
     made = await usePartOnce(disk, folder, file, (part) => copy(part, ids));
   } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "nothing" } };
+    if (codeOf(error) === "ENOENT") return { result: { kind: "nothing" } };
     if (!isDamage(error)) throw error;
     return { result: { kind: "damaged", reason: messageOf(error) } };
   }
@@ -162,30 +155,24 @@ interface CopiedLine {
 /** All lines about an event or run. An event comes before all lines that refer to it, so its own line needs no number. */
 function linesOf(part: OpenPart, id: string | number): CopiedLine[] {
   const own = typeof id === "number" ? eventOf(part, id) : runOf(part, id);
-  const header = [typeof id === "number" ? "event" : "run", id] as MoreHeader;
-  const more = rowsOf(part, "SELECT line, text FROM more_with_text WHERE id = ?", [id]).map((columns) => {
-    const [line, text] = columns as [number, string];
-    return { id, line, text, add: (writer: PartWriter) => writer.more(header, text) };
-  });
+  const header: MoreHeader = typeof id === "number" ? ["event", id] : ["run", id];
+  const more = rowsOf<[number, string]>(part, "SELECT line, text FROM more_with_text WHERE id = ?", [id]).map((
+    [line, text],
+  ) => ({ id, line, text, add: (writer: PartWriter) => writer.more(header, text) }));
   return [...own, ...more];
 }
 
-const EVENT = "SELECT key, at, type, subject, delivery, rules, text FROM events_with_text WHERE key = ?";
+const EVENT = "SELECT text, rules, key, at, type, subject, delivery FROM events_with_text WHERE key = ?";
+type EventColumns = [text: string, rules: string, ...HeadOf<EventHeader>];
+type HeadOf<H> = H extends [...infer Head, rules: string[]] ? Head : never;
 
 function eventOf(part: OpenPart, key: number): CopiedLine[] {
-  return rowsOf(part, EVENT, [key]).map((columns) => {
-    const [, at, type, subject, delivery, rules, text] = columns as [
-      number,
-      number,
-      string,
-      Value,
-      string,
-      string,
-      string,
-    ];
-    const header = [key, at, type, subject, delivery, JSON.parse(rules)] as EventHeader;
-    return { id: key, line: -1, text, add: (writer) => writer.event(header, text) };
-  });
+  return rowsOf<EventColumns>(part, EVENT, [key]).map(([text, rules, ...columns]) => ({
+    id: key,
+    line: -1,
+    text,
+    add: (writer) => writer.event([...columns, JSON.parse(rules)], text),
+  }));
 }
 
 const RUN =
@@ -193,10 +180,6 @@ const RUN =
   "WHERE id = ?";
 
 function runOf(part: OpenPart, id: string): CopiedLine[] {
-  return rowsOf(part, RUN, [id]).map(([line, text, ...header]) => ({
-    id,
-    line: line as number,
-    text: text as string,
-    add: (writer) => writer.run(header as RunHeader, text as string),
-  }));
+  return rowsOf<[number, string, ...RunHeader]>(part, RUN, [id])
+    .map(([line, text, ...header]) => ({ id, line, text, add: (writer) => writer.run(header, text) }));
 }

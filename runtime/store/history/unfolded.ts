@@ -1,17 +1,5 @@
-import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./history_lines.ts";
-
-/** A history line of a transition. */
-export interface UnfoldedLine<H = EventHeader | RunHeader | MoreHeader> {
-  seq: number;
-  /** The line number: later lines have higher ones. */
-  number: number;
-  /** JSON. */
-  text: string;
-  /** The header, parsed on first use. */
-  header(): H;
-  /** Whether the header's JSON contains all these texts. Lets a filter skip most lines without parsing them. */
-  mentions(texts: string[]): boolean;
-}
+import type { HistoryKind } from "../log/log_frame.ts";
+import type { EventHeader, MoreHeader, RunHeader } from "./history_lines.ts";
 
 /** The lines up to a frame, as of when the view was created. Lines that are folded meanwhile stay in it. */
 export interface UnfoldedView {
@@ -33,13 +21,13 @@ export interface UnfoldedView {
 /** The history lines that are not folded yet. Adding is cheap: lines are parsed and sorted only when read. */
 export class Unfolded {
   /** By key. */
-  #events: Line<EventHeader>[] = [];
+  #events: UnfoldedLine<EventHeader>[] = [];
   /** Oldest record first. */
-  #runs = new Map<string, Line<RunHeader>[]>();
+  #runs = new Map<string, UnfoldedLine<RunHeader>[]>();
   /** The keys of `#runs`, the first ones sorted. */
   #ids: string[] = [];
   #areSorted = true;
-  #more = new Map<string | number, Line<MoreHeader>[]>();
+  #more = new Map<string | number, UnfoldedLine<MoreHeader>[]>();
   #lines = 0;
   #lastSeq = 0;
 
@@ -53,12 +41,12 @@ export class Unfolded {
    * @param header JSON, made without spaces
    * @param text JSON; for a live event, the JSON of its row
    */
-  add(seq: number, table: HistoryTable, header: string, text: string): void {
+  add(seq: number, kind: HistoryKind, header: string, text: string): void {
     this.#lastSeq = seq;
     const number = this.#lines++;
-    if (table === "event") this.#events.push(new Line(seq, number, header, text, eventKeyOf(header)));
-    else if (table === "run") this.#addRun(runIdOf(header), new Line(seq, number, header, text));
-    else push(this.#more, moreIdOf(header), new Line<MoreHeader>(seq, number, header, text));
+    if (kind === "event") this.#events.push(new UnfoldedLine(seq, number, header, text, eventKeyOf(header)));
+    else if (kind === "run") this.#addRun(runIdOf(header), new UnfoldedLine(seq, number, header, text));
+    else push(this.#more, moreIdOf(header), new UnfoldedLine<MoreHeader>(seq, number, header, text));
   }
 
   /** The number of events and runs. */
@@ -90,29 +78,36 @@ export class Unfolded {
     this.#areSorted = false;
   }
 
-  #addRun(id: string, line: Line<RunHeader>): void {
+  #addRun(id: string, line: UnfoldedLine<RunHeader>): void {
     if (push(this.#runs, id, line) > 1) return;
     this.#areSorted &&= this.#ids.length === 0 || this.#ids[this.#ids.length - 1] < id;
     this.#ids.push(id);
   }
 }
 
-class Line<H> implements UnfoldedLine<H> {
+/** A history line of a frame. */
+export class UnfoldedLine<H> {
   #parsed: H | undefined;
 
+  /**
+   * @param number the line number: later lines have higher ones
+   * @param text JSON
+   * @param key of an event
+   */
   constructor(
     readonly seq: number,
     readonly number: number,
     private readonly raw: string,
     readonly text: string,
-    /** The key, if it is an event. */
     readonly key = 0,
   ) {}
 
+  /** The header, parsed on first use. */
   header(): H {
     return this.#parsed ??= JSON.parse(this.raw);
   }
 
+  /** Whether the header's JSON contains all these texts. Lets a filter skip most lines without parsing them. */
   mentions(texts: string[]): boolean {
     return texts.every((text) => this.raw.includes(text));
   }
@@ -140,15 +135,18 @@ function moreIdOf(header: string): string | number {
 }
 
 /** @returns the number of lines of that id now */
-function push<K, H>(lines: Map<K, Line<H>[]>, id: K, line: Line<H>): number {
+function push<K, H>(lines: Map<K, UnfoldedLine<H>[]>, id: K, line: UnfoldedLine<H>): number {
   const list = lines.get(id);
   if (list !== undefined) return list.push(line);
   lines.set(id, [line]);
   return 1;
 }
 
-function filtered<K, H>(lines: Map<K, Line<H>[]>, stays: (line: Line<H>) => boolean): Map<K, Line<H>[]> {
-  const rest = new Map<K, Line<H>[]>();
+function filtered<K, H>(
+  lines: Map<K, UnfoldedLine<H>[]>,
+  stays: (line: UnfoldedLine<H>) => boolean,
+): Map<K, UnfoldedLine<H>[]> {
+  const rest = new Map<K, UnfoldedLine<H>[]>();
   for (const [id, list] of lines) {
     if (stays(list[0])) rest.set(id, list);
     else if (stays(list[list.length - 1])) rest.set(id, list.filter(stays));
@@ -157,10 +155,10 @@ function filtered<K, H>(lines: Map<K, Line<H>[]>, stays: (line: Line<H>) => bool
 }
 
 function viewOf(
-  events: Line<EventHeader>[],
-  runs: Map<string, Line<RunHeader>[]>,
+  events: UnfoldedLine<EventHeader>[],
+  runs: Map<string, UnfoldedLine<RunHeader>[]>,
   ids: string[],
-  more: Map<string | number, Line<MoreHeader>[]>,
+  more: Map<string | number, UnfoldedLine<MoreHeader>[]>,
   isSeen: (line: { seq: number }) => boolean,
 ): UnfoldedView {
   const run = (id: string) => runs.get(id)?.findLast(isSeen);

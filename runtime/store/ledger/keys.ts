@@ -2,8 +2,7 @@ import sortedBtree from "sorted-btree";
 
 // The package is CommonJS: its class is the default export of the module, or of the module's default.
 type Tree = InstanceType<typeof sortedBtree.default<string, string>>;
-const BTree = (sortedBtree as unknown as { default?: typeof sortedBtree.default }).default ??
-  sortedBtree as unknown as typeof sortedBtree.default;
+const BTree: typeof sortedBtree.default = "default" in sortedBtree ? sortedBtree.default : sortedBtree;
 
 /** Separates the parts of an index key or a row's key. No part contains this character. */
 export const SEPARATOR = "\0";
@@ -19,7 +18,7 @@ export function ordered(value: number): string {
 }
 
 /** The smallest text after all texts with a prefix. */
-export function behind(prefix: string): string {
+export function endOf(prefix: string): string {
   if (prefix === "") return "\uffff\uffff";
   return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
 }
@@ -48,7 +47,7 @@ export class OrderedKeys {
   }
 
   /** The last entry, before `before`, whose index key begins with the prefix. */
-  last(prefix: string, before = behind(prefix)): [string, string] | undefined {
+  last(prefix: string, before = endOf(prefix)): [string, string] | undefined {
     if (this.#tree.size === 0) return undefined;
     const pair = this.#tree.nextLowerPair(before);
     return pair?.[0].startsWith(prefix) ? pair : undefined;
@@ -59,7 +58,7 @@ export class OrderedKeys {
     const keys: string[] = [];
     if (this.#tree.size === 0 || limit < 1) return keys;
     const from = after === undefined || after < prefix ? prefix : after;
-    this.#tree.forRange(from, behind(prefix), false, (at, key) => {
+    this.#tree.forRange(from, endOf(prefix), false, (at, key) => {
       if (at !== after && keys.push(key) >= limit) return ENOUGH;
     });
     return keys;

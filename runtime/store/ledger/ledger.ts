@@ -3,8 +3,10 @@ import { relieveMemory, turn } from "../../host/large_work.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { StoreFullError } from "../store.ts";
 import type { Identity } from "./identities.ts";
-import type { HistoryRecord, Rows } from "./rows.ts";
-import { type EventRow, eventToJson, toJson } from "./tables.ts";
+import type { HistoryKind } from "../log/log_frame.ts";
+import { ordered } from "./keys.ts";
+import type { Rows } from "./rows.ts";
+import { eventToJson, toJson } from "./tables.ts";
 
 /** Milliseconds of work per turn of the event loop, so that no burst blocks it. */
 const SLICE = 5;
@@ -23,7 +25,7 @@ export interface FrameLog {
   /** The last synced frame. */
   readonly lastSeq: number;
   /** Why writes fail at the moment; undefined if they succeed. */
-  readonly refusal: Error | undefined;
+  readonly refusal: string | undefined;
   append(text: string): Promise<void>;
   /** From now on a failed write is not retried. */
   stop(): void;
@@ -31,13 +33,13 @@ export interface FrameLog {
 
 interface Job {
   kind: JobKind;
-  work: () => unknown;
-  resolve: (result: never) => void;
+  /** Runs the work. @returns a function that resolves its promise */
+  run: () => () => void;
   reject: (error: unknown) => void;
 }
 
 /** Transitions that have run and will become one frame. */
-interface Group {
+interface PendingFrame {
   jobs: Job[];
   /** Settles the promise of each. */
   outcomes: (() => void)[];
@@ -58,14 +60,14 @@ export interface LedgerOptions {
 export class Ledger {
   readonly #options: LedgerOptions;
   #waiting: Job[] = [];
-  #open: Group | undefined;
+  #open: PendingFrame | undefined;
   #scheduled = false;
   #writing: Promise<void> | undefined;
   /** Characters since memory was last relieved. */
   #written = 0;
   #closed = false;
   /** Why no more frames are written: the state in memory depends on a change that never became durable. */
-  #lost: Error | undefined;
+  #lost: { error: unknown } | undefined;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -76,7 +78,11 @@ export class Ledger {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
     if (kind === "intake" && this.#options.log.refusal) return Promise.reject(this.#refusal());
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ kind, work, resolve, reject });
+      const run = () => {
+        const result = work();
+        return () => resolve(result);
+      };
+      this.#waiting.push({ kind, run, reject });
       this.#schedule();
     });
   }
@@ -125,12 +131,11 @@ export class Ledger {
   }
 
   /** @param isChecked whether to check at once that every change can be written */
-  #attempt(job: Job, { jobs, outcomes }: Group, isChecked = false): void {
+  #attempt(job: Job, { jobs, outcomes }: PendingFrame, isChecked = false): void {
     const { rows } = this.#options;
     const mark = rows.mark();
     try {
-      const result = isChecked ? rows.checked(job.work) : job.work();
-      outcomes.push(() => job.resolve(result as never));
+      outcomes.push(isChecked ? rows.checked(job.run) : job.run());
     } catch (error) {
       rows.undo(mark);
       outcomes.push(() => job.reject(error));
@@ -145,14 +150,14 @@ export class Ledger {
     return jobs;
   }
 
-  /** Writes the group, and groups that arrive meanwhile, one after the other. */
+  /** Writes the pending frame, and those that arrive meanwhile, one after the other. */
   async #write(): Promise<void> {
     const { log, onHistory } = this.#options;
-    for (let group; (group = this.#open);) {
+    for (let pending; (pending = this.#open);) {
       this.#open = undefined;
       try {
-        const { text, history } = this.#encode(group);
-        if (this.#lost) throw this.#lost;
+        const { text, history } = this.#encode(pending);
+        if (this.#lost) throw this.#lost.error;
         if (text !== "") {
           onHistory(log.lastSeq + 1, history);
           await log.append(text);
@@ -161,51 +166,51 @@ export class Ledger {
             relieveMemory();
           }
         }
-        for (const settle of group.outcomes) settle();
+        for (const settle of pending.outcomes) settle();
       } catch (error) {
-        this.#lost = error as Error;
+        this.#lost = { error };
         const isLost = error instanceof FolderLostError;
-        for (const job of group.jobs) job.reject(isLost && job.kind === "intake" ? this.#refusal() : error);
+        for (const job of pending.jobs) job.reject(isLost && job.kind === "intake" ? this.#refusal() : error);
       }
     }
   }
 
-  /** Encodes the changes of a group. A job whose changes cannot be written is undone, and only its promise rejects. */
-  #encode(group: Group): Encoded {
+  /** Encodes the changes of a pending frame. A job whose changes cannot be written is undone, and only its promise rejects. */
+  #encode(pending: PendingFrame): Encoded {
     const { rows } = this.#options;
     try {
       return encode(rows);
     } catch {
       rows.undo(0);
-      const { jobs } = group;
-      [group.jobs, group.outcomes] = [[], []];
-      for (const job of jobs) this.#attempt(job, group, true);
+      const { jobs } = pending;
+      [pending.jobs, pending.outcomes] = [[], []];
+      for (const job of jobs) this.#attempt(job, pending, true);
     }
     try {
       return encode(rows);
     } catch (error) {
       // Each job alone can be written, but together they are too large for one string.
       rows.undo(0);
-      group.outcomes = group.jobs.map((job) => () => job.reject(error));
+      pending.outcomes = pending.jobs.map((job) => () => job.reject(error));
       return encode(rows);
     }
   }
 
   #refusal(): StoreFullError {
-    return new StoreFullError(`Writes to the disk fail: ${this.#options.log.refusal?.message}`, RETRY_AFTER);
+    return new StoreFullError(`Writes to the disk fail: ${this.#options.log.refusal}`, RETRY_AFTER);
   }
 }
 
 /** Loads an identity from its JSON on disk. */
 export function loadIdentity(rows: Rows, hash: string, json: string): void {
-  const [key, at, within, runs, flags] = JSON.parse(json) as [number, number, number | null, number, number];
+  const [key, at, within, runs, flags]: [number, number, number | null, number, number] = JSON.parse(json);
   const identity: Identity = { key, at, ...(within !== null && { within }), runs, replied: flags === 1 };
   rows.identities.put(hash, identity);
 }
 
 /** A line of history as stored in a frame. */
 export interface HistoryText {
-  kind: HistoryRecord["kind"];
+  kind: HistoryKind;
   header: string;
   /** JSON; for a live event, the JSON of its row. */
   text: string;
@@ -226,40 +231,28 @@ export function encode(rows: Rows): Encoded {
   const { tables, identities, history } = rows.changes();
   let lines = "";
   /** The texts of events put in this frame: their lines in history need no text of their own. */
-  const events = new Map<number, string>();
-  for (const { table, dirty, entries, text } of tables) {
+  const events = new Map<string, string>();
+  for (const { table, dirty, entries } of tables) {
     for (const [key, before] of dirty) {
-      const entry = entries.get(key);
-      if (entry === undefined && before === undefined) continue;
+      const isDropped = !entries.has(key);
+      if (isDropped && before === undefined) continue;
       // A new key is marked: if it is dropped in the same segment, a fold keeps nothing of it.
       const name = `${table}${before === undefined ? "*" : ""}/${escapeKey(key)}\t`;
-      if (entry === undefined) {
-        lines += `${name}\n`;
-        continue;
-      }
-      const json = text
-        ? entry.row as string
-        : table === "event"
-        ? eventToJson(entry.row as EventRow)
-        : toJson(entry.row);
-      if (table === "event") events.set((entry.row as EventRow).key, json);
+      const json = isDropped ? "" : rows.encode(table, key, name.length + 1);
+      if (table === "event" && !isDropped) events.set(key, json);
       lines += `${name}${json}\n`;
-      rows.measured(table, key, entry, json, name.length + json.length + 1);
     }
   }
   for (const [hash, { key, at, within = null, runs, replied }] of identities) {
     lines += `id/${hash}\t[${key},${at},${within},${runs},${Number(replied)}]\n`;
   }
-  const texts = history.map(({ kind, header, body }) => {
-    const event = kind === "event" ? body as EventRow : undefined;
-    const known = event && events.get(event.key);
-    const one: HistoryText = {
-      kind,
-      header: JSON.stringify(header),
-      text: known ?? (event ? eventToJson(event) : toJson(body)),
-    };
-    lines += `+${kind}\t${one.header}\t${known === undefined ? one.text : ""}\n`;
-    return one;
+  const texts = history.map((record): HistoryText => {
+    const { kind } = record;
+    const header = JSON.stringify(record.header);
+    const known = kind === "event" ? events.get(ordered(record.body.key)) : undefined;
+    const text = known ?? (kind === "event" ? eventToJson(record.body) : toJson(record.body));
+    lines += `+${kind}\t${header}\t${known === undefined ? text : ""}\n`;
+    return { kind, header, text };
   });
   rows.encoded();
   return { text: lines, history: texts };
@@ -272,7 +265,7 @@ const UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/;
 const EACH_UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/g;
 
 /** A key as stored in a line: without tabs, newlines and lone surrogates. */
-export function escapeKey(key: string): string {
+function escapeKey(key: string): string {
   if (!UNSAFE.test(key)) return key;
   return key.replace(EACH_UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -18,8 +18,9 @@ export type Place = number;
 export type Places = Pick<Map<string, unknown>, "get"> & { set(key: string, place: Place): unknown };
 
 interface Chunk {
-  /** Where the place of each of its texts is kept: a map, the key in it, and so on. */
-  owners: (Places | string)[];
+  /** Where the place of each of its texts is kept: the map, and the key in it. Two arrays, as 100,000 pairs take more memory. */
+  owners: Places[];
+  keys: string[];
   /** How many of them are still needed. */
   live: number;
 }
@@ -44,7 +45,7 @@ export class Shelf {
 
   constructor(file: ScratchFile) {
     this.#file = file;
-    this.#chunks.push({ owners: [], live: 0 });
+    this.#chunks.push({ owners: [], keys: [], live: 0 });
   }
 
   /** Bytes of the file. */
@@ -66,7 +67,8 @@ export class Shelf {
     else this.#buffer.set(text, at);
     this.#end += length;
     const chunk = this.#chunks[this.#open];
-    chunk.owners.push(places, key);
+    chunk.owners.push(places);
+    chunk.keys.push(key);
     chunk.live++;
     this.#texts++;
     this.#live++;
@@ -105,7 +107,7 @@ export class Shelf {
       return false;
     }
     const written = this.#open;
-    this.#open = this.#free.pop() ?? this.#chunks.push({ owners: [], live: 0 }) - 1;
+    this.#open = this.#free.pop() ?? this.#chunks.push({ owners: [], keys: [], live: 0 }) - 1;
     this.#end = 0;
     for (let piece = this.#open * CHUNK / PIECE; piece < (this.#open + 1) * CHUNK / PIECE; piece++) {
       this.#pieces.delete(piece);
@@ -118,7 +120,7 @@ export class Shelf {
 
   /** Moves the needed texts of the emptiest chunk to the open one, which has room for all of them. */
   #tidy(): void {
-    const share = ({ owners, live }: Chunk) => live * 2 / owners.length;
+    const share = ({ owners, live }: Chunk) => live / owners.length;
     let emptiest: number | undefined;
     for (const [number, chunk] of this.#chunks.entries()) {
       if (number === this.#open || chunk.owners.length === 0) continue;
@@ -127,9 +129,9 @@ export class Shelf {
     if (emptiest === undefined) return;
     const bytes = Buffer.allocUnsafe(CHUNK);
     this.#file.read(emptiest * CHUNK, bytes);
-    const { owners } = this.#chunks[emptiest];
-    for (let index = 0; index < owners.length; index += 2) {
-      const [places, key] = [owners[index] as Places, owners[index + 1] as string];
+    const { owners, keys } = this.#chunks[emptiest];
+    for (const [index, places] of owners.entries()) {
+      const key = keys[index];
       const place = places.get(key);
       // A text that was replaced a moment ago, and may be restored, stays until it is dropped.
       if (typeof place !== "number" || chunkOf(place) !== emptiest) continue;
@@ -143,8 +145,9 @@ export class Shelf {
 
   #clear(number: number): void {
     const chunk = this.#chunks[number];
-    this.#texts -= chunk.owners.length / 2;
+    this.#texts -= chunk.owners.length;
     chunk.owners = [];
+    chunk.keys = [];
     this.#free.push(number);
   }
 

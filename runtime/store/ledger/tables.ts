@@ -8,6 +8,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { Admission, Note, PageValue, Reply, RunEnd } from "../store.ts";
 import type { Condition, Notice, Patching, StoppedDevice, WrittenItem } from "../intake.ts";
+import type { BloomData } from "../history/bloom.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
 
 /** Data about a rule that is never dropped. */
@@ -71,6 +72,9 @@ export interface RunRow {
   replayOf?: string;
 }
 
+/** A run that has ended, as in history: with its event, without the body, which may be in an older part of history. */
+export type EndedRunRow = RunRow & { head: Omit<Event, "data" | "http"> };
+
 /** One step's record. */
 export interface StepRow {
   run: string;
@@ -128,6 +132,47 @@ export interface BatchRow {
   bytes: number;
 }
 
+/** A summary of a part. It shows whether a query can find anything in the part, without opening it. Plain JSON. */
+export interface Catalogue {
+  /** The frames of its segment. */
+  first: number;
+  last: number;
+  file: string;
+  bytes: number;
+  /** How many events and runs the part was thinned to, including those with only amendments here; absent if it was not thinned. */
+  thinned?: number;
+  events: {
+    count: number;
+    /** The lowest and the highest key. */
+    keys: [number, number] | null;
+    types: Counts;
+    /** Events with a verdict of that rule. */
+    rules: Counts;
+    /** Events by the kinds of their verdicts, amendments in this part included, and those `unmatched`. Absent in older parts. */
+    verdicts?: Counts;
+    /** Amended verdicts of events in earlier parts: the key and the kind, up to a limit. Absent in older parts. */
+    late?: [key: number, kind: string][];
+  };
+  runs: {
+    count: number;
+    /** The lowest and the highest id of runs whose event is also in this part. */
+    ids: [string, string] | null;
+    /** Ranges of ids that cover all listed runs, newest first. */
+    spans: [string, string][];
+    /** Listed runs by rule and state. */
+    rules: Record<string, Partial<Record<RunState, number>>> | "many";
+    /** Runs by the version of their rule. */
+    versions: Counts;
+  };
+  /** Subjects, and `cause/<run>` of events that a run caused, except in parts without `verdicts`. */
+  subjects: BloomData;
+  /** Records that belong to earlier parts: see {@link Part}. */
+  earlier: BloomData;
+}
+
+/** How often each name occurs, or "many" if there are too many names. */
+export type Counts = Record<string, number> | "many";
+
 /** How many versions of a rule keep their place in its succession. */
 export const MOST_VERSIONS = 100;
 
@@ -156,7 +201,7 @@ export interface Tables {
   mark: Json;
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
-  /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
+  /** As for the baseline: when the item last changed; absent after it was reported as unchanged for long. */
   changed: number;
   state: { key: string; value: Json; expiresAt?: number };
   /** By trigger, item, run and step: a write to a poll's source that is not recorded yet. */
@@ -172,17 +217,23 @@ export interface Tables {
   /** By rule and key: what people set on its page. */
   config: PageValue;
   /** The catalogue of a part of history, by its first frame. */
-  part: Json;
+  part: Catalogue;
   /** Facts of the store itself: see {@link Facts}. */
-  fact: Json;
+  fact: Facts[keyof Facts];
 }
 
 export type TableName = keyof Tables;
 
+export function isTableName(name: string): name is TableName {
+  return Object.hasOwn(TABLES, name);
+}
+
 /** The indexes and counts of a table. */
-interface Definition<R> {
+export interface Definition<R> {
   /** Whether rows are already JSON text. */
   text?: true;
+  /** Encodes a row. @default {@link toJson} */
+  write?: (row: R) => string;
   /** The fields that indexes and counts need come before this one: a row read from disk is parsed up to here. */
   before?: string;
   /** Index keys of a row: its own key, or none, one or several per index. */
@@ -199,9 +250,9 @@ export function addresseeOf(name: string): string {
 /** The declared indexes and counts of all tables. */
 export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   rule: {},
-  version: { text: true },
+  version: { text: true, write: (text) => text },
   succession: {},
-  event: {},
+  event: { write: eventToJson },
   reply: {},
   run: {
     indexes: {
@@ -249,7 +300,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   },
   collected: { indexes: { batch: "key" }, counts: { event: ({ event }) => event } },
   mark: {},
-  baseline: { text: true, indexes: { key: "key" } },
+  baseline: { text: true, write: (text) => text, indexes: { key: "key" } },
   changed: { indexes: { at: (at, key) => placeAt(at, key), place: "key" } },
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },

@@ -5,7 +5,7 @@ import { DamagedError, FORMAT_VERSION, NewerFormatError, readPiece } from "./fil
 
 /**
  * A block file holds rows in the order of their keys: blocks of about 64 kB, then a closing block that counts all rows. A
- * block is a header, its first and last key, and a body of lines, see `lines.ts`. The header, little endian:
+ * block is a header, its first and last key, and a body of lines, see `log_frame.ts`. The header, little endian:
  *
  *      0  mark                  16  rows (closing block: of the whole file)
  *      4  kind                  20  bytes of the body

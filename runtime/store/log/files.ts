@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk, OpenFile } from "../../host/disk.ts";
-import { UsageError } from "../../model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../../model/errors.ts";
 
 /** Frames from `first` to `last`, both included. */
 export interface SeqRange {
@@ -156,8 +156,8 @@ async function damagedIfUnreadable<T>(name: string, reading: Promise<T>): Promis
   try {
     return await reading;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EIO") throw error;
-    throw new DamagedError(`${name} cannot be read: ${(error as Error).message}`, { cause: error });
+    if (codeOf(error) !== "EIO") throw error;
+    throw new DamagedError(`${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -171,7 +171,7 @@ export interface Generation {
   last: number;
 }
 
-/** How many bases are kept, so that a damaged one can be passed over. */
+/** How many bases are kept, so that a damaged one can be skipped. */
 const BASES = 2;
 
 /**
@@ -204,7 +204,7 @@ export function foldedSeq({ bases, deltas }: StoreFiles): number {
 }
 
 /** The bases, deltas and ids files that merges have superseded. */
-export function covered(files: StoreFiles): string[] {
+export function superseded(files: StoreFiles): string[] {
   const bases = files.bases.slice(-BASES);
   const last = bases.length === BASES ? bases[0].last : 0;
   const deltas = files.deltas.filter((delta) => delta.last > last);
@@ -221,7 +221,7 @@ export function leftovers(files: StoreFiles): string[] {
   const folded = foldedSeq(files);
   return [
     ...files.drafts,
-    ...covered(files),
+    ...superseded(files),
     ...files.segments.filter(({ first }) => first <= folded).map(({ name }) => name),
     ...files.parts.filter(({ last }) => last > folded).map(({ name }) => name),
   ];
@@ -270,11 +270,8 @@ export class NewerFormatError extends UsageError {
 export class OlderStoreError extends UsageError {
   override name = "OlderStoreError";
   constructor(folder: string, name: string) {
-    super(
-      `Cannot open the store in ${
-        JSON.stringify(folder)
-      }: ${name} is from an earlier version of whenthen, whose stores ` +
-        "this one cannot read; move the folder away, or start with another --data folder",
-    );
+    const why = `${name} is from an earlier version of whenthen, whose stores this one cannot read`;
+    const help = "move the folder away, or start with another --data folder";
+    super(`Cannot open the store in ${JSON.stringify(folder)}: ${why}; ${help}`);
   }
 }

@@ -19,10 +19,10 @@ import { isDrop, type Line, type LogFrame, visitFrame, withoutBirth } from "./lo
 import { readSegment, type Segment } from "./segment_log.ts";
 
 /** The result of a fold. */
-export interface Folded {
+export interface Folded<C> {
   delta: Sized;
   /** From the history's sink. Undefined if an earlier fold made the part and it cannot be read. */
-  catalogue: unknown;
+  catalogue: C | undefined;
 }
 
 /**
@@ -31,7 +31,12 @@ export interface Folded {
  * after the commit and before its answer, the segment may already be removed; the fold then finds the files it made.
  * @throws DamagedError, or the disk's error; the segment still exists then
  */
-export async function foldSegment(disk: Disk, folder: string, segment: Segment, hooks: FoldHooks): Promise<Folded> {
+export async function foldSegment<C>(
+  disk: Disk,
+  folder: string,
+  segment: Segment,
+  hooks: FoldHooks<C>,
+): Promise<Folded<C>> {
   const range = { first: segment.firstSeq, last: segment.lastSeq };
   const files = sortFiles(await disk.list(folder));
   const folded = foldedSeq(files);
@@ -56,13 +61,13 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
 }
 
 /** The files that an earlier fold of a segment made. No merge has run since then, as merges wait for the fold's answer. */
-async function findFolded(
+async function findFolded<C>(
   disk: Disk,
   folder: string,
   { name, firstSeq, lastSeq }: Segment,
   { deltas, parts, segments }: StoreFiles,
-  hooks: FoldHooks,
-): Promise<Folded> {
+  hooks: FoldHooks<C>,
+): Promise<Folded<C>> {
   const isOfSegment = ({ first, last }: SeqRange) => first === firstSeq && last === lastSeq;
   const [delta, part] = [deltas.find(isOfSegment), parts.find(isOfSegment)];
   if (delta === undefined) throw new Error(`Cannot fold ${name}: its frames are folded, but its delta is missing`);
@@ -74,7 +79,7 @@ async function findFolded(
 }
 
 /** Passes each line to its sink. */
-async function readLines(frames: LogFrame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks) {
+async function readLines<C>(frames: LogFrame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks<C>) {
   const ids = await hooks.openIds(range);
   const history = await hooks.openHistory(range, bytes);
   try {
@@ -118,7 +123,7 @@ class LastRows {
 }
 
 /** Receives the history of one segment and makes its part. Texts are UTF-8 bytes, valid only during the call. */
-export interface HistorySink {
+export interface HistorySink<C> {
   /** @param header JSON text, see the line `+event` */
   event(header: string, text: Uint8Array): void;
   /** @param header JSON text, see the line `+run` */
@@ -126,15 +131,15 @@ export interface HistorySink {
   /** @param header JSON text, see the line `+more` */
   more(header: string, text: Uint8Array): void;
   /** Returns the same bytes for the same lines, so that a fold that is repeated after a crash writes the same file. */
-  finish(): FinishedPart | Promise<FinishedPart>;
+  finish(): FinishedPart<C> | Promise<FinishedPart<C>>;
   /** Abandons the part; called instead of `finish`. */
   discard(): void;
 }
 
-export interface FinishedPart {
+export interface FinishedPart<C> {
   bytes: Uint8Array;
-  /** The data about the part that listings need. Can be cloned between threads. */
-  catalogue: unknown;
+  /** A summary of the part for listings. Can be cloned between threads. */
+  catalogue: C;
 }
 
 /** Receives the identities of one segment and makes its ids file. */
@@ -157,12 +162,12 @@ export interface Expiry {
 }
 
 /** The functions of the history that fold and merge use. */
-export interface FoldHooks {
+export interface FoldHooks<C> {
   /** @param bytes of the segment */
-  openHistory(range: SeqRange, bytes: number): Promise<HistorySink>;
+  openHistory(range: SeqRange, bytes: number): Promise<HistorySink<C>>;
   openIds(range: SeqRange): Promise<IdsSink>;
   /** Reads the catalogue from a part on disk; undefined if that cannot be read. */
-  readCatalogue(disk: Disk, folder: string, part: string): Promise<unknown>;
+  readCatalogue(disk: Disk, folder: string, part: string): Promise<C | undefined>;
   /**
    * Merges ids files into one.
    * @param files newest first; only one at a time is held in memory

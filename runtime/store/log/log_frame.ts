@@ -4,7 +4,7 @@ import { DamagedError } from "./files.ts";
 
 /**
  * A frame is one group commit on disk: a mark (4 bytes), the payload's length (4), the sequence number (8), a CRC32 of
- * length, sequence number and payload (4), then the payload: lines in UTF-8, see `lines.ts`. Little endian.
+ * length, sequence number and payload (4), then the payload: lines in UTF-8, see {@link lines}. Little endian.
  */
 // 0xff never occurs in UTF-8, so no payload can contain a mark.
 const MARK = Buffer.from("\xffwtF", "latin1");
@@ -51,7 +51,7 @@ export function encodeHead(firstSeq: number, version: number): Uint8Array {
  */
 export function versionOf(head: LogFrame): number {
   try {
-    const { log, version } = JSON.parse(head.payload.toString()) as SegmentHead;
+    const { log, version }: SegmentHead = JSON.parse(head.payload.toString());
     if (log === "whenthen" && Number.isInteger(version)) return version;
   } catch {
     // Not JSON: reported below, like any other text that is not a head.
@@ -75,7 +75,7 @@ export function readFrame(bytes: Uint8Array, at: number): LogFrame | undefined {
  * Whether a valid frame later than `seq` begins after `at`. A torn write leaves none, so if there is one, the bytes at `at`
  * were damaged after they had been synced.
  */
-export function newerFrameBehind(bytes: Uint8Array, at: number, seq: number): boolean {
+export function newerFrameAfter(bytes: Uint8Array, at: number, seq: number): boolean {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let found = view.indexOf(MARK, at + 1); found >= 0; found = view.indexOf(MARK, found + 1)) {
     if ((readFrame(bytes, found)?.seq ?? 0) > seq) return true;
@@ -121,7 +121,7 @@ export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
 
 /** The text of an event's row. The frame that accepts the event puts the row first. */
 function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>): Buffer {
-  const [eventKey] = JSON.parse(header) as [number];
+  const [eventKey]: [number] = JSON.parse(header);
   const key = `event/${String(eventKey).padStart(16, "0")}`;
   const put = events.get(key);
   if (put === undefined || isDrop(put)) throw new DamagedError(`${key} is not put before its event in the same frame`);

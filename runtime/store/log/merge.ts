@@ -7,7 +7,6 @@ import {
   baseName,
   basesToTry,
   type CheckedFile,
-  covered,
   DamagedError,
   type Generation,
   generationOf,
@@ -15,6 +14,7 @@ import {
   readChecked,
   type Sized,
   sortFiles,
+  superseded,
 } from "./files.ts";
 import { isDrop, type Line, lines } from "./log_frame.ts";
 import type { Expiry, FoldHooks } from "./fold.ts";
@@ -115,7 +115,7 @@ class Cursor {
 
   #current(): Line {
     this.#lines ??= lines(this.block.body);
-    return this.#line ??= this.#lines.next().value as Line;
+    return this.#line ??= this.#lines.next().value;
   }
 }
 
@@ -199,7 +199,7 @@ export async function mergeFiles(
   disk: Disk,
   folder: string,
   expiry: Expiry,
-  hooks: FoldHooks,
+  hooks: Pick<FoldHooks<unknown>, "mergeIds">,
 ): Promise<Merged | undefined> {
   const files = sortFiles(await disk.list(folder));
   const broken: string[] = [];
@@ -210,7 +210,7 @@ export async function mergeFiles(
       if (generation.deltas.length === 0) return undefined;
       const merged = await mergeGeneration(disk, folder, generation, expiry, hooks);
       await removeAll(disk, folder, broken);
-      await removeAll(disk, folder, covered(sortFiles(await disk.list(folder))));
+      await removeAll(disk, folder, superseded(sortFiles(await disk.list(folder))));
       return merged;
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
@@ -226,7 +226,7 @@ async function mergeGeneration(
   folder: string,
   { base, deltas, ids, last }: Generation,
   expiry: Expiry,
-  hooks: FoldHooks,
+  hooks: Pick<FoldHooks<unknown>, "mergeIds">,
 ): Promise<Merged> {
   const bytes = await hooks.mergeIds(readNewestFirst(disk, folder, ids), expiry);
   const mergedIds = await writeBytes(disk, folder, idsName({ first: 1, last }, crc32(bytes)), bytes);

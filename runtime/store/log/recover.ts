@@ -53,15 +53,11 @@ export interface Recovered<S> {
   sink: S;
   /** The last frame. */
   seq: number;
-  /** The last frame that is folded. */
-  folded: number;
   /** The segments after that frame, in order: to be folded. */
   segments: Segment[];
   base: Sized | undefined;
   /** The deltas after the base, in order. */
   deltas: Sized[];
-  /** The ids files of the base and the deltas, in order. */
-  ids: Sized[];
   /** The parts on disk, in order. */
   parts: CheckedFile[];
 }
@@ -218,7 +214,7 @@ function asDamage(name: string, read: () => void): void {
 /** Cuts off a torn frame, syncs what a kill left unsynced, and removes files that are no longer needed. */
 async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder } = options;
-  const { sink, generation: { base, deltas, ids, last }, seq, segments } = attempt;
+  const { sink, generation: { base, deltas }, seq, segments } = attempt;
   if (attempt.tail) await cutTail(attempt.tail, options);
   // A rename or a new segment may be visible but not durable yet. Everything from here on depends on it.
   await disk.syncFolder(folder);
@@ -226,11 +222,9 @@ async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: Reco
   return {
     sink,
     seq,
-    folded: last,
     segments,
     base: base && (await withSizes([base], options))[0],
     deltas: await withSizes(deltas, options),
-    ids: await withSizes(ids, options),
     parts: sortFiles(await disk.list(folder)).parts,
   };
 }
@@ -241,12 +235,8 @@ async function cutTail<S extends RecoverySink>(
   { disk, folder, onWarning }: RecoverOptions<S>,
 ): Promise<void> {
   if (end < bytes) {
-    onWarning(
-      `The last ${
-        bytes - end
-      } bytes of ${name} are not a whole commit and were dropped: either a torn write, which was ` +
-        "never acknowledged, or damage",
-    );
+    const why = "either a torn write, which was never acknowledged, or damage";
+    onWarning(`The last ${bytes - end} bytes of ${name} are not a whole commit and were dropped: ${why}`);
   }
   if (isEmpty) await disk.remove(join(folder, name));
   // This also syncs: the program may have been killed between a write and its sync.

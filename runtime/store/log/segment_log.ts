@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../../host/disk.ts";
 import { FolderLostError } from "../../host/lock.ts";
+import { messageOf } from "../../model/errors.ts";
 import { DamagedError, FORMAT_VERSION, NewerFormatError, segmentName, type Sized } from "./files.ts";
-import { encodeFrame, encodeHead, type LogFrame, newerFrameBehind, readFrame, versionOf } from "./log_frame.ts";
+import { encodeFrame, encodeHead, type LogFrame, newerFrameAfter, readFrame, versionOf } from "./log_frame.ts";
 
 /** A segment that nothing is appended to any more. */
 export interface Segment extends Sized {
@@ -39,7 +40,7 @@ export function readSegment(name: string, bytes: Uint8Array, first: number, last
       expected++;
     }
   }
-  const whole = last === undefined ? !newerFrameBehind(bytes, at - 1, expected - 1) : expected > last;
+  const whole = last === undefined ? !newerFrameAfter(bytes, at - 1, expected - 1) : expected > last;
   if (!whole) throw new DamagedError(`${name} is damaged at byte ${at}, where frame ${expected} should begin`);
   return { frames, end: at };
 }
@@ -86,7 +87,7 @@ export class SegmentLog {
   #lastSeq: number;
   /** The last frame before the open segment. */
   #sealedSeq: number;
-  #refusal: Error | undefined;
+  #refusal: string | undefined;
   #appending: Promise<void> | undefined;
   /** Whether to seal the open segment after the frame that is being written. */
   #sealNext = false;
@@ -116,7 +117,7 @@ export class SegmentLog {
   }
 
   /** Why writes fail at the moment; undefined if they succeed. */
-  get refusal(): Error | undefined {
+  get refusal(): string | undefined {
     return this.#refusal;
   }
 
@@ -173,7 +174,7 @@ export class SegmentLog {
         break;
       } catch (error) {
         await this.#leave();
-        this.#refused(error as Error);
+        this.#refused(messageOf(error));
         if (this.#stopped || error instanceof FolderLostError) throw error;
         await this.#wait(delay);
       }
@@ -251,14 +252,12 @@ export class SegmentLog {
     this.#options.onSealed(segment);
   }
 
-  #refused(error: Error): void {
+  #refused(reason: string): void {
     const first = this.#refusal === undefined;
-    this.#refusal = error;
+    this.#refusal = reason;
     if (!first) return;
     const folder = JSON.stringify(this.#options.folder);
-    this.#options.onWarning(
-      `Cannot write to ${folder}: ${error.message}; nothing new is accepted until writes succeed`,
-    );
+    this.#options.onWarning(`Cannot write to ${folder}: ${reason}; nothing new is accepted until writes succeed`);
     this.#options.onRefused();
   }
 

@@ -48,7 +48,7 @@ function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt 
   const known = findIdentity(rows, { source, id });
   if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
   const { bytesOfRuns: bytes } = rows;
-  // The program has already promised to tell its own events, such as that the store is full.
+  // Own events are durable already, as notices. One of them reports that the store is full.
   if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
   return takeIn(rows, arrival, at, lease);
 }
@@ -60,7 +60,7 @@ export function isKnown(rows: Rows, { key, at: received, within }: Identity, { n
 
 /** When an event was received, corrected for a clock rollback. */
 export function receivedAt(rows: Rows, key: number, received: number): number {
-  const rollback = rows.get("fact", "rollback") as { key: number; at: number } | undefined;
+  const rollback = rows.fact("rollback");
   return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
 }
 
@@ -91,9 +91,10 @@ function full(bytes: number, { live }: Retention): StoreFullError {
 /** Stores an event with a new identity, with the verdict of each rule. */
 export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: At, lease: Lease = NO_LEASE): Receipt {
   const key = at.ids.key(at.now);
+  const delivery = candidates.length > 0 ? "accepted" : "unmatched";
   const receipt: Receipt = {
     event: { source: event.source, id: event.id },
-    delivery: candidates.length > 0 ? "accepted" : "unmatched",
+    delivery,
     verdicts: [],
     runs: [],
     replaces: [],
@@ -115,14 +116,8 @@ export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: A
     runs: receipt.runs.length,
     replied: false,
   });
-  rows.put("fact", "last", { key, receivedAt: at.now });
-  putEvent(rows, {
-    key,
-    receivedAt: at.now,
-    delivery: receipt.delivery as "accepted" | "unmatched",
-    verdicts: receipt.verdicts,
-    event,
-  });
+  rows.putFact("last", { key, receivedAt: at.now });
+  putEvent(rows, { key, receivedAt: at.now, delivery, verdicts: receipt.verdicts, event });
   receipt.wakes = endAwaiting(rows, key, event, at.now);
   if (receipt.wakes.length > 0) receipt.delivery = "accepted";
   return receipt;

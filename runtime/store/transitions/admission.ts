@@ -4,7 +4,7 @@ import type { StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Admission, Answered } from "../store.ts";
-import { endRun } from "./end_run.ts";
+import { endCancelled, endRun } from "./end_run.ts";
 import { addToEvent } from "./event_rows.ts";
 import { boundsOf, enterLane, laneOf, liveInLane, refreshLane } from "./lanes.ts";
 import { countVerdict } from "./rule_rows.ts";
@@ -52,8 +52,7 @@ function replace(rows: Rows, rule: string, lane: string, by: string, at: At) {
     addNote(rows, live.id, reason, at.now);
     if (live.state === "running") replaces.push(live.id);
     else {
-      const error = { name: "Cancelled", message: reason };
-      endRun(rows, live, { state: "cancelled", error, spent: live.spent }, at);
+      endCancelled(rows, live, reason, at);
       replaced.push(live.id);
     }
   }

@@ -55,7 +55,9 @@ export function collectEvent(
   const until = isFull ? now : closingTime(batch, terms, now);
   rows.put("batch", batch.id, { ...batch, lastAt: now, closesAt: until, count, bytes });
   rows.put("collected", collectedKey(batch.id, batch.count), { batch: batch.id, event: eventKey });
-  const reason = isFull ? `Collected: with ${events(count)} the batch is full and closes` : waits(batch, terms, until);
+  const reason = isFull
+    ? `Collected: with ${countOf(count)} the batch is full and closes`
+    : describeOpen(batch, terms, until);
   return { kind: "batched", reason, until };
 }
 
@@ -115,13 +117,13 @@ function closingTime(batch: BatchRow, terms: BatchTerms, now: number): number {
   return terms.quiet === undefined ? batch.closesAt : time;
 }
 
-function waits(batch: BatchRow, { quiet, within }: BatchTerms, until: number): string {
+function describeOpen(batch: BatchRow, { quiet, within }: BatchTerms, until: number): string {
   const latest = within === undefined ? "" : ` (at the latest ${iso(batch.openedAt + within)})`;
   const longer = quiet === undefined ? "" : `, or longer while more come${latest}`;
-  return `Collected until ${iso(until)}${longer}; ${events(batch.count + 1)} so far`;
+  return `Collected until ${iso(until)}${longer}; ${countOf(batch.count + 1)} so far`;
 }
 
-function events(count: number): string {
+function countOf(count: number): string {
   return count === 1 ? "1 event" : `${count} events`;
 }
 

@@ -1,7 +1,7 @@
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { ClaimedRun, Lease, Suspension } from "../store.ts";
-import { endRun } from "./end_run.ts";
+import { endCancelled } from "./end_run.ts";
 import { readEvent } from "./event_rows.ts";
 import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
 import { addNote, readSteps, readWaits, toRun, withoutPlans } from "./run_rows.ts";
@@ -66,8 +66,7 @@ export function reclaimRuns(rows: Rows, owner: string, at: At): { queued: number
 function endReplaced(rows: Rows, run: RunRow, at: At): boolean {
   const newer = newerInLane(rows, run);
   if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;
-  const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
-  endRun(rows, run, { state: "cancelled", error, spent: run.spent }, at);
+  endCancelled(rows, run, `Replaced by run ${newer}`, at);
   return true;
 }
 

@@ -11,8 +11,8 @@ const DAY = 24 * 3_600_000;
 const EARLIEST = Date.UTC(2026, 0, 1);
 
 /**
- * Adapts to a clock rollback by this many milliseconds, to `now`. Times that were a while after the old time move to the same
- * while after the new time: ready runs, runs delayed by a limit, retries, batches that wait for quiet, and waits that began
+ * Adapts to a clock rollback by this many milliseconds, to `now`. Times after the old time keep their
+ * distance to the clock: ready runs, runs delayed by a limit, retries, batches that wait for quiet, and waits that began
  * after `now` by the old clock. Without this, all of them would wait until the old time is reached again, which may be in 2099.
  * A wait that began before `now` keeps its time, whatever the clock did in between. If the new time cannot be right, nothing
  * changes, as everything would become due at once when the clock is corrected.
@@ -43,11 +43,11 @@ export function rollBackClock(rows: Rows, by: number, { now }: At): void {
 
 /** One row covers all identities, of which there may be millions. To keep them up to a day longer does no harm. */
 function rollBackIdentities(rows: Rows, by: number, now: number): void {
-  const last = rows.get("fact", "last") as { key: number; receivedAt: number } | undefined;
+  const last = rows.fact("last");
   if (last === undefined) return;
-  if (by > DAY) rows.put("fact", "rollback", { key: last.key, at: now });
+  if (by > DAY) rows.putFact("rollback", { key: last.key, at: now });
   // The next start compares this with its clock, and must not count the same rollback again.
-  if (last.receivedAt > now) rows.put("fact", "last", { ...last, receivedAt: now });
+  if (last.receivedAt > now) rows.putFact("last", { ...last, receivedAt: now });
 }
 
 /** Moves the waits that began after `now`, and the retries of steps. */

@@ -1,27 +1,19 @@
-import { causeOf, type Event } from "../../model/event.ts";
+import { causeOf, type OwnEvent } from "../../model/event.ts";
 import { asJson } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
+import type { RunHeader, RunText } from "../history/history_lines.ts";
 import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { RunRow } from "../ledger/tables.ts";
-import type { Cancelled, Decision, Note, RunEnd } from "../store.ts";
+import type { EndedRunRow, RunRow } from "../ledger/tables.ts";
+import type { Cancelled, Decision, RunEnd } from "../store.ts";
 import { countEnd } from "./rule_rows.ts";
 import { readEvent, releaseEvent } from "./event_rows.ts";
 import { refreshLane } from "./lanes.ts";
-import { tell } from "./notices.ts";
+import { putNotice } from "./notices.ts";
 import { endPatches } from "./progress.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
 import type { At } from "./transition.ts";
-import { cancelWaits } from "./waits.ts";
-
-/** An ended run as stored in history. */
-export interface EndedTrace {
-  /** With its event, without the body, which may be in an older part of history. */
-  run: RunRow & { head: Omit<Event, "data" | "http"> };
-  event: number;
-  steps: StepRecord[];
-  notes: Note[];
-}
+import { cancellation, cancelWaits } from "./waits.ts";
 
 /** Options of `endRun`. */
 interface EndOptions {
@@ -54,28 +46,30 @@ export function endRun(
     woken: _woken,
     ...rest
   } = run;
-  const ended: EndedTrace["run"] = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
+  const ended: EndedRunRow = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
   if (end.error !== undefined) ended.error = end.error;
   if (end.failedStep !== undefined) ended.failedStep = end.failedStep;
   if (end.output !== undefined) ended.output = end.output;
   const steps = readSteps(rows, run.id);
-  const trace: EndedTrace = {
+  const trace: RunText = {
     run: ended,
     event: run.event,
     steps: last ? [...steps, last] : steps,
     notes: readNotes(rows, run.id),
   };
   const { id, rule, version, event, createdAt } = run;
-  const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
-  rows.record("run", header, trace);
+  const subject = head.subject ?? null;
+  const header: RunHeader = [id, rule, end.state, event, subject, createdAt, now, listed ? 1 : 0, version];
+  rows.record({ kind: "run", header, body: trace });
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
-  if (end.state !== "cancelled") tellEnd(rows, run, end, head, at);
+  if (end.state !== "cancelled") putNotice(rows, `whenthen.run.${end.state}`, at, () => reportOf(run, end, head));
 }
 
-function tellEnd(rows: Rows, { id, rule }: RunRow, end: RunEnd, event: EndedTrace["run"]["head"], at: At): void {
-  tell(rows, `whenthen.run.${end.state as "failed" | "succeeded"}`, at, () => ({
+/** The content of the own event about the end of a run. */
+function reportOf({ id, rule }: RunRow, end: RunEnd, event: EndedRunRow["head"]): Omit<OwnEvent, "type"> {
+  return {
     subject: rule,
     data: {
       rule,
@@ -86,18 +80,23 @@ function tellEnd(rows: Rows, { id, rule }: RunRow, end: RunEnd, event: EndedTrac
       ...end.failedStep !== undefined && { failedStep: end.failedStep },
     },
     cause: causeOf({ id, rule, event }),
-  }));
+  };
 }
 
 function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
   for (const { path } of steps) dropStep(rows, run.id, path);
   for (const table of ["note", "taken"] as const) {
     if (rows.size(table) === 0) continue;
-    for (const key of rows.index(table, "run").range(join(run.id, ""), undefined, Infinity)) rows.drop(table, key);
+    rows.dropRange(table, "run", join(run.id, ""));
   }
   endPatches(rows, run.id);
   rows.drop("run", run.id);
   releaseEvent(rows, run.event);
+}
+
+/** Ends a live run that is not wanted any more. */
+export function endCancelled(rows: Rows, run: RunRow, reason: string, at: At): void {
+  endRun(rows, run, { state: "cancelled", error: cancellation(reason), spent: run.spent }, at);
 }
 
 /** Ends a run; does nothing if it has already ended. */
@@ -119,6 +118,6 @@ export function cancelRun(
   if (run === undefined) return undefined;
   addNote(rows, id, reason, at.now, decision);
   if (run.state === "running") return { kind: "asked", state: "running", ended: false };
-  endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, at);
+  endCancelled(rows, run, reason, at);
   return { kind: "asked", state: "cancelled", ended: true };
 }

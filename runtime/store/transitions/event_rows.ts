@@ -1,8 +1,9 @@
-import type { Event, Verdict } from "../../model/event.ts";
+import type { Event } from "../../model/event.ts";
+import type { EventHeader, EventMore } from "../history/history_lines.ts";
 import { ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow } from "../ledger/tables.ts";
-import type { EventIdentity, EventRecord, Reply } from "../store.ts";
+import type { EventIdentity, Reply } from "../store.ts";
 
 /** An event that a live run or an open batch needs. */
 export function readEvent(rows: Rows, key: number): Event {
@@ -14,7 +15,8 @@ export function putEvent(rows: Rows, row: EventRow): void {
   if (isNeeded(rows, row.key)) rows.put("event", ordered(row.key), row);
   const { key, receivedAt, delivery, verdicts, event } = row;
   const rules = verdicts.length === 1 ? [verdicts[0].rule] : [...new Set(verdicts.map(({ rule }) => rule))];
-  rows.record("event", [key, receivedAt, event.type, event.subject ?? null, delivery, rules], row);
+  const header: EventHeader = [key, receivedAt, event.type, event.subject ?? null, delivery, rules];
+  rows.record({ kind: "event", header, body: row });
 }
 
 /** Makes an event from history live again. */
@@ -33,15 +35,9 @@ function isNeeded(rows: Rows, key: number): boolean {
   return rows.count("run", "event", key) > 0 || rows.count("collected", "event", key) > 0;
 }
 
-/** Changes to an accepted event are separate records; readers combine them. */
-type More =
-  | { deliveries: number }
-  | { verdict: { rule: string; trigger: string; verdict: Verdict } }
-  | { ended: EventRecord["ended"][number] }
-  | { reply: Reply };
-
-export function addToEvent(rows: Rows, key: number, more: More): void {
-  rows.record("more", ["event", key], more);
+/** Records a change to an accepted event. It is a separate record, which readers combine with the event's own. */
+export function addToEvent(rows: Rows, key: number, more: EventMore): void {
+  rows.record({ kind: "more", header: ["event", key], body: more });
 }
 
 /** Records a reply unless there is one: the first one counts. @returns whether it was recorded */

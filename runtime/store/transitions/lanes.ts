@@ -8,11 +8,11 @@ import type { Admission } from "../store.ts";
  * whose condition has not run yet. Its row says when its next run may be claimed, so that claiming reads one row per group,
  * whether it has one run or 100,000.
  */
-export type Bounds = Pick<LaneRow, "inOrder" | "room">;
+export type LaneBounds = Pick<LaneRow, "inOrder" | "room">;
 
 /** The group of runs whose function `if` has not run yet: in event order, one at a time. */
 export const ASKING = "?";
-export const ASKING_BOUNDS: Bounds = { inOrder: true, room: 1 };
+export const ASKING_BOUNDS: LaneBounds = { inOrder: true, room: 1 };
 
 /** The group of a key; null is a separate group. */
 export function laneOf(key: string | null): string {
@@ -20,12 +20,12 @@ export function laneOf(key: string | null): string {
 }
 
 /** The bounds of an admission. */
-export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): Bounds {
+export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): LaneBounds {
   return { inOrder: mode === "queued", room: mode === "parallel" ? max : 1 };
 }
 
 /** Whether a run added to a group may be claimed at once: a slot is free, and no other run comes first. */
-export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }: Bounds, now: number): boolean {
+export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }: LaneBounds, now: number): boolean {
   const key = join(rule, lane);
   const known = rows.get("lane", key);
   if (known === undefined) return true;
@@ -37,7 +37,13 @@ export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }
  * Creates a group, or updates its bounds to those of its rule, after a run was added to it.
  * @param readyAt of that run; undefined if it is running
  */
-export function enterLane(rows: Rows, rule: string, lane: string, bounds: Bounds, readyAt: number | undefined): void {
+export function enterLane(
+  rows: Rows,
+  rule: string,
+  lane: string,
+  bounds: LaneBounds,
+  readyAt: number | undefined,
+): void {
   const { inOrder, room } = bounds;
   const key = join(rule, lane);
   const known = rows.get("lane", key);

@@ -6,17 +6,17 @@ import { writeProgress } from "./progress.ts";
 import type { At } from "./transition.ts";
 
 /**
- * Puts a notice of an own event, in the transition whose change it reports, if a rule listens to its type or a run waits for it. Ingest
+ * Stores an own event, in the transition whose change it reports, if a rule listens to its type or a run waits for it. Ingest
  * accepts it afterwards.
  */
-export function tell(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
-  if (!isTold(rows, type, at)) return;
+export function putNotice(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
+  if (!isWanted(rows, type, at)) return;
   rows.put("notice", ordered(at.ids.key(at.now)), { type, ...make(), at: at.now });
 }
 
 /** Whether a rule listens to a type, or a run waits for it. */
-export function isTold(rows: Rows, type: OwnEventType, { isHeard }: Pick<At, "isHeard">): boolean {
-  return isHeard(type) || isAwaited(rows, type);
+export function isWanted(rows: Rows, type: OwnEventType, { hasListener }: Pick<At, "hasListener">): boolean {
+  return hasListener(type) || isAwaited(rows, type);
 }
 
 function isAwaited(rows: Rows, type: OwnEventType): boolean {
@@ -35,13 +35,13 @@ export function dropNotice(rows: Rows, id: string): void {
   rows.drop("notice", id);
 }
 
-/** Begins or ends a condition and puts its event; does nothing if nothing changes. */
+/** Begins or ends a condition and stores its event; does nothing if the condition has not changed. */
 export function changeCondition(rows: Rows, { condition, about, reason, event }: ConditionChange, at: At): void {
   const known = rows.get("condition", condition);
   if ((known === undefined) === (reason === null)) return;
   if (reason === null) rows.drop("condition", condition);
   else rows.put("condition", condition, { since: at.now, about, reason });
-  if (event) tell(rows, event.type, at, () => event);
+  if (event) putNotice(rows, event.type, at, () => event);
 }
 
 /** All conditions that hold. */
@@ -56,7 +56,7 @@ export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: 
     if (row === null) rows.drop("stopped", join(fleet, name));
     else rows.put("stopped", join(fleet, name), row);
   }
-  for (const event of events) tell(rows, event.type, at, () => event);
+  for (const event of events) putNotice(rows, event.type, at, () => event);
   return rows.size("notice");
 }
 

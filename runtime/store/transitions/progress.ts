@@ -14,12 +14,8 @@ export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Pro
   if (!baseline) return;
   const keyOf = (item: string) => join(place, JSON.stringify(item));
   if (baseline.clear) {
-    for (const key of rows.index("baseline", "key").range(join(place, ""), undefined, Infinity)) {
-      rows.drop("baseline", key);
-    }
-    for (const key of rows.index("changed", "place").range(join(place, ""), undefined, Infinity)) {
-      rows.drop("changed", key);
-    }
+    rows.dropRange("baseline", "key", join(place, ""));
+    rows.dropRange("changed", "place", join(place, ""));
   }
   for (const key of baseline.remove) {
     rows.drop("baseline", keyOf(key));
@@ -43,7 +39,7 @@ export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: numb
   const from = after === undefined ? undefined : prefix + JSON.stringify(after);
   const keys = rows.index("baseline", "key").range(prefix, from, max);
   return new Map(
-    keys.map((key) => [JSON.parse(key.slice(prefix.length)), readExactJson(rows.get("baseline", key)!) as Json]),
+    keys.map((key) => [JSON.parse(key.slice(prefix.length)), readItem(rows, key)!]),
   );
 }
 
@@ -51,12 +47,17 @@ export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: numb
 export function getItems(rows: Rows, { rule, trigger }: TriggerKey, keys: string[]): Map<string, Json> {
   const place = join(rule, trigger);
   return new Map(keys.flatMap((key): [string, Json][] => {
-    const text = rows.get("baseline", join(place, JSON.stringify(key)));
-    return text === undefined ? [] : [[key, readExactJson(text) as Json]];
+    const item = readItem(rows, join(place, JSON.stringify(key)));
+    return item === undefined ? [] : [[key, item]];
   }));
 }
 
-/** Items that last changed at `before` at the latest and were not told, oldest first, after an entry. */
+function readItem(rows: Rows, key: string): Json | undefined {
+  const text = rows.get("baseline", key);
+  return text === undefined ? undefined : readExactJson(text) as Json;
+}
+
+/** Unreported items that last changed at `before` or earlier, oldest first, after an entry. */
 export function getStagnant(
   rows: Rows,
   { rule, trigger }: TriggerKey,
@@ -110,21 +111,19 @@ export function beginPatch(rows: Rows, patching: Patching): JsonObject {
   return sent;
 }
 
-/** A step has ended, so that what it was about to write is written, or failed; without a path, the run with all its steps. */
+/** Ends the writes that a step was about to make, as the step has ended; without a path, those of all steps of the run. */
 export function endPatches(rows: Rows, run: string, path?: string): void {
   if (rows.size("patching") === 0) return;
   const steps = path === undefined ? join(run, "") : join(run, path, "");
-  for (const place of rows.index("patching", "run").range(steps, undefined, Infinity)) rows.drop("patching", place);
+  rows.dropRange("patching", "run", steps);
 }
 
-/** Takes what a step has written into the baseline of its trigger, so that no look tells it, and keeps who wrote it. */
+/** Puts what a step has written into the baseline of its trigger, so that no poll reports it, and keeps who wrote it. */
 export function writePatched(rows: Rows, patched: Patched, at: At): void {
   const { rule, trigger, source, key, sent, answer, cause } = patched;
   const place = join(rule, trigger, JSON.stringify(key));
-  const known = rows.get("baseline", place);
-  if (known !== undefined) {
-    rows.put("baseline", place, writeRecordJson(takeOver(readExactJson(known) as Json, sent, answer)));
-  }
+  const known = readItem(rows, place);
+  if (known !== undefined) rows.put("baseline", place, writeRecordJson(takeOver(known, sent, answer)));
   const before = rows.get("written", join(source, key));
   rows.put("written", join(source, key), {
     rule,
@@ -137,7 +136,7 @@ export function writePatched(rows: Rows, patched: Patched, at: At): void {
 }
 
 /** Forgets up to `max` writes that are over a day old. @returns how many */
-export function forgetWrites(rows: Rows, now: number, max: number): number {
+function forgetWrites(rows: Rows, now: number, max: number): number {
   if (rows.size("written") === 0) return 0;
   const old = rows.index("written", "age").range("", undefined, max).filter((place) => {
     return rows.get("written", place)!.at <= now - WRITE_KNOWN;
@@ -159,4 +158,26 @@ export function getWrites(
     return row === undefined ? [] : [[key, row] as const];
   });
   return { busy: new Set(busy), written: new Map(written) };
+}
+
+/** How many rows of each kind one call of `prune` drops. */
+const SLICE = 256;
+
+/**
+ * One slice of retention over live rows: drops expired memory across runs, old writes to items, and closed forms older than the
+ * identity retention.
+ * @returns true while there may be more
+ */
+export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {
+  const expired = rows.range("state", "end", "", SLICE).filter(({ expiresAt }) => expiresAt! <= now);
+  for (const { key } of expired) rows.drop("state", key);
+  const oldest = ordered(Math.max(0, now - retention.identities));
+  let dropped = 0;
+  for (const state of ["answered", "expired", "cancelled"]) {
+    const ids = rows.index("form", "state").range(join(state, ""), undefined, SLICE);
+    const old = ids.filter((id) => ordered(rows.get("form", id)!.createdAt) <= oldest);
+    for (const id of old) if (!rows.get("run", rows.get("form", id)!.run)) dropped += Number(rows.drop("form", id));
+  }
+  const forgotten = forgetWrites(rows, now, SLICE);
+  return expired.length === SLICE || dropped >= SLICE || forgotten === SLICE;
 }

@@ -2,23 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import { VERDICT_KINDS, type VerdictKind } from "../../model/event.ts";
-import type { Json } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
-import { describeState, type RunState } from "../../model/run.ts";
-import { join, ordered } from "../ledger/keys.ts";
+import { type RunState } from "../../model/run.ts";
+import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { MOST_VERSIONS, type RuleRow, type RunRow } from "../ledger/tables.ts";
-import {
-  type ConfigChange,
-  type ConfigChanged,
-  type Decision,
-  MOST_EARLIER,
-  type Operated,
-  type PageValue,
-  type RunEnd,
-} from "../store.ts";
-import { forgetWrites } from "./progress.ts";
-import { addNote } from "./run_rows.ts";
+import { type ConfigChange, type ConfigChanged, MOST_EARLIER, type PageValue, type RunEnd } from "../store.ts";
 import type { At } from "./transition.ts";
 
 /** Stores rule versions, and sets all rules in force. */
@@ -99,55 +88,6 @@ export function setPaused(rows: Rows, { rule, paused }: { rule: string; paused: 
 export function listPaused(rows: Rows): Record<string, string> {
   const paused = [...rows.all("rule")].flatMap(([id, { paused }]) => paused === undefined ? [] : [[id, paused]]);
   return Object.fromEntries(paused.sort(([a], [b]) => a < b ? -1 : 1));
-}
-
-/** A request of an operator to pin a run to another version of its rule. */
-export interface Move {
-  run: RunRow;
-  version: string;
-  decision: Decision;
-}
-
-/** Pins a run that is not running to another version of its rule; it stays in its group. */
-export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: At): Operated {
-  const refused = (why: string): Operated => ({
-    kind: "refused",
-    reason: `Cannot move run ${run.id} to version ${version}: ${why}`,
-  });
-  const live = rows.get("run", run.id);
-  if (live === undefined) return refused(`${describeState(run.state)}; replay it with that version`);
-  if (live.state === "running") return refused("it is running; try again when it waits");
-  if (live.admission !== undefined) {
-    return refused("its condition is not evaluated yet, and only the version that it was created with can evaluate it");
-  }
-  if (live.version === version) return refused("it is on that version already");
-  const rule = getVersion(rows, version);
-  if (!rule) return refused("the store does not have it; only live versions and those of live runs are possible");
-  if (rule.id !== live.rule) return refused(`that is one of ${rule.id}, not of ${live.rule}`);
-  rows.put("run", live.id, { ...live, version });
-  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${decision.by}`, now, decision);
-  return { kind: "done" };
-}
-
-/** How many rows of each kind one transition drops. */
-const SLICE = 256;
-
-/**
- * One slice of retention over live rows: drops expired memory across runs, old writes to items, and closed forms older than the identity retention.
- * @returns true while there may be more
- */
-export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {
-  const expired = rows.range("state", "end", "", SLICE).filter(({ expiresAt }) => expiresAt! <= now);
-  for (const { key } of expired) rows.drop("state", key);
-  const oldest = ordered(Math.max(0, now - retention.identities));
-  let dropped = 0;
-  for (const state of ["answered", "expired", "cancelled"]) {
-    const ids = rows.index("form", "state").range(join(state, ""), undefined, SLICE);
-    const old = ids.filter((id) => ordered(rows.get("form", id)!.createdAt) <= oldest);
-    for (const id of old) if (!rows.get("run", rows.get("form", id)!.run)) dropped += Number(rows.drop("form", id));
-  }
-  const forgotten = forgetWrites(rows, now, SLICE);
-  return expired.length === SLICE || dropped >= SLICE || forgotten === SLICE;
 }
 
 /** The row of a rule, or the initial row of an unknown one. */
@@ -245,10 +185,10 @@ export function listConfig(rows: Rows, rule?: string): PageValue[] {
 
 /** Replaces the values of the source. */
 export function keepSourced(rows: Rows, values: UpperValue[]): void {
-  rows.put("fact", "sourced", values as unknown as Json);
+  rows.putFact("sourced", values);
 }
 
 /** The values that the source last gave. */
 export function getSourced(rows: Rows): UpperValue[] {
-  return (rows.get("fact", "sourced") ?? []) as unknown as UpperValue[];
+  return rows.fact("sourced") ?? [];
 }

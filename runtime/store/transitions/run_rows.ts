@@ -160,7 +160,7 @@ export function addNote(rows: Rows, run: string, text: string, now: number, deci
 /** Adds a line to the trace of a run, whether it is live or has ended. */
 export function addNoteLater(rows: Rows, run: string, text: string, now: number, decision?: Decision): void {
   if (rows.get("run", run)) addNote(rows, run, text, now, decision);
-  else rows.record("more", ["run", run], { note: noteOf(text, now, decision) });
+  else rows.record({ kind: "more", header: ["run", run], body: { note: noteOf(text, now, decision) } });
 }
 
 function noteOf(text: string, at: number, { by, reason, bulk }: Partial<Decision> = {}): Note {

@@ -10,7 +10,7 @@ export interface At {
   ids: Ids;
   retention: Retention;
   /** Whether a rule listens to one of the program's own events. */
-  isHeard: (type: OwnEventType) => boolean;
+  hasListener: (type: OwnEventType) => boolean;
 }
 
 /**

@@ -1,12 +1,13 @@
 import { readExactJson, writeExactJson } from "../../formats/exact_json.ts";
 import { type Event, typePatterns } from "../../model/event.ts";
+import type { RecordedError } from "../../model/errors.ts";
 import { type FormAnswer, formOutput, type FormState } from "../../model/form.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import { behind, join, ordered } from "../ledger/keys.ts";
+import { endOf, join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
-import { describeWait } from "../run_changes.ts";
+import { describeWait, refused } from "../run_changes.ts";
 import type { AnsweredForm, Decision, Operated, Wait } from "../store.ts";
 import { addToEvent } from "./event_rows.ts";
 import { closeForm, putForm, readForm } from "./form_rows.ts";
@@ -121,10 +122,15 @@ export function cancelWaits(rows: Rows, run: string, now: number): void {
   }
 }
 
+/** The error of a step or run that was cancelled. */
+export function cancellation(message: string): RecordedError {
+  return { name: "Cancelled", message };
+}
+
 /** Cancels a step that has not ended; a later result of it is dropped. */
 export function cancelStep(rows: Rows, run: string, record: StepRecord, message: string, now: number): void {
   const { due: _due, ...rest } = record;
-  putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
+  putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: cancellation(message) }, true);
   endPatches(rows, run, record.path);
   dropWait(rows, { run, path: record.path }, "cancelled");
 }
@@ -154,7 +160,7 @@ function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
   addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
 }
 
-/** Lets waiting runs be claimed at once. A running one may have missed the event: it may be claimed again after it is suspended. */
+/** Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. */
 function wakeRuns(rows: Rows, runs: string[], now: number): void {
   for (const id of runs) {
     const run = rows.get("run", id)!;
@@ -170,7 +176,7 @@ export interface Skipping {
   run: string;
   step: string | undefined;
   decision: Decision;
-  /** When the wait began that is meant; absent if whichever there is. */
+  /** Only a wait that began then. */
   since?: number;
 }
 
@@ -181,21 +187,17 @@ export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, {
   const asked = step ?? waiting[0];
   if (asked === undefined) return refused(`Cannot skip a wait of run ${run}: none of its steps waits`);
   if (!waiting.includes(asked)) {
-    return refused(`Cannot skip step "${asked}" of run ${run}: it does not wait; ${those(waiting)}`);
+    return refused(`Cannot skip step "${asked}" of run ${run}: it does not wait; ${describeWaiting(waiting)}`);
   }
   if (step === undefined && waiting.length > 1) {
-    return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${those(waiting)}`);
+    return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${describeWaiting(waiting)}`);
   }
   endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
   addNote(rows, run, `Wait "${asked}" skipped by ${decision.by}`, now, decision);
   return { kind: "done", step: asked };
 }
 
-function refused(reason: string): Operated {
-  return { kind: "refused", reason };
-}
-
-function those(waiting: string[]): string {
+function describeWaiting(waiting: string[]): string {
   return waiting.length === 0 ? "none does" : `those that do: ${waiting.join(", ")}`;
 }
 
@@ -262,7 +264,7 @@ function* listsOfPaths(rows: Rows, type: string): Generator<string> {
   for (let entry = index.first(prefix); entry !== undefined;) {
     const paths = rows.get("wait", entry[1])!.paths!;
     yield paths;
-    entry = index.first(prefix, behind(join(type, paths, "")));
+    entry = index.first(prefix, endOf(join(type, paths, "")));
   }
 }
 
@@ -282,7 +284,7 @@ function valueAt(value: Json | undefined, path: string): Json | undefined {
   for (const name of path.split(".")) {
     if (value === null || typeof value !== "object") return undefined;
     if (Array.isArray(value) ? !/^\d+$/.test(name) : !Object.hasOwn(value, name)) return undefined;
-    value = (value as Record<string, Json>)[name];
+    value = Array.isArray(value) ? value[Number(name)] : value[name];
   }
   return value;
 }

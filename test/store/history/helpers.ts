@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { History, type HistoryOptions } from "../../../runtime/store/history/history.ts";
-import type { Catalogue } from "../../../runtime/store/history/catalogue.ts";
-import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "../../../runtime/store/history/history_lines.ts";
+import type { Catalogue } from "../../../runtime/store/ledger/tables.ts";
+import type { EventHeader, MoreHeader, RunHeader } from "../../../runtime/store/history/history_lines.ts";
 import { PartWriter } from "../../../runtime/store/history/part_file.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
+import type { HistoryKind } from "../../../runtime/store/log/log_frame.ts";
 import { Unfolded } from "../../../runtime/store/history/unfolded.ts";
 import type { RunState } from "../../../runtime/model/run.ts";
 import { FaultyDisk } from "../../faults/faulty_disk.ts";
@@ -14,7 +15,7 @@ export const NOW = Date.UTC(2026, 0, 5, 12);
 /** A history line with its frame. */
 export interface Line {
   seq: number;
-  table: HistoryTable;
+  table: HistoryKind;
   header: EventHeader | RunHeader | MoreHeader;
   text: string;
 }
@@ -122,7 +123,7 @@ export class Archive {
   }
 
   open(catalogues: Catalogue[]): History {
-    const call: HistoryOptions["call"] = async (_, question) => {
+    const read: HistoryOptions["readPart"] = async (question) => {
       await this.beforeAsk();
       this.asked.push(question.file);
       // Cloned, as between threads.
@@ -130,7 +131,7 @@ export class Archive {
       return structuredClone(result);
     };
     return this.history = new History({
-      call,
+      readPart: read,
       catalogues,
       recent: this.recent,
       syncedSeq: () => this.synced,

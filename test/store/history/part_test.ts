@@ -8,7 +8,8 @@ import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { isOfType, Part } from "../../../runtime/store/history/catalogue.ts";
 import { briefLength, briefText } from "../../../runtime/store/history/history_lines.ts";
-import { parsePartName, partName, PartWriter } from "../../../runtime/store/history/part_file.ts";
+import { parsePartName, PartWriter } from "../../../runtime/store/history/part_file.ts";
+import { partName } from "../../../runtime/store/log/files.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { openFile } from "../../../runtime/store/history/sqlite.ts";
 import { FaultyDisk } from "../../faults/faulty_disk.ts";
@@ -134,7 +135,7 @@ Deno.test("a part of a newer program is left unchanged", async () => {
   const bytes = database.export();
   database.close();
   const disk = new FaultyDisk();
-  const file = partName(1, 1, crc32(bytes));
+  const file = partName({ first: 1, last: 1 }, crc32(bytes));
   disk.put(join(FOLDER, file), bytes);
   const { result } = await readPart(disk, FOLDER, { file, read: "eventsByKey", args: { keys: [1] } });
   assert.deepEqual(result, { kind: "damaged", reason: "it has format 99, this program knows formats up to 1" });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openHistory, openIds } from "../../../runtime/store/background.ts";
-import { type Catalogue, Part } from "../../../runtime/store/history/catalogue.ts";
+import { Part } from "../../../runtime/store/history/catalogue.ts";
+import type { Catalogue } from "../../../runtime/store/ledger/tables.ts";
 import { mergeIds, PackedIdentities, readIds } from "../../../runtime/store/history/ids_file.ts";
 import { type Kept, nextToTrim, thinPart } from "../../../runtime/store/history/trim.ts";
 import { Unfolded, type UnfoldedView } from "../../../runtime/store/history/unfolded.ts";

@@ -8,7 +8,7 @@ import {
   encodeHead,
   isDrop,
   lines,
-  newerFrameBehind,
+  newerFrameAfter,
   readFrame,
   rowNameOf,
   splitHistory,
@@ -177,8 +177,8 @@ Deno.test("a frame cut at any byte, or with any bit flipped, is invalid", () => 
 
 Deno.test("a newer frame after damage is found, an older one does not count", () => {
   const bytes = Buffer.concat([Buffer.from("damage"), encodeFrame(7, "a")]);
-  assert.equal(newerFrameBehind(bytes, 0, 6), true);
-  assert.equal(newerFrameBehind(bytes, 0, 7), false);
+  assert.equal(newerFrameAfter(bytes, 0, 6), true);
+  assert.equal(newerFrameAfter(bytes, 0, 7), false);
 });
 
 Deno.test("a header has its version; other text is damage", () => {

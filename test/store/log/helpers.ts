@@ -11,7 +11,7 @@ export const EXPIRY = { now: NOW, retention: 1_000 };
 type Identity = [hash: string, text: string];
 
 /** History and identities as JSON instead of SQLite files. */
-export const hooks: FoldHooks = {
+export const hooks: FoldHooks<JsonCatalogue> = {
   openHistory: () => Promise.resolve(new JsonHistory()),
   openIds: () => Promise.resolve(new JsonIds()),
   readCatalogue: async (disk, folder, part) => ({ lines: partLines(await disk.read(`${folder}/${part}`)).length }),
@@ -28,7 +28,11 @@ export const hooks: FoldHooks = {
   },
 };
 
-class JsonHistory implements HistorySink {
+interface JsonCatalogue {
+  lines: number;
+}
+
+class JsonHistory implements HistorySink<JsonCatalogue> {
   readonly #lines: string[][] = [];
   event = (header: string, text: Uint8Array) => this.#add("event", header, text);
   run = (header: string, text: Uint8Array) => this.#add("run", header, text);

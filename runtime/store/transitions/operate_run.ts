@@ -9,6 +9,7 @@ import {
 } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow, RunRow } from "../ledger/tables.ts";
+import { refused } from "../run_changes.ts";
 import type { Decision, Note, Operated } from "../store.ts";
 import { getVersion, uncountFailure } from "./rule_rows.ts";
 import { reviveEvent } from "./event_rows.ts";
@@ -36,7 +37,7 @@ export function retryRun(rows: Rows, { trace, event, decision }: Retry, { now }:
   const rule = getVersion(rows, run.version);
   const why = refusal(rows, trace, rule, event);
   if (rule === undefined || event === undefined || why !== undefined) {
-    return { kind: "refused", reason: `Cannot retry run ${run.id}: ${why}` };
+    return refused(`Cannot retry run ${run.id}: ${why}`);
   }
   const step = steps.find(({ path }) => path === run.failedStep)?.path;
   const { put, removed } = reopen(steps, step, now);
@@ -168,7 +169,7 @@ export function replayRun(
   // A new key, as the ids of an event's own runs are derived from the event's key.
   const key = ids.key(now);
   const run = ids.run(key, 0);
-  rows.put("fact", "last", { ...rows.get("fact", "last") as object, key });
+  rows.putFact("last", { receivedAt: now, ...rows.fact("last"), key });
   putRun(rows, {
     id: run,
     event: old.event,
@@ -191,4 +192,29 @@ export function replayRun(
   addNoteLater(rows, old.id, `Replayed by ${decision.by} as run ${run}`, now, decision);
   addNote(rows, run, `Replays run ${old.id}, asked for by ${decision.by}`, now, decision);
   return run;
+}
+
+/** A request of an operator to pin a run to another version of its rule. */
+export interface Move {
+  run: RunRow;
+  version: string;
+  decision: Decision;
+}
+
+/** Pins a run that is not running to another version of its rule; it stays in its group. */
+export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: At): Operated {
+  const cannot = (why: string) => refused(`Cannot move run ${run.id} to version ${version}: ${why}`);
+  const live = rows.get("run", run.id);
+  if (live === undefined) return cannot(`${describeState(run.state)}; replay it with that version`);
+  if (live.state === "running") return cannot("it is running; try again when it waits");
+  if (live.admission !== undefined) {
+    return cannot("its condition is not evaluated yet, and only the version that it was created with can evaluate it");
+  }
+  if (live.version === version) return cannot("it is on that version already");
+  const rule = getVersion(rows, version);
+  if (!rule) return cannot("the store does not have it; only live versions and those of live runs are possible");
+  if (rule.id !== live.rule) return cannot(`that is one of ${rule.id}, not of ${live.rule}`);
+  rows.put("run", live.id, { ...live, version });
+  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${decision.by}`, now, decision);
+  return { kind: "done" };
 }
