@@ -5,7 +5,7 @@ import type { ConnectionTokens } from "../connections/connection.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { Fleets } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
@@ -112,6 +112,8 @@ export interface ActionServices {
   connections: ConnectionTokens;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
+  /** Reads a file that a run has saved or a sender has uploaded. @throws TerminalError if it is no such file */
+  readFile(file: SavedFile): Promise<Uint8Array>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   runFolder(run: string): Promise<string>;
   /** A new folder that only this user can read, for secrets. A killed program may leave it; the next start removes it. */

@@ -8,6 +8,7 @@ import { headerFields } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
+import { multipartBody } from "./http_multipart.ts";
 import { checkRequest, readRequest, readRetryAfter, schemas } from "./http_request.ts";
 import { innermost, send } from "./http_send.ts";
 
@@ -31,6 +32,8 @@ export const http = defineAction({
   async execute(args, context) {
     const { ok = [] } = args;
     const request = readRequest(args, context);
+    // Read for each attempt: a run does not hold files in memory while it waits for the next one.
+    if (args.multipart) request.body = await multipartBody(args.multipart, request.name, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
     if (accepted && args.save !== undefined) {

@@ -15,6 +15,9 @@ export const schemas = {
   options: {
     json: json().optional().describe("The body, as JSON"),
     form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
+    multipart: z.record(z.string(), json()).optional().describe(
+      "The body, as multipart/form-data: texts, and files that were saved or uploaded; a list repeats its field",
+    ),
     body: template().optional().describe("The body, as text"),
     headers: z.record(z.string(), template()).optional().describe("Request headers"),
     query: z.record(z.string(), json()).optional().describe(
@@ -39,12 +42,12 @@ export interface HttpRequest {
   method: string;
   url: URL;
   headers: Headers;
-  body?: string;
+  body?: string | FormData;
   /** The connection whose token it gets when it is sent. */
   connection?: string;
 }
 
-const BODIES = ["json", "form", "body"] as const;
+const BODIES = ["json", "form", "multipart", "body"] as const;
 const WITHOUT_BODY = ["GET", "HEAD"];
 
 /** What is wrong with the options of an http step; templates are not checked. */
@@ -56,6 +59,9 @@ export function checkRequest(args: ReadHttpArgs): string[] {
   }
   if (given.length === 1 && !String(args.http).startsWith("${{") && WITHOUT_BODY.includes(method)) {
     return [`"${given[0]}" needs a method that carries a body, such as POST, got ${method}`];
+  }
+  if (args.multipart !== undefined && Object.keys(args.headers ?? {}).some((name) => /^content-type$/i.test(name))) {
+    return ['headers: "multipart" sets content-type itself, with the boundary of its parts; remove it'];
   }
   const read = (["format", "charset"] as const).find((name) => args[name] !== undefined);
   if (args.save !== undefined && read !== undefined) {

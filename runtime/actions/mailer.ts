@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { SMTPTransportOptions } from "nodemailer/lib/smtp-transport";
 import { messageOf, TerminalError, withDetail } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
@@ -48,6 +49,7 @@ export interface Mail {
   subject: string;
   text?: string;
   html?: string;
+  attachments?: { name: string; type: string; content: Uint8Array }[];
 }
 
 /** The answer of the server. */
@@ -97,11 +99,14 @@ export class Mailer {
     try {
       // Loaded with the first mail: most programs never send one, and it costs 20 ms of a start.
       const { createTransport } = await import("nodemailer");
-      const { id, from = smtp.from, ...rest } = mail;
+      const { id, from = smtp.from, attachments = [], ...rest } = mail;
       const messageId = `<${id}@${from.address.split("@")[1]}>`;
       // RFC 3834: no "out of office" in return.
       const headers = { "Auto-Submitted": "auto-generated" };
-      const message = { ...rest, from, messageId, headers, xMailer: false as const, signal };
+      const attached = attachments.map(({ name, type, content }) => {
+        return { filename: name, contentType: type, content: Buffer.from(content) };
+      });
+      const message = { ...rest, from, messageId, headers, attachments: attached, xMailer: false as const, signal };
       const { accepted, rejected } = await createTransport(options).sendMail(message);
       return { messageId, accepted: accepted.map(addressOf), rejected: rejected.map(addressOf) };
     } catch (error) {

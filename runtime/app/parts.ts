@@ -85,7 +85,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, vault, hookVault, keyFor }: DataFolder,
+  { store, signer, files, uploads, vault, hookVault, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -235,6 +235,7 @@ export function assemble(
   const upkeep = new Upkeep({
     store,
     files,
+    uploads,
     clock,
     retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,

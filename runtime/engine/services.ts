@@ -80,6 +80,7 @@ export function programServices(
     causeHeader: (run) => signer.sign(causeOf(run)),
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
+    readFile: (file) => files.read(file),
     runFolder: (run) => files.folderOf(run),
     privateFolder: () => files.privateFolder(),
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },

@@ -109,20 +109,34 @@ export class Ingest {
    * @throws StoreFullError
    */
   async publish(event: Omit<Event, "time"> & { time?: string }): Promise<Receipt> {
-    return await this.#publish(this.#stamp(event));
+    return (await this.publishAll([event]))[0];
+  }
+
+  /**
+   * Several such events, in one transition.
+   * @returns one receipt for each, in order
+   * @throws StoreFullError
+   */
+  async publishAll(events: (Omit<Event, "time"> & { time?: string })[]): Promise<Receipt[]> {
+    return await this.#publish(events.map((event) => this.#stamp(event)));
   }
 
   /** An event of the program itself; its notice goes in the same transition. */
-  publishOwn({ id, at, ...event }: Notice): Promise<Receipt> {
-    return this.#publish({ ...event, id, source: OWN_SOURCE, time: new Date(at).toISOString() }, true);
+  async publishOwn({ id, at, ...event }: Notice): Promise<Receipt> {
+    const own = { ...event, id, source: OWN_SOURCE, time: new Date(at).toISOString() };
+    return (await this.#publish([own], true))[0];
   }
 
-  async #publish(event: Event, isOwn = false): Promise<Receipt> {
+  async #publish(events: Event[], isOwn = false): Promise<Receipt[]> {
+    const arrivals = await all(events, (event) => this.#subscribed(event));
+    return await this.#accept(isOwn ? arrivals.map((arrival) => ({ ...arrival, isOwn })) : arrivals, []);
+  }
+
+  /** The arrival of an event at all rules that subscribe to its type. */
+  async #subscribed(event: Event): Promise<Arrival> {
     const oneForEachRule = new Map(this.subscriptions.of(event.type).map((key) => [key.rule, key]));
     const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(event, key)));
-    const arrival = arrivalOf(event, undefined, found.filter((candidate) => candidate !== undefined));
-    const [receipt] = await this.#accept([isOwn ? { ...arrival, isOwn } : arrival], []);
-    return receipt;
+    return arrivalOf(event, undefined, found.filter((candidate) => candidate !== undefined));
   }
 
   #stamp(event: Omit<Event, "time"> & { time?: string }): Event {

@@ -4,7 +4,7 @@
  * @module
  */
 export { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
-export type { Event, HttpRequestFacts } from "../model/event.ts";
+export type { Event, HttpRequestFacts, SavedFile } from "../model/event.ts";
 export type { Json, JsonObject } from "../model/json.ts";
 export type { BatchData, BatchEvent, BatchOptions, TriggerDefinition } from "./trigger_definition.ts";
 export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./step.ts";
@@ -17,16 +17,7 @@ export { type } from "./event_data.ts";
 export type { StandardSchema, TypeOnly } from "./event_data.ts";
 export type * from "./generated/options.ts";
 export * from "./generated/triggers.ts";
-export type {
-  MailResult,
-  PatchResult,
-  ReplyResult,
-  RunResult,
-  SavedFile,
-  Step,
-  TaskResult,
-  TaskResults,
-} from "./step.ts";
+export type { MailResult, PatchResult, ReplyResult, RunResult, Step, TaskResult, TaskResults } from "./step.ts";
 export { device, task } from "./device.ts";
 export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";

@@ -1,4 +1,4 @@
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
@@ -22,18 +22,6 @@ import type { EventOf } from "./triggers.ts";
 
 /** The type of a value after it was recorded: properties with the value undefined are left out, and no value becomes null. */
 type Recorded<T> = T extends undefined | void ? null : T;
-
-/** A file in the run's folder, which goes with the run's trace. */
-export interface SavedFile {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** The content type that the answer named; `application/octet-stream` if unknown. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-}
 
 export interface RunResult<Output, Stdout = string> {
   code: number;

@@ -18,7 +18,9 @@ import {
 } from "./trigger_definition.ts";
 
 /** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
-type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.${string}` : "webhook";
+type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" | "shopify" | "telegram"
+  ? `${Auth}.${string}`
+  : "webhook";
 
 /**
  * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.

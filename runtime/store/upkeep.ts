@@ -1,5 +1,6 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { RunFiles } from "../host/run_files.ts";
+import type { Uploads } from "../host/uploads.ts";
 import type { Retention, Store } from "./store.ts";
 
 /** Milliseconds between two checks of retention. */
@@ -14,6 +15,7 @@ const FASTEST = 10;
 export interface UpkeepOptions {
   store: Store;
   files: Pick<RunFiles, "sweep">;
+  uploads: Pick<Uploads, "sweep">;
   clock: Clock;
   retention: () => Retention;
   /** Versions of rules in force: kept even if no run uses them. */
@@ -27,7 +29,7 @@ export class Upkeep {
   #cancel: Cancel = () => {};
   #pass: Promise<void> = Promise.resolve();
   /** The time by which retention decides, and the reading of the monotonic clock when that was set. */
-  #believed: { time: number; ticks: number } | undefined;
+  #trusted: { time: number; ticks: number } | undefined;
 
   constructor(private readonly options: UpkeepOptions) {}
 
@@ -47,25 +49,28 @@ export class Upkeep {
     await this.#pass;
   }
 
-  /** The clock's time, limited by the time that can have passed since the last believed one: at first, since the newest event. */
-  async #believe(): Promise<number> {
+  /** The clock's time, limited by the time that can have passed since the last trusted one: at first, since the newest event. */
+  async #readClock(): Promise<number> {
     const { store, clock } = this.options;
     const [now, ticks] = [clock.now(), clock.ticks()];
     const newest = async () => (await store.listEvents({ limit: 1 }))[0]?.receivedAt ?? now;
-    const { time, ticks: then } = this.#believed ?? { time: await newest(), ticks };
+    const { time, ticks: then } = this.#trusted ?? { time: await newest(), ticks };
     // Never backwards: else, after the clock was wrong by years, this would take long to catch up.
-    const believed = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
-    this.#believed = { time: believed, ticks };
-    return Math.min(now, believed);
+    const trusted = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
+    this.#trusted = { time: trusted, ticks };
+    return Math.min(now, trusted);
   }
 
   async #prune(): Promise<void> {
-    const { store, files, retention, liveVersions } = this.options;
-    const now = await this.#believe();
+    const { store, files, uploads, retention, liveVersions } = this.options;
+    const now = await this.#readClock();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
-    // A run's files go with its trace.
+    // A run's files go with its trace, an upload goes with its event.
     if (!this.#stopped) await files.sweep(async (run) => await store.getRun(run) !== undefined);
+    if (!this.#stopped) {
+      await uploads.sweep({ findKey: (event) => store.findEventKey(event), isKnown: (key) => store.hasEvent(key) });
+    }
     if (!this.#stopped) await store.dropVersions(liveVersions());
   }
 }

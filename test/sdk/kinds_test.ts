@@ -9,7 +9,7 @@ import { stepCalls } from "../../runtime/workers/step_calls.ts";
 
 /** A source without what the formatter may change. */
 function squeezed(source: string): string {
-  return source.replaceAll(/\s+|,(?=\s*[)}\]])/g, "");
+  return source.replaceAll(/\s+|[,;](?=\s*[)}\]])/g, "");
 }
 
 Deno.test("the functions and options of the SDK follow from the tables of triggers and actions", () => {

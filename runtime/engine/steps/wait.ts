@@ -249,7 +249,7 @@ function dueOf({ wait, until, timezone }: Args<typeof WAIT>, now: number): numbe
 }
 
 /** Parts of an event that `match` can read. */
-const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "files", "ce", "cause"];
 
 const WAIT_FOR = {
   kind: "waitFor",

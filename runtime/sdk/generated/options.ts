@@ -34,12 +34,24 @@ export type WebhookAuth =
   | "none"
   | "standard"
   | "github"
+  | "gitlab"
   | "stripe"
   | "slack"
+  | "shopify"
+  | "telegram"
   | "asana"
   | "basic"
   | "bearer"
-  | { hmac: "sha256" | "sha1" | "sha512"; header: string; encoding?: "hex" | "base64"; prefix?: string };
+  | { token: string }
+  | {
+    hmac: "sha256" | "sha1" | "sha512";
+    header: string;
+    encoding?: "hex" | "base64";
+    prefix?: string;
+    signed?: string;
+    timestamp?: string;
+    tolerance?: string;
+  };
 
 /** Options of a format. */
 export interface CsvOptions {
@@ -93,8 +105,10 @@ export interface WebhookOptions extends TriggerOptions {
   auth: WebhookAuth;
   /** Names of the secrets, several during a rotation; never a value. */
   secret?: string | readonly string[];
-  /** @default "POST" */
-  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** One or several; GET answers HEAD, too. @default "POST" */
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
+  /** Origins whose pages may send from a browser, such as https://app.example.org; * for all. */
+  cors?: string | readonly string[];
   /** CEL over the event; equal values are one event. */
   dedupe?: string;
   /** How long dedupe remembers a value. */
@@ -171,6 +185,8 @@ export interface HttpOptions extends StepOptions {
   json?: unknown;
   /** The body, as form fields; a list repeats its field. */
   form?: Record<string, unknown>;
+  /** The body, as multipart/form-data: texts, and files that were saved or uploaded; a list repeats its field. */
+  multipart?: Record<string, unknown>;
   /** The body, as text. */
   body?: string;
   /** Request headers. */
@@ -257,6 +273,8 @@ export interface MailOptions extends StepOptions {
   html?: string;
   /** By default from of smtp in whenthen.yaml. */
   from?: string;
+  /** Files that were saved or uploaded: the results of steps with save, or event.files.photo. */
+  attach?: unknown;
 }
 
 /** Changes the item of a poll's event at its source, without an event of its own for that. */
