@@ -320,7 +320,7 @@ Deno.test("the log keeps the last event of each kind of a device, in their order
     maskJson: (value) => value,
     onFailure() {},
   });
-  for (const kind of ["unreachable", "reachable", "unreachable", "unreachable"]) log.add(kind, "a");
+  for (const kind of ["unreachable", "reachable", "unreachable", "unreachable"] as const) log.add(kind, "a");
   await log.close();
   assert.deepEqual(stored, ["reachable", "unreachable"]);
   log.add("dead", "a");
