@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import type { z } from "zod";
 import type { LiveOutput } from "../host/program_output.ts";
 import type { ConnectionTokens } from "../connections/connection.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { Fleets } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
@@ -54,8 +55,8 @@ export interface ActionContext<Recorded = JsonObject> {
   path: string;
   attempt: number;
   /**
-   * The arguments as they are recorded, with expressions instead of secrets. Messages name these, as they are recorded, too. Absent if
-   * they are the same.
+   * The arguments as they are recorded, with expressions instead of secrets; absent if they are the same. Messages name
+   * these, because messages are recorded, too.
    */
   recorded?: Recorded;
   /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
@@ -66,8 +67,8 @@ export interface ActionContext<Recorded = JsonObject> {
   services: ActionServices;
   /** The parts of its result that the step records before it ends. */
   parts: StepParts;
-  /** Whether the step goes on after a part of it has failed: `onError: continue`. */
-  goesOn?: boolean;
+  /** Whether the step continues after a part of it has failed: `onError: continue`. */
+  continuesOnError?: boolean;
   /** The function of the rule that belongs to the step, if there is one. */
   compute?: (given: Json) => Promise<Json>;
 }
@@ -80,7 +81,7 @@ export interface StepParts {
   add(name: string, output: Json): Promise<void>;
 }
 
-/** The fleets, as far as tasks need them. */
+/** The part of the fleets that tasks need. */
 export type TaskFleets = Pick<Fleets, "task">;
 
 /** The services that the program offers to actions. */
@@ -111,6 +112,8 @@ export interface ActionServices {
   connections: ConnectionTokens;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
+  /** Reads a file that a run has saved or a sender has uploaded. @throws TerminalError if it is no such file */
+  readFile(file: SavedFile): Promise<Uint8Array>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   runFolder(run: string): Promise<string>;
   /** A new folder that only this user can read, for secrets. A killed program may leave it; the next start removes it. */
@@ -132,13 +135,13 @@ export interface PatchedSource {
   name: string;
   /** The same for all triggers that read it. */
   sourceKey: string;
-  /** The item as it is now; null if it is gone. */
+  /** The item as it is now; null if it no longer exists. */
   one(key: string): Promise<Json>;
   /** Changes an item, and returns it as it is then. @param patch a merge patch */
   update(key: string, patch: JsonObject): Promise<Json>;
   /** What is known of the item: in the baseline, and of writes to it. */
   known(key: string): Promise<{ item?: Json; writes: ItemWrites }>;
-  /** Stores what is about to be sent. @returns all that this step may have sent, at earlier attempts too */
+  /** Stores the patch before it is sent. @returns all that this step may have sent, in earlier attempts too */
   begin(key: string, sent: JsonObject): Promise<JsonObject>;
 }
 
@@ -148,7 +151,7 @@ export interface ModuleCall extends Target {
   inputs: JsonObject;
   /** Which function of a source; an action has only one. */
   method?: "read" | "one" | "update" | "listen";
-  /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
+  /** What the function of a source gets besides the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
   /** The connection of its requests, unless a request names one. */
   auth?: { connection: string };
@@ -156,8 +159,14 @@ export interface ModuleCall extends Target {
   emit?: (items: JsonObject) => Promise<void>;
 }
 
+/** A key of a step that is the same on each attempt, so that the receiver can recognise duplicates. */
+export function attemptKey({ run, path }: Pick<ActionContext, "run" | "path">): string {
+  // Hashed, because a path may contain characters that a header cannot.
+  return createHash("sha256").update(`${run.id}/${path}`).digest("hex").slice(0, 32);
+}
+
 /**
- * Has a step's file written, and leaves nothing if that fails.
+ * Writes a file of a step, and leaves none if that fails.
  * @param what for messages: `the answer to GET https://example.org/`
  * @param fill writes the draft and keeps it
  */

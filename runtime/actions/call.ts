@@ -12,21 +12,21 @@ import { connection, json, target } from "../language/arg_types.ts";
 import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
 import { isOn } from "../language/fields/relations.ts";
 import { messageOf, TerminalError, withDetail } from "../model/errors.ts";
-import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 import { readTarget } from "../model/target.ts";
 import { type Action, type ActionContext, defineAction, type Outcome } from "./action.ts";
 import { checkOutput, OUTPUT_OPTIONS, run } from "./run.ts";
 
-/** How a command is run; the same as for `run`. */
+/** The options of a command, which are those of `run`. */
 const COMMAND_OPTIONS = {
   stdin: json().optional().describe("For a command: its standard input"),
   ...OUTPUT_OPTIONS,
 };
 
 /**
- * Calls an exported function in a worker. A YAML action has its own steps, which `engine/` interprets; a command file is executed by
- * `command.ts`.
+ * Calls an exported function in a worker. A YAML action has its own steps, which `engine/` interprets; a command file is
+ * executed by {@link commandAction}.
  */
 export const call = defineAction({
   kind: "call",
@@ -46,8 +46,8 @@ export const call = defineAction({
     if (auth !== undefined && /\.ya?ml$/.test(target)) {
       return [`auth: only code has it; take it out, or write it at the requests of ${target}`];
     }
-    const given = { keep, format, save, ...args } as Record<string, unknown>;
-    const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);
+    const given = Object.entries({ keep, format, save, ...args }).filter(([, value]) => value !== undefined);
+    const key = Object.keys(COMMAND_OPTIONS).find((each) => given.some(([name]) => name === each));
     if (key !== undefined && !/\.ya?ml$/.test(target)) return [`${key}: only a command has it; take it out`];
     return checkOutput({ keep, format, save });
   },
@@ -57,7 +57,7 @@ export const call = defineAction({
   },
 });
 
-/** The places of saved files; see `RunFiles`. */
+/** Whether a file of the run's folder was saved by a step: those have names of their own; see `RunFiles`. */
 const isSaved = (name: string) => /^[0-9a-f]{16}(\.new)?$/.test(name);
 /** Timeout in milliseconds for a program to print its version, and how many bytes of its output are read. */
 const VERSION_TIMEOUT = 30_000;
@@ -99,20 +99,21 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
   const folder = await services.runFolder(context.run.id);
   const program = programOf(command, context.folder);
   await checkVersion(command, program, folder, context);
-  const handed = await handSecrets(command, args.with as JsonObject ?? {}, context);
+  const values = isObject(args.with) ? args.with : {};
+  const handed = await handSecrets(command, values, context);
   try {
-    const { argv, problems } = checkSet(command, Object.entries(args.with ?? {}), {
+    const { argv, problems } = checkSet(command, Object.entries(values), {
       fileOf: (input) => handed.files[input],
     });
     if (argv === undefined) {
       throw new TerminalError(`Cannot call ${command.file}: ${problems.map(sayProblem).join("; ")}`);
     }
     const before = await markFilesIn(folder, isSaved);
-    const files = async () => await filesSince(folder, before, isSaved) as unknown as Json;
+    const files = async () => asJson(await filesSince(folder, before, isSaved));
     const line = commandLine(command, program, argv, Object.keys(handed.env));
     try {
       const { output } = await run.execute(runArgs(args, line, folder, handed), withoutRecorded(context));
-      return { output: { ...output as JsonObject, argv, files: await files() } };
+      return { output: { ...isObject(output) && output, argv, files: await files() } };
     } catch (error) {
       const { detail } = error as { detail?: Json };
       // A program that has not ended has no detail.
@@ -143,7 +144,7 @@ function withoutRecorded({ recorded: _recorded, ...context }: ActionContext): Ac
 
 /**
  * The program with its arguments, run as root by sudo. `sudo` clears the environment except for the variables that it
- * is told to keep.
+ * is to keep.
  */
 export function commandLine(command: Command, program: string, argv: string[], variables: string[] = []): string[] {
   if (!command.root || process.getuid?.() === 0) return [program, ...argv];
@@ -164,9 +165,7 @@ interface Handed {
   remove(): Promise<void>;
 }
 
-/**
- * Passes secrets to the program so that nobody else can read them: by environment, standard input or a private file.
- */
+/** Passes secrets to the program by environment, standard input or a private file, so that no other user can read them. */
 async function handSecrets(
   command: Command,
   values: JsonObject,
@@ -200,9 +199,7 @@ async function handSecrets(
   }
 }
 
-/**
- * Paths in the run's own folder count as relative to it, so that a command accepts a file that an earlier step saved.
- */
+/** Makes paths in the run's folder relative to it, so that a command accepts a file that an earlier step saved. */
 export function relativeToRun(command: Command, values: JsonObject, folder: string): JsonObject {
   const shorten = (value: Json): Json =>
     typeof value === "string" && value.startsWith(`${folder}/`) ? value.slice(folder.length + 1) : value;
@@ -217,7 +214,7 @@ export function relativeToRun(command: Command, values: JsonObject, folder: stri
   );
 }
 
-/** Versions that were accepted, so that each program is asked only once. */
+/** Versions that were accepted: each program is asked only once. */
 const rightVersions = new Set<string>();
 
 async function checkVersion(command: Command, program: string, cwd: string, context: ActionContext): Promise<void> {

@@ -1,14 +1,16 @@
 import { Buffer } from "node:buffer";
 import { charsetOf, decodeText } from "../formats/decode_text.ts";
 import { parseJson } from "../formats/exact_json.ts";
+import type { ParseOptions } from "../formats/feed.ts";
 import { type Format, nameOfFormat } from "../formats/format.ts";
 import { messageOf, RetryAfterError, TerminalError, withDetail } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
+import { multipartBody } from "./http_multipart.ts";
 import { checkRequest, readRequest, readRetryAfter, schemas } from "./http_request.ts";
-import { send } from "./http_send.ts";
+import { innermost, send } from "./http_send.ts";
 
 /** The most bytes, after decompression, of the body of an answer. */
 const BODY_LIMIT = 10_000_000;
@@ -30,6 +32,8 @@ export const http = defineAction({
   async execute(args, context) {
     const { ok = [] } = args;
     const request = readRequest(args, context);
+    // Read for each attempt: a run does not hold files in memory while it waits for the next one.
+    if (args.multipart) request.body = await multipartBody(args.multipart, request.name, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
     if (accepted && args.save !== undefined) {
@@ -44,7 +48,8 @@ export const http = defineAction({
         } MB, more than an http step takes; "save: name" would put it into a file, or ask for less, in pages or by a filter`,
       );
     }
-    const data = parseBody(request.name, body, args);
+    const warn = (message: string) => context.services.log("warn", `${request.name}: ${message}`, {});
+    const data = parseBody(request.name, body, args, { base: request.url.href, warn });
     return { output: result(response, data instanceof Promise ? await data : data) };
   },
 });
@@ -78,7 +83,7 @@ function result(response: Response, body: Json): JsonObject {
   return { status: response.status, headers: headerFields(response.headers), body };
 }
 
-/** The body of an answer, as far as it was read. */
+/** The part of an answer's body that was read. */
 interface Body {
   bytes: Uint8Array;
   /** False if only a part was read. */
@@ -150,7 +155,7 @@ async function takeBody(
       signal.throwIfAborted();
       const { done, value } = await reader.read().catch((error) => {
         if (signal.aborted) throw signal.reason;
-        throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${error.message}`);
+        throw new Error(describeBreak(name, response, bytes, error));
       });
       signal.throwIfAborted();
       if (done) return;
@@ -164,31 +169,42 @@ async function takeBody(
   }
 }
 
+function describeBreak(name: string, { headers }: Response, bytes: number, error: Error): string {
+  const encoding = headers.get("content-encoding");
+  const reason = innermost(error);
+  // Hosts name this in their own ways: "Invalid gzip header", "unexpected end of file", "ZlibError".
+  if (encoding && /zlib|gzip|deflate|brotli|zstd|decompress|end of file/i.test(reason)) {
+    return `The answer to ${name} cannot be unpacked: it is not valid ${encoding}, or cut off (${reason})`;
+  }
+  return `The answer to ${name} broke off after ${bytes} bytes: ${reason}`;
+}
+
 /**
  * The body of a success in a step's result: data, text, or base64 if its content type is not a text type.
- * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has executed the request, so another
- * attempt could execute it a second time
+ * @throws TerminalError if it cannot be parsed as `format` or its content type says: the server has executed the request,
+ * and another attempt could execute it a second time
  */
 function parseBody(
   name: string,
   body: Body,
   { format, charset }: { format?: Format; charset?: string },
+  options: ParseOptions,
 ): Json | Promise<Json> {
   if (format === undefined && body.bytes.length === 0) return null;
   if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
-  const fail = (error: Error): never => {
+  const fail = (error: unknown): never => {
     const as = format === undefined ? "JSON, which its content type says it is" : nameOfFormat(format);
     const message = `Cannot read the answer to ${name} as ${as}`;
-    throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
+    throw withDetail(new TerminalError(`${message}: ${messageOf(error)}`), text.slice(0, 1_000).toWellFormed());
   };
   try {
-    const data = parseBeside(text, format ?? "json");
+    const data = parseBeside(text, format ?? "json", options);
     return data instanceof Promise ? data.catch(fail) : data;
   } catch (error) {
-    return fail(error as Error);
+    return fail(error);
   }
 }
 

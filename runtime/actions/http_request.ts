@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { charset, fileName, format, json, number, requestAuth, template, url } from "../language/arg_types.ts";
@@ -7,7 +6,7 @@ import type { Args, ReadArgs } from "../language/kind.ts";
 import { TerminalError } from "../model/errors.ts";
 import { CAUSE_HEADER, type Repeatable, toHeaders } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { ActionContext } from "./action.ts";
+import { type ActionContext, attemptKey } from "./action.ts";
 
 /** The schemas of an http step. */
 export const schemas = {
@@ -16,6 +15,9 @@ export const schemas = {
   options: {
     json: json().optional().describe("The body, as JSON"),
     form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
+    multipart: z.record(z.string(), json()).optional().describe(
+      "The body, as multipart/form-data: texts, and files that were saved or uploaded; a list repeats its field",
+    ),
     body: template().optional().describe("The body, as text"),
     headers: z.record(z.string(), template()).optional().describe("Request headers"),
     query: z.record(z.string(), json()).optional().describe(
@@ -40,15 +42,15 @@ export interface HttpRequest {
   method: string;
   url: URL;
   headers: Headers;
-  body?: string;
+  body?: string | FormData;
   /** The connection whose token it gets when it is sent. */
   connection?: string;
 }
 
-const BODIES = ["json", "form", "body"] as const;
+const BODIES = ["json", "form", "multipart", "body"] as const;
 const WITHOUT_BODY = ["GET", "HEAD"];
 
-/** What is wrong with the options of an http step, templates aside. */
+/** What is wrong with the options of an http step; templates are not checked. */
 export function checkRequest(args: ReadHttpArgs): string[] {
   const given = BODIES.filter((name) => args[name] !== undefined);
   const { method } = split(args.http);
@@ -57,6 +59,9 @@ export function checkRequest(args: ReadHttpArgs): string[] {
   }
   if (given.length === 1 && !String(args.http).startsWith("${{") && WITHOUT_BODY.includes(method)) {
     return [`"${given[0]}" needs a method that carries a body, such as POST, got ${method}`];
+  }
+  if (args.multipart !== undefined && Object.keys(args.headers ?? {}).some((name) => /^content-type$/i.test(name))) {
+    return ['headers: "multipart" sets content-type itself, with the boundary of its parts; remove it'];
   }
   const read = (["format", "charset"] as const).find((name) => args[name] !== undefined);
   if (args.save !== undefined && read !== undefined) {
@@ -83,10 +88,10 @@ export function readRequest(
   setMissing(headers, "authorization", authorization(args, url, shown));
   url.username = url.password = "";
   for (const [name, value] of parameters(args.query ?? {})) url.searchParams.append(name, value);
-  const body = readResponseBody(args);
+  const body = bodyOf(args);
   if (body) setMissing(headers, "content-type", body.type);
   setMissing(headers, "user-agent", "whenthen");
-  if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
+  if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", attemptKey({ run, path }));
   headers.set(CAUSE_HEADER, services.causeHeader(run));
   const name = recorded === undefined ? `${method} ${url.origin}${url.pathname}` : nameOf(shown.http);
   const { auth } = args;
@@ -132,7 +137,7 @@ function authorization({ auth }: HttpArgs, { username, password }: URL, { http }
   return credentials ? `Basic ${Buffer.from(credentials).toString("base64")}` : undefined;
 }
 
-function readResponseBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
+function bodyOf({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
   if (json !== undefined) return { text: writeExactJson(json), type: "application/json" };
   if (form) {
     return { text: parameters(form).toString(), type: "application/x-www-form-urlencoded;charset=UTF-8" };
@@ -152,11 +157,6 @@ function parameters(fields: JsonObject): URLSearchParams {
 
 function setMissing(headers: Headers, name: string, value: string | undefined): void {
   if (value !== undefined && !headers.has(name)) headers.set(name, value);
-}
-
-function idempotencyKey(run: string, path: string): string {
-  // Hashed, as a path may contain characters that a header cannot.
-  return createHash("sha256").update(`${run}/${path}`).digest("hex").slice(0, 32);
 }
 
 /** The longest time that an answer may delay an attempt. */

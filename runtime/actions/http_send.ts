@@ -2,7 +2,7 @@ import ky from "ky";
 import { sendWithToken } from "../connections/connection.ts";
 import { type Clock, sleepFor } from "../host/clock.ts";
 import type { Rate } from "../model/duration.ts";
-import { TerminalError } from "../model/errors.ts";
+import { messageOf, TerminalError } from "../model/errors.ts";
 import type { ActionContext } from "./action.ts";
 import type { HttpRequest } from "./http_request.ts";
 
@@ -57,7 +57,7 @@ async function transmit(
     return await ky(request.url, { method, headers, body, ...options, ...through });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw new Error(`Cannot ${request.name}: ${innermost(error as Error)}`, { cause: error });
+    throw new Error(`Cannot ${request.name}: ${innermost(error)}`, { cause: error });
   }
 }
 
@@ -92,10 +92,13 @@ function placeOf(location: string, from: URL): string {
 }
 
 /** Hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
-function innermost(error: Error): string {
+export function innermost(error: unknown): string {
   let inner = error;
-  while (inner.cause instanceof Error) inner = inner.cause;
-  return inner.message.replace(/ for url \(.*?\)/, "");
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
+  return messageOf(inner).replace(
+    / for url \(.*?\)| fetching "[^"]*"|\.? For more information, pass `verbose: true`.*/g,
+    "",
+  );
 }
 
 /**

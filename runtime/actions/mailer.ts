@@ -1,6 +1,7 @@
+import { Buffer } from "node:buffer";
 import type { SMTPTransportOptions } from "nodemailer/lib/smtp-transport";
 import { messageOf, TerminalError, withDetail } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import type { JsonObject } from "../model/json.ts";
 
 /** The address of a recipient or a sender. */
 export interface MailAddress {
@@ -16,7 +17,7 @@ const ADDRESS = /^[^\s\x00-\x20\x7f@<>()[\]\\,;:"]+@[^\s\x00-\x20\x7f@<>()[\]\\,
 const NAMED = /^([^\x00-\x1f\x7f<>]*)<([^<>]+)>$/;
 
 /**
- * Reads `anna@example.org` or `Anna Smith <anna@example.org>`: exactly one address, wherever the text comes from.
+ * Reads `anna@example.org` or `Anna Smith <anna@example.org>`: exactly one address.
  * @returns undefined if it is anything else
  */
 export function parseAddress(text: string): MailAddress | undefined {
@@ -48,6 +49,7 @@ export interface Mail {
   subject: string;
   text?: string;
   html?: string;
+  attachments?: { name: string; type: string; content: Uint8Array }[];
 }
 
 /** The answer of the server. */
@@ -97,16 +99,19 @@ export class Mailer {
     try {
       // Loaded with the first mail: most programs never send one, and it costs 20 ms of a start.
       const { createTransport } = await import("nodemailer");
-      const { id, from = smtp.from, ...rest } = mail;
+      const { id, from = smtp.from, attachments = [], ...rest } = mail;
       const messageId = `<${id}@${from.address.split("@")[1]}>`;
       // RFC 3834: no "out of office" in return.
       const headers = { "Auto-Submitted": "auto-generated" };
-      const message = { ...rest, from, messageId, headers, xMailer: false as const, signal };
+      const attached = attachments.map(({ name, type, content }) => {
+        return { filename: name, contentType: type, content: Buffer.from(content) };
+      });
+      const message = { ...rest, from, messageId, headers, attachments: attached, xMailer: false as const, signal };
       const { accepted, rejected } = await createTransport(options).sendMail(message);
       return { messageId, accepted: accepted.map(addressOf), rejected: rejected.map(addressOf) };
     } catch (error) {
       signal.throwIfAborted();
-      throw explain(error as SmtpError, smtp);
+      throw explain(error, smtp);
     } finally {
       this.#connections--;
       this.#waiting.forEach((look) => look());
@@ -161,13 +166,16 @@ interface SmtpError extends Error {
  * RFC 5321, 4.2.1: 4yz may succeed later, 5yz will not (but 503 is about the session, not about this mail). Without an answer the cause
  * was the network, or the mail itself.
  */
-function explain(error: SmtpError, { host, port }: SmtpSettings): Error {
-  const { code = "", command, response, responseCode } = error;
+function explain(error: unknown, { host, port }: SmtpSettings): Error {
+  const { code = "", command, response, responseCode } = error as SmtpError;
   const final = responseCode === undefined ? OF_THE_MAIL.includes(code) : responseCode >= 500 && responseCode !== 503;
   const message = `Cannot send mail by ${host}:${port}: ${messageOf(error)}`;
   const failure = final ? new TerminalError(message, { cause: error }) : new Error(message, { cause: error });
-  const detail = Object.entries({ code, command, response }).filter(([, value]) => typeof value === "string");
-  return withDetail(failure, Object.fromEntries(detail) as Json);
+  const detail: JsonObject = {};
+  for (const [name, value] of Object.entries({ code, command, response })) {
+    if (typeof value === "string") detail[name] = value;
+  }
+  return withDetail(failure, detail);
 }
 
 /** Codes of errors that the client itself finds in the mail or the account. */

@@ -33,7 +33,7 @@ export const patch = defineAction({
 /** The main argument if the item is changed by a function. */
 export const BY_FUNCTION = "function";
 
-/** The same for a TypeScript rule, whose function may make the new item of the item. */
+/** The same for a TypeScript rule, in which a function may make the changed item of the item. */
 export const patchInCode = { ...patch, main: z.union([patch.main, z.literal(BY_FUNCTION)]) };
 
 function changeBy(item: JsonObject, changed: Json): JsonObject {
@@ -50,8 +50,8 @@ interface PatchTask {
 }
 
 /**
- * Reads the item afresh and sends only what differs. The output: the item's `key`, what was `sent` (empty if nothing differed), the `item`
- * as it is then, and the fields for which `ifChanged` said `skip`.
+ * Reads the item and sends only what differs. The output: the item's `key`, what was `sent` (empty if nothing differed), the
+ * `item` as it is then, and the fields that were `skipped` because of `ifChanged: skip`.
  */
 async function patchItem(task: PatchTask, context: ActionContext<unknown>): Promise<Outcome> {
   const source = context.services.patched(context);
@@ -76,7 +76,7 @@ async function patchItem(task: PatchTask, context: ActionContext<unknown>): Prom
   return { output, effects: { patched: { rule, trigger, source: source.sourceKey, key, sent, answer, cause } } };
 }
 
-/** @returns the item as it is then: as answered, and as sent where the answer says nothing */
+/** @returns the item as it is then: the answer, completed by the sent fields that the answer lacks */
 async function send(
   source: PatchedSource,
   key: string,
@@ -96,8 +96,8 @@ function keyOf({ key }: PatchTask, { run: { event } }: ActionContext<unknown>): 
 }
 
 /**
- * The fields that somebody else changed since the event, or since the last look if the event is about another item. What rules wrote
- * themselves counts as known.
+ * The fields that somebody else changed since the event, or since the last look if the event is about another item. Values
+ * that rules wrote do not count as changes.
  */
 async function changedByOthers(
   source: PatchedSource,

@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Kept } from "../host/program_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
-import { StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
+import { codeOf, messageOf, StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
 import { parseMaybeJson, writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
@@ -88,7 +88,7 @@ async function runOnce(
   if (options.keep === undefined) checkWhole(name, texts);
   checkText(name, texts);
   const out = draft === undefined ? stdout.text : await draft.keep("application/octet-stream");
-  const json = draft === undefined ? await read(name, end, options) : null;
+  const json = draft === undefined ? await read(name, end, options, context) : null;
   const dropped = { stdout: draft === undefined ? stdout.dropped : 0, stderr: stderr.dropped };
   return { code, stdout: out, stderr: stderr.text, json, ...options.keep && { dropped } };
 }
@@ -96,7 +96,7 @@ async function runOnce(
 /** The streams that the result has as text. */
 type Texts = { output?: Kept; error: Kept };
 
-/** What is wrong with the options of a run step or a command that concern its output, templates aside. */
+/** What is wrong with the options for the output of a run step or a command; templates are not checked. */
 export function checkOutput(
   { keep, format, save }: Pick<ReadArgs<typeof schemas>, "keep" | "format" | "save">,
 ): string[] {
@@ -164,7 +164,7 @@ function contextVariables({ run, path, attempt, services }: ActionContext<unknow
 }
 
 function explain(error: unknown, name: string, program: string, file: string, PATH = ""): Error {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const [code, message] = [codeOf(error), messageOf(error)];
   if (code === "ENOENT" && !program.includes("/")) {
     return new TerminalError(`Cannot run ${name}: there is no command "${program}" in PATH (${PATH})`);
   }
@@ -223,9 +223,15 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
   }
 }
 
-async function read(name: string, { stdout }: ChildEnd, { format, keep }: RunArgs): Promise<Json> {
+async function read(
+  name: string,
+  { stdout }: ChildEnd,
+  { format, keep }: RunArgs,
+  { services }: ActionContext<unknown>,
+): Promise<Json> {
+  const warn = (message: string) => services.log("warn", `${name}: ${message}`, {});
   try {
-    if (format !== undefined) return await parseBeside(stdout.text, format);
+    if (format !== undefined) return await parseBeside(stdout.text, format, { warn });
     // The rest of a JSON text may be another valid JSON text.
     if (keep !== undefined) return null;
     return parseMaybeJson(stdout.text, "json") ?? null;
@@ -233,7 +239,7 @@ async function read(name: string, { stdout }: ChildEnd, { format, keep }: RunArg
     throw withDetail(
       new Error(
         `Cannot read the output of ${name} as ${format === undefined ? "JSON" : nameOfFormat(format)}: ${
-          (error as Error).message
+          messageOf(error)
         }`,
       ),
       stdout.text.slice(0, FAILURE_OUTPUT),

@@ -51,7 +51,7 @@ function readRecipients(to: Json): Recipients {
   throw new TerminalError(`Cannot send the task to ${given}: expected a name, a list of names, { tags: […] } or all`);
 }
 
-/** The name of the parts of the step's record. */
+/** The name of the parts in which the step records results. */
 const RESULTS = "results";
 
 /** One attempt of a task step. Results are recorded in slices: after a crash these devices are not sent the task again. */
@@ -73,17 +73,19 @@ class Sending {
   /** Takes over the recorded results. Devices that failed in an earlier attempt are sent the task again. */
   #recall(): void {
     for (const { attempt, output } of this.#parts.read()) {
-      for (const result of output as unknown as TaskResult[]) {
+      for (const result of output as TaskResult[]) {
         if (result.success || attempt === this.context.attempt) this.#results.set(result.device, result);
       }
     }
   }
 
   async #order(to: Recipients, order: StepOrder, isOne: boolean): Promise<void> {
-    const { run, path, signal, services, goesOn } = this.context;
+    const { run, path, signal, services, continuesOnError } = this.context;
     const failed = new AbortController();
     const stopAt = ({ device, success, error }: TaskResult) => {
-      if (!success && !isOne && !goesOn) failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
+      if (!success && !isOne && !continuesOnError) {
+        failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
+      }
     };
     const done = new Set(this.#results.keys());
     const both = AbortSignal.any([signal, failed.signal]);
@@ -104,7 +106,7 @@ class Sending {
     }
   }
 
-  /** In the order of a list of names, else of the names themselves. */
+  /** In the order of `to` if that is a list of names, else in the order of the names. */
   #resultsFor(to: Recipients): TaskResult[] {
     const names = Array.isArray(to) ? new Set(to) : [...this.#results.keys()].sort();
     return [...names].flatMap((name) => this.#results.get(name) ?? []);

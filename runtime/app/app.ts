@@ -299,7 +299,7 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { clock, secrets, dataFolder: { store, signer } } = this;
+    const { clock, secrets, dataFolder: { store, signer, uploads } } = this;
     const failures = () => this.#failures.list(this.#parts.live.rules);
     return createWeb({
       ...accessTo(host, this.options.token, this.#token),
@@ -324,6 +324,7 @@ export class App {
       store,
       connections: this.#parts.connections,
       hookSecrets: this.#parts.hookSecrets,
+      uploads,
       fleets: this.#parts.fleets,
       operators: this.#parts.operators,
       desk: this.#parts.desk,

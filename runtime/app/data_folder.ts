@@ -8,6 +8,7 @@ import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock, lockedDisk } from "../host/lock.ts";
 import { dataFolderKey } from "../host/private_file.ts";
 import { RunFiles } from "../host/run_files.ts";
+import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
@@ -26,6 +27,8 @@ export interface DataFolder {
   hookVault: Vault<StoredHook>;
   /** The files that runs have saved. */
   files: RunFiles;
+  /** The files that came with events. */
+  uploads: Uploads;
   /** A key of this folder for one purpose: signatures made with it are not valid elsewhere. */
   keyFor(purpose: string): Uint8Array;
   /** True if no program has worked on this store: nothing is known of earlier passes. */
@@ -73,6 +76,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const vault = await Vault.open(path, held, onWarning);
     const hookVault = await Vault.open<StoredHook>(path, held, onWarning, "hooks");
     const files = new RunFiles(join(path, "files"), held);
+    const uploads = new Uploads(join(path, "files"), files, held);
     await files.removePrivate();
     const watch = watchLock(lock);
     return {
@@ -81,6 +85,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       vault,
       hookVault,
       files,
+      uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

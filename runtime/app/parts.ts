@@ -24,7 +24,7 @@ import { runSource } from "../engine/rule_code.ts";
 import { ProgramFleets } from "../fleet/program_fleets.ts";
 import { resolve } from "../language/expressions/template.ts";
 import type { JsonObject } from "../model/json.ts";
-import { ConfigSource } from "../engine/config_reader.ts";
+import { ConfigReader } from "../engine/config_reader.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
@@ -42,7 +42,7 @@ export interface AppParts extends Wiring {
   hookSecrets: HookSecrets;
   loading: Loading;
   live: LiveRules;
-  configSource: ConfigSource;
+  configSource: ConfigReader;
   operators: Operators;
   meters: Meters;
   metrics: Metrics;
@@ -85,7 +85,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, vault, hookVault, keyFor }: DataFolder,
+  { store, signer, files, uploads, vault, hookVault, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -212,7 +212,7 @@ export function assemble(
     onLog: (fleet, level, message) => logCode(level, message, fleet),
     onFailure: logWarning,
   });
-  const configSource = new ConfigSource({
+  const configSource = new ConfigReader({
     executing,
     store,
     clock,
@@ -235,6 +235,7 @@ export function assemble(
   const upkeep = new Upkeep({
     store,
     files,
+    uploads,
     clock,
     retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,

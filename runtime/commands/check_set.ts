@@ -20,7 +20,7 @@ export interface CheckedSet {
 }
 
 /** How a set is checked. */
-export interface CheckSetOptions {
+interface CheckSetOptions {
   /** Inputs whose values are not known yet. */
   open?: ReadonlySet<string>;
   /** By default a description: nothing is written before the program starts. */
@@ -101,7 +101,7 @@ function accept(command: Command, given: Pairs): { accepted: Pairs; problems: Fi
   return { accepted, problems };
 }
 
-/** The inputs as fields: where the value is optional, true sets the flag alone, and false does not. */
+/** The inputs as fields. If a value is optional, true sets the flag alone, and false does not set it. */
 function fieldsFor(inputs: Record<string, CommandInput>, set: Record<string, Json>): Record<string, Field> {
   const alone = Object.entries(inputs).filter(([name, { value }]) => {
     return value === "optional" && Object.hasOwn(set, name) && typeof set[name] === "boolean";

@@ -13,8 +13,8 @@ export const inputSchema = fieldSchema.extend({
   value: z.literal("optional").optional().describe("The flag also stands alone, set to true; needs join"),
   join: z.enum([" ", "=", ""]).optional().describe("How flag and value meet; by default they are two arguments"),
   position: z.enum(["first", "last"]).optional().describe("Before or after all others, without a flag"),
-  after: name.optional().describe("Right behind this input, if that is set"),
-  before: name.optional().describe("Right before this input, if that is set"),
+  after: name.optional().describe("Directly after this input, if that is set"),
+  before: name.optional().describe("Directly before this input, if that is set"),
   each: z.enum(["repeat", ","]).optional().describe("How a list is written: by default an argument for each item"),
   pass: z.string().regex(/^(file|stdin|env [A-Za-z_]\w*)$/, {
     error: 'expected "file", "stdin" or "env NAME"',
@@ -37,15 +37,14 @@ export function mergeInputs(below: JsonObject, above: JsonObject): JsonObject {
   const merged: JsonObject = { ...below };
   for (const [key, entry] of Object.entries(above)) {
     const other = Object.hasOwn(below, key) ? below[key] : undefined;
-    merged[key] = isObject(other) && isObject(entry) ? { ...other as JsonObject, ...entry as JsonObject } : entry;
+    merged[key] = isObject(other) && isObject(entry) ? { ...other, ...entry } : entry;
   }
   return merged;
 }
 
 /** Parses the inputs of a command, and reports combinations that make no sense on a command line. */
 export function readInputs(raw: Json): { inputs: Record<string, CommandInput>; problems: SchemaProblem[] } {
-  const schema = inputSchema as unknown as typeof fieldSchema;
-  const { fields, problems } = readFields(raw, { flags: true, required: false, schema });
+  const { fields, problems } = readFields(raw, { flags: true, required: false, schema: inputSchema });
   const inputs = fields as Record<string, CommandInput>;
   const found = Object.entries(inputs).flatMap(([name, input]) =>
     [

@@ -1,21 +1,21 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { writeExactJson } from "../formats/exact_json.ts";
-import type { JsonObject } from "../model/json.ts";
+import { asJson, type JsonObject } from "../model/json.ts";
 import type { Command, Rule } from "../model/rule.ts";
-import { type FieldProblem } from "../language/fields/check_values.ts";
+import type { FieldProblem } from "../language/fields/check_values.ts";
 import { checkSet } from "./check_set.ts";
 
 const HOUR = 3_600_000;
-/** The only step of a command that is started by itself. */
+/** The id of the rule's only step. */
 const STEP = "command";
 
 /** An unchanged command keeps its rule. */
 const known = new WeakMap<Command, Rule>();
 
 /**
- * The rule that starts a command by itself, by hand. It has the id of the command, because rules and commands share one space
- * of ids. The data of its event are the values, in the order in which they were given: that of argv.
+ * The rule by which a person starts a command. It has the id of the command, because rules and commands share one space of
+ * ids. The data of its event are the values, in the order in which they were given, which is the order in argv.
  */
 export function commandRule(command: Command): Rule {
   let rule = known.get(command);
@@ -28,12 +28,12 @@ export function commandRules(commands: Iterable<Command>): Map<string, Rule> {
   return new Map([...commands].map((command) => [command.id, commandRule(command)]));
 }
 
-/** The command that a rule starts by itself; undefined for rules from files of rules. */
+/** The command of a rule that {@link commandRule} made; undefined for rules from files of rules. */
 export function commandOfRule({ command, commands = {} }: Rule): Command | undefined {
   return command === undefined ? undefined : commands[command];
 }
 
-/** What is wrong with the values that somebody gives to start a command. */
+/** What is wrong with the values given to start a command. */
 export function problemsOfStart(command: Command, values: JsonObject): FieldProblem[] {
   return checkSet(command, Object.entries(values)).problems;
 }
@@ -67,6 +67,6 @@ function ruleFor(command: Command): Rule {
     command: file,
     modules: {},
   };
-  const version = createHash("sha256").update(writeExactJson(whole as unknown as JsonObject)).digest("hex");
+  const version = createHash("sha256").update(writeExactJson(asJson(whole))).digest("hex");
   return { ...whole, version: version.slice(0, 16) };
 }

@@ -52,13 +52,12 @@ export function checkCommandTests(checking: Checking, raw: Json | undefined, com
         typeof part === "number" ? checking.origin.written?.([...path, "argv", at]) ?? String(part) : part
       )
       : undefined;
-    const { value, problems } = parseWith(
+    const { value: test, problems } = parseWith(
       commandTestSchema,
-      argv === undefined ? entry : { ...entry as JsonObject, argv },
+      isObject(entry) && argv ? { ...entry, argv } : entry,
     );
     checking.addAll(path, problems);
-    if (value === undefined) return [];
-    const test = value as z.output<typeof commandTestSchema>;
+    if (test === undefined) return [];
     if ((test.argv === undefined) === (test.problems === undefined)) {
       checking.error(path, "value", "a test has argv, or problems", "as in argv: [-v], or problems: [is missing]");
       return [];

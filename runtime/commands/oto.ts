@@ -18,6 +18,11 @@ const PARAMETER = z.looseObject({
 
 type Parameter = z.output<typeof PARAMETER>;
 
+/** The options of an input that a parameter of OTO's can express. */
+type Expressible = Pick<CommandInput, "type" | "help" | "root" | "value" | "requires" | "conflicts" | "choices">;
+/** The same as written in a file, with what follows from the type. */
+type OtoInput = Expressible & Pick<CommandInput, "join"> & { of?: "text" };
+
 /** The content of an export: the inputs of one executable. */
 export interface OtoImport {
   /** As OTO names it: `openssl - 3.5.3`. */
@@ -48,11 +53,10 @@ const TYPES: Record<string, Field["type"]> = {
 export function importOto(value: unknown): OtoImport | { problem: string; hint: string } {
   const hint =
     "expected OTO's export: [{ flag, description, executable_tag, requires_root, requires_value, value_type }]";
-  const { value: parsed, problems: [first] } = parseWith(z.array(PARAMETER).min(1), value);
-  if (first !== undefined) {
+  const { value: parameters, problems: [first] } = parseWith(z.array(PARAMETER).min(1), value);
+  if (parameters === undefined) {
     return { problem: [...first.path.length ? [`${first.path.join(".")}: `] : [], first.message].join(""), hint };
   }
-  const parameters = parsed as Parameter[];
   const tags = [...new Set(parameters.map(({ executable_tag }) => executable_tag))];
   if (tags.length > 1) {
     return { problem: `it has several executables: ${tags.join(", ")}`, hint: "make a file of each" };
@@ -78,18 +82,18 @@ function inputOf(parameter: Parameter, tag: string, known: ReadonlySet<string>):
   const { flag, description, requires_root, requires_value, value_type, require_ids, interfer_ids } = parameter;
   const requires = (require_ids ?? []).filter((other) => known.has(other));
   const conflicts = (interfer_ids ?? []).filter((other) => known.has(other));
-  const input: JsonObject = {
+  const input: OtoInput = {
     ...typeOf(flag, value_type, requires_value),
     ...description && { help: description },
     ...requires_root && { root: true },
     ...requires.length > 0 && { requires },
     ...conflicts.length > 0 && { conflicts },
   };
-  const again = parameterOf(flag, input as unknown as CommandInput, tag);
+  const again = parameterOf(flag, input, tag);
   const keys = new Set([...Object.keys(parameter), ...Object.keys(again)]);
-  const differing = [...keys].filter((key) => !isDeepStrictEqual(again[key], (parameter as JsonObject)[key]));
+  const differing = [...keys].filter((key) => !isDeepStrictEqual(again[key], parameter[key]));
   if (differing.length === 0) return input;
-  // Null in the place of a key that the export does not have would be a value: those are listed under "".
+  // For a key that the export does not have, null would be a value: these keys are listed under "".
   const absent = differing.filter((key) => !Object.hasOwn(parameter, key));
   const present = differing.filter((key) => Object.hasOwn(parameter, key));
   return {
@@ -102,7 +106,11 @@ function inputOf(parameter: Parameter, tag: string, known: ReadonlySet<string>):
 }
 
 /** A flag whose type also works without a value has an optional value. */
-function typeOf(flag: string, value_type: string, requires_value: boolean): JsonObject {
+function typeOf(
+  flag: string,
+  value_type: string,
+  requires_value: boolean,
+): Pick<OtoInput, "type" | "choices" | "of" | "value" | "join"> {
   if (["bool", "none", ""].includes(value_type)) {
     return requires_value ? { type: "choice", choices: ["true", "false"] } : { type: "boolean" };
   }
@@ -122,7 +130,7 @@ const OTO_TYPES: Partial<Record<Field["type"], string>> = {
   port: "port",
 };
 
-function parameterOf(flag: string, input: CommandInput, tag: string): JsonObject {
+function parameterOf(flag: string, input: Expressible, tag: string): JsonObject {
   const { type, help, root, value, requires = [], conflicts = [], choices } = input;
   const isFlag = type === "boolean";
   const isBool = type === "choice" && isDeepStrictEqual(choices, ["true", "false"]);

@@ -46,7 +46,7 @@ export const COMMAND_SCHEMAS = {
 /** Keys of a command file. */
 export const COMMAND_KEYS = [...Object.keys(COMMAND_SCHEMAS), "inputs", "with", "tests"];
 
-/** Keys that make a file one of another kind; the loader reports them in a command file. */
+/** Keys of other kinds of files; the loader reports them in a command file. */
 export const OTHER_KINDS = ["when", "then", "devices"];
 
 /** Whether the value of `command` names another command file. */
@@ -55,7 +55,7 @@ export function isUse(command: unknown): command is string {
 }
 
 /** The files that a command file builds on. */
-export interface Below {
+interface Below {
   /** The id: its path without extension. */
   id: string;
   /** The command that it is based on, if `command` names one. */
@@ -188,7 +188,7 @@ function readFixed(
     checking.error(["with"], "value", `expected values by input, got ${show(raw.with)}`, "as in { -algorithm: RSA }");
     return [];
   }
-  const values = allAsWritten(inputs, raw.with as JsonObject, checking.sourceBelow(["with"]));
+  const values = allAsWritten(inputs, raw.with, checking.sourceBelow(["with"]));
   return Object.entries(values).filter(([name, value]) => {
     const path = ["with", name];
     if (!Object.hasOwn(inputs, name)) checking.error(path, "key", ...unknownInput(name, Object.keys(inputs)));

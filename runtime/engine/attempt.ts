@@ -25,7 +25,7 @@ export interface Task {
   /** If it succeeds, the run has nothing left to do. */
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
-  /** Makes the arguments; what it throws is never retried. Null if there are none to record. */
+  /** Makes the arguments; null if there are none to record. A failure is never retried. */
   prepare(): Promise<StepArgs | null>;
   /**
    * Makes one attempt. A step with steps inside may also be suspended, be stopped or fail with one of them.
@@ -122,7 +122,7 @@ async function attempt(
       const left = thrown instanceof StillRunningError ? thrown : undefined;
       return await abandon(context, record, signal.reason, left);
     }
-    // Not the run's fault: the run is put back, and the step attempted again.
+    // The run is not at fault: it is put back, and the step is attempted again.
     if (thrown instanceof StoreFullError) throw thrown;
     return await fail(context, task, record, thrown, recordError(thrown));
   }
@@ -165,7 +165,7 @@ async function fail(
 
 /**
  * The run was ended from outside. A step that did not end is attempted again if the run continues later.
- * @param left says what still runs
+ * @param left names what still runs
  */
 export async function abandon(
   context: RunContext,

@@ -11,8 +11,8 @@ import { triggerKinds } from "../triggers/index.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import { runSource } from "./rule_code.ts";
 
-/** What the source of the config works with. */
-export interface ConfigSourceOptions {
+/** What {@link ConfigReader} works with. */
+interface ConfigReaderOptions {
   executing: Parameters<typeof runSource>[0];
   store: Pick<Store, "getSourced" | "keepSourced">;
   clock: Clock;
@@ -20,31 +20,31 @@ export interface ConfigSourceOptions {
   surroundings: () => Scope;
   /** Loads the rules with new values. @throws if that failed */
   reload: () => Promise<void>;
-  /** A look failed, or (null) worked. */
+  /** Called after each look: with what failed, or with null. */
   report: (failure: string | null) => void;
   /** Reports an entry that is left out; all others apply. */
   warn: (message: string) => void;
 }
 
-/** Pages of one look: a source that always says that there is more would be read forever. */
+/** How many pages one look reads: a source that always has more would be read forever. */
 const MOST_PAGES = 1_000;
 
 /**
  * Reads config values from a platform: at its intervals, and at once when its code or arguments change. The last good values are
  * kept in the store, so that a platform that does not answer, even at the start, changes nothing.
  */
-export class ConfigSource {
+export class ConfigReader {
   readonly #stop = new AbortController();
   #source: ConfigSourceRule | undefined;
   #loop: Loop | undefined;
   #lookedAt = -Infinity;
   #warned: string[] = [];
-  /** The kept values are not in force, as the reload with them failed. */
+  /** The reload with the kept values failed, so that they are not in force. */
   #isUnused = false;
 
-  constructor(private readonly options: ConfigSourceOptions) {}
+  constructor(private readonly options: ConfigReaderOptions) {}
 
-  /** Sets what is read from now on. */
+  /** Sets the source from now on. */
   use(source: ConfigSourceRule | undefined): void {
     const before = this.#source;
     this.#source = source;
@@ -112,7 +112,7 @@ export class ConfigSource {
 
 /**
  * The values in what a source returned: `{ values: { rule: { key: value } } }`, or items with `rule` and `values`.
- * @returns also what is wrong with entries that are left out
+ * @returns the values, and what is wrong with the entries that are left out
  * @throws Error if a page is nothing of that kind
  */
 export function valuesIn(pages: Json[]): { values: UpperValue[]; wrong: string[] } {

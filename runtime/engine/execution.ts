@@ -19,8 +19,8 @@ const TROUBLE_DELAY = 30_000;
 /** Runs one claimed run until it ends or is suspended, and records that. */
 export class Execution {
   /**
-   * Resolves when the run has ended or is suspended, with its children gone. Never rejects. Replaced when the run
-   * continues.
+   * Resolves when the run has ended or is suspended, and its child processes have ended. Never rejects. A new promise
+   * replaces it when the run continues.
    */
   done: Promise<void>;
   #off = Promise.withResolvers<void>();
@@ -29,9 +29,9 @@ export class Execution {
   readonly #begun: number;
   #replaces: Pick<Answered, "replaces" | "replaced"> = { replaces: [] };
   #context: RunContext | undefined;
-  /** Woken before the run was set up. */
+  /** It was woken before it had a context. */
   #wokenEarly = false;
-  /** Given up while it slept: its outcome is ignored. */
+  /** It was given up while it slept: its outcome is ignored. */
   #forgotten = false;
 
   /** @param onLeaving called right after the store was asked to free the run's place, so that claims share its sync */
@@ -51,7 +51,7 @@ export class Execution {
     return this.#replaces;
   }
 
-  /** Whether all that it does is wait for a time. */
+  /** Whether it only waits for a time. */
   get idle(): boolean {
     return this.#context?.waiting.idle === true;
   }
@@ -69,11 +69,11 @@ export class Execution {
 
   /**
    * The run was claimed again: it continues in memory.
-   * @returns false if it must be executed anew, because more of it was changed than waits that ended
+   * @returns false if it must be executed anew, because more has changed than that waits ended
    */
-  goOn({ run, steps, alone }: ClaimedRun): boolean {
+  resume({ run, steps, alone }: ClaimedRun): boolean {
     const { waiting, records } = this.#context!;
-    const isSame = run.version === this.claim.run.version && alone === this.claim.alone && records.goOnWith(steps);
+    const isSame = run.version === this.claim.run.version && alone === this.claim.alone && records.canResumeWith(steps);
     if (!isSame) return false;
     this.#off = Promise.withResolvers();
     this.done = this.#off.promise;

@@ -18,7 +18,7 @@ export type FormAnswered =
   | { kind: "invalid"; form: Form; problems: Record<string, string> };
 
 /** What {@link answerForm} works with. */
-export interface AnswerOptions {
+interface AnswerOptions {
   store: Pick<Store, "getForm" | "answerForm">;
   clock: Clock;
   /** Receives the runs that continue: {@link Runner.woken}. */

@@ -6,8 +6,8 @@ import { decisionOf } from "../store/run_changes.ts";
 import type { By, Operated, Refused, Seen, Store } from "../store/store.ts";
 import type { Runner } from "./runner.ts";
 
-/** What the operators' commands work on. */
-export interface OperatorsOptions {
+/** What {@link Operators} works with. */
+interface OperatorsOptions {
   store: Pick<Store, "getRun" | "replayRun" | "retryRun" | "skipWait" | "moveRun">;
   clock: Clock;
   live: Pick<LiveRules, "rules" | "pause">;
@@ -15,8 +15,9 @@ export interface OperatorsOptions {
 }
 
 /**
- * What an operator can do to runs and rules. `by` is the operator, or their whole decision, for the notes of the run and the log. All
- * methods for a run return undefined if there is no such run. With `seen` they refuse a run that has changed since.
+ * What an operator can do with runs and rules. `by` is the operator, or their decision with its reason, for the notes of
+ * the run and the log. Methods for a run return undefined if there is no such run. With `seen` they refuse a run that has
+ * changed since.
  */
 export class Operators {
   constructor(private readonly options: OperatorsOptions) {}
@@ -29,8 +30,8 @@ export class Operators {
   }
 
   /**
-   * A new run of the same event with the current rule, or with the recorded version if the rule was removed. @returns
-   * its id
+   * Starts a new run of the same event with the current rule, or with the recorded version if the rule was removed.
+   * @returns its id
    */
   async replay(run: string, by: By, seen?: Seen): Promise<string | Refused | undefined> {
     const { store, clock, live, runner } = this.options;

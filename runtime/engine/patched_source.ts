@@ -12,7 +12,6 @@ import { poll } from "../triggers/poll/poll.ts";
 import { keyOfSource, nameOfSource } from "../triggers/poll/poll_args.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
-/** What it works with. */
 type PatchingOptions = Pick<RunnerOptions, "store" | "clock" | "surroundings" | "standIn">;
 
 /**
@@ -68,12 +67,13 @@ function calledBy(source: string | JsonObject, folder: string, ruleFolder: strin
   return typeof call === "string" ? readTarget(folder, ruleFolder, call) : undefined;
 }
 
+/** Statuses that mean that there is no such item. */
 const MISSING = [404, 410];
 
 /**
  * Sends the request for one item of a poll: `one` or `update` of its trigger.
  * @param scope what its templates see, with `key` and `patch`
- * @returns what its `value` says of the answer, by default its body; null if `one` finds no item
+ * @returns the value of its expression `value` on the answer, by default the body; null if `one` finds no item
  */
 export async function requestItem(
   request: JsonObject,
@@ -89,5 +89,5 @@ export async function requestItem(
   const recorded = recordArgs(http, sent, scope, {});
   const { output } = await http.execute(parsed.args, { ...context, recorded });
   const answer = output as JsonObject;
-  return MISSING.includes(answer.status as number) ? null : evaluate(String(value), answer);
+  return MISSING.some((status) => answer.status === status) ? null : evaluate(String(value), answer);
 }

@@ -8,7 +8,7 @@ import type { StepEffects, Store } from "../store/store.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
-/** What is recorded of one run's steps, in memory and in the store. */
+/** The records of one run's steps, in memory and in the store. */
 export class Records {
   readonly #records = new Map<string, StepRecord>();
   /** When the first record of a step, or of a step inside it, was begun. */
@@ -17,11 +17,11 @@ export class Records {
   #inside: Map<string, string[]> | undefined;
   readonly #asked = new Set<string>();
   /**
-   * Texts that would let a reader of a trace impersonate somebody, such as signed links, and what is recorded instead
-   * of each.
+   * Texts that would let a reader of a trace impersonate somebody, such as signed links, each with the text that is
+   * recorded instead.
    */
   #hidden: Map<string, string> | undefined;
-  /** Branches that lost. This and other collections are made when they are needed: most runs have no branches. */
+  /** Branches that lost. Like others here, this collection is made when it is needed: most runs have no branches. */
   #cancelled: Set<string> | undefined;
   #endedRun = false;
 
@@ -65,7 +65,6 @@ export class Records {
     return this.#begun.get(path);
   }
 
-  /** Whether the branch lost. */
   hasLost(path: string): boolean {
     return this.#cancelled?.has(path) || this.#records.get(path)?.state === "cancelled";
   }
@@ -121,7 +120,7 @@ export class Records {
   }
 
   /** Whether these are the same steps, except for waits that have ended: if so, the run can continue in memory. */
-  goOnWith(steps: StepRecord[]): boolean {
+  canResumeWith(steps: StepRecord[]): boolean {
     return steps.length === this.#records.size && steps.every(({ path, state }) => {
       const known = this.#records.get(path)?.state;
       return known === state || (known === "waiting" && isFinalStep(state));
@@ -140,7 +139,7 @@ export class Records {
     ) {
       throw new Interruption("cancelled", `Step "${record.path}" came too late: its branch has lost`);
     }
-    // From here on, a loser's write reaches the store only after this one.
+    // From here on, a losing branch's write reaches the store only after this one.
     for (const branch of effects.cancels ?? []) (this.#cancelled ??= new Set()).add(branch);
     const shown = this.#withoutHidden(record);
     const result = await this.store.recordStep(this.run.id, shown, effects, this.clock.now());
@@ -196,7 +195,7 @@ function isSame(one: StepRecord, other: StepRecord): boolean {
   return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
 }
 
-/** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
+/** The paths above a path: `lines[3]/save` is in `lines[3]`, which is in `lines`. */
 function pathsAround(path: string): string[] {
   const around: string[] = [];
   // Most steps are in no other.
@@ -209,7 +208,7 @@ function pathsAround(path: string): string[] {
 
 /** @throws TerminalError if the result is larger than the limit */
 export function checkSize(path: string, output: Json): void {
-  const size = Buffer.byteLength(writeExactJson(output));
+  const size = sizeAsJson(output);
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
     `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; return less, or write it to a file and return its path`,
@@ -218,9 +217,14 @@ export function checkSize(path: string, output: Json): void {
 
 /** @throws TerminalError if the arguments are larger than the limit */
 export function checkInput(path: string, input: Json): void {
-  const size = Buffer.byteLength(writeExactJson(input));
+  const size = sizeAsJson(input);
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
     `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; pass less, or the path of a file`,
   );
+}
+
+/** Bytes of a value as JSON. */
+export function sizeAsJson(value: Json): number {
+  return Buffer.byteLength(writeExactJson(value));
 }

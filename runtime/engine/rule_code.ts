@@ -1,11 +1,12 @@
 import { dirname, join } from "node:path";
-import type { Action, ModuleCall } from "../actions/action.ts";
-import { commandAction } from "../actions/call.ts";
+import type { Action } from "../actions/action.ts";
+import { call, commandAction } from "../actions/call.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check_rule.ts";
+import { resolvedArgs } from "../language/kind.ts";
 import { recordError } from "../model/errors.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import { CONDITION_STEP, type StepRecord } from "../model/run.ts";
 import { readTarget } from "../model/target.ts";
@@ -45,7 +46,7 @@ export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
 /** Milliseconds that a function `if` may take. */
 const CONDITION_TIMEOUT = 10_000;
 
-export interface ConditionAnswer {
+interface ConditionAnswer {
   record: StepRecord;
   verdict: "yes" | Verdict;
 }
@@ -97,7 +98,7 @@ export interface SourceOptions
  * Runs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
  * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
  * resolved with the trigger.
- * @param input what a called function gets beside its arguments: its cursor
+ * @param input what a called function gets besides its arguments: its cursor
  * @returns the step's output
  */
 export async function runSource(
@@ -138,7 +139,7 @@ export async function runSource(
       folder,
       ruleFolder: join(folder, dirname(rule.file)),
       services: servicesFor(rule, options),
-      // A look is made again as a whole.
+      // A look is repeated as a whole, so its parts are not recorded.
       parts: { read: () => [], add: () => Promise.resolve() },
     }));
   return outcome.output;
@@ -152,10 +153,10 @@ function requesting(
   { surroundings, clock }: Pick<RunnerOptions, "surroundings" | "clock">,
 ): Action | undefined {
   const request = rule.triggers.find(({ id }) => id === trigger)?.args.one;
-  if (request === undefined) return undefined;
+  if (!isObject(request)) return undefined;
   const scope = { ...surroundings(rule.id), config: rule.config, $hosts: rule.hosts, $now: clock.now(), ...input };
   const execute: Action["execute"] = async (_args, context) => {
-    return { output: await requestItem(request as JsonObject, scope, context) };
+    return { output: await requestItem(request, scope, context) };
   };
   return { ...actions.http, execute };
 }
@@ -166,11 +167,10 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
   return {
     ...actions.call,
     execute: async (args, context) => {
-      const target = readTarget(folder, ruleFolder, args.call as string);
+      const { call: name, with: inputs = {}, auth } = resolvedArgs(call, args);
+      const target = readTarget(folder, ruleFolder, name);
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
-      const inputs = (args.with ?? {}) as JsonObject;
-      const auth = args.auth as ModuleCall["auth"];
       return { output: await context.services.callModule({ ...target, inputs, method, more, emit, auth }, context) };
     },
   };

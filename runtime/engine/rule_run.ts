@@ -11,8 +11,8 @@ import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 
 /**
- * Runs a rule's `then` and, if that fails, its `onError`; the run fails all the same. The failure is recorded
- * before `onError` begins, so that no later step is executed after a crash.
+ * Runs a rule's `then` and, if that fails, its `onError`; the run still fails. The failure is recorded before `onError`
+ * begins, so that no later step of `then` is executed after a crash.
  * @param alone how often a watchdog ended the worker of this run
  */
 export async function runRule(context: RunContext, alone: number, signal: AbortSignal): Promise<StepOutcome> {
@@ -33,12 +33,12 @@ async function runThen(context: RunContext, alone: number, signal: AbortSignal):
     const signal = makeSignal();
     return then === "function" ? new FunctionRun(context, alone, signal).execute() : runList(then, context, signal);
   };
-  return await failingLate(withTimeout(clock, limit, signal, execute));
+  return await failedIfLate(withTimeout(clock, limit, signal, execute));
 }
 
 /** A list has no result for the run; its steps are in the trace. */
 async function runList(then: Step[], context: RunContext, signal: AbortSignal): Promise<StepOutcome> {
-  // If the program died between a stop and the end of the run, the branches beside the stop must not continue.
+  // If the program died between a stop and the end of the run, the other branches must not continue.
   const stop = context.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
   if (stop !== undefined) return stoppedBy(stop);
   try {
@@ -62,10 +62,10 @@ function runOnError(context: RunContext, failure: StepFailure, signal: AbortSign
     if (then !== "function") gatherResults(then, "", records, frame.steps);
     return runSteps(onError, frame);
   };
-  return failingLate(withTimeout(clock, limit, signal, execute));
+  return failedIfLate(withTimeout(clock, limit, signal, execute));
 }
 
-async function failingLate(executing: Promise<StepOutcome>): Promise<StepOutcome> {
+async function failedIfLate(executing: Promise<StepOutcome>): Promise<StepOutcome> {
   try {
     return await executing;
   } catch (thrown) {

@@ -31,7 +31,7 @@ export class Runner {
   #behind = false;
   #alarm: Cancel | undefined;
   #forgetClock: Cancel = () => {};
-  /** Resolves at the next change, if anybody waits for it. */
+  /** Resolves at the next change, if something waits for it. */
   #change: PromiseWithResolvers<void> | undefined;
 
   constructor(private readonly options: RunnerOptions) {
@@ -69,12 +69,12 @@ export class Runner {
 
   /** Reserves up to `most` slots for runs that are claimed together with their event, until {@link take} is called. */
   lease(most: number): Lease {
-    const max = this.#stopped || this.#behind ? 0 : Math.max(0, Math.min(most, this.#room()));
+    const max = this.#stopped || this.#behind ? 0 : Math.max(0, Math.min(most, this.#freeSlots()));
     this.#leased += max;
     return { owner: this.options.owner, max };
   }
 
-  /** Runs the runs that were claimed on a lease. Those that come after the stop continue after the next start. */
+  /** Executes the runs that were claimed on a lease. After the stop they are left to the next start of the program. */
   take(lease: Lease, claimed: ClaimedRun[]): void {
     this.#leased -= lease.max;
     if (!this.#stopped) { for (const claim of claimed) this.#execute(claim); }
@@ -87,7 +87,7 @@ export class Runner {
     return this.#active.size;
   }
 
-  /** Whether nothing happens until the clock moves or somebody wakes it. */
+  /** Whether nothing happens until the clock moves or {@link wake} is called. */
   get idle(): boolean {
     return this.#claiming === undefined && !this.#woken && this.#leased === 0 &&
       [...this.#active.values()].every(({ idle }) => idle);
@@ -99,7 +99,7 @@ export class Runner {
   }
 
   /**
-   * Ends a run. If it was running, it has stopped, with its children, when this resolves.
+   * Ends a run. If it was running, it and its child processes have stopped when this resolves.
    * @param by who ends it, for the notes
    * @param seen refuses a run that has changed since
    * @returns its state then, or undefined if there is no such run
@@ -194,7 +194,7 @@ export class Runner {
     try {
       await store.rollBackClock(by, clock.now());
     } catch (error) {
-      onError("Cannot resume runs after the clock was set back", error);
+      onError("Cannot resume runs after the clock was rolled back", error);
     }
     // A claim may be in flight that read the old times; wait for it.
     await this.#claiming;
@@ -221,25 +221,25 @@ export class Runner {
   async #claimDue(): Promise<void> {
     const { store, owner, clock } = this.options;
     for (;;) {
-      const room = this.#room();
-      this.#behind = room <= 0;
+      const free = this.#freeSlots();
+      this.#behind = free <= 0;
       // `take` or the end of a run, which free a slot, wake us.
       if (this.#behind) return;
       const now = clock.now();
       // Asked together: in sequence, the disk might have to sync in between.
-      const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, room, now), store.nextDue()]);
+      const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, free, now), store.nextDue()]);
       if (claimed.status === "rejected") throw claimed.reason;
       // Execute first: a claimed run that nobody executes would stay claimed until the next start.
       for (const claim of claimed.value) this.#execute(claim);
       if (due.status === "rejected") throw due.reason;
-      if (claimed.value.length === room) continue;
+      if (claimed.value.length === free) continue;
       // A run that was due at `now` and not given waits for another one to end, which wakes us.
       if (due.value !== undefined && due.value > now) this.#wakeAt(due.value);
       return;
     }
   }
 
-  #room(): number {
+  #freeSlots(): number {
     return this.#maxRuns - this.#active.size - this.#leased;
   }
 
@@ -250,7 +250,7 @@ export class Runner {
 
   async #execute(claim: ClaimedRun): Promise<void> {
     const { id } = claim.run;
-    const execution = this.#goOn(claim) ?? this.#begin(claim);
+    const execution = this.#resume(claim) ?? this.#begin(claim);
     const { done } = execution;
     this.#active.set(id, execution);
     await done;
@@ -269,12 +269,12 @@ export class Runner {
   }
 
   /** The execution of a claimed run that sleeps in memory, if it can continue. */
-  #goOn(claim: ClaimedRun): Execution | undefined {
+  #resume(claim: ClaimedRun): Execution | undefined {
     const { id } = claim.run;
     // A run that was suspended a moment ago is still here.
     const execution = this.#sleepers.take(id) ?? this.#active.get(id);
     if (execution === undefined || execution.sleeping === 0) return undefined;
-    if (execution.goOn(claim)) return execution;
+    if (execution.resume(claim)) return execution;
     execution.forget();
   }
 
@@ -291,8 +291,8 @@ async function within(clock: Clock, ms: number, something: Promise<unknown>): Pr
   done.abort();
 }
 
-/** Rule versions kept in memory. */
-const SIZE = 64;
+/** How many rule versions are kept in memory. */
+const CACHED_VERSIONS = 64;
 
 /** The rule versions that runs are pinned to, in an LRU cache. */
 class VersionCache {
@@ -305,7 +305,7 @@ class VersionCache {
     // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
     this.#rules.delete(version);
     this.#rules.set(version, rule);
-    if (this.#rules.size > SIZE) this.#rules.delete(this.#rules.keys().next().value!);
+    if (this.#rules.size > CACHED_VERSIONS) this.#rules.delete(this.#rules.keys().next().value!);
     return rule;
   }
 

@@ -17,21 +17,21 @@ export interface RunnerOptions {
   owner: string;
   /** The rules folder, absolute. */
   folder: string;
-  /** What expressions see beside the run's own names: `env` and `secrets`. */
+  /** What expressions see besides the run's own names: `env` and `secrets`. */
   surroundings: (rule: string) => Scope;
   /** What actions can reach, apart from what belongs to a run. */
   services: Omit<ActionServices, "getState" | "callModule" | "patched">;
   /** Who answers forms, and on which pages. */
   people: FormPeople;
   /**
-   * A run ended, and that is on disk. If its function `if` ended it, the verdict says why.
+   * Called when a run has ended, on disk. If its function `if` ended it, the verdict says why.
    */
   onFinished?: (run: Run, verdict?: Verdict) => void;
-  /** A step ended, and that is on disk. */
+  /** Called when a step has ended, on disk. */
   onStep?: (record: StepRecord) => void;
-  /** A run recorded the reply to its event, and that is on disk. */
+  /** Called when a run has recorded the reply to its event, on disk. */
   onReply?: (event: EventIdentity, reply: Reply, run: string) => void;
-  /** Something failed that is no run's fault, such as a write of the store. */
+  /** Called when something failed without the fault of a run, such as a write of the store. */
   onError: (message: string, error: unknown) => void;
   /** Runs at once. @default 256 */
   maxRuns?: number;

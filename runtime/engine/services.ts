@@ -80,6 +80,7 @@ export function programServices(
     causeHeader: (run) => signer.sign(causeOf(run)),
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
+    readFile: (file) => files.read(file),
     runFolder: (run) => files.folderOf(run),
     privateFolder: () => files.privateFolder(),
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },
@@ -146,8 +147,8 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
 }
 
 /**
- * Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt; a call that
- * begins again therefore needs a new executor.
+ * Executes the calls of the code. Its requests are numbered, so that each has the same idempotency key on each attempt: a
+ * call that begins again needs a new executor.
  */
 function executor(
   clock: CallOptions["clock"],
@@ -175,7 +176,7 @@ function executor(
   };
 }
 
-/** A request uses the connection of its step or poll unless it says how it is authorized. */
+/** A request without `auth` uses the connection of its step or poll. */
 function withAuth(args: JsonObject, auth: ModuleCall["auth"]): JsonObject {
   return auth === undefined || args.auth !== undefined ? args : { ...args, auth };
 }
@@ -216,7 +217,7 @@ function readTimeout(timeout: Json | undefined, standard: number): number {
   return ms;
 }
 
-/** The error with its class: the code can pass it on, and what called the code then knows what to do. */
+/** The error with its class: if the code throws it again, the step or poll is retried as the class says. */
 function failed(thrown: unknown): StepAnswer {
   const { name, ...error } = recordError(thrown);
   if (thrown instanceof RetryAfterError) {

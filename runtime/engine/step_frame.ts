@@ -32,7 +32,7 @@ export interface RunContext extends RuleVersion {
 }
 
 /** The results of steps, and the errors of those that failed and were handled, by id. */
-export interface Results {
+interface Results {
   steps: Record<string, Json>;
   errors: Record<string, Json>;
 }

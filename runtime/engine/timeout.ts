@@ -3,12 +3,12 @@ import { formatDuration } from "../model/duration.ts";
 import { StillRunningError, TimeoutError } from "../model/errors.ts";
 
 /** A limit on how long something may take. */
-export interface TimeLimit {
+interface TimeLimit {
   /** For the message: `Step "tell"`. */
   what: string;
   /** Milliseconds from now; absent if only the signal ends it. */
   ms?: number;
-  /** Milliseconds that the message names, if `ms` is what is left of them. */
+  /** The whole limit, for the message, if `ms` is the rest of it. */
   of?: number;
   /** Milliseconds so far that do not count, such as those in which a run only waited. */
   excluded?: () => number;
@@ -16,13 +16,13 @@ export interface TimeLimit {
   grace?: number;
 }
 
-/** A child gets 2 s between TERM and KILL; what takes longer than this ignores its signal. */
+/** A child process gets 2 s between TERM and KILL; an action that takes longer than this ignores its signal. */
 export const GRACE = 5_000;
 
 /**
  * Runs something that ends with its signal: when the time is up, or when the given signal is aborted.
  * @param act receives what makes its signal: work that ends at once needs neither a signal nor a timer
- * @returns its result, also if it succeeded although it was told to stop
+ * @returns its result, even if it succeeded after its signal was aborted
  * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw; a
  * StillRunningError of `act` in any case
  */

@@ -41,8 +41,8 @@ export class Waiting {
   readonly #waiters = new Set<Waiter>();
   #asleep = false;
   /**
-   * Number of timers that count while a branch waits, such as the timeout of a called action; the run must not sleep
-   * then.
+   * How many timers run on while branches wait, such as the timeout of a called action: with any, the run must not fall
+   * asleep.
    */
   #pins = 0;
 
@@ -138,7 +138,7 @@ export class Waiting {
     const now = this.clock.now();
     const looks = ({ path, due = Infinity }: Waiter) => path === undefined || changed.has(path) || due <= now;
     this.#resume(looks, true);
-    if (this.idle) this.#parkOrHold();
+    if (this.idle) this.#suspendOrHold();
     else this.#setAlarm(this.#nextDue());
   }
 
@@ -166,12 +166,12 @@ export class Waiting {
   /** A branch has ended or waits. */
   leave(): void {
     this.#active--;
-    if (this.#active === 0) this.#parkOrHold();
+    if (this.#active === 0) this.#suspendOrHold();
     if (this.#waiters.size === 0 || this.#asleep) this.#setAlarm(undefined);
     else if (this.#alarm !== undefined && this.#alarm.at <= this.clock.now()) this.#resumeDue();
   }
 
-  #parkOrHold(): void {
+  #suspendOrHold(): void {
     const now = this.clock.now();
     const held = this.#nextDue(({ hold = false }) => hold);
     const due = this.#nextDue();
@@ -231,7 +231,7 @@ const QUIET = 20;
 /** The same for tests with a manual clock, in which functions wait for nothing outside the program. */
 const SOON = 1;
 
-/** Whether a rule's function is working, as one of the branches of its run. */
+/** Tells the run whether its rule's function works, which is one of the branches of the run. */
 export class FunctionActivity {
   #works = true;
   #isOver = false;
@@ -241,7 +241,7 @@ export class FunctionActivity {
   /**
    * @param isWaiting whether it waits for steps that others execute
    * @param onRest called when it stops working
-   * @param soon give it next to no time for something of its own
+   * @param soon whether it gets next to no time for something of its own
    */
   constructor(
     private readonly waiting: Waiting,

@@ -244,16 +244,17 @@ function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Pr
       file,
       at,
       path: String(args.webhook),
-      // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
-      route: `${args.method ?? "POST"} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
+      methods: [args.method ?? "POST"].flat(),
       auth: [args.auth ?? null, args.secret ?? null],
     }))
   );
   const problems: Problem[] = [];
-  for (const group of Map.groupBy(hooks, ({ route }) => route).values()) {
+  // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
+  for (const group of Map.groupBy(hooks, ({ path }) => path.replace(/:[^/]+/g, ":")).values()) {
     if (group.length === 1) continue;
     for (const hook of group) {
-      const other = group.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
+      const sharing = group.filter(({ methods }) => methods.some((method) => hook.methods.includes(method)));
+      const other = sharing.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
       if (!other) continue;
       problems.push({
         severity: "error",

@@ -31,7 +31,7 @@ const MARKS = [
 const DECLARATION = 200;
 
 /**
- * Decodes text in the charset of `charset`, else of the content type, the byte order mark or the XML declaration; else UTF-8.
+ * Decodes text in the charset of `charset`, else of the byte order mark, the content type or the XML declaration; else UTF-8.
  * Drops a byte order mark. Names are those of the encoding standard (https://encoding.spec.whatwg.org/#names-and-labels).
  * @throws DecodeError
  */
@@ -72,13 +72,15 @@ export function charsetOf(contentType: string): string | undefined {
 function findCharset(bytes: Uint8Array, { charset, contentType = "", known }: DecodeOptions): Found {
   if (known !== undefined) return { label: known, by: "" };
   const mark = MARKS.find((one) => one.bytes.every((byte, index) => bytes[index] === byte))?.label;
-  const named = charset ?? charsetOf(contentType);
-  if (named !== undefined) {
+  if (charset !== undefined) {
     // The name alone does not define the byte order (RFC 2781, section 4.3).
-    const label = named.toLowerCase() === "utf-16" && mark === "utf-16be" ? mark : named;
-    return { label, by: charset === undefined ? ", as its content type says" : ', as "charset" says' };
+    const label = charset.toLowerCase() === "utf-16" && mark === "utf-16be" ? mark : charset;
+    return { label, by: ', as "charset" says' };
   }
+  // A mark is in the file itself; servers often send one charset with all their files (encoding standard, "BOM sniff").
   if (mark !== undefined) return { label: mark, by: ", as its byte order mark says" };
+  const named = charsetOf(contentType);
+  if (named !== undefined) return { label: named, by: ", as its content type says" };
   const declared = declaredIn(bytes);
   return declared === undefined ? { label: "utf-8", by: "" } : { label: declared, by: ", as its XML declaration says" };
 }

@@ -1,139 +1,380 @@
 import { createHash } from "node:crypto";
-import { XMLParser } from "fast-xml-parser";
-import type { Json, JsonObject } from "../model/json.ts";
+import { decodeHTML } from "entities";
+import { type Atom, parseAtomFeed, parseRdfFeed, parseRssFeed, type Rdf, type Rss } from "feedsmith";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { readFeedDate } from "./feed_dates.ts";
+import { parseJson } from "./exact_json.ts";
+import { findRoot, tagsIn, textAfter } from "./xml.ts";
 
-const parser = new XMLParser({
-  ignoreAttributes: false,
-  attributeNamePrefix: "@",
-  parseTagValue: false,
-  parseAttributeValue: false,
-  htmlEntities: true,
-  // Also counts HTML and numeric entities; no feed has as many characters.
-  processEntities: { enabled: true, maxEntityCount: 1, maxExpandedLength: 10_000_000 },
-});
+/** What concerns one text, besides its format. */
+export interface ParseOptions {
+  /** The address that the text came from. */
+  base?: string;
+  /** Told what was passed over, in a sentence. */
+  warn?: (message: string) => void;
+}
 
-type Element = { [name: string]: Element | Element[] | string };
-type Node = Element | string | undefined;
+const FEED_ELEMENT = /<((?:[\w.-]+:)?(?:rss|feed|rdf))(?=[\s>])/iy;
 
 /**
- * Parses RSS 2.0, Atom and RSS 1.0 (RDF) into one shape. Every item has all of `id`, `title`, `link`, `published`, `updated`,
- * `author`, `summary`, `content`, `categories`, `enclosures`; missing values are null. `id` is the feed's own, else the link, else
- * a hash of title and date, so it is stable. Dates are RFC 3339 in UTC.
+ * Parses RSS, RSS 1.0 (RDF), Atom and JSON Feed into one shape. The feed has `title`, `link`, `description`, `author`, `updated`,
+ * `updatedText` and `items`. Every item has all of `id`, `title`, `link`, `published`, `publishedText`, `updated`, `updatedText`,
+ * `author`, `summary`, `content`, `categories`, `enclosures`, `ext`; missing values are null. `id` is the feed's own, else the link,
+ * else a hash of title and date, so it is stable. Dates are RFC 3339 in UTC; of a date that `readFeedDate` cannot read the text is
+ * beside it, as in `publishedText`. Links are absolute if the feed says or `base` says relative to what. `ext` has the elements of
+ * known namespaces, such as `itunes` and `media`, as the library feedsmith names them; of a JSON Feed its extensions.
  * @throws Error if it is no such feed, is cut off, or declares entities (which could expand without bound)
  */
-export function parseFeed(text: string): Json {
-  const root = /<(rss|feed|rdf:RDF)[\s>]/.exec(text);
-  if (!root) throw new Error("it has no <rss>, <feed> or <rdf:RDF> element");
-  if (/<!ENTITY/i.test(text.slice(0, root.index))) throw new Error("it declares entities, which are refused");
-  // The parser closes open elements at the end of the text, so a truncated download would look like a shorter feed.
-  const end = new RegExp(`</${root[1]}\\s*>\\s*(<!--[^]*?-->\\s*)*$`);
-  if (!end.test(text)) throw new Error(`it ends before </${root[1]}>`);
-  const document = parser.parse(text)[root[1]] as Element;
-  return root[1] === "feed" ? atom(document) : rss(document);
+export function parseFeed(text: string, { base, warn }: ParseOptions = {}): JsonObject {
+  const feed = /^\s*\{/.test(text) ? jsonFeed(text, base) : xmlFeed(text, base, warn);
+  return { ...feed, items: distinct(feed.items, warn) };
 }
 
-function rss(document: Element): Json {
-  const channel = first(document.channel) as Element | undefined ?? {};
-  // RSS 1.0 has its items next to the channel, not in it.
-  const items = [...list(channel.item), ...list(document.item)];
+type Feed = JsonObject & { items: JsonObject[] };
+
+function xmlFeed(text: string, address: string | undefined, warn: ParseOptions["warn"]): Feed {
+  const root = findRoot(text, FEED_ELEMENT);
+  if (root === undefined) throw new Error("it has no <rss>, <feed> or <rdf:RDF> element");
+  const rest = textAfter(text, root);
+  if (rest !== "") warn?.(`what follows </${root.name}> is ignored: ${JSON.stringify(rest.slice(0, 60))}`);
+  const document = withPlainTitles(text.slice(root.start, root.end));
+  try {
+    switch (root.name.replace(/^.*:/, "").toLowerCase()) {
+      case "rss":
+        return rss(parseRssFeed(document), address);
+      case "feed":
+        return atom(parseAtomFeed(document), address);
+      default:
+        return rdf(parseRdfFeed(withRdfNamespace(document)), address);
+    }
+  } catch (error) {
+    const { name, cause, message } = error as Error;
+    // The library's own message only says that the feed is not valid.
+    if (name === "MalformedError" && cause instanceof Error) throw new Error(cause.message);
+    if (name === "ParseError" || name === "DetectError") throw new Error("it has neither a title nor items");
+    throw new Error(message, { cause: error });
+  }
+}
+
+function rss(feed: Rss.Feed<string>, address: string | undefined): Feed {
+  const { title, link: own, description, lastBuildDate, pubDate, managingEditor, itunes, dc, items = [], xml, atom } =
+    feed;
+  const link = own ?? linkOf(atom?.links);
+  const base = baseOf(xml?.base, link, address);
   return {
-    title: textOf(channel.title),
-    link: textOf(channel.link),
-    description: textOf(channel.description),
-    updated: dateOf(channel.lastBuildDate ?? channel.pubDate ?? channel["dc:date"]),
-    items: items.map(rssItem),
+    title: title ?? null,
+    link: resolve(link, base),
+    description: description ?? null,
+    author: personOf(managingEditor) ?? itunes?.author ?? dc?.creators?.[0] ?? null,
+    ...dateOf("updated", lastBuildDate ?? pubDate ?? dc?.dates?.[0]),
+    items: items.map((item) => rssItem(item, base)),
   };
 }
 
-function rssItem(node: Node): JsonObject {
-  const item = elementOf(node);
-  const title = textOf(item.title);
-  const guid = textOf(item.guid) ?? textOf(item["@rdf:about"]);
-  const isPermaLink = typeof first(item.guid) === "string" && /^https?:/.test(guid ?? "");
-  const link = textOf(item.link) ?? (isPermaLink ? guid : null);
-  const published = dateOf(item.pubDate ?? item["dc:date"]);
-  return {
-    id: guid ?? link ?? hashOf(title, published ?? textOf(item.description)),
+function rssItem(item: Rss.Item<string>, feedBase: string | undefined): JsonObject {
+  const {
+    title,
+    link: own,
+    description,
+    guid,
+    pubDate,
+    authors,
+    categories = [],
+    enclosures = [],
+    comments: _comments,
+    source: _source,
+    ...ext
+  } = item;
+  const base = resolve(item.xml?.base, feedBase) ?? feedBase;
+  const isPermaLink = guid?.isPermaLink !== false && /^https?:/.test(guid?.value ?? "");
+  const link = resolve(own ?? linkOf(item.atom?.links) ?? (isPermaLink ? guid!.value : undefined), base);
+  return itemOf({
+    id: guid?.value,
     title,
     link,
+    published: pubDate ?? item.dc?.dates?.[0],
+    updated: item.atom?.updated ?? item.dcterms?.modified?.[0],
+    author: item.dc?.creators?.[0] ?? personOf(authors?.[0]) ?? item.itunes?.author,
+    summary: description,
+    content: item.content?.encoded,
+    categories: [...categories.map(({ name }) => name), ...item.dc?.subjects ?? []],
+    enclosures: enclosures.map(({ url, type, length }) => enclosureOf(resolve(url, base), type, length)),
+    ext,
+  });
+}
+
+/** Feeds write this namespace in several ways, and the library knows one. */
+function withRdfNamespace(document: string): string {
+  const namespace = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"';
+  return document.replace(/\sxmlns:rdf\s*=\s*(?:"[^"]*"|'[^']*')/, "").replace(/^<[^\s>]+/, `$& ${namespace}`);
+}
+
+function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
+  const { title, link, description, dc, items = [], xml } = feed;
+  const base = baseOf(xml?.base, link, address);
+  return {
+    title: title ?? null,
+    link: resolve(link, base),
+    description: description ?? null,
+    author: dc?.creators?.[0] ?? null,
+    ...dateOf("updated", dc?.dates?.[0]),
+    items: items.map(({ title, link, description, ...ext }) => {
+      return itemOf({
+        id: ext.rdf?.about,
+        title,
+        link: resolve(link, resolve(ext.xml?.base, base) ?? base),
+        published: ext.dc?.dates?.[0],
+        updated: ext.dcterms?.modified?.[0],
+        author: ext.dc?.creators?.[0],
+        summary: description,
+        content: ext.content?.encoded,
+        categories: ext.dc?.subjects,
+        ext,
+      });
+    }),
+  };
+}
+
+function atom(feed: Atom.Feed<string>, address: string | undefined): Feed {
+  const { title, links, subtitle, updated, authors, entries = [], xml } = feed;
+  const base = baseOf(xml?.base, linkOf(links), address);
+  const author = authors?.[0]?.name ?? null;
+  return {
+    title: plainText(title),
+    link: resolve(linkOf(links), base),
+    description: subtitle?.value ?? null,
+    author,
+    ...dateOf("updated", updated),
+    items: entries.map((entry) => atomItem(entry, base, author)),
+  };
+}
+
+function atomItem(entry: Atom.Entry<string>, feedBase: string | undefined, feedAuthor: string | null): JsonObject {
+  const {
+    authors,
+    categories = [],
+    content,
+    id,
+    links = [],
     published,
-    updated: dateOf(item["atom:updated"] ?? item["dcterms:modified"]),
-    author: textOf(item["dc:creator"]) ?? textOf(item.author),
-    summary: textOf(item.description),
-    content: textOf(item["content:encoded"]),
-    categories: [...list(item.category), ...list(item["dc:subject"])].map(textOf).filter((name) => name !== null),
-    enclosures: list(item.enclosure).map((enclosure) => enclosureOf(enclosure, "@url")),
-  };
-}
-
-function atom(document: Element): Json {
-  return {
-    title: textOf(document.title),
-    link: atomLink(document, "alternate"),
-    description: textOf(document.subtitle),
-    updated: dateOf(document.updated),
-    items: list(document.entry).map(atomItem),
-  };
-}
-
-function atomItem(node: Node): JsonObject {
-  const entry = elementOf(node);
-  const title = textOf(entry.title);
-  const link = atomLink(entry, "alternate");
-  const updated = dateOf(entry.updated);
-  const published = dateOf(entry.published) ?? updated;
-  return {
-    id: textOf(entry.id) ?? link ?? hashOf(title, published),
+    source,
+    summary,
     title,
-    link,
-    published,
     updated,
-    author: textOf(elementOf(first(entry.author)).name),
-    summary: textOf(entry.summary),
-    content: textOf(entry.content),
-    categories: list(entry.category).map((category) => textOf(elementOf(category)["@term"])).filter((name) =>
-      name !== null
+    contributors: _contributors,
+    rights: _rights,
+    ...ext
+  } = entry;
+  const base = resolve(entry.xml?.base, feedBase) ?? feedBase;
+  return itemOf({
+    id,
+    title: plainText(title),
+    link: resolve(linkOf(links), base),
+    published: published ?? updated,
+    updated,
+    // RFC 4287, section 4.2.1: an entry without an author has that of its source, else of its feed.
+    author: authors?.[0]?.name ?? entry.dc?.creators?.[0] ?? source?.authors?.[0]?.name ?? feedAuthor,
+    summary: summary?.value,
+    content: content?.value,
+    categories: categories.map(({ term }) => term),
+    enclosures: links.filter(({ rel }) => rel === "enclosure")
+      .map(({ href, type, length }) => enclosureOf(resolve(href, base), type, length)),
+    ext,
+  });
+}
+
+/** JSON Feed 1.0 and 1.1 (https://www.jsonfeed.org/version/1.1/). */
+function jsonFeed(text: string, address: string | undefined): Feed {
+  const feed = parseJson(text) as JsonObject;
+  if (!Array.isArray(feed.items)) throw new Error('it is JSON without a list "items", so it is no JSON Feed');
+  const link = textOf(feed.home_page_url);
+  const base = baseOf(undefined, link, textOf(feed.feed_url) ?? address);
+  const author = jsonAuthor(feed);
+  return {
+    title: textOf(feed.title) ?? null,
+    link: resolve(link, base),
+    description: textOf(feed.description) ?? null,
+    author: author ?? null,
+    updated: null,
+    updatedText: null,
+    items: objectsIn(feed.items).map((item) =>
+      itemOf({
+        id: textOf(item.id),
+        title: textOf(item.title),
+        link: resolve(textOf(item.url) ?? textOf(item.external_url), base),
+        published: textOf(item.date_published) ?? textOf(item.date_modified),
+        updated: textOf(item.date_modified),
+        author: jsonAuthor(item) ?? author,
+        summary: textOf(item.summary),
+        content: textOf(item.content_html) ?? textOf(item.content_text),
+        categories: listOf(item.tags).map(textOf),
+        enclosures: objectsIn(item.attachments).map(({ url, mime_type, size_in_bytes }) =>
+          enclosureOf(resolve(textOf(url), base), textOf(mime_type), textOf(size_in_bytes))
+        ),
+        ext: Object.fromEntries(Object.entries(item).filter(([name]) => name.startsWith("_"))),
+      })
     ),
-    enclosures: list(entry.link).filter((link) => elementOf(link)["@rel"] === "enclosure")
-      .map((link) => enclosureOf(link, "@href")),
   };
 }
 
-function atomLink(parent: Element, relation: string): string | null {
-  const links = list(parent.link).map(elementOf);
-  const found = links.find((link) => (link["@rel"] ?? "alternate") === relation);
-  return textOf(found?.["@href"]);
+function jsonAuthor({ authors, author }: JsonObject): string | undefined {
+  const first = listOf(authors)[0] ?? author;
+  return isObject(first) ? textOf(first.name) : textOf(first);
 }
 
-function enclosureOf(node: Node, address: string): JsonObject {
-  const element = elementOf(node);
-  return { url: textOf(element[address]), type: textOf(element["@type"]), length: textOf(element["@length"]) };
+interface Found {
+  id?: string;
+  title?: string | null;
+  link: string | null;
+  published?: string;
+  updated?: string;
+  author?: string | null;
+  summary?: string;
+  content?: string;
+  categories?: (string | undefined)[];
+  enclosures?: JsonObject[];
+  ext: object;
 }
 
-function list(value: Element | Element[] | string | undefined): Node[] {
-  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+function itemOf(
+  { id, title = null, link, published, updated, author, categories, enclosures, ...found }: Found,
+): JsonObject {
+  const { summary = null, content = null, ext } = found;
+  const dates = { ...dateOf("published", published), ...dateOf("updated", updated) };
+  return {
+    id: id ?? link ?? hashOf(title, dates.published ?? published ?? summary),
+    title,
+    link,
+    ...dates,
+    author: author ?? null,
+    summary,
+    content,
+    categories: (categories ?? []).filter((name) => name !== undefined),
+    enclosures: enclosures ?? [],
+    ext: ext as JsonObject,
+  };
 }
 
-function first(value: Element | Element[] | string | undefined): Node {
-  return list(value)[0];
+function dateOf<Name extends string>(
+  name: Name,
+  text: string | undefined,
+): Record<Name | `${Name}Text`, string | null> {
+  const date = text === undefined ? null : readFeedDate(text);
+  return { [name]: date, [`${name}Text`]: date === null ? text ?? null : null } as ReturnType<typeof dateOf<Name>>;
 }
 
-function elementOf(node: Node): Element {
-  return typeof node === "object" ? node : {};
+function enclosureOf(url: string | null, type?: string, length?: string | number): JsonObject {
+  return { url, type: type ?? null, length: length === undefined ? null : String(length) };
 }
 
-/** The text of an element, with or without attributes; null if it is absent or empty. */
-function textOf(value: Element | Element[] | string | undefined): string | null {
-  const node = first(value);
-  const text = typeof node === "object" ? node["#text"] : node;
-  return typeof text === "string" && text !== "" ? text : null;
+function linkOf(links: { href?: string; rel?: string }[] | undefined): string | undefined {
+  return links?.find(({ rel = "alternate" }) => rel === "alternate")?.href;
 }
 
-function dateOf(value: Element | Element[] | string | undefined): string | null {
-  const time = Date.parse(textOf(value) ?? "");
-  return Number.isNaN(time) ? null : new Date(time).toISOString();
+/** A person as in RSS 2.0: `ann@example.org (Ann)`. */
+function personOf(person: Rss.Person | undefined): string | undefined {
+  if (person === undefined) return undefined;
+  const { name, email, link } = person;
+  return name !== undefined && email !== undefined ? `${email} (${name})` : name ?? email ?? link;
 }
 
-function hashOf(...parts: (string | null)[]): string {
+/** What links are relative to: `xml:base`, else the site of the feed, else the address that it came from. */
+function baseOf(base: string | undefined, link: string | undefined, address: string | undefined): string | undefined {
+  const site = resolve(link, address) ?? undefined;
+  const outer = site !== undefined && URL.canParse(site) ? site : address;
+  return base === undefined ? outer : resolve(base, address ?? outer) ?? outer;
+}
+
+/** The absolute form of a link; as it is written, if there is nothing that it is relative to. */
+function resolve(link: string | undefined, base: string | undefined): string | null {
+  if (link === undefined) return null;
+  if (/^[a-z][a-z\d+.-]*:/i.test(link) || base === undefined) return link;
+  return URL.parse(link, base)?.href ?? link;
+}
+
+/** The text of an Atom title, which may be HTML or XHTML (RFC 4287, section 3.1). */
+function plainText(title: Atom.Text | undefined): string | null {
+  if (title?.value === undefined) return null;
+  const isMarkup = title.type === "html" || title.type === "xhtml";
+  return isMarkup ? decodeHTML(title.value.replace(/<!--[^]*?-->|<\/?[a-z][^>]*>/gi, "")).trim() || null : title.value;
+}
+
+const TITLE = /<((?:[\w.-]+:)?title)(?=[\s>])([^<>]*)>/iy;
+
+/** Leaves only the text of titles with elements in them, such as `<title>A <b>bold</b> word</title>`: the library keeps the tags. */
+function withPlainTitles(document: string): string {
+  const cuts: [start: number, end: number][] = [];
+  let title: { closing: string; tags: typeof cuts } | undefined;
+  let tagEnd = 0;
+  for (const at of tagsIn(document)) {
+    if (at < tagEnd) continue;
+    if (title === undefined) {
+      TITLE.lastIndex = at;
+      const found = TITLE.exec(document);
+      const isText = found !== null && !/xhtml|\/$/i.test(found[2]);
+      if (isText) title = { closing: `</${found[1]}`, tags: [] };
+    } else if (document.startsWith(title.closing, at)) {
+      for (const tag of title.tags) cuts.push(tag);
+      title = undefined;
+    } else {
+      tagEnd = document.indexOf(">", at) + 1;
+      title.tags.push([at, tagEnd]);
+    }
+  }
+  const kept = [0, ...cuts.flat(), document.length];
+  return kept.reduce(
+    (text, start, index) => index % 2 === 0 ? text + document.slice(start, kept[index + 1]) : text,
+    "",
+  );
+}
+
+/**
+ * Gives different items with one id an id each, of that id and their links, else their contents: some feeds give all their items
+ * the same guid. An item that comes twice stays as it is.
+ */
+function distinct(items: JsonObject[], warn: ParseOptions["warn"]): JsonObject[] {
+  const shared = [...Map.groupBy(items, ({ id }) => id)].filter(([, same]) => same.length > 1)
+    .map(([id, same]) => ({
+      id,
+      same,
+      contents: new Set(same.map(contentHash)),
+      links: new Set(same.map(({ link }) => link)),
+    }))
+    .filter(({ contents }) => contents.size > 1);
+  if (shared.length === 0) return items;
+  const [{ id, same }] = shared;
+  const more = shared.length === 1 ? "" : `; ${shared.length - 1} more ids are shared`;
+  warn?.(`${same.length} items have the id ${JSON.stringify(id)}, so their links or contents tell them apart${more}`);
+  const suffixes = new Map(
+    shared.map(({ id, contents, links }) => [id, links.size === contents.size ? linkText : contentHash]),
+  );
+  return items.map((item) => {
+    const suffix = suffixes.get(item.id);
+    return suffix === undefined ? item : { ...item, id: `${item.id} ${suffix(item)}` };
+  });
+}
+
+function linkText({ link }: JsonObject): string {
+  return String(link);
+}
+
+function contentHash({ title, link, published, publishedText, summary }: JsonObject): string {
+  return hashOf(title, link, published ?? publishedText ?? summary);
+}
+
+function textOf(value: Json | undefined): string | undefined {
+  const isText = ["string", "number", "bigint"].includes(typeof value);
+  return isText && String(value).trim() !== "" ? String(value).trim() : undefined;
+}
+
+function objectsIn(value: Json | undefined): JsonObject[] {
+  return listOf(value).filter((item) => isObject(item));
+}
+
+function listOf(value: Json | undefined): Json[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function hashOf(...parts: Json[]): string {
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
 }

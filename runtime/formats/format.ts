@@ -1,19 +1,26 @@
-import { parse as parseRows } from "csv-parse/sync";
 import type { Json } from "../model/json.ts";
+import { columnsOf, type CsvOptions, parseCsv } from "./csv.ts";
+import type { ParseOptions } from "./feed.ts";
 import { parseJson } from "./exact_json.ts";
-import { parseFeed } from "./feed.ts";
+import type { XmlOptions } from "./xml.ts";
 
 /** The formats that text can be parsed as: the names of `format`. */
-export const formats = ["json", "feed", "csv", "lines", "text"] as const;
+export const formats = ["json", "feed", "xml", "csv", "lines", "text"] as const;
 
 export type FormatName = typeof formats[number];
 
-/** A value of `format`: a name, or CSV that must have these columns in its header. */
-export type Format = FormatName | { csv: { columns: string[] } };
+/** A value of `format`: a name, or a name with options. */
+export type Format = FormatName | { csv: CsvOptions } | { xml: XmlOptions };
 
 /** The name alone, for messages and for what its options do not change. */
 export function nameOfFormat(format: Format): FormatName {
-  return typeof format === "string" ? format : "csv";
+  if (typeof format === "string") return format;
+  return "csv" in format ? "csv" : "xml";
+}
+
+/** The options of CSV; none if that is not the format. */
+export function csvOptionsOf(format: Format): CsvOptions {
+  return typeof format === "object" && "csv" in format ? format.csv : {};
 }
 
 /** The text is not in the given format. */
@@ -22,14 +29,13 @@ export class FormatError extends Error {
 }
 
 /**
- * Parses text. `json`: the value; `feed`: `{title, link, description, updated, items}` (see `feed.ts`); `csv`: a list of
- * rows by the names in the header row, all values text, separated by comma, semicolon or tab, with `columns` only if the header row
- * has these; `lines`: a list of lines without their ends; `text`: the text. A byte order mark is dropped.
+ * Parses text. `json`: the value; `feed`: see `feed.ts`; `xml`: see `xml.ts`; `csv`: a list of rows, see `csv.ts`; `lines`: a list of
+ * lines without their ends; `text`: the text. A byte order mark is dropped.
+ * @returns a promise for `feed` and `xml` only, whose libraries are loaded when they are first used
  * @throws FormatError
  */
-export function parse(text: string, format: Format): Json {
+export function parse(text: string, format: Format, options: ParseOptions = {}): Json | Promise<Json> {
   const plain = withoutMark(text);
-  if (typeof format === "object") demandColumns(plain, format.csv.columns);
   switch (nameOfFormat(format)) {
     case "text":
       return plain;
@@ -37,23 +43,45 @@ export function parse(text: string, format: Format): Json {
       return plain === "" ? [] : plain.replace(/\r?\n$/, "").split(/\r?\n/);
     case "json":
       return attempt("JSON", plain, () => parseJson(plain));
-    case "csv":
-      return attempt("CSV", plain, () => parseCsv(plain));
+    case "csv": {
+      const csv = csvOptionsOf(format);
+      if (csv.header !== false) demandColumns(plain, csv);
+      return attempt("CSV", plain, () => parseCsv(plain, csv, options.warn));
+    }
     case "feed":
-      return attempt("an RSS or Atom feed", plain, () => parseFeed(plain));
+      return import("./feed.ts").then(({ parseFeed }) =>
+        attempt("an RSS or Atom feed", plain, () => parseFeed(plain, options))
+      );
+    case "xml": {
+      const xml = typeof format === "object" && "xml" in format ? format.xml : {};
+      return import("./xml.ts").then(({ parseXml }) => attempt("XML", plain, () => parseXml(plain, xml)));
+    }
   }
 }
 
-/** The names in the header row of a CSV text. */
-export function columnsOf(text: string): string[] {
-  const plain = withoutMark(text);
-  const [names = []] = parseRows(plain, { delimiter: delimiterOf(plain), skip_empty_lines: true, to: 1 }) as string[][];
-  return trimmed(names);
+/** The names of the columns of a CSV text. */
+export function csvColumns(text: string, format: Format): string[] {
+  return columnsOf(withoutMark(text), csvOptionsOf(format));
+}
+
+/** Names the format that would make data of a text that was expected to be data, as the end of a message; else nothing. */
+export function formatHint(text: string): string {
+  const start = text.slice(0, 4_000).trimStart();
+  const isMarkup = start.startsWith("<") && !/^<(!doctype\s+html|html)\b/i.test(start);
+  const name = /^[[{]/.test(start) ? "json" : !isMarkup ? undefined : looksLikeFeed(start) ? "feed" : "xml";
+  return name === undefined ? "" : `; "format: ${name}" would read it as data`;
+}
+
+/** Whether the beginning of a text is that of an RSS or Atom feed. */
+export function looksLikeFeed(start: string): boolean {
+  return /<([\w.-]+:)?(rss|feed|rdf)[\s>]/i.test(start);
 }
 
 /** Looks at the header row alone: it tells more of a wrong table than the first row that does not fit. */
-function demandColumns(text: string, columns: string[]): void {
-  const found = attempt("CSV", text, () => columnsOf(text));
+function demandColumns(text: string, options: CsvOptions): void {
+  const { columns = [] } = options;
+  if (columns.length === 0) return;
+  const found = attempt("CSV", text, () => columnsOf(text, options));
   const missing = columns.filter((name) => !found.includes(name));
   if (missing.length === 0) return;
   const list = (names: string[]) => names.map((name) => JSON.stringify(name)).join(", ");
@@ -62,27 +90,8 @@ function demandColumns(text: string, columns: string[]): void {
   throw new FormatError(`expected csv with the columns ${list(columns)}, got ${shown}: ${lacking}`);
 }
 
-function parseCsv(text: string): Json {
-  return parseRows(text, {
-    columns: trimmed,
-    delimiter: delimiterOf(text),
-    skip_empty_lines: true,
-  }) as Json;
-}
-
-function trimmed(names: string[]): string[] {
-  return names.map((name) => name.trim());
-}
-
 function withoutMark(text: string): string {
   return text.startsWith("\uFEFF") ? text.slice(1) : text;
-}
-
-/** Spreadsheets in many countries write semicolons. The header row shows that, as names contain no separators. */
-function delimiterOf(text: string): string {
-  const header = /[^\r\n]*/.exec(text.trimStart())![0];
-  const counts = [",", ";", "\t"].map((mark) => ({ mark, count: header.split(mark).length }));
-  return counts.reduce((most, next) => next.count > most.count ? next : most).mark;
 }
 
 function attempt<T>(expected: string, text: string, read: () => T): T {

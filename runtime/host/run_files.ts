@@ -2,21 +2,10 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { messageOf, TerminalError } from "../model/errors.ts";
+import type { SavedFile } from "../model/event.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-
-/** A file in a run's folder, as recorded in the run's data. */
-export type SavedFile = {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** Its media type, as its source reported it: `image/png`. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-};
 
 /** A file that is being written. It appears under its name all or nothing, when `keep` resolves. */
 export interface FileDraft {
@@ -84,6 +73,29 @@ export class RunFiles {
     } catch (error) {
       throw new Error(`${task}: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  /**
+   * Reads a file that a run has saved or a sender has uploaded: another one, whose path came from outside, is not read.
+   * @throws TerminalError if it is none, is no longer there, or is not the one whose hash was recorded
+   */
+  async read({ path, name, bytes, sha256 }: SavedFile): Promise<Uint8Array> {
+    const task = `Cannot read the file ${JSON.stringify(name)}`;
+    if (!resolve(path).startsWith(this.folder + sep)) {
+      throw new TerminalError(`${task}: it is not one that a run has saved or a sender has uploaded`);
+    }
+    let content: Uint8Array | undefined;
+    try {
+      const file = await this.disk.open(path);
+      if (file.size === bytes) content = await file.read(0, bytes).finally(() => file.close());
+      else await file.close();
+    } catch (error) {
+      const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
+      if (isGone) throw new TerminalError(`${task}: it is no longer there`, { cause: error });
+      throw new Error(`${task}: ${messageOf(error)}`, { cause: error });
+    }
+    if (content && createHash("sha256").update(content).digest("hex") === sha256) return content;
+    throw new TerminalError(`${task}: it has changed since it was saved`);
   }
 
   /** The folder of a run, absolute; it is made if it does not exist yet. */

@@ -9,7 +9,7 @@ import { chainEnd } from "./cause.ts";
 import { inputsOf } from "./rule_inputs.ts";
 
 /**
- * Decides an event for a rule as far as possible without the store: a verdict, or what the store needs to admit a run or to
+ * Decides an event for a rule without the store: a verdict, or what the store needs to admit a run or to
  * collect the event in a batch. Never waits for rule code: a function `if` is called later, as the run's first step.
  * @param paused why an operator or the watchdog paused the rule, or undefined
  * @param now milliseconds since the epoch
@@ -59,7 +59,7 @@ function admitOrCollect(rule: Rule, trigger: Trigger, scope: Scope, now: number)
 }
 
 /** The verdict on inputs that are not valid. */
-export function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
+function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
   return { kind: "invalid", reason: `The inputs are not valid: ${Object.values(problems).join("; ")}`, problems };
 }
 

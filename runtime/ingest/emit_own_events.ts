@@ -5,7 +5,7 @@ import type { ConditionChange, Store } from "../store/store.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import type { Ingest } from "./ingest.ts";
 
-/** The conditions of the program, each with the events that tell its beginning and its end. */
+/** The conditions of the program, each with the events that report its beginning and its end. */
 const CONDITIONS = {
   "poll": { begins: "whenthen.poll.failed", ends: "whenthen.poll.recovered" },
   "capped": { begins: "whenthen.poll.capped" },
@@ -16,13 +16,13 @@ const CONDITIONS = {
   "full": { begins: "whenthen.store.full" },
 } satisfies Record<string, { begins: OwnEventType; ends?: OwnEventType }>;
 
-export type ConditionKind = keyof typeof CONDITIONS;
+type ConditionKind = keyof typeof CONDITIONS;
 
 /** What a condition is about, as in the data of its events. The first value is their subject. */
 export type About = Record<string, string>;
 
 /** What own events work with. */
-export interface OwnEventsOptions {
+interface OwnEventsOptions {
   store: Pick<Store, "listenToOwn" | "listNotices" | "changeCondition" | "listConditions">;
   ingest: Pick<Ingest, "publishOwn" | "subscriptions">;
   clock: Clock;
@@ -40,7 +40,7 @@ const AT_ONCE = 64;
  */
 export class OwnEvents {
   readonly #stop = new AbortController();
-  /** Those that hold, by key. */
+  /** The conditions that hold, by key. */
   readonly #known = new Map<string, { since: number; about: About }>();
   #changes: Promise<unknown> = Promise.resolve();
   #loop: Loop | undefined;
@@ -55,7 +55,10 @@ export class OwnEvents {
     });
   }
 
-  /** Accepts what was not accepted before the last end, then what comes. @param onFailure what failed; it is tried again */
+  /**
+   * Accepts the notices that were left at the last stop, then new ones.
+   * @param onFailure called with what failed; it is retried
+   */
   async start(onFailure: (message: string) => void): Promise<void> {
     this.#onFailure = onFailure;
     const known = await this.options.store.listConditions();
@@ -97,7 +100,10 @@ export class OwnEvents {
     return false;
   }
 
-  /** Reports that a condition begins; does nothing while it holds. @param data of its event, besides its subject and the reason */
+  /**
+   * Reports that a condition begins; does nothing while it holds.
+   * @param data of its event, besides its subject and the reason
+   */
   begin(kind: ConditionKind, about: About, reason: string, data: JsonObject = {}): void {
     const condition = keyOf(kind, about);
     if (this.#known.has(condition)) return;

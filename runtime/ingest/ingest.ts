@@ -34,7 +34,7 @@ export interface IngestOptions {
 }
 
 /** Executes runs that were claimed together with their event, which saves a transition for each. */
-export interface Executor {
+interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
   /** @param claimed the runs claimed on that lease */
@@ -48,7 +48,7 @@ export interface Delivery extends TriggerKey {
   within?: number;
 }
 
-/** Event → identity · match · condition → run: decides without the store, then makes one transition. */
+/** Takes events: decides without the store which rules they start (identity, match, condition), then makes one transition. */
 export class Ingest {
   readonly subscriptions = new Subscriptions();
   readonly batches: Batches;
@@ -87,7 +87,7 @@ export class Ingest {
     return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
   }
 
-  /** Whether an event of a trigger would start something, or be collected, as far as that is known without rule code. */
+  /** Whether an event of a trigger would start something, or be collected; a function `if` is not asked. */
   async holds(key: TriggerKey, event: TriggerEvent): Promise<boolean> {
     const source = `/rules/${key.rule}/${key.trigger}`;
     const candidate = await this.#candidate(this.#stamp({ source, ...event }), key);
@@ -109,20 +109,34 @@ export class Ingest {
    * @throws StoreFullError
    */
   async publish(event: Omit<Event, "time"> & { time?: string }): Promise<Receipt> {
-    return await this.#publish(this.#stamp(event));
+    return (await this.publishAll([event]))[0];
+  }
+
+  /**
+   * Several such events, in one transition.
+   * @returns one receipt for each, in order
+   * @throws StoreFullError
+   */
+  async publishAll(events: (Omit<Event, "time"> & { time?: string })[]): Promise<Receipt[]> {
+    return await this.#publish(events.map((event) => this.#stamp(event)));
   }
 
   /** An event of the program itself; its notice goes in the same transition. */
-  publishOwn({ id, at, ...event }: Notice): Promise<Receipt> {
-    return this.#publish({ ...event, id, source: OWN_SOURCE, time: new Date(at).toISOString() }, true);
+  async publishOwn({ id, at, ...event }: Notice): Promise<Receipt> {
+    const own = { ...event, id, source: OWN_SOURCE, time: new Date(at).toISOString() };
+    return (await this.#publish([own], true))[0];
   }
 
-  async #publish(event: Event, isOwn = false): Promise<Receipt> {
+  async #publish(events: Event[], isOwn = false): Promise<Receipt[]> {
+    const arrivals = await all(events, (event) => this.#subscribed(event));
+    return await this.#accept(isOwn ? arrivals.map((arrival) => ({ ...arrival, isOwn })) : arrivals, []);
+  }
+
+  /** The arrival of an event at all rules that subscribe to its type. */
+  async #subscribed(event: Event): Promise<Arrival> {
     const oneForEachRule = new Map(this.subscriptions.of(event.type).map((key) => [key.rule, key]));
     const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(event, key)));
-    const arrival = arrivalOf(event, undefined, found.filter((candidate) => candidate !== undefined));
-    const [receipt] = await this.#accept([isOwn ? { ...arrival, isOwn } : arrival], []);
-    return receipt;
+    return arrivalOf(event, undefined, found.filter((candidate) => candidate !== undefined));
   }
 
   #stamp(event: Omit<Event, "time"> & { time?: string }): Event {
@@ -174,7 +188,7 @@ export class Ingest {
     }
   }
 
-  /** Notices when the store becomes full, and when it has room again for events from elsewhere. */
+  /** Reports when the store becomes full, and when it has room again for events other than the program's own. */
   async #whileRoom(arrivals: Arrival[], accepting: Promise<Receipt[]>): Promise<Receipt[]> {
     try {
       const receipts = await accepting;
@@ -219,7 +233,7 @@ function byIdentity(deliveries: Delivery[]): Delivery[][] {
 /** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {
   readonly #byType = new Map<string, Set<Subscription>>();
-  /** How many types among them are of own events: each run that ends asks, and mostly nobody listens. */
+  /** How many subscribed types are of own events: each run that ends asks, and usually there is none. */
   #own = 0;
 
   add(subscription: Subscription): () => void {

@@ -7,7 +7,7 @@ import { admissionOf } from "./decide_verdict.ts";
 import { inputsOfBatch } from "./rule_inputs.ts";
 
 /** What batches work with. */
-export interface BatchesOptions {
+interface BatchesOptions {
   store: Pick<Store, "adaptBatches" | "nextBatchDue" | "dueBatches" | "closeBatch">;
   clock: Clock;
   /** The rules in force, and why some of them are paused. */
@@ -49,7 +49,7 @@ export class Batches {
     });
   }
 
-  /** Resolves when none is being closed. */
+  /** Resolves when no batch is being closed. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#loop?.detach();

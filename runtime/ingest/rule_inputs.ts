@@ -23,12 +23,12 @@ export function isByHand({ type, by }: Event): boolean {
 }
 
 /** The values of a rule's inputs, or what is wrong with them, by name. */
-export type Inputs = { values: JsonObject; problems?: undefined } | {
+type Inputs = { values: JsonObject; problems?: undefined } | {
   values?: undefined;
   problems: Record<string, string>;
 };
 
-/** The inputs that an event gives a rule: what its trigger says, then what a person gave. */
+/** The inputs of a rule for an event: the values of its trigger, then those that a person gave. */
 export function inputsOf(event: Event, fields: Record<string, Field>, trigger: Trigger, scope: Scope): Inputs {
   const given: JsonObject = {};
   const missing: FieldProblem[] = [];

@@ -13,7 +13,7 @@ import { BY_HAND, byName, problemsOfGiven } from "./rule_inputs.ts";
 export const OPERATORS = "operators";
 
 /** A start by hand. */
-export interface Start {
+interface Start {
   /** Who starts it; absent for an operator, who may start every rule. */
   person?: Person;
   /** The name recorded in the run. */
@@ -28,7 +28,7 @@ export interface Start {
 }
 
 /** The outcome of a start. */
-export type Started =
+type Started =
   /** It was accepted; the receipt says whether a run started, and `duplicate` if the id was known. */
   | { kind: "accepted"; receipt: Receipt }
   /** There is no such rule. */
@@ -39,7 +39,7 @@ export type Started =
   | { kind: "invalid"; problems: Record<string, string> };
 
 /** What {@link startRule} works with. */
-export interface StartContext {
+interface StartContext {
   clock: Pick<Clock, "now">;
   rules: ReadonlyMap<string, Rule>;
   ingest: Pick<Ingest, "fromTrigger">;
@@ -79,9 +79,7 @@ export function mayStart(rule: Rule, person: Person | undefined): boolean {
 
 /** Who may start a rule by hand besides operators: people, groups and addresses. */
 export function startersOf({ triggers }: Rule): string[] {
-  return [
-    ...new Set(triggers.filter(({ kind }) => kind === "manual").flatMap(({ args }) => args.to as string[] ?? [])),
-  ];
+  return [...new Set(triggers.filter(({ kind }) => kind === "manual").flatMap(startersByTrigger))];
 }
 
 /**
@@ -91,7 +89,11 @@ export function startersOf({ triggers }: Rule): string[] {
 export function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
   const manual = triggers.filter(({ kind }) => kind === "manual");
   if (person !== undefined && !person.groups.includes(OPERATORS)) {
-    return manual.find(({ args }) => isAmong(args.to as string[] ?? [], person));
+    return manual.find((trigger) => isAmong(startersByTrigger(trigger), person));
   }
   return manual[0] ?? triggers[0];
+}
+
+function startersByTrigger({ args: { to } }: Trigger): string[] {
+  return Array.isArray(to) ? to.filter((name) => typeof name === "string") : [];
 }

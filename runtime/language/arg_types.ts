@@ -102,12 +102,27 @@ export function charset(): z.ZodType<string> {
   );
 }
 
-/** How text is read: a name, or `{ csv: { columns: [id, name] } }`. */
+/** How text is read: a name, or a name with options, such as `{ csv: { delimiter: ";" } }`. */
 export function format(): z.ZodType<Format> {
-  const columns = z.array(z.string().min(1)).min(1).describe("Names that the header row must have");
   const error = ({ code }: { code?: string }) =>
-    code === "invalid_type" ? "expected an object such as { csv: { columns: [id, name] } }" : undefined;
-  return z.union([z.enum(formats), z.strictObject({ csv: z.strictObject({ columns }, { error }) }, { error })]);
+    code === "invalid_type" ? 'expected an object such as { csv: { delimiter: ";" } }' : undefined;
+  const names = () => z.array(z.string().min(1)).min(1).optional();
+  const csv = z.strictObject({
+    delimiter: z.string().min(1).max(10).optional().describe(
+      "What separates values; by default the header row shows it",
+    ),
+    quote: z.union([z.string().length(1), z.literal(false)]).optional().describe(
+      "The quotation mark; false: there is none",
+    ),
+    header: z.boolean().optional().describe("Whether the first row names the columns; by default true"),
+    columns: names().describe("Names that the header row must have; without a header row, those of the columns"),
+    skip: z.number().int().min(0).max(10_000).optional().describe("How many lines there are before the table"),
+    relaxed: z.boolean().optional().describe("Takes rows of any length, and quotation marks inside values"),
+  }, { error });
+  const xml = z.strictObject({
+    lists: names().describe("Names of elements that are always a list, even if there is only one"),
+  }, { error });
+  return z.union([z.enum(formats), z.strictObject({ csv }, { error }), z.strictObject({ xml }, { error })]);
 }
 
 /** `30s` → milliseconds. A template stays text until it is resolved, then the result is parsed as a duration. */

@@ -14,11 +14,27 @@ export interface Event {
   data: Json;
   /** Only on events received by HTTP. */
   http?: HttpRequestFacts;
+  /** The files of a form that was sent to a webhook, by field; several of one field are a list. */
+  files?: Record<string, SavedFile | SavedFile[]>;
+  /** Of a CloudEvent: all attributes that its sender gave, as text, also extensions. */
+  ce?: Record<string, string>;
   /** The run that caused it; absent on events from outside. */
   cause?: Cause;
   /** Who started the rule by hand. */
   by?: string;
 }
+
+/** A file that a run has saved or a sender has uploaded. It is in a folder of the program, and goes with the run or the event. */
+export type SavedFile = {
+  /** Absolute. */
+  path: string;
+  name: string;
+  /** Its media type, as its source reported it: `image/png`. */
+  type: string;
+  bytes: number;
+  /** In hex. */
+  sha256: string;
+};
 
 /** The parts of a request that rules can see. The credentials of the sender are already removed. */
 export interface HttpRequestFacts {
@@ -183,24 +199,35 @@ export function matchesOwn(pattern: string): boolean {
   );
 }
 
-/** Maximum fields of a form or a query. Forms for people have dozens, and each field costs time to store and show. */
-const MAX_FIELDS = 10_000;
+/** The fields of a form or a query. A repeated name has a list. */
+export class FieldList {
+  /** Maximum fields. Forms for people have dozens, and each field costs time to store and show. */
+  static readonly MOST = 10_000;
+  readonly #fields = new Map<string, string[]>();
+
+  add(name: string, value: string): void {
+    const values = this.#fields.get(name);
+    if (values === undefined) this.#fields.set(name, [value]);
+    else values.push(value);
+  }
+
+  toObject(): Record<string, Repeatable> {
+    const fields = [...this.#fields];
+    return Object.fromEntries(fields.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+  }
+}
 
 /**
- * Parses the fields of a query or of a urlencoded form. A repeated name has a list. Takes time linear in the text.
+ * Parses the fields of a query or of a urlencoded form. Takes time linear in the text.
  * @param what the source, for the message: `body`
  * @throws Error if there are more than 10,000 fields
  */
 export function readFields(text: string, what: string): Record<string, Repeatable> {
   const count = countFields(text);
-  if (count > MAX_FIELDS) throw new Error(`The ${what} may have ${MAX_FIELDS} fields, not ${count}`);
-  const fields = new Map<string, string[]>();
-  for (const [name, value] of new URLSearchParams(text)) {
-    const values = fields.get(name);
-    if (values === undefined) fields.set(name, [value]);
-    else values.push(value);
-  }
-  return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+  if (count > FieldList.MOST) throw new Error(`The ${what} may have ${FieldList.MOST} fields, not ${count}`);
+  const fields = new FieldList();
+  for (const [name, value] of new URLSearchParams(text)) fields.add(name, value);
+  return fields.toObject();
 }
 
 /** Counts without parsing, which is slow with many fields. */

@@ -162,7 +162,7 @@ export interface FleetSummary {
 export type Recipients = string | string[] | { tags: string[] };
 
 /** A device's answer to a task. */
-export interface TaskResult {
+export type TaskResult = {
   /** The id of the order: each attempt has the same. */
   job: string;
   device: string;
@@ -177,7 +177,7 @@ export interface TaskResult {
   at: string;
   /** Milliseconds. */
   executionTime: number;
-}
+};
 
 /** A task for devices. */
 export interface TaskOrder {

@@ -35,7 +35,7 @@ export interface FileChange<Content> {
   error?: string;
 }
 
-export interface FileFacts {
+interface FileFacts {
   /** In bytes. */
   size: number;
   modified: string;
@@ -52,11 +52,11 @@ export interface StandardSchema<Output = unknown> {
 }
 
 /** The result of a validator: a value, or its problems. */
-export type SchemaResult<Output> =
+type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-export interface SchemaIssue {
+interface SchemaIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }

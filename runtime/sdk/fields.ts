@@ -27,9 +27,9 @@ export interface ConfigField extends ValueSpec {
   readonly hosts?: readonly string[];
   /** For a list: the type of its items, or `{ type: "integer", min: 1 }`. */
   readonly of?: Field["type"] | ValueSpec;
-  /** Fields that must be set beside it. */
+  /** Fields that must be set, too, if it is set. */
   readonly requires?: readonly (string | { readonly any: readonly string[] })[];
-  /** Fields that must not be set beside it. */
+  /** Fields that must not be set if it is set. */
   readonly conflicts?: readonly string[];
 }
 
@@ -43,7 +43,7 @@ export type ConfigValues<C> = {
   readonly [Name in Exclude<keyof C, "oneOf">]: ValueOf<C[Name], undefined> | Ungiven<C, Name, undefined>;
 };
 
-/** The values of a rule's inputs: null where a field without a default was not set. */
+/** The values of a rule's inputs; null for a field without a default that was not set. */
 export type InputValues<I> = {
   readonly [Name in Exclude<keyof I, "oneOf">]: ValueOf<I[Name], null> | Ungiven<I, Name, null>;
 };

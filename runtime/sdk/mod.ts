@@ -4,9 +4,9 @@
  * @module
  */
 export { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
-export type { Event, HttpRequestFacts } from "../model/event.ts";
+export type { Event, HttpRequestFacts, SavedFile } from "../model/event.ts";
 export type { Json, JsonObject } from "../model/json.ts";
-export type { BatchData, BatchEvent, BatchOptions } from "./triggers.ts";
+export type { BatchData, BatchEvent, BatchOptions, TriggerDefinition } from "./trigger_definition.ts";
 export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./step.ts";
 export type { ConfigField, ConfigSpec, ConfigValues, GivenInputs, InputValues } from "./fields.ts";
 export type { Change, FileChange, TypedEvent, WebhookEvent } from "./event_data.ts";
@@ -15,7 +15,9 @@ export { rule } from "./rule.ts";
 export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./event_data.ts";
 export type { StandardSchema, TypeOnly } from "./event_data.ts";
-export type { HttpResult, MailOptions, MailResult, RunResult, SavedFile, Step, StepOptions } from "./step.ts";
+export type * from "./generated/options.ts";
+export * from "./generated/triggers.ts";
+export type { MailResult, PatchResult, ReplyResult, RunResult, Step, TaskResult, TaskResults } from "./step.ts";
 export { device, task } from "./device.ts";
 export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";
@@ -25,6 +27,7 @@ export type {
   DeviceDefinition,
   Emit,
   Http,
+  HttpResult,
   SourceDefinition,
   SourcePage,
   SourceScope,
@@ -33,7 +36,6 @@ export type {
 } from "./source.ts";
 export { testRule } from "./test.ts";
 export type { RuleTester, TestOptions } from "./test.ts";
-export { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
-export type { TriggerDefinition } from "./triggers.ts";
+export { event, manual, poll, watch, webhook } from "./triggers.ts";
 export type { WaitForOptions, WaitOptions } from "./step.ts";
 export type { Answering, Configuring, Expectation, Seen, Sending, Starting } from "../model/test.ts";

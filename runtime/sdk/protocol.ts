@@ -4,7 +4,8 @@ import { rule } from "./rule.ts";
 import { type } from "./event_data.ts";
 import { action, source } from "./source.ts";
 import { testRule } from "./test.ts";
-import { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
+import * as triggers from "./generated/triggers.ts";
+import { event, manual, poll, watch, webhook } from "./triggers.ts";
 
 /**
  * The run-time meaning of `import … from "whenthen"`. Bundles contain only the key, so that a bundle made by an older
@@ -12,14 +13,11 @@ import { at, cron, event, every, manual, poll, start, watch, webhook } from "./t
  */
 export const protocol = {
   rule,
+  ...triggers,
   poll,
-  cron,
-  every,
-  at,
   webhook,
   watch,
   event,
-  start,
   manual,
   type,
   testRule,

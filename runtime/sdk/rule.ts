@@ -1,13 +1,13 @@
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
 import type { Step } from "./step.ts";
-import type { TriggerDefinition } from "./triggers.ts";
+import type { TriggerDefinition } from "./trigger_definition.ts";
 
 /** One trigger or a list of them. */
 export type When = TriggerDefinition | readonly TriggerDefinition[];
 
 /** The event that one of the triggers emits; a union narrows by `event.type`. */
-export type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
+type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
   : W extends readonly TriggerDefinition<infer E>[] ? E
   : never;
 
@@ -59,7 +59,13 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
 export class RuleDefinition {
   /** The stack of the `rule(` call. */
   readonly stack = new Error().stack;
-  constructor(readonly spec: RuleSpec<When, ConfigSpec>) {}
+  constructor(readonly spec: AnyRuleSpec) {}
+}
+
+/** A rule's spec whose functions have any types of events and values. */
+interface AnyRuleSpec extends Omit<RuleSpec<When, ConfigSpec, ConfigSpec>, "if" | "then"> {
+  if?: string | readonly string[] | ((scope: never) => boolean | Promise<boolean>);
+  then: (scope: never) => unknown;
 }
 
 /** Declares a rule; the default export of a rule file. */
@@ -68,5 +74,5 @@ export function rule<
   const C extends ConfigSpec = Record<never, Json>,
   const I extends ConfigSpec = Record<never, Json>,
 >(spec: RuleSpec<W, C, I>): RuleDefinition {
-  return new RuleDefinition(spec as unknown as RuleSpec<When, ConfigSpec>);
+  return new RuleDefinition(spec);
 }

@@ -2,6 +2,7 @@ import type { Repeatable } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypeOnly } from "./event_data.ts";
 import type { ConfigSpec, GivenInputs, InputValues } from "./fields.ts";
+import type { HttpOptions } from "./generated/options.ts";
 
 /**
  * Sends a request through the program: with the limits of `whenthen.yaml`, causality, and for what changes something an
@@ -25,7 +26,7 @@ export interface SourceScope<I> {
 export interface SourcePage<Item> {
   /** Items as they are now: new, changed, or unchanged. */
   items?: readonly Item[];
-  /** The keys of items that are gone. */
+  /** The keys of items that no longer exist. */
   removed?: readonly (string | number)[];
   /** Where the next read begins; any JSON. Without it the cursor stays. */
   cursor?: unknown;
@@ -43,9 +44,9 @@ export type Emit<Item> = (
 
 /** The argument of `source()`: either `read` or `listen` is required. */
 export interface SourceSpec<Item, I extends ConfigSpec> {
-  /** What it has to be told, as fields: `{ project: { type: "text" } }`. */
+  /** Its inputs, as fields: `{ project: { type: "text" } }`. */
   inputs?: I;
-  /** Names the type of an item where `read` does not: `item: type<Message>()`. */
+  /** Names the type of an item if `read` does not: `item: type<Message>()`. */
   item?: TypeOnly<Item>;
   /** CEL over `item`: the identity of an item. */
   key?: string;
@@ -60,15 +61,15 @@ export interface SourceSpec<Item, I extends ConfigSpec> {
    * @throws CursorExpired if the cursor is no longer valid
    */
   read?(scope: SourceScope<I> & { cursor: Json }): SourcePage<Item> | Promise<SourcePage<Item>>;
-  /** Reads one item afresh; null if it is gone. */
+  /** Reads one item; null if it no longer exists. */
   one?(scope: SourceScope<I> & { key: string }): NoInfer<Item> | null | Promise<NoInfer<Item> | null>;
   /** Changes one item by a merge patch (RFC 7396). @returns the item as it is now */
   update?(
     scope: SourceScope<I> & { key: string; patch: { [key: string]: Json } },
   ): NoInfer<Item> | Promise<NoInfer<Item>>;
   /**
-   * Instead of `read`, for what pushes: runs as long as the rule is live, and again after a pause when it returns or throws. Await
-   * `emit`, so that no more comes in than can be stored.
+   * Instead of `read`, for a source that pushes: runs as long as the rule is live, and again after a pause when it returns
+   * or throws. Await `emit`, so that no more items come in than can be stored.
    */
   listen?(scope: SourceScope<I> & { cursor: Json; emit: Emit<Item> }): unknown;
 }
@@ -152,33 +153,6 @@ export function definitionOf(exported: unknown): CodeDefinition | undefined {
   if (exported instanceof ActionDefinition || exported instanceof DeviceDefinition) return exported.definition;
   if (typeof exported !== "function" || !("definition" in exported)) return undefined;
   return exported.definition instanceof CodeDefinition ? exported.definition : undefined;
-}
-
-/** With `columns`, CSV whose header row lacks one of these is an error. */
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
-
-/** Options of every step. */
-export interface StepOptions {
-  /** For one attempt: `30s`. */
-  timeout?: string;
-  /** The number of attempts, or the whole policy. */
-  retry?: number | { attempts: number; delay?: string; max?: string };
-}
-
-export interface HttpOptions extends StepOptions {
-  json?: unknown;
-  form?: Record<string, unknown>;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: Record<string, unknown>;
-  auth?: { bearer: string } | { basic: string } | { connection: string };
-  format?: Format;
-  /** Charset of the answer, whatever its content type says. */
-  charset?: string;
-  /** Saves the body to a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
-  save?: string;
-  /** Statuses that count as success in addition to 2xx. */
-  ok?: readonly number[];
 }
 
 export interface HttpResult<Body> {

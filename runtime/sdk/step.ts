@@ -1,42 +1,27 @@
-import type { Event } from "../model/event.ts";
+import type { Event, SavedFile } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
-import type { ActionDefinition, Format, HttpOptions, HttpResult, StepOptions } from "./source.ts";
-import type { EventOf, TriggerDefinition } from "./triggers.ts";
+import type {
+  ActionCalls,
+  CallOptions,
+  EmitOptions,
+  HttpOptions,
+  LogOptions,
+  MailOptions,
+  PatchOptions,
+  ReplyOptions,
+  RunOptions,
+  StateOptions,
+  StepOptions,
+  TaskOptions,
+} from "./generated/options.ts";
+import type { ActionDefinition, HttpResult } from "./source.ts";
+import type { TriggerDefinition } from "./trigger_definition.ts";
+import type { EventOf } from "./triggers.ts";
 
-/** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
+/** The type of a value after it was recorded: properties with the value undefined are left out, and no value becomes null. */
 type Recorded<T> = T extends undefined | void ? null : T;
-
-export type { HttpOptions, HttpResult, StepOptions } from "./source.ts";
-
-export interface RunOptions extends StepOptions {
-  /** Text as it is, anything else as JSON. */
-  stdin?: unknown;
-  env?: Record<string, string>;
-  cwd?: string;
-  format?: Format;
-  /** Charset of its output, if that is not UTF-8. */
-  charset?: string;
-  /** Puts standard output into a file of this name in the run's folder; `stdout` is then a {@link SavedFile}. */
-  save?: string;
-  /** Of output over 10 MB the end is kept, rather than failing: `dropped` in the result says how much is missing. */
-  keep?: "tail";
-  /** Exit codes that count as success. */
-  ok?: readonly number[];
-}
-
-/** A file in the run's folder, which goes with the run's trace. */
-export interface SavedFile {
-  /** Absolute. */
-  path: string;
-  name: string;
-  /** The content type that the answer named; `application/octet-stream` if unknown. */
-  type: string;
-  bytes: number;
-  /** In hex. */
-  sha256: string;
-}
 
 export interface RunResult<Output, Stdout = string> {
   code: number;
@@ -46,21 +31,6 @@ export interface RunResult<Output, Stdout = string> {
   json: Output | null;
   /** With `keep: "tail"`: the bytes that are missing in front of each. */
   dropped?: { stdout: number; stderr: number };
-}
-
-export interface CallOptions
-  extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
-  /** The argument of the function, or the inputs of the action or command. */
-  with?: Record<string, unknown>;
-  /** For code: the connection of the requests that it sends. */
-  auth?: { connection: string };
-}
-
-export interface PatchOptions extends StepOptions {
-  /** The key of another item; required in batches. */
-  key?: string;
-  /** What to do if somebody changed the same field since the event. @default "fail" */
-  ifChanged?: "fail" | "skip" | "overwrite";
 }
 
 export interface PatchResult<Item> {
@@ -73,18 +43,8 @@ export interface PatchResult<Item> {
   skipped?: string[];
 }
 
-export interface TaskOptions extends StepOptions {
-  /** The id of the fleet: the path of its file without extension. */
-  fleet: string;
-  /** A name, a list of names, `{ tags: ["press"] }`, or `all`. */
-  to: string | readonly string[] | { tags: readonly string[] };
-  /** The inputs of the task. */
-  with?: Record<string, unknown>;
-  /** How many devices at once. @default 100 */
-  max?: number;
-  /** Whether the failure of one device ends the step; with `continue` the others go on. @default "stop" */
-  onError?: "stop" | "continue";
-}
+/** A name of a device, a list of names, devices by tags, or `all`. */
+type TaskRecipients = string | readonly string[] | { tags: readonly string[] };
 
 /** A device's answer to a task. */
 export interface TaskResult<Return = Json> {
@@ -111,34 +71,6 @@ export interface TaskResults<Return = Json> {
   results: TaskResult<Return>[];
 }
 
-export interface EmitOptions {
-  data?: unknown;
-  subject?: string;
-  id?: string;
-}
-
-export interface LogOptions {
-  /** @default "info" */
-  level?: "debug" | "info" | "warn" | "error";
-  data?: unknown;
-}
-
-export interface StateOptions {
-  value?: unknown;
-  /** How long the value is kept: `7d`. */
-  ttl?: string;
-}
-
-export interface MailOptions extends StepOptions {
-  /** @default the rule's id */
-  subject?: string;
-  text?: string;
-  /** Instead of the text or in addition to it. */
-  html?: string;
-  /** @default `from` of `smtp` in `whenthen.yaml` */
-  from?: string;
-}
-
 /** The mail server's response. */
 export interface MailResult {
   messageId: string;
@@ -147,16 +79,9 @@ export interface MailResult {
   rejected: string[];
 }
 
-export interface ReplyOptions {
-  json?: unknown;
-  body?: string;
-  /** A list repeats its header. */
-  headers?: Record<string, string | readonly string[]>;
-}
-
 export interface ReplyResult {
   status: number;
-  /** False if nobody waits for an answer (any more). */
+  /** False if no request waits for an answer (any more). */
   sent: boolean;
   reason?: string;
 }
@@ -165,7 +90,7 @@ export interface ReplyResult {
  * All effects of a rule function. Each call is a step; its name is the first argument. A recorded step is not executed
  * again when the run resumes. A repeated name becomes `name#2`.
  */
-export interface Step {
+export interface Step extends ActionCalls {
   /**
    * Any code. Its return value is recorded and must be JSON. Throw TerminalError or RetryAfterError to decide about
    * retries.
@@ -187,7 +112,8 @@ export interface Step {
   ): Promise<RunResult<Output>>;
   /**
    * Calls `./x.ts#fn`, the action `./lib/tell.yaml`, or the command `./commands/curl.yaml`, whose result is that of `run` with
-   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
+   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command takes `stdin`,
+   * `save`, `format`, `charset`, `keep` and `ok`.
    */
   call<I, Output>(
     action: ActionDefinition<I, Output>,
@@ -198,7 +124,7 @@ export interface Step {
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   /**
    * Changes the item of a poll's event at its source: with a merge patch, or a function that makes the changed item of the item as it
-   * is now. Only what differs is sent, and that is told by no event of this trigger.
+   * is now. Only what differs is sent, and no event of this trigger reports that.
    * @example await step.patch("stamp", { notes: "Seen" })
    */
   patch<Item = Json>(
@@ -210,7 +136,7 @@ export interface Step {
    * Sends a task to devices of a fleet. Its `timeout` is one of each device.
    * @example await step.task("reboot it", "reboot", { fleet: "plant/plc", to: "press-1" })
    */
-  task<Return = Json, const To extends TaskOptions["to"] = string>(
+  task<Return = Json, const To extends TaskRecipients = string>(
     name: string,
     task: string,
     options: TaskOptions & { to: To },
@@ -307,7 +233,7 @@ export interface WaitForOptions {
 export type Branches = { readonly [name: string]: () => unknown };
 
 /** The result of a branch. */
-export type BranchResult<Branch> = Branch extends () => infer Result ? Recorded<Awaited<Result>> : never;
+type BranchResult<Branch> = Branch extends () => infer Result ? Recorded<Awaited<Result>> : never;
 
 /** The results of all branches. */
 export type AllResult<B extends Branches> = { -readonly [Name in keyof B]: BranchResult<B[Name]> };

@@ -44,7 +44,7 @@ export interface RuleTester {
 }
 
 /** A test that was defined with `testRule`. */
-export class TestDefinition {
+class TestDefinition {
   /** The stack of the `testRule(` call. */
   readonly stack = new Error().stack;
   constructor(

@@ -1,101 +1,26 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
-import { type Format, type HttpOptions, SourceUse } from "./source.ts";
-
-/** One entry under `when`. The type parameter is the event that it emits. */
-export class TriggerDefinition<out E = unknown> {
-  /** Never set; carries the type of the event. */
-  declare readonly emits?: E;
-  /** @param entry the same trigger as an object of YAML */
-  constructor(readonly entry: object, readonly schema?: StandardSchema) {}
-}
-
-/** Options of every trigger; see also {@link Batching}, which changes the event that a run gets. */
-export interface TriggerOptions {
-  /** Its id; by default the id is built from kind and address. */
-  name?: string;
-  /** CEL; events for which it does not hold do not reach the rule. */
-  if?: string | readonly string[];
-  /** What it gives for the rule's inputs, with expressions on its event: `{ bits: "${{ event.data.bits }}" }`. */
-  inputs?: { readonly [name: string]: Json | readonly Json[] };
-}
-
-/** The data of an event from the clock. */
-export interface Scheduled {
-  /** When it was due, RFC 3339; also the event's id. */
-  scheduled: string;
-}
-
-export interface CronOptions extends TriggerOptions {
-  /** @default the variable TZ, else UTC */
-  timezone?: string;
-  /** @default "last" */
-  missed?: "skip" | "last" | "all";
-  /** How late a missed occurrence may still fire. @default "1h" */
-  window?: string;
-}
-
-type CronEvent = TypedEvent<"cron", Scheduled>;
-
-/** Fires at the times of a cron expression. */
-export function cron(expression: string, options: CronOptions & Batching): TriggerDefinition<BatchEvent<CronEvent>>;
-export function cron(expression: string, options?: CronOptions): TriggerDefinition<CronEvent>;
-export function cron(expression: string, options: CronOptions = {}): TriggerDefinition<never> {
-  return new TriggerDefinition({ cron: expression, ...options });
-}
-
-export interface EveryOptions extends TriggerOptions {
-  missed?: "skip" | "last" | "all";
-}
-
-type EveryEvent = TypedEvent<"every", Scheduled>;
-
-/** Fires at a fixed interval, across restarts: `every("10m")`. */
-export function every(interval: string, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
-export function every(interval: string, options?: EveryOptions): TriggerDefinition<EveryEvent>;
-export function every(interval: string, options: EveryOptions = {}): TriggerDefinition<never> {
-  return new TriggerDefinition({ every: interval, ...options });
-}
-
-type AtEvent = TypedEvent<"at", Scheduled>;
-
-/** Fires once, at an RFC 3339 time. */
-export function at(time: string, options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<AtEvent>>;
-export function at(time: string, options?: TriggerOptions): TriggerDefinition<AtEvent>;
-export function at(time: string, options: TriggerOptions = {}): TriggerDefinition<never> {
-  return new TriggerDefinition({ at: time, ...options });
-}
-
-/** How the sender of a webhook is authenticated. */
-export type WebhookAuth =
-  | "none"
-  | "standard"
-  | "github"
-  | "stripe"
-  | "slack"
-  | "asana"
-  | "basic"
-  | "bearer"
-  | { hmac: string; header: string; encoding?: "hex" | "base64"; prefix?: string };
-
-export interface WebhookOptions extends TriggerOptions {
-  auth: WebhookAuth;
-  /** Names of the secrets, several during a rotation; never a value. */
-  secret?: string | readonly string[];
-  /** @default "POST" */
-  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** CEL over the event; equal values are one event. */
-  dedupe?: string;
-  /** How long `dedupe` remembers. */
-  within?: string;
-  /** How long to wait for the rule's reply. @default "10s" */
-  replyWithin?: string;
-  /** @default "1MB" */
-  maxBody?: string | number;
-}
+import {
+  type ManualOptions,
+  POLL_OPTIONS,
+  type PollOptions,
+  type RequestAuth,
+  type WatchOptions,
+  type WebhookOptions,
+} from "./generated/options.ts";
+import { SourceUse } from "./source.ts";
+import {
+  type BatchEvent,
+  type Batching,
+  TRIGGER_OPTIONS,
+  TriggerDefinition,
+  type TriggerOptions,
+} from "./trigger_definition.ts";
 
 /** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
-type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.${string}` : "webhook";
+type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" | "shopify" | "telegram"
+  ? `${Auth}.${string}`
+  : "webhook";
 
 /**
  * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.
@@ -119,49 +44,9 @@ export function webhook(
   return new TriggerDefinition({ webhook: path, ...options }, validatorOf(schema));
 }
 
-export interface PollOptions extends TriggerOptions {
-  /** @default "5m" */
-  every?: string;
-  /** CEL: the list of items in the source's output. */
-  items?: string;
-  /** CEL over `item`: the identity of an item. */
-  key?: string;
-  /** @default ["added", "changed"] */
-  on?: readonly ChangeKind[];
-  /** Fields whose changes are ignored. */
-  ignore?: readonly string[];
-  /** Whether the items of the first poll count as added. @default "seed" */
-  first?: "seed" | "emit";
-  format?: Format;
-  /** Charset of the page or output, whatever it declares. */
-  charset?: string;
-  pages?: { next: string; max?: number };
-  /** Only the first items, silently. */
-  take?: number;
-  /** The most items of one look, all pages together; more is an error. @default 10000 */
-  max?: number;
-  /** CEL over `item`: when it was last changed. An item older than the known one is ignored. */
-  at?: string;
-  /** Also tells once what did not change for so long: `10m`. The event's type is `stagnant`. */
-  stagnant?: string;
-  /** A webhook whose deliveries only say that it is worth a look at once. */
-  hook?: { webhook: string; auth: WebhookAuth; secret?: string | readonly string[] };
-  /** How one item is read afresh: `{ http: "GET https://example.org/items/${{ key }}", value: "body" }`. */
-  one?: ItemRequest;
-  /** How `patch` changes one item: `{ http: "PATCH https://example.org/items/${{ key }}", json: "${{ patch }}" }`. */
-  update?: ItemRequest;
-}
-
-/** A request for one item, with the options of `step.http`. */
-export interface ItemRequest extends Omit<HttpOptions, "save" | "retry" | "timeout"> {
-  http: string;
-  /** CEL over the answer. @default "body" */
-  value?: string;
-}
-
-export type ChangeKind = "added" | "changed" | "removed";
+type ChangeKind = "added" | "changed" | "removed";
 /** What is polled: a command, a request, or a function of a file. */
-export type PollSource =
+type PollSource =
   | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }
   | {
     http: string;
@@ -169,7 +54,7 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: HttpOptions["auth"];
+    auth?: RequestAuth;
   }
   | { call: string; with?: Record<string, unknown>; auth?: Connected };
 
@@ -178,31 +63,10 @@ interface Connected {
   connection: string;
 }
 
-/** What only a poll of a URL takes. */
-interface UrlOptions {
-  headers?: Record<string, string>;
-  auth?: HttpOptions["auth"];
-}
-
-const POLL_OPTIONS = new Set([
-  "name",
-  "if",
-  "batch",
-  "every",
-  "items",
-  "key",
-  "on",
-  "ignore",
-  "first",
-  "format",
-  "charset",
-  "pages",
-  "take",
-  "max",
-  "at",
-  "stagnant",
-  "hook",
-]);
+/** The options of a poll whose source has its own headers and connection. */
+type StepPollOptions = Omit<PollOptions, "headers" | "auth">;
+/** The options of a poll of a source made by `source()`. */
+type SourcePollOptions = StepPollOptions & { auth?: Connected };
 
 type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
 /** With `stagnant` there is one more type of event. */
@@ -215,54 +79,48 @@ type SourceEvent<Item, Options> = Options extends { stagnant: string }
  * `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`. A source gives the type of its items:
  * `poll(tasks({ project }), { every: "5m" })`.
  */
-export function poll<Item, const Options extends PollOptions & Batching & { auth?: Connected }>(
+export function poll<Item, const Options extends SourcePollOptions & Batching>(
   source: SourceUse<Item>,
   options: Options,
 ): TriggerDefinition<BatchEvent<SourceEvent<Item, Options>>>;
-export function poll<Item, const Options extends PollOptions & { auth?: Connected } = Record<never, never>>(
+export function poll<Item, const Options extends SourcePollOptions = Record<never, never>>(
   source: SourceUse<Item>,
   options?: Options,
 ): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
-  options: PollOptions & Batching & UrlOptions,
+  options: PollOptions & Batching,
 ): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
 export function poll<Item = Json>(
-  source: PollSource & PollOptions & Batching,
+  source: PollSource & StepPollOptions & Batching,
 ): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
 export function poll<Item = Json>(
   source: string,
-  options?: PollOptions & UrlOptions,
+  options?: PollOptions,
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll<Item = Json>(
-  source: PollSource & PollOptions,
+  source: PollSource & StepPollOptions,
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll(
-  source: string | (PollSource & PollOptions) | SourceUse,
-  options: PollOptions & UrlOptions = {},
+  source: string | (PollSource & StepPollOptions) | SourceUse,
+  options: PollOptions = {},
 ): TriggerDefinition<never> {
   if (source instanceof SourceUse) {
     const { auth, ...others } = options;
     return new TriggerDefinition({ poll: { call: source.definition, with: source.inputs, auth }, ...others });
   }
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
-  const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
   // The kind names the step, so it comes first, in whatever order the options were written.
   const { run, http, call, ...rest }: Record<string, unknown> = { ...source };
+  const isOption = ([name]: [string, unknown]) => isPollOption(name);
   const step = { run, http, call, ...Object.fromEntries(Object.entries(rest).filter((entry) => !isOption(entry))) };
   return new TriggerDefinition({ poll: step, ...Object.fromEntries(Object.entries(rest).filter(isOption)) });
 }
 
-export interface WatchOptions extends TriggerOptions {
-  /** @default ["added", "changed"] */
-  on?: readonly ChangeKind[];
-  /** How long a file must stay unchanged. @default "2s" */
-  settle?: string;
-  /** @default "emit" */
-  first?: "seed" | "emit";
-  format?: Format;
-  /** Charset of the content, whatever it declares. */
-  charset?: string;
+/** Whether an option beside a step is one of the poll; a step has `headers` and `auth` of its own. */
+function isPollOption(name: string): boolean {
+  if (name === "headers" || name === "auth") return false;
+  return TRIGGER_OPTIONS.includes(name) || POLL_OPTIONS.includes(name);
 }
 
 type WatchEvent<Content> = TypedEvent<ChangeKind, FileChange<Content>>;
@@ -307,20 +165,6 @@ export function event(
   return new TriggerDefinition({ event: type, ...options }, validatorOf(schema));
 }
 
-type StartEvent = TypedEvent<"start", null>;
-
-/** The program started. */
-export function start(options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<StartEvent>>;
-export function start(options?: TriggerOptions): TriggerDefinition<StartEvent>;
-export function start(options: TriggerOptions = {}): TriggerDefinition<never> {
-  return new TriggerDefinition({ start: true, ...options });
-}
-
-export interface ManualOptions extends TriggerOptions {
-  /** People, groups or e-mail addresses who may start it; without it only operators. */
-  to?: string | readonly string[];
-}
-
 /** Started by hand: `whenthen start`, the API, or the page `/start`. */
 export function manual<Data = Json>(
   options: ManualOptions & Batching,
@@ -332,47 +176,4 @@ export function manual(options: ManualOptions = {}): TriggerDefinition<never> {
 
 function validatorOf(schema: StandardSchema | TypeOnly<unknown> | undefined): StandardSchema | undefined {
   return schema && "~standard" in schema ? schema : undefined;
-}
-
-/**
- * How events are collected for one run: `{ every: "1h" }` closes that long after the first event, `{ quiet: "30s", within:
- * "5m" }` when no more events come, `{ cron: "0 9 * * 1" }` at set times.
- */
-export type BatchOptions =
-  & {
-    /** Number of events at which it closes early. @default 1000 */
-    max?: number;
-  }
-  & (
-    | { every: string }
-    | {
-      quiet: string;
-      /** The latest time after the first event. */
-      within?: string;
-    }
-    | {
-      cron: string;
-      /** @default the variable TZ, else UTC */
-      timezone?: string;
-      /** Starts a run even if no events came. */
-      empty?: boolean;
-    }
-  );
-
-/** Makes one run of many events; the rule's `if` is CEL then. */
-interface Batching {
-  batch: BatchOptions;
-}
-
-/** The collected events, as one event. */
-export type BatchEvent<E> = TypedEvent<"batch", BatchData<E>>;
-
-export interface BatchData<E> {
-  /** In order of arrival. */
-  events: E[];
-  count: number;
-  /** When it was opened, RFC 3339. */
-  since: string;
-  /** With `cron`: the time at which it was due. */
-  scheduled?: string;
 }

@@ -214,6 +214,7 @@ export class LedgerStore implements Store {
   getRun: Store["getRun"] = (id) => this.#reading.getRun(id);
   getLiveRuns: Store["getLiveRuns"] = (ids) => this.#reading.getLiveRuns(ids);
   getEvent: Store["getEvent"] = (id) => this.#reading.getEvent(id);
+  hasEvent = async (key: string): Promise<boolean> => await this.#reading.findEvent(Number(key)) !== undefined;
   findEventKey: Store["findEventKey"] = (event) => this.#reading.findEventKey(event);
   searchRuns: Store["searchRuns"] = (search) => this.#reading.searchRuns(search);
   searchRunHeads: Store["searchRunHeads"] = (search) => this.#reading.searchRunHeads(search);

@@ -185,6 +185,8 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   getLiveRuns(ids: string[]): Promise<Run[]>;
   /** An event by its key, or that of a run by the run's id; undefined if it is no longer in history. */
   getEvent(id: string): Promise<EventRecord | undefined>;
+  /** Whether a live run needs the event with this key, or history still has it. */
+  hasEvent(key: string): Promise<boolean>;
   /** The key of an event whose identity is still known. */
   findEventKey(event: EventIdentity): Promise<string | undefined>;
   /** Runs, newest first. A cursor stays valid while there are new runs. */

@@ -1,5 +1,6 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { RunFiles } from "../host/run_files.ts";
+import type { Uploads } from "../host/uploads.ts";
 import type { Retention, Store } from "./store.ts";
 
 /** Milliseconds between two checks of retention. */
@@ -14,6 +15,7 @@ const FASTEST = 10;
 export interface UpkeepOptions {
   store: Store;
   files: Pick<RunFiles, "sweep">;
+  uploads: Pick<Uploads, "sweep">;
   clock: Clock;
   retention: () => Retention;
   /** Versions of rules in force: kept even if no run uses them. */
@@ -60,12 +62,15 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { store, files, retention, liveVersions } = this.options;
+    const { store, files, uploads, retention, liveVersions } = this.options;
     const now = await this.#believe();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
-    // A run's files go with its trace.
+    // A run's files go with its trace, an upload goes with its event.
     if (!this.#stopped) await files.sweep(async (run) => await store.getRun(run) !== undefined);
+    if (!this.#stopped) {
+      await uploads.sweep({ findKey: (event) => store.findEventKey(event), isKnown: (key) => store.hasEvent(key) });
+    }
     if (!this.#stopped) await store.dropVersions(liveVersions());
   }
 }

@@ -14,6 +14,9 @@ import { newId } from "../model/id.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Mismatch, TestEntry } from "../model/test.ts";
 import { changeData } from "../triggers/poll/poll_changes.ts";
+import type { Hook } from "../triggers/trigger.ts";
+import { methodsOf } from "../triggers/webhook.ts";
+import { hmacOf } from "../triggers/webhook_auth.ts";
 import { TestFailed } from "./activity.ts";
 import { look } from "./seen.ts";
 import { HANDSHAKE_SECRET, type World } from "./world.ts";
@@ -235,7 +238,7 @@ type SentRequest = Extract<Args<typeof testKinds.send>["send"], { webhook: strin
 function requestOf(world: World, sent: SentRequest): Request {
   const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent;
   const hook = world.hooks.match(webhook)[0]?.hook;
-  const method = rest.method ?? hook?.args.method ?? "POST";
+  const method = rest.method ?? (hook && methodsOf(hook.args)[0]) ?? "POST";
   const body = json !== undefined
     ? writeExactJson(json)
     : form !== undefined
@@ -263,7 +266,7 @@ function requestOf(world: World, sent: SentRequest): Request {
  * @param secret from the test or from {@link madeUpSecret}
  * @param now milliseconds since the epoch
  */
-function signatureOf(auth: Json, secret: string, body: string, now: number): Record<string, string> {
+function signatureOf(auth: Hook["args"]["auth"], secret: string, body: string, now: number): Record<string, string> {
   const seconds = String(Math.floor(now / 1_000));
   switch (auth) {
     case "none":
@@ -276,6 +279,12 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
     }
     case "github":
       return { "x-hub-signature-256": `sha256=${mac("sha256", secret, body, "hex")}` };
+    case "gitlab":
+      return { "x-gitlab-token": secret };
+    case "shopify":
+      return { "x-shopify-hmac-sha256": mac("sha256", secret, body, "base64") };
+    case "telegram":
+      return { "x-telegram-bot-api-secret-token": secret };
     case "stripe":
       return { "stripe-signature": `t=${seconds},v1=${mac("sha256", secret, `${seconds}.${body}`, "hex")}` };
     case "slack":
@@ -290,13 +299,10 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
     case "bearer":
       return { authorization: `Bearer ${secret}` };
     default: {
-      const { hmac, header, encoding, prefix } = auth as {
-        hmac: string;
-        header: string;
-        encoding: "hex" | "base64";
-        prefix: string;
-      };
-      return { [header]: prefix + mac(hmac, secret, body, encoding) };
+      if ("token" in auth) return { [auth.token]: secret };
+      const { header, encoding, prefix, timestamp } = auth;
+      const signature = prefix + hmacOf(auth, secret, seconds, body).toString(encoding);
+      return { [header]: signature, ...timestamp !== undefined && { [timestamp]: seconds } };
     }
   }
 }

@@ -9,6 +9,7 @@ import { ManualClock } from "../host/clock.ts";
 import { noDisk } from "../host/disk.ts";
 import { isSlicing } from "../host/large_work.ts";
 import { RunFiles } from "../host/run_files.ts";
+import { Uploads } from "../host/uploads.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -35,6 +36,9 @@ import { Stubs } from "./stubs.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
+
+/** Files of which only name, size and hash are kept. */
+const FILES = new RunFiles("/files", noDisk);
 
 /** What a world needs. */
 export interface WorldOptions {
@@ -106,7 +110,7 @@ export class World {
       isolates,
       folder,
       signer: this.#signer,
-      files: new RunFiles("/files", noDisk),
+      files: FILES,
       desk,
       surroundings: () => ({ env: test.env, secrets: secrets.scope() }),
       childEnv: () => ({}),
@@ -125,6 +129,8 @@ export class World {
       onAccepted: (receipts) => this.#accepted(receipts),
       runner: this.#runnerOptions(),
       replaceServices: ({ emit }) => ({
+        // Nothing is sent, so it does not matter what is in the files.
+        readFile: () => Promise.resolve(new Uint8Array()),
         log: (_level, message) => void this.logs.push(message),
         emit: (event, run) => {
           this.events.push({ ...event });
@@ -280,6 +286,7 @@ export class World {
       clock: this.clock,
       hooks: this.hooks,
       store: this.store,
+      uploads: new Uploads("/files", FILES, noDisk),
       ingest: this.ingest,
       hookSecrets: { of: () => [HANDSHAKE_SECRET], offer: () => Promise.resolve(false) },
       replies: this.#replies,

@@ -4,7 +4,7 @@ import { cronProblem, cronSchedule, zone, zoneOf } from "../language/fields/cron
 import type { Args } from "../language/kind.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { JsonObject } from "../model/json.ts";
-import { keepTime, MISSED, passTime, type Timetable } from "./timetable.ts";
+import { keepTime, missedOption, passTime, type Timetable } from "./timetable.ts";
 import { defineTrigger } from "./trigger.ts";
 
 const HOUR = 3_600_000;
@@ -13,9 +13,9 @@ const CRON = {
   kind: "cron",
   main: z.string(),
   options: {
-    timezone: zone.optional(),
-    missed: z.enum(MISSED).default("last"),
-    window: duration().default(HOUR),
+    timezone: zone.optional().describe("By default the variable TZ, else UTC"),
+    missed: missedOption(),
+    window: duration().default(HOUR).describe("How late a missed occurrence may still fire"),
   },
 } as const;
 
@@ -61,7 +61,7 @@ const SHORTEST_INTERVAL = 100;
 const EVERY = {
   kind: "every",
   main: duration(),
-  options: { missed: z.enum(MISSED).default("last") },
+  options: { missed: missedOption() },
 } as const;
 
 /** A true interval: each occurrence is one interval after the last, also across restarts. */

@@ -1,10 +1,18 @@
+import { z } from "zod";
 import type { Schedule } from "../language/fields/cron_schedule.ts";
 import { messageOf } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import type { Detach, TriggerContext, TriggerEvent } from "./trigger.ts";
 
 /** What happens to occurrences that fell due while the program was down. */
-export const MISSED = ["skip", "last", "all"] as const;
+const MISSED = ["skip", "last", "all"] as const;
+
+/** The option `missed`. */
+export function missedOption() {
+  return z.enum(MISSED).default("last").describe(
+    "What happens to occurrences that fell due while the program was down",
+  );
+}
 
 export interface Timetable {
   type: string;

@@ -1,4 +1,5 @@
-import type { z } from "zod";
+import { createHash } from "node:crypto";
+import { z } from "zod";
 import type { Clock } from "../host/clock.ts";
 import type { Meter } from "../language/expressions/meter.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
@@ -15,7 +16,7 @@ export interface TriggerKind extends Kind {
   address(args: JsonObject): string;
   /** Starts emitting. The returned function stops that, and resolves once no work is in progress. */
   attach(context: TriggerContext): Detach | Promise<Detach>;
-  /** One pass for `whenthen once`: polls once, fires what is due. Absent if there is nothing to do. */
+  /** One pass for `whenthen once`: polls once, emits what is due. Absent if there is nothing to do. */
   pass?(context: TriggerContext): Promise<void>;
 }
 
@@ -38,6 +39,12 @@ export function defineTrigger<const Name extends string, Main extends z.ZodType,
 ): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
   // The caller has parsed the arguments with these schemas.
   return trigger as Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options>;
+}
+
+/** The option `on`: which kinds of changes become events. */
+export function changesOption() {
+  return z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"])
+    .describe("Which changes become events");
 }
 
 export type Detach = () => void | Promise<void>;
@@ -124,6 +131,11 @@ export interface Subscription {
 export interface TriggerLog {
   info(message: string, details?: JsonObject): void;
   warn(message: string, details?: JsonObject): void;
+}
+
+/** An event's id: a hash replaces a long one, so that it can be stored and shown. */
+export function shortId(id: string): string {
+  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
 }
 
 /** Items in one read. With items of 1 kB, a read takes a few milliseconds, and all other work waits for it. */

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import picomatch from "picomatch";
+import { codeOf } from "../model/errors.ts";
 
 /** Identifies one state of a file. */
 export interface Stamp {
@@ -58,7 +59,7 @@ export async function listFiles({ base, depth, matches }: FilePattern): Promise<
   return files.sort();
 }
 
-/** Undefined if there is no such file. Links to files count as files. */
+/** The state of a file; undefined if there is no such file. A link to a file counts as a file. */
 export async function stampOf(path: string): Promise<Stamp | undefined> {
   try {
     const found = await stat(path);
@@ -66,9 +67,7 @@ export async function stampOf(path: string): Promise<Stamp | undefined> {
     const { size, mtimeMs, ctimeMs, ino } = found;
     return { size, modified: Math.floor(mtimeMs), changed: Math.floor(ctimeMs), inode: ino };
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES", "ELOOP"].includes((error as NodeJS.ErrnoException).code ?? "")) {
-      return undefined;
-    }
+    if (["ENOENT", "ENOTDIR", "EACCES", "ELOOP"].includes(codeOf(error) ?? "")) return undefined;
     throw error;
   }
 }
@@ -88,7 +87,7 @@ async function entriesOf(folder: string) {
   try {
     return await readdir(folder, { withFileTypes: true });
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    if (["ENOENT", "ENOTDIR", "EACCES"].includes(codeOf(error) ?? "")) return [];
     throw error;
   }
 }

@@ -7,9 +7,9 @@ import type { Format } from "../formats/format.ts";
 import { charset, duration, format, path } from "../language/arg_types.ts";
 import type { Args } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
-import { readBaseline, type TriggerContext, type TriggerEvent } from "./trigger.ts";
+import { changesOption, readBaseline, shortId, type TriggerContext, type TriggerEvent } from "./trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
 /** The arguments of a watch. */
@@ -17,11 +17,11 @@ export const schemas = {
   kind: "watch",
   main: path(),
   options: {
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    settle: duration().default(2_000),
-    first: z.enum(["seed", "emit"]).default("emit"),
-    format: format().optional(),
-    charset: charset().optional(),
+    on: changesOption(),
+    settle: duration().default(2_000).describe("How long a file must stay unchanged"),
+    first: z.enum(["seed", "emit"]).default("emit").describe("Whether the files of the first look count as added"),
+    format: format().optional().describe("How the content is read"),
+    charset: charset().optional().describe("The charset of the content, whatever it declares"),
   },
 } as const;
 
@@ -97,7 +97,7 @@ export class Watching {
   async #open(): Promise<void> {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };
-    const stored = await store.getMark(key) as unknown as Mark | undefined;
+    const stored = await store.getMark(key) as Mark | undefined;
     const pattern = args.watch;
     if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
       this.#mark = stored;
@@ -139,7 +139,7 @@ export class Watching {
     }
     if (!all) return;
     for await (const page of readBaseline(this.context)) {
-      for (const [path, old] of page) if (!paths.has(path)) yield [path, old as unknown as Known];
+      for (const path of page.keys()) if (!paths.has(path)) yield [path, page.get(path) as Known | undefined];
     }
   }
 
@@ -186,8 +186,18 @@ export class Watching {
     }
     return {
       new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
-      ...(format && { read: await readContent(bytes, format, charset) }),
+      ...(format && { read: await this.#parse(path, bytes, format, charset) }),
     };
+  }
+
+  async #parse(path: string, bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
+    const { log, trigger } = this.context;
+    const warn = (message: string) => log.warn(`${trigger.id}: ${this.#keyOf(path)}: ${message}`);
+    try {
+      return { content: await parseBeside(decodeText(bytes, { charset }), format, { warn }) };
+    } catch (error) {
+      return { content: null, error: messageOf(error) };
+    }
   }
 
   async #report(settled: Change[]): Promise<void> {
@@ -216,7 +226,7 @@ export class Watching {
   #toEvent({ type, path, old, new: file, read }: Change, { began, sequence }: Mark): TriggerEvent {
     const id = `${Date.parse(began).toString(36)}.${sequence}.${path}`;
     return {
-      id: id.length <= 200 ? id : createHash("sha256").update(id).digest("hex"),
+      id: shortId(id),
       type,
       subject: path,
       data: {
@@ -253,22 +263,10 @@ function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 }
 
-async function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
-  try {
-    return { content: await parseBeside(decodeText(bytes, { charset }), format) };
-  } catch (error) {
-    return { content: null, error: messageOf(error) };
-  }
-}
-
 function shown(file: Known | undefined): Json {
   return file === undefined ? null : { size: file.size, modified: new Date(file.modified).toISOString() };
 }
 
 function toItem([path, known]: [string, Known]): [string, Json] {
   return [path, { ...known }];
-}
-
-function asJson(mark: Mark): JsonObject {
-  return { ...mark };
 }

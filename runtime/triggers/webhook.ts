@@ -1,21 +1,33 @@
 import { createHash } from "node:crypto";
 import { parseJson, writeExactJson } from "../formats/exact_json.ts";
+import type { SentFile } from "../formats/multipart.ts";
 import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
-import { defineTrigger, type TriggerEvent } from "./trigger.ts";
-import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
-import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { type CloudEvent, isCloudEvent, readCloudEvents } from "./cloud_event.ts";
+import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
+import { authenticate, checkAuth, verifiedHeaders } from "./webhook_auth.ts";
+import {
+  methodsOf,
+  parseBody,
+  type ReadWebhookArgs,
+  schemas,
+  type WebhookArgs,
+  type WebhookRequest,
+} from "./webhook_request.ts";
 
-export type { WebhookRequest };
+export { methodsOf, type WebhookRequest };
 
 /** What a request to a webhook is. */
 export type Received =
-  | { kind: "event"; event: TriggerEvent & { http: HttpRequestFacts }; within?: number }
+  /** `isBatch`: they came as a batch of CloudEvents, also if it is one event or none. */
+  | { kind: "events"; events: ReceivedEvent[]; isBatch: boolean; within?: number }
   | { kind: "handshake"; status: number; headers: Record<string, string>; body: string }
   | { kind: "refused"; status: 400 | 401; message: string };
+
+export type ReceivedEvent = TriggerEvent & { http: HttpRequestFacts };
 
 /** Events are stored and shown, so they leave out headers with credentials: these, and the one that `auth` verified. */
 const CREDENTIALS = ["authorization", "cookie"];
@@ -25,7 +37,10 @@ const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
 export const webhook = defineTrigger({
   ...schemas,
   summary: "Listens on a path below /hooks",
-  address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
+  address: (args) => {
+    const methods = methodsOf(args).join(",");
+    return `webhook ${methods === "POST" ? "" : `${methods} `}${args.webhook}`;
+  },
   check: checkHook,
   attach: ({ rule, trigger, args, hooks }) =>
     hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook, args, at: trigger.at }),
@@ -48,23 +63,70 @@ export function receive(
 ): Received {
   const denied = authenticate(args, request, now, secretOf, given);
   if (denied !== undefined) return { kind: "refused", status: 401, message: denied };
+  const { headers } = request;
+  const within = args.within === undefined ? {} : { within: args.within };
+  const http = factsOf(args, request);
+  const identified = (event: Omit<ReceivedEvent, "id">, files?: Json): ReceivedEvent => {
+    return { id: identityOf(args, headers, { ...event, ...files && { files } }, now) ?? newId(now), ...event };
+  };
+  if (isCloudEvent(headers)) {
+    const read = readCloudEvents(headers, request.body);
+    if ("problem" in read) return refuse(`The body is not a CloudEvent: ${read.problem}`);
+    const events = read.events.map((event) => identified({ ...eventOf(event), http }));
+    return { kind: "events", events, isBatch: read.isBatch, ...within };
+  }
   let data: Json;
   try {
-    data = readPayload(args.auth, parseBody(request.body, request.headers["content-type"]));
+    data = readPayload(args.auth, dataOf(request));
   } catch (error) {
-    return { kind: "refused", status: 400, message: messageOf(error) };
+    return refuse(messageOf(error));
   }
-  const handshake = handshakeOf(args.auth, request.headers, data);
+  const handshake = handshakeOf(args.auth, headers, data);
   if (handshake !== undefined) return { kind: "handshake", ...handshake };
-  const [type, http] = [typeOf(args.auth, request.headers, data), factsOf(args, request)];
-  const id = identityOf(args, request.headers, { type, data, http }, now) ?? newId(now);
-  const { within } = args;
-  return { kind: "event", event: { id, type, data, http }, ...(within !== undefined && { within }) };
+  const files = args.dedupe?.includes("files") ? hashedFiles(request) : undefined;
+  const event = identified({ type: typeOf(args.auth, headers, data), data, http }, files);
+  return { kind: "events", events: [event], isBatch: false, ...within };
+}
+
+function refuse(message: string): Received {
+  return { kind: "refused", status: 400, message };
+}
+
+function dataOf({ form, body, headers }: WebhookRequest): Json {
+  if (form === undefined) return parseBody(body, headers["content-type"]);
+  if ("problem" in form) throw new Error(form.problem);
+  return form.fields;
+}
+
+/**
+ * Its type stays `webhook`: the sender of a webhook must not be able to end a wait for an event of any type. Which type it says is in
+ * `ce`.
+ */
+function eventOf({ subject, time, data, ce }: CloudEvent): Omit<TriggerEvent, "id"> {
+  return { type: "webhook", ...subject !== undefined && { subject }, ...time !== undefined && { time }, data, ce };
+}
+
+/** The files of a form for `dedupe`, which is evaluated before they are saved. */
+function hashedFiles({ form }: WebhookRequest): Json {
+  if (form === undefined || "problem" in form) return {};
+  return byField(form.files, ({ name, type, bytes }) => {
+    return { name, type, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+  });
+}
+
+/** By the field of a form; several of one field are a list. */
+export function byField<T>(files: SentFile[], convert: (file: SentFile, index: number) => T): Record<string, T | T[]> {
+  const converted = files.map((file, index) => ({ field: file.field, value: convert(file, index) }));
+  const groups = [...Map.groupBy(converted, ({ field }) => field)];
+  return Object.fromEntries(groups.map(([field, group]) => {
+    const values = group.map(({ value }) => value);
+    return [field, values.length === 1 ? values[0] : values];
+  }));
 }
 
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
-  const secret = [...CREDENTIALS, verifiedHeader(args)];
-  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const secret = [...CREDENTIALS, ...verifiedHeaders(args)];
+  const leftOut = secret.filter((name) => Object.hasOwn(headers, name));
   const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
   const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
   return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
@@ -81,10 +143,13 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
-/** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
+/**
+ * The path of a webhook, or of the hook of a poll, whose provider gives the secret in a handshake; undefined for other
+ * triggers.
+ */
 export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
-  return hook?.auth === "asana" ? hook.webhook as string : undefined;
+  const hook = kind === "webhook" ? args : args.hook;
+  return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
 }
 
 type Headers = Record<string, string>;
@@ -96,7 +161,7 @@ function readPayload(auth: Json, data: Json): Json {
   try {
     return parseJson(payload, "data");
   } catch (error) {
-    throw new Error(`The field payload is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`The field payload is not JSON: ${messageOf(error)}`);
   }
 }
 
@@ -110,7 +175,7 @@ function handshakeOf(
   if (auth === "github" && headers["x-github-event"] === "ping") {
     return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
   }
-  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours tells that the webhook lives.
+  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours shows that the webhook works.
   const events = field(data, "events");
   if (auth === "asana" && Array.isArray(events) && events.length === 0) {
     return { status: 200, headers: plain, body: "" };
@@ -122,13 +187,19 @@ function handshakeOf(
   return undefined;
 }
 
-/** `webhook`, or the provider's type: `github.push`, `stripe.invoice.paid`, `slack.app_mention`. */
+/** `webhook`, or the provider's type: `github.push`, `stripe.invoice.paid`, `slack.app_mention`, `shopify.orders.create`. */
 function typeOf(auth: Json, headers: Headers, data: Json): string {
   switch (auth) {
     case "github":
       return typed("github", headers["x-github-event"]);
+    case "gitlab":
+      return typed("gitlab", field(data, "object_kind") ?? field(data, "event_name"));
     case "stripe":
       return typed("stripe", field(data, "type"));
+    case "shopify":
+      return typed("shopify", headers["x-shopify-topic"]?.replaceAll("/", "."));
+    case "telegram":
+      return typed("telegram", updateOf(data));
     case "slack":
       return typed("slack", field(field(data, "event"), "type") ?? field(data, "type") ?? slashCommand(data));
     default:
@@ -143,13 +214,14 @@ function typeOf(auth: Json, headers: Headers, data: Json): string {
 function identityOf(
   { auth, dedupe }: WebhookArgs,
   headers: Headers,
-  event: { type: string; data: Json; http: HttpRequestFacts },
+  event: { type: string; data: Json; http: HttpRequestFacts; ce?: Record<string, string>; files?: Json },
   now: number,
 ): string | undefined {
   const asked = dedupe !== undefined ? evaluateDedupe(dedupe, event, now) : null;
-  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
-  const sent = deliveryId(auth, headers, event.data);
-  return sent === undefined ? undefined : shortened(sent);
+  if (asked !== null) return shortId(typeof asked === "string" ? asked : writeExactJson(asked));
+  const { ce, data } = event;
+  const sent = ce === undefined ? deliveryId(auth, headers, data) : JSON.stringify([ce.source, ce.id]);
+  return sent === undefined ? undefined : shortId(sent);
 }
 
 function evaluateDedupe(text: string, event: JsonObject | object, now: number): Json {
@@ -162,23 +234,29 @@ function evaluateDedupe(text: string, event: JsonObject | object, now: number): 
 }
 
 function deliveryId(auth: Json, headers: Headers, data: Json): string | undefined {
-  const inBody = auth === "stripe" ? field(data, "id") : auth === "slack" ? slackId(data) : undefined;
-  if (typeof inBody === "string") return inBody;
+  const inBody = idInBody(auth, data);
+  if (inBody !== undefined) return inBody;
   // Asana sends no id. Each of its events has a time, so that only a repeated delivery has the same signature.
   if (auth === "asana") return headers["x-hook-signature"];
-  const inHeaders = headers["webhook-id"] ?? headers["x-github-delivery"];
-  if (inHeaders) return inHeaders;
-  if (headers["ce-id"] && headers["ce-source"]) return JSON.stringify([headers["ce-source"], headers["ce-id"]]);
-  if (/^application\/cloudevents\+json/i.test(headers["content-type"] ?? "")) {
-    const [source, id] = [field(data, "source"), field(data, "id")];
-    if (typeof source === "string" && typeof id === "string") return JSON.stringify([source, id]);
-  }
-  return headers["idempotency-key"] || undefined;
+  const names = ["webhook-id", "svix-id", "x-github-delivery", "x-shopify-webhook-id", "idempotency-key"];
+  return names.map((name) => headers[name]).find((id) => id);
+}
+
+function idInBody(auth: Json, data: Json): string | undefined {
+  const id = auth === "stripe" ? field(data, "id") : auth === "slack" ? slackId(data) : undefined;
+  if (typeof id === "string") return id;
+  const update = auth === "telegram" ? field(data, "update_id") : undefined;
+  return typeof update === "number" ? String(update) : undefined;
 }
 
 /** The event id from the Events API; commands, buttons and views have none, so their trigger id is used. */
 function slackId(data: Json): Json | undefined {
   return field(data, "event_id") ?? field(data, "trigger_id");
+}
+
+/** What a Telegram update is: its key beside `update_id`, such as `message`. */
+function updateOf(data: Json): string | undefined {
+  return isObject(data) ? Object.keys(data).find((name) => name !== "update_id") : undefined;
 }
 
 function slashCommand(data: Json): string | undefined {
@@ -189,12 +267,6 @@ function typed(provider: string, type: Json | undefined): string {
   return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
 }
 
-/** Replaces a long id by its hash, so that it can be stored and shown. */
-function shortened(id: string): string {
-  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
-}
-
 function field(data: Json | undefined, name: string): Json | undefined {
-  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
-  return Object.hasOwn(data, name) ? data[name] : undefined;
+  return isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined;
 }

@@ -5,27 +5,42 @@ import type { ReadWebhookArgs, WebhookArgs, WebhookRequest } from "./webhook_req
 
 type Auth = WebhookArgs["auth"];
 
-/** A signed timestamp is accepted if it is at most this many seconds before or after now. */
-const TOLERANCE = 300;
+/** A signed timestamp is accepted if it is at most this many milliseconds before or after now. */
+const TOLERANCE = 300_000;
 
 type Verify = (request: WebhookRequest, secret: string, now: number) => string | undefined;
 
-const presets: Record<Exclude<Auth, object>, Verify> = {
+type Hmac = Extract<Auth, { hmac: string }>;
+
+const sha256 = (header: string, encoding: "hex" | "base64" = "hex", prefix = ""): Hmac => {
+  return { hmac: "sha256", header, encoding, prefix };
+};
+
+/** The presets that are one of the general schemes with a header of their own. */
+const SCHEMES = {
+  // https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+  github: sha256("X-Hub-Signature-256", "hex", "sha256="),
+  // https://docs.gitlab.com/user/project/integrations/webhooks/
+  gitlab: { token: "X-Gitlab-Token" },
+  // https://shopify.dev/docs/apps/build/webhooks/verify-deliveries
+  shopify: sha256("X-Shopify-Hmac-Sha256", "base64"),
+  // https://core.telegram.org/bots/api#setwebhook
+  telegram: { token: "X-Telegram-Bot-Api-Secret-Token" },
+  asana: sha256("X-Hook-Signature"),
+} as const;
+
+const presets: Record<Exclude<Auth, object | keyof typeof SCHEMES>, Verify> = {
   none: () => undefined,
   standard: verifyStandard,
-  github: (request, secret) =>
-    verifyHmac(request, secret, { hmac: "sha256", header: "X-Hub-Signature-256", encoding: "hex", prefix: "sha256=" }),
   stripe: verifyStripe,
   slack: verifySlack,
-  asana: (request, secret) =>
-    verifyHmac(request, secret, { hmac: "sha256", header: "X-Hook-Signature", encoding: "hex", prefix: "" }),
   basic: verifyBasic,
   bearer: verifyBearer,
 };
 
 /**
  * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
- * @param given secrets besides those that are named: from handshakes
+ * @param given secrets from handshakes, in addition to the named ones
  * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(
@@ -36,38 +51,55 @@ export function authenticate(
   given: string[] = [],
 ): string | undefined {
   if (auth === "none") return undefined;
-  const verify: Verify = typeof auth === "string"
-    ? presets[auth]
-    : (request, secret) => verifyHmac(request, secret, auth);
+  const verify = verifierOf(auth);
   // An empty secret would be known to everybody.
-  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined && value !== "");
+  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined).filter((value) =>
+    value !== ""
+  );
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
+  // Senders sign what they make: some before it is compressed, some after.
+  const bodies = request.packed === undefined ? [request] : [{ ...request, body: request.packed }, request];
   let reason: string | undefined;
   for (const secret of secrets) {
-    const denied = verify(request, secret!, now);
-    if (denied === undefined) return undefined;
-    reason ??= denied;
+    for (const body of bodies) {
+      const denied = verify(body, secret, now);
+      if (denied === undefined) return undefined;
+      reason ??= denied;
+    }
   }
   return reason;
 }
 
-/** The headers that the presets verify; `basic` and `bearer` use `Authorization`. */
-const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
-  standard: "webhook-signature",
-  github: "x-hub-signature-256",
-  stripe: "stripe-signature",
-  slack: "x-slack-signature",
-  asana: "x-hook-signature",
+function verifierOf(auth: Auth): Verify {
+  const scheme = schemeOf(auth);
+  if (typeof scheme === "string") return presets[scheme];
+  return (request, secret, now) =>
+    "token" in scheme ? verifyToken(request, secret, scheme.token) : verifyHmac(request, secret, scheme, now);
+}
+
+/** A preset that is a general scheme counts as that. */
+function schemeOf(auth: Auth): Extract<Auth, object> | keyof typeof presets {
+  if (typeof auth !== "string") return auth;
+  return Object.hasOwn(SCHEMES, auth) ? SCHEMES[auth as keyof typeof SCHEMES] : auth as keyof typeof presets;
+}
+
+/** The headers that the other presets verify; `basic` and `bearer` use `Authorization`. */
+const VERIFIED: Partial<Record<Exclude<Auth, object>, string[]>> = {
+  standard: ["webhook-signature", "svix-signature"],
+  stripe: ["stripe-signature"],
+  slack: ["x-slack-signature"],
 };
 
-/** The name, in lower case, of the header with the signature that `auth` verifies. */
-export function verifiedHeader({ auth }: WebhookArgs): string | undefined {
-  return typeof auth === "string" ? VERIFIED[auth] : auth.header.toLowerCase();
+/** The names, in lower case, of the headers with the signature or token that `auth` verifies. */
+export function verifiedHeaders({ auth }: WebhookArgs): string[] {
+  const scheme = schemeOf(auth);
+  if (typeof scheme === "string") return VERIFIED[scheme] ?? [];
+  return ["token" in scheme ? scheme.token.toLowerCase() : scheme.header.toLowerCase()];
 }
 
 /** What is wrong with `auth` and `secret` together. */
 export function checkAuth(args: Pick<ReadWebhookArgs, "auth" | "secret">): string[] {
-  const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";
+  const name = typeof args.auth === "string" ? args.auth : "token" in args.auth ? "{ token: … }" : "{ hmac: … }";
   if (args.auth === "none" && args.secret !== undefined) return [`"auth: none" checks nothing, so "secret" has no use`];
   // The provider gives the secrets itself.
   if (args.auth === "asana") return [];
@@ -76,27 +108,47 @@ export function checkAuth(args: Pick<ReadWebhookArgs, "auth" | "secret">): strin
       `"auth: ${name}" needs "secret"; add the name of the secret that requests are checked with, as in secret: HOOK_SECRET`,
     ];
   }
-  return [];
+  return typeof args.auth === "object" && "hmac" in args.auth ? checkSigned(args.auth) : [];
+}
+
+/** What is wrong with the text that an HMAC is of. */
+function checkSigned({ signed, timestamp, tolerance }: Extract<ReadWebhookArgs["auth"], { hmac: string }>): string[] {
+  const places = [...(signed ?? "{body}").matchAll(/\{([^{}]*)\}/g)].map(([, name]) => name);
+  const unknown = places.find((name) => name !== "body" && name !== "timestamp");
+  if (unknown !== undefined) return [`auth: "signed" knows {timestamp} and {body}, got {${unknown}}`];
+  if (!places.includes("body")) return ['auth: "signed" needs {body}: what is not signed could be changed on the way'];
+  if (places.includes("timestamp") && timestamp === undefined) {
+    return [
+      'auth: {timestamp} in "signed" needs "timestamp"; add the name of its header, as in timestamp: X-Timestamp',
+    ];
+  }
+  if (!places.includes("timestamp") && timestamp !== undefined) {
+    return ['auth: "timestamp" has no use unless it is signed; add it, as in signed: "{timestamp}.{body}"'];
+  }
+  return tolerance !== undefined && timestamp === undefined ? ['auth: "tolerance" needs "timestamp"'] : [];
 }
 
 /**
- * https://www.standardwebhooks.com. The `standardwebhooks` package is not used, as it reads the machine's clock and decodes
+ * https://www.standardwebhooks.com; Svix, where it comes from, has other names for its headers. The `standardwebhooks` package is not used, as it reads the machine's clock and decodes
  * the body first.
  */
 function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
-  const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
+  const prefix = headers["webhook-signature"] === undefined && headers["svix-signature"] !== undefined
+    ? "svix"
+    : "webhook";
+  const [id, timestamp, signatures] = ["id", "timestamp", "signature"].map((name) => headers[`${prefix}-${name}`]);
   if (!id || !timestamp || !signatures) {
     return "The headers webhook-id, webhook-timestamp and webhook-signature are needed";
   }
-  const late = checkTimestamp("webhook-timestamp", timestamp, now);
+  const late = checkTimestamp(`${prefix}-timestamp`, timestamp, now);
   if (late !== undefined) return late;
   const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
   if (key.length === 0) return "The secret of this hook is not one of Standard Webhooks (whsec_ and base64)";
   const expected = mac("sha256", key, `${id}.${timestamp}.`, body).toString("base64");
   // A header that was sent twice arrives joined by a comma and a blank. A real signer sends it once.
-  if (signatures.includes(", ")) return "The header webhook-signature was sent more than once";
+  if (signatures.includes(", ")) return `The header ${prefix}-signature was sent more than once`;
   const found = signatures.split(" ").some((signature) => isSameText(signature, `v1,${expected}`));
-  return found ? undefined : "The signature in webhook-signature does not match the body";
+  return found ? undefined : `The signature in ${prefix}-signature does not match the body`;
 }
 
 /** https://docs.stripe.com/webhooks#verify-manually */
@@ -124,12 +176,38 @@ function verifySlack({ headers, body }: WebhookRequest, secret: string, now: num
 function verifyHmac(
   { headers, body }: WebhookRequest,
   secret: string,
-  { hmac, header, encoding, prefix }: Extract<Auth, object>,
+  { hmac, header, encoding, prefix, signed = "{body}", timestamp, tolerance }: Hmac,
+  now: number,
 ): string | undefined {
   const given = headers[header.toLowerCase()];
   if (!given) return `The header ${header} with the signature is needed`;
-  const expected = prefix + mac(hmac, secret, "", body).toString(encoding);
+  const time = timestamp === undefined ? "" : headers[timestamp.toLowerCase()];
+  if (time === undefined) return `The header ${timestamp} with the time of the signature is needed`;
+  const late = timestamp === undefined ? undefined : checkTimestamp(timestamp, time, now, tolerance);
+  if (late !== undefined) return late;
+  const expected = prefix + hmacOf({ hmac, signed }, secret, time, body).toString(encoding);
   return isSameText(given, expected) ? undefined : `The signature in ${header} does not match the body`;
+}
+
+/** The HMAC of a text such as `v0:{timestamp}:{body}`. */
+export function hmacOf(
+  { hmac, signed = "{body}" }: Pick<Hmac, "hmac" | "signed">,
+  secret: string,
+  timestamp: string,
+  body: string | Uint8Array,
+): Buffer {
+  const made = createHmac(hmac, secret);
+  for (const part of signed.split(/(\{(?:timestamp|body)\})/)) {
+    made.update(part === "{body}" ? body : part === "{timestamp}" ? timestamp : part);
+  }
+  return made.digest();
+}
+
+/** A header that equals the secret. */
+function verifyToken({ headers }: WebhookRequest, secret: string, header: string): string | undefined {
+  const given = headers[header.toLowerCase()];
+  if (!given) return `The header ${header} with the token is needed`;
+  return isSameText(given, secret) ? undefined : `The token in ${header} is wrong`;
 }
 
 /** RFC 7617; the secret is `user:password`. */
@@ -147,9 +225,17 @@ function verifyBearer({ headers }: WebhookRequest, secret: string): string | und
   return isSameText(given[1], secret) ? undefined : "The token is wrong";
 }
 
-function checkTimestamp(header: string, timestamp: string, now: number): string | undefined {
-  const age = /^\d{1,12}$/.test(timestamp) ? Math.abs(now / 1_000 - Number(timestamp)) : Infinity;
-  return age <= TOLERANCE ? undefined : `The time in ${header} is more than ${TOLERANCE} seconds from ours`;
+function checkTimestamp(header: string, text: string, now: number, tolerance = TOLERANCE): string | undefined {
+  return Math.abs(now - readTimestamp(text)) <= tolerance
+    ? undefined
+    : `The time in ${header} is more than ${tolerance / 1_000} seconds from ours`;
+}
+
+/** Seconds or milliseconds since the epoch, or RFC 3339. @returns milliseconds, NaN if it is none of these */
+function readTimestamp(text: string): number {
+  if (/^\d{1,11}$/.test(text)) return Number(text) * 1_000;
+  if (/^\d{12,14}$/.test(text)) return Number(text);
+  return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(text) ? Date.parse(text) : NaN;
 }
 
 function mac(algorithm: string, key: string | Uint8Array, before: string, body: Uint8Array): Buffer {

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { z } from "zod";
 import { parseMaybeJson } from "../formats/exact_json.ts";
 import { readLazyJson } from "../formats/lazy_json.ts";
+import type { Multipart } from "../formats/multipart.ts";
 import { duration, expression, secret, size } from "../language/arg_types.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
@@ -10,34 +11,69 @@ import type { Json } from "../model/json.ts";
 
 const SECOND = 1_000;
 
-/** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
-const authSchema = z.union([
-  z.enum(["none", "standard", "github", "stripe", "slack", "asana", "basic", "bearer"]),
+const header = z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" });
+
+const presets = [
+  "none",
+  "standard",
+  "github",
+  "gitlab",
+  "stripe",
+  "slack",
+  "shopify",
+  "telegram",
+  "asana",
+  "basic",
+  "bearer",
+] as const;
+
+/** Who may send to a webhook: a preset, a header that equals the secret, or one with an HMAC. */
+export const authSchema = z.union([
+  z.enum(presets),
+  z.strictObject({ token: header }),
   z.strictObject({
     hmac: z.enum(["sha256", "sha1", "sha512"]),
-    header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),
+    header,
     encoding: z.enum(["hex", "base64"]).default("hex"),
     prefix: z.string().default(""),
+    signed: z.string().optional().describe("What the HMAC is of; by default {body}"),
+    timestamp: header.optional().describe("The header with the time that is signed"),
+    tolerance: duration().optional().describe("How far that time may be from ours; by default 5m"),
   }),
 ]);
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+const originSchema = z.string().refine((text) => text === "*" || URL.parse(text)?.origin === text, {
+  error: "expected an origin such as https://app.example.org, without a path",
+});
 
 /** The arguments of a webhook trigger. */
 export const schemas = {
   kind: "webhook",
   main: z.string(),
   options: {
-    auth: authSchema,
-    secret: secret().optional(),
-    method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
-    dedupe: expression({ names: ["event"] }).optional(),
-    within: duration().optional(),
-    replyWithin: duration().default(10 * SECOND),
+    auth: authSchema.describe("How the sender is authenticated"),
+    secret: secret().optional().describe("Names of the secrets, several during a rotation; never a value"),
+    method: z.union([z.enum(METHODS), z.array(z.enum(METHODS)).min(1)]).default("POST").describe(
+      "One or several; GET answers HEAD, too",
+    ),
+    cors: z.union([originSchema, z.array(originSchema).min(1)]).optional().describe(
+      "Origins whose pages may send from a browser, such as https://app.example.org; * for all",
+    ),
+    dedupe: expression({ names: ["event"] }).optional().describe("CEL over the event; equal values are one event"),
+    within: duration().optional().describe("How long dedupe remembers a value"),
+    replyWithin: duration().default(10 * SECOND).describe("How long to wait for the rule's reply"),
     maxBody: size().default(1_000_000),
   },
 } as const;
 
 export type WebhookArgs = Args<typeof schemas>;
 export type ReadWebhookArgs = ReadArgs<typeof schemas>;
+
+/** The methods that a webhook accepts, as written. */
+export function methodsOf({ method }: Pick<ReadWebhookArgs, "method">): string[] {
+  return [method].flat();
+}
 
 /** A request below `/hooks`, as received. */
 export interface WebhookRequest {
@@ -49,7 +85,12 @@ export interface WebhookRequest {
   query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
+  /** Unpacked, if it was compressed. */
   body: Uint8Array;
+  /** As it was sent, if it was compressed. */
+  packed?: Uint8Array;
+  /** The parts of a body of `multipart/form-data`, or why it is none. */
+  form?: Multipart | { problem: string };
 }
 
 /**

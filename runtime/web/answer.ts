@@ -43,6 +43,12 @@ export function answerReceipts(receipts: Receipt[]): Response {
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
 }
 
+/** The answer to a batch of events: one for each, in order. */
+export function answerBatch(receipts: Receipt[]): Response {
+  const events = receipts.map((receipt) => eventAnswer([receipt]));
+  return Response.json({ events }, { status: events.every(({ duplicate }) => duplicate) ? 200 : 202 });
+}
+
 /** Verdicts of a rule that accepted the event, even if it started nothing. */
 const TAKEN: VerdictKind[] = ["started", "held", "batched", "busy"];
 

@@ -2,6 +2,7 @@ import type { Connections } from "../connections/connections.ts";
 import type { HookSecrets } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
 import type { LiveOutputs } from "../host/program_output.ts";
+import type { Uploads } from "../host/uploads.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Cause } from "../model/event.ts";
@@ -35,8 +36,10 @@ export interface WebContext extends Access {
   hooks: HookRegistry;
   /** The result of the last reload. */
   rules(): RulesView;
-  ingest: Pick<Ingest, "deliver" | "publish" | "fromTrigger">;
+  ingest: Pick<Ingest, "deliver" | "publish" | "publishAll" | "fromTrigger">;
   store: Store;
+  /** The files that come with events. */
+  uploads: Pick<Uploads, "save">;
   connections: Connections;
   hookSecrets: HookSecrets;
   fleets: Fleets;
@@ -72,9 +75,11 @@ export interface WebContext extends Access {
 }
 
 /** The part that receiving webhooks needs. */
-export interface HookContext
-  extends
-    Pick<WebContext, "tokenless" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
+export interface HookContext extends
+  Pick<
+    WebContext,
+    "tokenless" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask" | "uploads"
+  > {
   rules(): Pick<RulesView, "rules">;
   ingest: Pick<Ingest, "deliver">;
   hookSecrets: Pick<HookSecrets, "of" | "offer">;

@@ -2,12 +2,25 @@ import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
-import { receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
+import { byField, methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
+import type { Unclaimed } from "../host/uploads.ts";
+import { isMultipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
-import { answerDelivered, answerFailure, answerReceipts, answerReply, awaitReply, isRefused } from "./answer.ts";
+import {
+  answerBatch,
+  answerDelivered,
+  answerFailure,
+  answerReceipts,
+  answerReply,
+  awaitReply,
+  isRefused,
+} from "./answer.ts";
+import { answerOptions, withCors } from "./hook_options.ts";
 import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
+import type { Receipt } from "../store/store.ts";
+import type { Hook } from "../triggers/trigger.ts";
 
 /** The part of a request's URL that hooks see. */
 export type Target = Pick<URL, "pathname" | "search">;
@@ -23,8 +36,21 @@ export async function receiveHook(
   onTaken: () => void = () => {},
 ): Promise<Response> {
   const path = url.pathname.slice("/hooks".length);
+  const matches = context.hooks.match(path);
+  if (request.method === "OPTIONS") return answerOptions(request, matches) ?? refuseAll(request, path, context);
+  const answer = withCors(request, matches, await takeDelivery(request, url, path, context, onTaken));
+  return request.method === "HEAD" ? new Response(null, answer) : answer;
+}
+
+async function takeDelivery(
+  request: Request,
+  url: Target,
+  path: string,
+  context: HookContext,
+  onTaken: () => void,
+): Promise<Response> {
   const asked = listeners(request, path, context);
-  if (asked instanceof Response) return asked;
+  if (asked.length === 0) return refuseAll(request, path, context);
   const query = readQuery(url);
   if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
@@ -32,9 +58,10 @@ export async function receiveHook(
   if (handshake !== undefined) return handshake;
   const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
+  const form = await formOf(request, body.bytes);
   // Look them up again: a reload may have swapped them while the body was read.
   const hooks = listeners(request, path, context);
-  if (hooks instanceof Response) return hooks;
+  if (hooks.length === 0) return refuseAll(request, path, context);
   const received: WebhookRequest = {
     method: request.method,
     path,
@@ -43,24 +70,35 @@ export async function receiveHook(
     query,
     headers: Object.fromEntries(request.headers),
     body: body.bytes,
+    ...body.packed && { packed: body.packed },
+    ...form && { form },
   };
   const outcomes = receiveOnce(hooks, received, context);
-  const nudges = outcomes.filter(({ match, received }) => match.hook.nudge && received.kind === "event");
+  const accepted = outcomes.filter(({ received }) => received.kind === "events");
+  if (accepted.length === 0) return refusal(outcomes, context);
+  const nudges = accepted.filter(({ match }) => match.hook.nudge);
   for (const { match: { hook } } of nudges) hook.nudge!();
-  const deliveries = deliveriesOf(outcomes.filter(({ match }) => match.hook.nudge === undefined), request, context);
-  if (deliveries.length > 0) return await deliver(deliveries, hooks, context, onTaken);
-  if (nudges.length === 0) return refusal(outcomes, context);
+  const takers = accepted.filter(({ match }) => match.hook.nudge === undefined);
+  if (takers.length > 0) return await deliver({ request, received, takers, hooks, context, onTaken });
   onTaken();
   return Response.json({ looks: nudges.length }, { status: 202 });
 }
 
-/** The hooks for the request, or the answer if there are none. */
-function listeners(request: Request, path: string, context: HookContext): readonly HookMatch[] | Response {
-  const matches = context.hooks.match(path);
-  if (matches.length === 0) return nobodyListens(request, path, context);
-  const { method } = request;
-  const hooks = matches.filter(({ hook }) => hook.args.method === method);
-  return hooks.length === 0 ? wrongMethod(request, matches) : hooks;
+/** The hooks for the request. A `HEAD` is a `GET` without the body of the answer. */
+function listeners({ method }: Request, path: string, { hooks }: HookContext): readonly HookMatch[] {
+  const wanted = method === "HEAD" ? "GET" : method;
+  return hooks.match(path).filter(({ hook }) => methodsOf(hook.args).includes(wanted));
+}
+
+/** The parts of a multipart form; undefined for any other body. */
+async function formOf({ headers }: Request, body: Uint8Array): Promise<WebhookRequest["form"]> {
+  const type = headers.get("content-type") ?? "";
+  if (!isMultipart(type)) return undefined;
+  try {
+    return await readMultipart(body, type);
+  } catch (error) {
+    return { problem: messageOf(error) };
+  }
 }
 
 /** The header with which Asana gives the secret of a new webhook; the answer repeats it. */
@@ -108,24 +146,34 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
   const cause = context.verifyCause(request.headers.get(CAUSE_HEADER) ?? undefined);
   const time = new Date(context.clock.now()).toISOString();
   return outcomes.flatMap(({ match: { hook: { rule, trigger } }, received }) => {
-    if (received.kind !== "event") return [];
-    const { event, within } = received;
-    const source = event.source ?? `/hooks${event.http.path}`;
-    return [{ rule, trigger, within, event: { time, ...event, source, ...cause && { cause } } }];
+    if (received.kind !== "events") return [];
+    return received.events.map((event): Delivery => {
+      const source = event.source ?? `/hooks${event.http.path}`;
+      return { rule, trigger, within: received.within, event: { time, ...event, source, ...cause && { cause } } };
+    });
   });
 }
 
-async function deliver(
-  deliveries: Delivery[],
-  hooks: readonly HookMatch[],
-  context: HookContext,
-  onTaken: () => void,
-): Promise<Response> {
+/** A request that some hooks accept. */
+interface Taking {
+  request: Request;
+  received: WebhookRequest;
+  /** The outcomes of those that accept it. */
+  takers: Outcome[];
+  hooks: readonly HookMatch[];
+  context: HookContext;
+  onTaken: () => void;
+}
+
+async function deliver({ request, received, takers, hooks, context, onTaken }: Taking): Promise<Response> {
+  const deliveries = deliveriesOf(takers, request, context);
   const take = async () => {
-    const receipts = await context.ingest.deliver(deliveries);
+    const receipts = await deliverFiles(received, deliveries, context);
     onTaken();
     return receipts;
   };
+  // A batch has no one event that a rule could reply to.
+  if (takers.some(({ received }) => received.kind === "events" && received.isBatch)) return answerBatch(await take());
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
   if (repliers.length === 0) return answerDelivered(await take(), context);
@@ -133,10 +181,49 @@ async function deliver(
   return await context.replies.during(deliveries.map(({ event }) => event), async () => {
     const receipts = await take();
     if (isRefused(receipts)) return answerDelivered(receipts, context);
-    const { reply, failed = [] } = await awaitReply(receipts, longest, context);
+    const waited = receipts.map((receipt) => ({ ...receipt, runs: runsThatReply(receipt, repliers) }));
+    const { reply, failed = [] } = await awaitReply(waited, longest, context);
     if (reply !== undefined) return answerReply(reply);
     return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);
   });
+}
+
+/** Of rules that share a path, those that cannot reply delay no answer. Of an older event it may not be known whose its runs are. */
+function runsThatReply({ runs, verdicts }: Receipt, repliers: Hook[]): string[] {
+  const others = verdicts.flatMap(({ rule, verdict }) =>
+    "run" in verdict && !repliers.some((hook) => hook.rule === rule) ? [verdict.run] : []
+  );
+  return runs.filter((run) => !others.includes(run));
+}
+
+/** Delivers the events with the files of the form, which are on disk before them. */
+async function deliverFiles(
+  { form }: WebhookRequest,
+  deliveries: Delivery[],
+  { ingest, uploads, store, clock }: HookContext,
+): Promise<Receipt[]> {
+  if (form === undefined || "problem" in form || form.files.length === 0) return await ingest.deliver(deliveries);
+  const owners = deliveries.map(({ event: { source, id } }) => ({ source, id }));
+  const saved = await uploads.save(form.files, owners, clock.now());
+  let receipts: Receipt[];
+  try {
+    const files = byField(form.files, (_, index) => saved.files[index]);
+    receipts = await ingest.deliver(
+      deliveries.map((delivery) => ({ ...delivery, event: { ...delivery.event, files } })),
+    );
+  } catch (error) {
+    await saved.discard();
+    throw error;
+  }
+  await settle(saved, receipts, store);
+  return receipts;
+}
+
+/** The files stay with the event, unless it was known before: then it has files of its own. */
+async function settle(saved: Unclaimed, receipts: Receipt[], store: HookContext["store"]): Promise<void> {
+  const found = receipts.find(({ delivery }) => delivery !== "duplicate");
+  const key = found && await store.findEventKey(found.event);
+  await (key === undefined ? saved.discard() : saved.claim(key));
 }
 
 /** The answer if no hook accepted an event: a handshake wins over a refusal. */
@@ -156,15 +243,20 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-/** Only those who may list the rules learn which paths exist. */
-function nobodyListens(request: Request, path: string, context: HookContext): Response {
+/** The answer to a request that no hook accepts. Only those who may list the rules learn which paths exist. */
+function refuseAll(request: Request, path: string, context: HookContext): Response {
+  const matches = context.hooks.match(path);
+  if (matches.length > 0) return wrongMethod(request, matches);
   const error = context.mask(`No webhook listens on /hooks${path}`);
   const paths = context.hooks.paths().map((known) => context.mask(`/hooks${known}`));
   return Response.json(refuseTokenless(request, context) ? { error } : { error, paths }, { status: 404 });
 }
 
 function wrongMethod(request: Request, matches: readonly HookMatch[]): Response {
-  const allow = [...new Set(matches.map(({ hook }) => hook.args.method))].sort().join(", ");
+  const methods = matches.flatMap(({ hook }) => methodsOf(hook.args));
+  const allow = [...new Set(methods.flatMap((method) => method === "GET" ? ["GET", "HEAD"] : method))].sort().join(
+    ", ",
+  );
   const error = `This webhook accepts ${allow}, not ${request.method}`;
   return Response.json({ error }, { status: 405, headers: { allow } });
 }

@@ -102,7 +102,7 @@ function connectionsOf({ triggers, then, onError, actions }: Rule): Set<unknown>
 }
 
 function listTrigger({ id, kind, args }: Trigger, failure: string | undefined): TriggerListing {
-  const hook = { method: args.method as string, path: `/hooks${args.webhook}`, open: args.auth === "none" };
+  const hook = { method: [args.method].flat().join(", "), path: `/hooks${args.webhook}`, open: args.auth === "none" };
   return { id, kind, ...failure !== undefined && { failure }, ...kind === "webhook" && { hook } };
 }
 

@@ -10,6 +10,7 @@ import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./cloud_events.ts";
 import { fleetsApi, tasksApi } from "./fleets_api.ts";
 import { formsApi } from "./forms_api.ts";
+import { answerHandshake } from "./hook_options.ts";
 import { receiveHook, type Target } from "./hooks.ts";
 import { startApi } from "./rules_api.ts";
 
@@ -43,6 +44,7 @@ export function createWeb(context: WebContext): Web {
 
   // For programs: these need a token, or a request from this machine.
   const guarded = guard(context);
+  app.options("/events", guarded, (c) => answerHandshake(c.req.raw.headers) ?? c.body(null, 405, { allow: "POST" }));
   app.post("/events", guarded, (c) => closed(context) ?? receiveEvent(c, context));
   app.get("/metrics", guarded, async (c) => {
     const { body, contentType } = await context.metrics.expose();

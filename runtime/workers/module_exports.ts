@@ -4,8 +4,8 @@ import { type DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { type StandardSchema, validate } from "../sdk/event_data.ts";
 import { RuleDefinition } from "../sdk/rule.ts";
 import { CodeDefinition, definitionOf, definitions } from "../sdk/source.ts";
-import { TriggerDefinition } from "../sdk/triggers.ts";
-import { plainJson } from "./plain_json.ts";
+import { TriggerDefinition } from "../sdk/trigger_definition.ts";
+import { plainJson, plainObject } from "./plain_json.ts";
 import type { Ask } from "./step_caller.ts";
 import { reviveThrown } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
@@ -32,7 +32,7 @@ export function declarationOf(rule: RuleDefinition): Declaration {
   for (const [key, value] of Object.entries(rest)) {
     if (value !== undefined) entries.push([key, typeof value === "function" ? FUNCTION : value]);
   }
-  return plainJson(Object.fromEntries(entries), "the rule") as JsonObject;
+  return plainObject(Object.fromEntries(entries), "the rule");
 }
 
 /** The entries under `when`, as a list. */
@@ -60,7 +60,7 @@ export function ruleOf(exported: unknown): RuleDefinition | undefined {
 }
 
 /** An event with the output of a validator as its data. */
-export interface ValidatedEvent extends Omit<Event, "data"> {
+interface ValidatedEvent extends Omit<Event, "data"> {
   data: unknown;
 }
 
@@ -78,12 +78,12 @@ export async function validatedEvent(event: Event, schema: StandardSchema | unde
 /** The name under which a bundle of a package exports the package. */
 const PACKAGE = "__package";
 
-/** What a module exports: a bundle of a package has all that the package exports under one name. */
+/** What a module exports. The bundle of a package has all exports of the package under one name. */
 export function exportsOf(module: Record<string, unknown>): Record<string, unknown> {
   return { ...(module[PACKAGE] ?? module) as Record<string, unknown> };
 }
 
-/** Gives each definition of the bundle its target: the file or package that makes it, and the variable that it is assigned to. */
+/** Gives each definition of the bundle its target: the file or package that makes it, and the variable that holds it. */
 export function nameDefinitions(code: UserCode): void {
   const named = new Map<CodeDefinition, string>();
   CodeDefinition.targetOf = (definition) => {
@@ -107,15 +107,13 @@ function nameOf({ stack, kind }: CodeDefinition, code: UserCode): string {
   return `${inPackage ?? file}#${variable ?? kind}`;
 }
 
-/** The sources and actions of a module: those that it exports by their names, and all that its code has made by their targets. */
+/** The sources and actions of a module: the exported ones by name, and all that its code has made by target. */
 export function describeDefinitions(exports: Record<string, unknown>): Record<string, Described> {
   const exported = Object.entries(exports).flatMap(([name, value]): [string, CodeDefinition][] => {
     const definition = definitionOf(value);
     return definition === undefined ? [] : [[name, definition]];
   });
-  const own = definitions.map((
-    definition,
-  ): [string, CodeDefinition] => [CodeDefinition.targetOf(definition), definition]);
+  const own = definitions.map((made): [string, CodeDefinition] => [CodeDefinition.targetOf(made), made]);
   return Object.fromEntries([...exported, ...own].map(([name, definition]) => [name, describe(definition)]));
 }
 
@@ -126,8 +124,8 @@ function describe({ kind, spec }: CodeDefinition): Described {
   const given = Object.fromEntries(Object.entries({ key, ignore, at, max }).filter(([, value]) => value !== undefined));
   return {
     kind,
-    inputs: plainJson(inputs, `inputs of the ${kind}`) as JsonObject,
-    ...plainJson(given, `the ${kind}`) as object,
+    inputs: plainObject(inputs, `inputs of the ${kind}`),
+    ...plainObject(given, `the ${kind}`),
     ...kind === "device" && { tasks: describeTasks(spec as DeviceSpec) },
     methods: METHODS.filter((method) => typeof (spec as Record<string, unknown>)[method] === "function"),
   };
@@ -139,7 +137,7 @@ function describeTasks(spec: DeviceSpec): Record<string, JsonObject> {
     Object.entries(spec.tasks ?? {}).map(([name, task]) => {
       if (!(task instanceof TaskDefinition)) throw new TypeError(`tasks.${name} is not made by task({ run })`);
       const { run: _run, ...declared } = task.spec;
-      return [name, plainJson(declared, `the task ${name}`) as JsonObject];
+      return [name, plainObject(declared, `the task ${name}`)];
     }),
   );
 }
@@ -165,14 +163,14 @@ export function httpOf(ask: Ask): (request: string, options?: object) => Promise
     if (typeof request !== "string") {
       throw new TypeError('http needs a request such as http("GET https://…", { query })');
     }
-    return await answered(ask, "http", plainJson({ ...options, http: request }, "the request") as JsonObject);
+    return await answered(ask, "http", plainObject({ ...options, http: request }, "the request"));
   };
 }
 
 function emitOf(ask: Ask): (items: unknown, options?: object) => Promise<void> {
   return async (items, options = {}) => {
     const list = Array.isArray(items) ? items : [items];
-    await answered(ask, EMIT, plainJson({ ...options, items: list }, "what is emitted") as JsonObject);
+    await answered(ask, EMIT, plainObject({ ...options, items: list }, "what is emitted"));
   };
 }
 

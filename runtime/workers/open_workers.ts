@@ -1,7 +1,7 @@
 import { sharedMemory } from "../host/code_worker.ts";
 import { memoryBytes } from "../host/large_work.ts";
 import type { LogLevel, WorkOrder } from "./thread_messages.ts";
-import { type Lane, Pool } from "./pool.ts";
+import { Pool, type WorkerGroup } from "./pool.ts";
 import type { RuleWorker } from "./watched_worker.ts";
 import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";
 
@@ -22,7 +22,7 @@ export interface IsolateOptions {
    * @default 1.5 GB, at most 3/4 of the memory
    */
   memoryLimit?: number;
-  /** Bytes of the store in memory: the limit is raised by what it and its checkpoints take. @default 0 */
+  /** Bytes of the store in memory: the limit is raised by the memory of the store and its checkpoints. @default 0 */
   storeBytes?: () => number;
   /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
   admit?: (url: string, signal: AbortSignal) => Promise<void>;
@@ -43,7 +43,7 @@ export interface CodeLog {
   run?: string;
 }
 
-/** The most workers at once that run suspects alone, and the most that only read a declaration. */
+/** How many workers may run one suspected job each, and how many may read a declaration. */
 const FEW = 4;
 
 /** Opens the pool of workers. No worker starts until the first call. */
@@ -51,7 +51,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
   const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
   const { admit = () => Promise.resolve() } = options;
-  const room: Record<Lane, number> = {
+  const slots: Record<WorkerGroup, number> = {
     rules: maxWorkers,
     functions: maxWorkers,
     listeners: maxWorkers,
@@ -59,7 +59,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     describe: FEW,
   };
   const pool = new Pool({
-    room,
+    slots,
     idleAfter,
     blockedAfter,
     heapLimit: memoryLimit / 2,
@@ -71,17 +71,17 @@ export function openIsolates(options: IsolateOptions): Isolates {
     onLog,
   });
   const stopWatching = watchMemory(pool, () => limitBeside(storeBytes(), memoryLimit));
-  const laneOf = (scope: { alone: boolean }): Lane => scope.alone ? "alone" : "rules";
+  const groupOf = (scope: { alone: boolean }): WorkerGroup => scope.alone ? "alone" : "rules";
   return {
     async describe(module) {
       return await pool.do("describe", module, { work: { kind: "describe" } }) as unknown as Description;
     },
     async askCondition(module, scope, signal) {
       const order: WorkOrder = { work: { kind: "condition", scope }, signal };
-      return await untilUndisturbed(pool, () => pool.do(laneOf(scope), module, order)) === true;
+      return await untilUndisturbed(pool, () => pool.do(groupOf(scope), module, order)) === true;
     },
     async runRule(module, scope, execute, signal, onQuiet) {
-      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
+      return await pool.do(groupOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
     async callFunction(module, name, args, signal, begin) {
       const order = (): WorkOrder => ({ work: { kind: "function", name, args }, signal, execute: begin?.() });
@@ -149,7 +149,7 @@ function watchMemory(pool: Pool, limit: () => number): () => void {
   return () => clearInterval(timer);
 }
 
-/** 1.5 GB, or three quarters of what the machine or container has. */
+/** 1.5 GB, but at most three quarters of the memory of the machine or container. */
 function defaultMemoryLimit(): number {
   return Math.min(1.5e9, SHARE * memoryBytes());
 }
@@ -157,7 +157,7 @@ function defaultMemoryLimit(): number {
 /**
  * The limit of a program that has a store of this size in memory. A checkpoint takes up to three times as much in addition
  * (the previous file, a database, the new file), and no rule is to blame for that.
- * @param limit what the program may use without a store
+ * @param limit bytes that the program may use without a store
  */
 export function limitBeside(storeBytes: number, limit: number): number {
   return Math.min(limit + 4 * storeBytes, Math.max(limit, SHARE * memoryBytes()));

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
+import type { ParseOptions } from "../formats/feed.ts";
 import { type Format, FormatError, nameOfFormat, parse } from "../formats/format.ts";
 import { TaskThread } from "../host/task_thread.ts";
 import { messageOf } from "../model/errors.ts";
@@ -32,19 +33,21 @@ export class ParseThread {
   }
 
   /** @throws FormatError; Error if the thread dies */
-  async parse(text: string, format: Format): Promise<Json> {
-    const parsing = this.#last.then(() => this.#parse(text, format));
+  async parse(text: string, format: Format, { base, warn }: ParseOptions = {}): Promise<Json> {
+    const parsing = this.#last.then(() => this.#parse(text, format, base));
     this.#last = parsing.catch(() => {});
-    return await putTogether(await parsing);
+    const { warnings, ...apart } = await parsing;
+    for (const warning of warnings) warn?.(warning);
+    return await putTogether(apart);
   }
 
-  async #parse(text: string, format: Format): Promise<Apart> {
+  async #parse(text: string, format: Format, base: string | undefined): Promise<Apart & { warnings: string[] }> {
     clearTimeout(this.#idle);
     if (!this.#thread?.isAlive) this.#thread = new TaskThread(this.startWorker());
     try {
-      return await this.#thread.run({ text, format }) as Apart;
+      return await this.#thread.run({ text, format, base }) as Apart & { warnings: string[] };
     } catch (error) {
-      if ((error as Error).name === "FormatError") throw new FormatError((error as Error).message);
+      if (error instanceof Error && error.name === "FormatError") throw new FormatError(error.message);
       throw new Error(`the thread that reads it as ${nameOfFormat(format)} failed: ${messageOf(error)}`, {
         cause: error,
       });
@@ -68,11 +71,11 @@ const parseThread = new ParseThread(() => new Worker(new URL("./parse_worker.ts"
 /**
  * Reads text as data, see `parse`; a large one in a thread, so that the main thread stays responsive. `text` and `lines`
  * are too fast to be worth that.
- * @returns a promise only for what is parsed in the thread: this way parallel steps are recorded in the same order whatever
- * they read
+ * @returns a promise only if the thread or a library that is loaded on demand parses it: this way parallel steps are
+ * recorded in the same order, however large their texts are
  * @throws FormatError; Error if the thread dies
  */
-export function parseBeside(text: string, format: Format): Json | Promise<Json> {
+export function parseBeside(text: string, format: Format, options: ParseOptions = {}): Json | Promise<Json> {
   const isQuick = text.length <= SMALL || format === "text" || format === "lines";
-  return isQuick ? parse(text, format) : parseThread.parse(text, format);
+  return isQuick ? parse(text, format, options) : parseThread.parse(text, format, options);
 }

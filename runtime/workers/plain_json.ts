@@ -1,6 +1,6 @@
 import { TerminalError } from "../model/errors.ts";
 import { normalized } from "../formats/exact_json.ts";
-import type { Json } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 
 /**
  * The JSON form of a value from rule code. Properties with the value undefined are left out; `toJSON` is honoured.
@@ -9,6 +9,13 @@ import type { Json } from "../model/json.ts";
  */
 export function plainJson(value: unknown, what: string): Json {
   return convert(value, "", what, new Set());
+}
+
+/** The JSON form of an object, such as the options of a call. @throws TerminalError as {@link plainJson} does */
+export function plainObject(value: unknown, what: string): JsonObject {
+  const json = plainJson(value, what);
+  if (isObject(json)) return json;
+  throw new TerminalError(`expected an object as ${what}, got ${Array.isArray(json) ? "a list" : typeof json}`);
 }
 
 function convert(value: unknown, path: string, what: string, within: Set<object>): Json {

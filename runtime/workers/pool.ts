@@ -5,13 +5,14 @@ import type { LogLevel, WorkOrder } from "./thread_messages.ts";
 import { RuleWorker } from "./watched_worker.ts";
 
 /**
- * Workers of one lane never take a slot from another. A rule that waits for a function holds a worker of its own lane, so
- * that circular waiting cannot happen.
+ * Groups of workers, each with slots of its own. A rule that waits for a function holds a slot of another group than the
+ * function, so that circular waiting cannot happen.
  */
-export type Lane = "rules" | "functions" | "listeners" | "alone" | "describe";
+export type WorkerGroup = "rules" | "functions" | "listeners" | "alone" | "describe";
 
-export interface PoolOptions {
-  room: Record<Lane, number>;
+interface PoolOptions {
+  /** How many workers a group has at most. */
+  slots: Record<WorkerGroup, number>;
   idleAfter: number;
   blockedAfter: number;
   heapLimit: number;
@@ -25,8 +26,9 @@ export interface PoolOptions {
   onLog(line: { level: LogLevel; message: string; file: string; run?: string }): void;
 }
 
-interface Seat {
-  lane: Lane;
+/** A worker in use. */
+interface PooledWorker {
+  group: WorkerGroup;
   version: string;
   worker: RuleWorker;
   idleTimer?: ReturnType<typeof setTimeout>;
@@ -52,21 +54,21 @@ const MOST_ENDING = 8;
 /** Milliseconds after which a worker that has not ended is reported in the log. */
 const LONG_END = 10_000;
 /** Milliseconds that callers wait for a worker to end. */
-const END_PATIENCE = 1_000;
+const END_TIMEOUT = 1_000;
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
 /**
- * The workers in use: one for each version and lane, started on demand. If a lane is full, the longest idle worker is
+ * The workers in use: one for each version and group, started on demand. If a group is full, the longest idle worker is
  * evicted.
  */
 export class Pool {
-  /** In order of last use. */
-  #seats = new Map<string, Seat>();
+  /** By version and group, in order of last use. */
+  #workers = new Map<string, PooledWorker>();
   #waiting = new Set<() => void>();
-  /** Those that are ending. */
+  /** The workers that are ending. */
   #ending = new Set<Promise<void>>();
-  /** By version: maps value to name. */
+  /** The secrets that each version was given: names by value. */
   #handed = new Map<string, Map<string, string>>();
   closed = false;
   #alone = 0;
@@ -74,25 +76,25 @@ export class Pool {
   constructor(readonly options: PoolOptions) {}
 
   get size(): number {
-    return this.#seats.size;
+    return this.#workers.size;
   }
 
-  /** All workers of a lane, or of all. */
-  workers(lane?: Lane): RuleWorker[] {
-    return [...this.#seats.values()].filter((seat) => lane === undefined || seat.lane === lane).map((seat) =>
-      seat.worker
+  /** All workers of a group, or of all. */
+  workers(group?: WorkerGroup): RuleWorker[] {
+    return [...this.#workers.values()].filter((pooled) => group === undefined || pooled.group === group).map((pooled) =>
+      pooled.worker
     );
   }
 
   /** Does one job in the version's worker. Waits for a free slot if all workers are busy. */
-  async do(lane: Lane, module: BundledModule, order: WorkOrder): Promise<Json> {
-    const key = lane === "alone" ? `alone/${this.#alone++}` : `${lane}/${module.version}`;
+  async do(group: WorkerGroup, module: BundledModule, order: WorkOrder): Promise<Json> {
+    const key = group === "alone" ? `alone/${this.#alone++}` : `${group}/${module.version}`;
     for (;;) {
       if (this.closed) throw new InterruptedError(`${module.file} was not started: the program stops`);
       order.signal?.throwIfAborted();
-      const seat = this.#take(key, lane, module);
-      if (seat) return await seat.worker.do(order);
-      await this.#room(order.signal);
+      const pooled = this.#take(key, group, module);
+      if (pooled) return await pooled.worker.do(order);
+      await this.#freeSlot(order.signal);
     }
   }
 
@@ -103,34 +105,34 @@ export class Pool {
 
   /** Ends the workers of a version: at once if idle, else when their work is done. */
   async discard(version: string): Promise<void> {
-    for (const seat of [...this.#seats.values()].filter((seat) => seat.version === version)) {
-      seat.worker.retired = true;
-      if (!seat.worker.busy) await atMost(END_PATIENCE, seat.worker.end({ kind: "discarded" }));
+    for (const pooled of [...this.#workers.values()].filter((pooled) => pooled.version === version)) {
+      pooled.worker.retired = true;
+      if (!pooled.worker.busy) await atMost(END_TIMEOUT, pooled.worker.end({ kind: "discarded" }));
     }
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const seat of [...this.#seats.values()]) seat.worker.end({ kind: "closed" });
+    for (const pooled of [...this.#workers.values()]) pooled.worker.end({ kind: "closed" });
     this.#wake();
-    await atMost(END_PATIENCE, Promise.all(this.#ending));
+    await atMost(END_TIMEOUT, Promise.all(this.#ending));
   }
 
-  #take(key: string, lane: Lane, module: BundledModule): Seat | undefined {
-    const seat = this.#seats.get(key) ?? this.#start(key, lane, module);
-    if (!seat) return undefined;
-    clearTimeout(seat.idleTimer);
-    this.#seats.delete(key);
-    this.#seats.set(key, seat);
-    return seat;
+  #take(key: string, group: WorkerGroup, module: BundledModule): PooledWorker | undefined {
+    const pooled = this.#workers.get(key) ?? this.#start(key, group, module);
+    if (!pooled) return undefined;
+    clearTimeout(pooled.idleTimer);
+    this.#workers.delete(key);
+    this.#workers.set(key, pooled);
+    return pooled;
   }
 
-  #start(key: string, lane: Lane, module: BundledModule): Seat | undefined {
+  #start(key: string, group: WorkerGroup, module: BundledModule): PooledWorker | undefined {
     if (this.#ending.size >= MOST_ENDING) return undefined;
-    const residents = [...this.#seats.values()].filter((seat) => seat.lane === lane);
-    if (residents.length >= this.options.room[lane]) {
-      const idle = residents.find((seat) => !seat.worker.busy);
-      if (!idle && lane === "listeners") throw new NoListenerError(module.file, this.options.room[lane]);
+    const residents = [...this.#workers.values()].filter((pooled) => pooled.group === group);
+    if (residents.length >= this.options.slots[group]) {
+      const idle = residents.find((pooled) => !pooled.worker.busy);
+      if (!idle && group === "listeners") throw new NoListenerError(module.file, this.options.slots[group]);
       if (!idle) return undefined;
       idle.worker.end({ kind: "discarded" });
     }
@@ -146,18 +148,18 @@ export class Pool {
       admit,
       onSecret: (name) => this.#hand(module.version, name, secrets[name]),
       onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
-      onIdle: () => this.#idle(seat),
+      onIdle: () => this.#idle(pooled),
       onEnd: (gone) => {
         this.#end(gone, module.file);
-        clearTimeout(seat.idleTimer);
-        if (this.#seats.get(key) === seat) this.#seats.delete(key);
-        const isUsed = [...this.#seats.values()].some(({ version }) => version === module.version);
+        clearTimeout(pooled.idleTimer);
+        if (this.#workers.get(key) === pooled) this.#workers.delete(key);
+        const isUsed = [...this.#workers.values()].some(({ version }) => version === module.version);
         if (!isUsed) this.#handed.delete(module.version);
         this.#wake();
       },
     });
-    const seat: Seat = { lane, version: module.version, worker };
-    return seat;
+    const pooled: PooledWorker = { group, version: module.version, worker };
+    return pooled;
   }
 
   #hand(version: string, name: string, value: string): void {
@@ -166,13 +168,13 @@ export class Pool {
     this.options.onSecret(name);
   }
 
-  #idle(seat: Seat): void {
-    if (seat.lane === "alone" || seat.lane === "describe" || seat.worker.retired) {
-      seat.worker.end({ kind: "discarded" });
+  #idle(pooled: PooledWorker): void {
+    if (pooled.group === "alone" || pooled.group === "describe" || pooled.worker.retired) {
+      pooled.worker.end({ kind: "discarded" });
       return;
     }
-    clearTimeout(seat.idleTimer);
-    seat.idleTimer = setTimeout(() => seat.worker.end({ kind: "discarded" }), this.options.idleAfter);
+    clearTimeout(pooled.idleTimer);
+    pooled.idleTimer = setTimeout(() => pooled.worker.end({ kind: "discarded" }), this.options.idleAfter);
     this.#wake();
   }
 
@@ -193,8 +195,8 @@ export class Pool {
     this.#waiting.clear();
   }
 
-  /** Resolves when a worker became idle or ended. */
-  #room(signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves when a worker has become idle or has ended, or the signal is aborted. */
+  #freeSlot(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
         signal?.removeEventListener("abort", wake);

@@ -3,7 +3,7 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { findMismatches } from "../language/expectation.ts";
-import { asJson, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
 import { RuleDefinition } from "../sdk/rule.ts";
 import { definedTests, type RuleTester } from "../sdk/test.ts";
@@ -18,7 +18,7 @@ import {
   triggersOf,
   validatedEvent,
 } from "./module_exports.ts";
-import { plainJson } from "./plain_json.ts";
+import { plainJson, plainObject } from "./plain_json.ts";
 import { type Ask, failureAt } from "./step_caller.ts";
 import { stepCalls } from "./step_calls.ts";
 import { describeThrown, type FromWorker, type Job, type ToWorker, type WorkerSetup } from "./thread_messages.ts";
@@ -33,8 +33,7 @@ import {
   type StepCall,
 } from "./workers.ts";
 
-/** The code of a worker: evaluates one bundle and does jobs with it, many at once. */
-
+/** A job of this worker, which evaluates one bundle and does many jobs with it at once. */
 interface OpenJob {
   /** The continuation of each call that waits for its answer. */
   calls: Map<number, (answer: StepAnswer) => void>;
@@ -205,9 +204,8 @@ async function callFunction(
   if (typeof fn !== "function") {
     throw new TypeError(`${setup.file} exports no function ${name}; it exports ${Object.keys(exports).join(", ")}`);
   }
-  const isObject = typeof args === "object" && args !== null && !Array.isArray(args);
   const http = httpOf(ask);
-  const given = isObject || args === null ? [{ http, ...args as JsonObject, signal }] : [args, { http, signal }];
+  const given = isObject(args) || args === null ? [{ http, ...args, signal }] : [args, { http, signal }];
   const output = await fn(...given);
   return plainJson(output, `the result of ${name}`);
 }
@@ -273,13 +271,13 @@ class ExpectationError extends Error {
 function describeTests(code: UserCode, file: string): DefinedTest[] {
   return definedTests.map(({ rule, name, options, stack }) => ({
     name: String(name),
-    options: plainJson(options, `the options of the test ${JSON.stringify(name)}`) as JsonObject,
+    options: plainObject(options, `the options of the test ${JSON.stringify(name)}`),
     at: placeIn(code, stack, file),
     rule: rule instanceof RuleDefinition ? { file: placeIn(code, rule.stack).file } : { id: String(rule) },
   }));
 }
 
-/** Runs one of these tests. Each of its calls becomes a message; `expect` checks what the last call resulted in. */
+/** Runs one of these tests. Each of its calls becomes a message; `expect` checks the result of the last call. */
 async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
   const open = new Set<string>();
@@ -289,7 +287,7 @@ async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<voi
   const execute = async (kind: string, args: object): Promise<void> => {
     // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
-    const given = plainJson(args, `the argument of t.${kind}`) as JsonObject;
+    const given = plainObject(args, `the argument of t.${kind}`);
     settled(kind);
     open.add(kind);
     const answer = await ask({ name: kind, scope: "", kind, args: given, answered: 0 });
@@ -308,7 +306,7 @@ async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<voi
     skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");
-      const mismatches = findMismatches(plainJson(expected, "what is expected") as JsonObject, seen, exact);
+      const mismatches = findMismatches(plainObject(expected, "what is expected"), seen, exact);
       if (mismatches.length > 0) throw new ExpectationError(mismatches);
     },
     get seen() {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Json, JsonObject } from "../model/json.ts";
-import { plainJson } from "./plain_json.ts";
+import type { Json } from "../model/json.ts";
+import { plainJson, plainObject } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
 import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./workers.ts";
@@ -9,12 +9,12 @@ import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError }
 export type Ask = (step: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
 /** A call of a function of `step`. */
-export interface Call {
+interface Call {
   kind: string;
   name: unknown;
   /** The main argument under the kind's name, and the options. */
   args: object;
-  /** Runs the step in the worker, if the main thread says so. */
+  /** Runs the step in the worker, if the main thread asks for that. */
   compute?: (asked: Computing) => Promise<Computed>;
 }
 
@@ -40,13 +40,13 @@ export class StepCaller {
       name: checkName(kind, name),
       scope: branch.path,
       kind,
-      args: plainJson(args, `step ${JSON.stringify(name)}`) as JsonObject,
+      args: plainObject(args, `step ${JSON.stringify(name)}`),
       answered: this.#answered,
     };
     const heard = async (computed?: Computed): Promise<StepAnswer> => {
       if (isLost(branch)) return await new Promise(() => {});
       const answer = await this.ask(step, computed);
-      // Count even answers that nobody waits for, because the main thread counts them too.
+      // Count even answers that no code waits for, because the main thread counts them too.
       if (answer.kind !== "compute") this.#answered++;
       return isLost(branch) ? await new Promise(() => {}) : answer;
     };
@@ -80,10 +80,10 @@ export function failureAt(callSite: string, error: ThrownError): Error {
 }
 
 /** One branch of an `each`, `all` or `any`, or (with the path `""`) the function itself. */
-export interface Branch {
+interface Branch {
   path: string;
   around?: Branch;
-  /** Given up: its code continues until its next step, which is never answered. */
+  /** It was given up: its code continues until its next step, which is never answered. */
   lost: boolean;
 }
 
@@ -111,7 +111,7 @@ export interface Ended {
   lost: string[];
 }
 
-/** The branches of one function; knows which branch the running code belongs to, across awaits. */
+/** The branches of one function. It knows the branch of the running code, also after an `await`. */
 class CodeBranches {
   readonly #root: Branch = { path: "", lost: false };
   readonly #current = new AsyncLocalStorage<Branch>();
@@ -124,7 +124,7 @@ class CodeBranches {
   /** Runs branches until the outcome is decided. */
   execute(plan: Plan): Promise<Ended> {
     const around = this.current;
-    return new Performance(plan, (path, code) => {
+    return new RunningBranches(plan, (path, code) => {
       const branch = { path, around, lost: false };
       return { branch, output: this.#current.run(branch, async () => await code()) };
     }).ended;
@@ -136,7 +136,8 @@ function isLost(branch: Branch): boolean {
   return branch.lost || (branch.around !== undefined && isLost(branch.around));
 }
 
-class Performance {
+/** Branches that run, until their outcome is decided. */
+class RunningBranches {
   readonly #ended = Promise.withResolvers<Ended>();
   readonly #outputs: Ended["outputs"];
   readonly #failures: Ended["failures"] = [];

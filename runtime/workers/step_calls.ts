@@ -3,8 +3,9 @@ import { TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { ActionDefinition } from "../sdk/source.ts";
-import type { Branches, EachOptions, Step, StepOptions } from "../sdk/step.ts";
-import { TriggerDefinition } from "../sdk/triggers.ts";
+import { ACTIONS, type StepOptions } from "../sdk/generated/options.ts";
+import type { Branches, EachOptions, Step } from "../sdk/step.ts";
+import { TriggerDefinition } from "../sdk/trigger_definition.ts";
 import { type Ask, type Computing, type Ended, type Plan, StepCaller } from "./step_caller.ts";
 import { validatedEvent } from "./module_exports.ts";
 import { plainJson } from "./plain_json.ts";
@@ -13,9 +14,7 @@ import { stepOf } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
 
 /** The kinds that take only data. */
-const KINDS = [
-  ...["http", "run", "call", "emit", "log", "state", "reply", "mail", "task", "wait", "form", "stop"] as const,
-] satisfies (keyof Step)[];
+const KINDS = [...ACTIONS, "wait", "form", "stop"];
 
 /** The `step` that a rule's function gets: every call becomes a message. */
 export function stepCalls(ask: Ask, code: UserCode): Step {

@@ -41,7 +41,7 @@ export type Job =
 export type ToWorker =
   | { type: "job"; job: number; work: Job; now?: number }
   | { type: "answer"; job: number; call: number; answer: StepAnswer; now?: number }
-  /** Nobody waits for the job any more: its calls never settle. */
+  /** The job was given up: its calls never settle. */
   | { type: "drop"; job: number }
   /** The request may be sent. */
   | { type: "admitted"; request: number }
@@ -139,7 +139,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
   const { name, ...rest } = recordError(thrown);
   const message = code.translate(rest.message);
   const detail = toJson(rest.detail);
-  const frames = code.frames((thrown as Error | undefined)?.stack ?? "");
+  const frames = code.frames(thrown instanceof Error ? thrown.stack ?? "" : "");
   // A syntax error that only the host finds has no stack frame in user code, but its message names the position.
   const at = frames[0]?.place ?? code.placesIn(rest.message)[0];
   const stack = [`${name}: ${message}`, ...frames.map((frame) => frame.text)].join("\n");
@@ -158,7 +158,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
   };
 }
 
-/** The error to throw on the other side, of the class that its name stands for. */
+/** The error to throw on the other side, of the class that its name names. */
 export function reviveThrown(error: ThrownError, at?: CodePlace, invalidEvent = false): Error {
   const revived = revive(error, at, invalidEvent);
   if (error.step !== undefined) failedSteps.set(revived, error.step);

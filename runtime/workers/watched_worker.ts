@@ -16,7 +16,7 @@ import {
 } from "./thread_messages.ts";
 
 /** What a worker needs from its pool. */
-export interface WorkerOptions {
+interface WorkerOptions {
   module: BundledModule;
   secrets: Record<string, string>;
   env: Record<string, string>;
@@ -52,7 +52,7 @@ export class RuleWorker {
   #jobs = new Map<number, OpenJob>();
   /** Aborted functions that have not returned yet. */
   #dropped = new Set<number>();
-  /** A function that listens has not returned in time, and goes on beside others that still listen. */
+  /** A function that listens did not return in time, and continues beside others that still listen. */
   #hasStray = false;
   #nextJob = 0;
   #ready = false;
@@ -173,13 +173,13 @@ export class RuleWorker {
     else job.waiting.delete(call);
   }
 
-  /** An ended worker is no longer admitted; its code is gone. */
+  /** The answer to an ended worker is left out: its code is gone. */
   async #admit(request: number, url: string): Promise<void> {
     await this.options.admit(url, this.#gone.signal).catch(() => {});
     if (!this.#ended) this.#post({ type: "admitted", request });
   }
 
-  /** Reported unless another answer is on its way. */
+  /** The code is quiet, unless another answer is on its way. */
   #quiet(id: number, answers: number): void {
     const job = this.#jobs.get(id);
     if (job?.answers === answers) job.onQuiet?.();
@@ -242,7 +242,7 @@ export class RuleWorker {
     onLog(
       "warn",
       `${module.file}: listen did not return ${formatDuration(GRACE)} after its signal was aborted; ` +
-        "it goes on until no other rule listens by this file",
+        "it continues until no other rule listens by this file",
     );
   }
 

@@ -95,7 +95,7 @@ export interface Description {
 }
 
 /** The functions that a source or an action can have. */
-export type SourceMethod = Exclude<Definition["methods"][number], PlatformMethod>;
+type SourceMethod = Exclude<Definition["methods"][number], PlatformMethod>;
 
 /** A source, an action or a platform as its code declares it. */
 export interface Described {
@@ -130,7 +130,7 @@ export interface DefinedTest {
   rule: { file: string } | { id: string };
 }
 
-/** What a rule function sees besides `step`. */
+/** What a rule's function sees besides `step`. */
 export interface CodeScope {
   run: { id: string; attempt: number };
   rule: { id: string; file: string };

@@ -42,6 +42,7 @@ export function makeContext(
       });
     },
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
+    readFile: (file) => new RunFiles("/files", noDisk).read(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
     privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,

@@ -7,6 +7,7 @@ export interface Seen {
   url: string;
   headers: IncomingHttpHeaders;
   body: string;
+  bytes: Buffer;
 }
 
 export interface TestServer {
@@ -27,7 +28,8 @@ export async function withServer(
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const { method = "", url = "", headers } = request;
-    seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
+    const bytes = Buffer.concat(chunks);
+    seen.push({ method, url, headers, body: bytes.toString(), bytes });
     response.on("close", () => response.writableFinished || abandoned.resolve());
     answer(seen.at(-1)!, response);
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers";
@@ -10,9 +10,11 @@ import type { ActionContext } from "../../runtime/actions/action.ts";
 import { http } from "../../runtime/actions/http.ts";
 import { readRetryAfter } from "../../runtime/actions/http_request.ts";
 import { ConnectionError } from "../../runtime/connections/connection.ts";
+import { readMultipart } from "../../runtime/formats/multipart.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
-import { RunFiles, type SavedFile } from "../../runtime/host/run_files.ts";
+import { type NewFile, RunFiles } from "../../runtime/host/run_files.ts";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
+import type { SavedFile } from "../../runtime/model/event.ts";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import { makeContext } from "./context.ts";
 import { withServer } from "./http_server.ts";
@@ -37,7 +39,11 @@ async function withFiles(use: (context: ActionContext, folder: string) => Promis
   const folder = await mkdtemp(join(tmpdir(), "http-save-"));
   const files = new RunFiles(folder, realDisk, 30_000_000);
   try {
-    await use(makeContext({ services: { createFile: (file) => files.create(file) } }), folder);
+    const services = {
+      createFile: (file: NewFile) => files.create(file),
+      readFile: (file: SavedFile) => files.read(file),
+    };
+    await use(makeContext({ services }), folder);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -313,6 +319,84 @@ Deno.test("save puts the body into a file, whole and decompressed, with its type
   });
 });
 
+Deno.test("multipart sends texts and files byte for byte, on each attempt and through a redirect", async () => {
+  const photo = Buffer.from([0xff, 0xd8, 0, 13, 10, 45, 45, 255]);
+  await withServer((request, response) => {
+    if (request.url === "/photo") return response.writeHead(200, { "content-type": "image/jpeg" }).end(photo);
+    if (request.url === "/moved") return response.writeHead(307, { location: "/upload" }).end();
+    response.end("taken");
+  }, async ({ origin, seen }) => {
+    await withFiles(async (context) => {
+      const get = await execute({ http: `${origin}/photo`, save: "grüße.jpg" }, context);
+      const multipart: Record<string, unknown> = {
+        title: "Grüße",
+        tags: ["a", "b"],
+        count: 2,
+        none: null,
+        meta: { x: 1 },
+        photo: get,
+        copy: get.body,
+      };
+      await execute({ http: `POST ${origin}/moved`, multipart: multipart as JsonObject }, context);
+      for (const { headers, bytes } of seen.slice(1)) {
+        const { fields, files } = await readMultipart(bytes, headers["content-type"]!);
+        assert.deepEqual(fields, { title: "Grüße", tags: ["a", "b"], count: "2", meta: '{"x":1}' });
+        assert.deepEqual(files.map(({ field, name, type }) => [field, name, type]), [
+          ["photo", "grüße.jpg", "image/jpeg"],
+          ["copy", "grüße.jpg", "image/jpeg"],
+        ]);
+        for (const { bytes } of files) assert.deepEqual(Buffer.from(bytes), photo);
+      }
+      assert.deepEqual(seen.map(({ method, url }) => `${method} ${url}`), [
+        "GET /photo",
+        "POST /moved",
+        "POST /upload",
+      ]);
+    });
+  });
+});
+
+Deno.test("multipart reads no file but those of the program, unchanged; a result without a file is a mistake", async () => {
+  await withServer((_, response) => response.end("x"), async ({ origin, seen }) => {
+    await withFiles(async (context, folder) => {
+      const saved = (await execute({ http: origin, save: "a.txt" }, context)).body as SavedFile;
+      const failure = async (file: unknown) => {
+        const error = await failureOf({ http: `POST ${origin}/`, multipart: { file } } as JsonObject, context);
+        assert.ok(error instanceof TerminalError);
+        return error.message;
+      };
+      const passwords = { ...saved, path: "/etc/passwd", name: "passwd" };
+      const notOurs = 'Cannot read the file "passwd": it is not one that a run has saved or a sender has uploaded';
+      assert.equal(await failure(passwords), notOurs);
+      assert.equal(await failure({ ...passwords, path: `${folder}/../../etc/passwd` }), notOurs);
+      await writeFile(saved.path, "y");
+      assert.equal(await failure(saved), 'Cannot read the file "a.txt": it has changed since it was saved');
+      await writeFile(saved.path, "longer");
+      assert.equal(await failure(saved), 'Cannot read the file "a.txt": it has changed since it was saved');
+      await rm(saved.path);
+      assert.equal(await failure(saved), 'Cannot read the file "a.txt": it is no longer there');
+      assert.equal(
+        await failure({ status: 200, headers: {}, body: "text" }),
+        `Cannot POST ${origin}/: "file" of multipart is the result of a step that has saved no file; add save: name there`,
+      );
+      assert.match(await failure({ ...saved, bytes: 200_000_000 }), /its files have over 100 MB/);
+      assert.equal(seen.length, 1);
+    });
+  });
+});
+
+Deno.test("multipart excludes other bodies, GET, and a content type of one's own", () => {
+  const check = (args: JsonObject) =>
+    http.check!({ http: "POST https://example.org", multipart: { a: 1 }, ...args }, 0);
+  assert.deepEqual(check({}), []);
+  assert.match(check({ json: {} })[0], /"json" and "multipart" exclude each other/);
+  assert.match(check({ http: "https://example.org" })[0], /"multipart" needs a method that carries a body/);
+  assert.match(
+    check({ headers: { "Content-Type": "multipart/form-data" } })[0],
+    /^headers: "multipart" sets content-type/,
+  );
+});
+
 Deno.test("a response that fails, breaks off or never ends leaves no file", async () => {
   await withServer((request, response) => {
     if (request.url === "/500") return response.writeHead(500).end("broken");
@@ -390,6 +474,45 @@ Deno.test("a body that is not the JSON its content type says is a final failure 
       /Cannot read the answer to GET .* as JSON, which its content type says it is: .*<html>oops/,
     );
     assert.equal((await failureOf({ http: `${origin}/500` })).detail!.body, "<html>oops");
+  });
+});
+
+Deno.test("a body that cannot be unpacked is named as such", async () => {
+  const whole = gzipSync('{"a": "a long enough text"}');
+  await withServer((request, response) => {
+    response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
+    response.end(request.url === "/cut" ? whole.subarray(0, 15) : "plain text");
+  }, async ({ origin }) => {
+    for (const path of ["cut", "plain"]) {
+      const { message } = await failureOf({ http: `${origin}/${path}` });
+      assert.match(message, /^The answer to GET \S+ cannot be unpacked: it is not valid gzip, or cut off \(/);
+      assert.doesNotMatch(message, /verbose/);
+    }
+  });
+});
+
+Deno.test("format with options, feeds relative to their address, and warnings in the log", async () => {
+  const answers: Record<string, string | Uint8Array> = {
+    "/table": "Report\nid|name\n1|a|b\n",
+    "/feed": "<rss><channel><title>x</title><item><link>/a</link></item></channel></rss>",
+    "/xml": '<orders><order id="1"/></orders>',
+    "/json": new Uint8Array([...Buffer.from('{"a":"'), 0xcf, 0xf0, 0xe8, ...Buffer.from('"}')]),
+  };
+  const logged: string[] = [];
+  const context = makeContext({ services: { log: (_level, message) => logged.push(message) } });
+  await withServer((request, response) => response.end(answers[request.url!]), async ({ origin }) => {
+    const csv = { skip: 1, delimiter: "|", relaxed: true };
+    const table = await execute({ http: `${origin}/table`, format: { csv } }, context);
+    assert.deepEqual(table.body, [{ id: "1", name: "a", column_3: "b" }]);
+    assert.deepEqual(logged, [
+      `GET ${origin}/table: line 3 has more or fewer values than the 2 columns of the table`,
+    ]);
+    const feed = (await execute({ http: `${origin}/feed`, format: "feed" })).body as { items: JsonObject[] };
+    assert.equal(feed.items[0].link, `${origin}/a`);
+    const xml = await execute({ http: `${origin}/xml`, format: { xml: { lists: ["order"] } } });
+    assert.deepEqual(xml.body, { orders: { order: [{ "@id": "1" }] } });
+    const json = await execute({ http: `${origin}/json`, format: "json", charset: "windows-1251" });
+    assert.deepEqual(json.body, { a: "При" });
   });
 });
 

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { ActionContext } from "../../runtime/actions/action.ts";
 import { mail } from "../../runtime/actions/mail.ts";
 import { Mailer, type SmtpSettings } from "../../runtime/actions/mailer.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
 import { TerminalError } from "../../runtime/model/errors.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { MailServer } from "../e2e/smtp_server.ts";
@@ -105,6 +111,39 @@ Deno.test("data from outside never adds a header or a recipient", async () => {
     await failureOf({ mail: "a@b.org", from: String(address), text: "x" }, context());
   }
   assert.equal(server.mails.length, 1);
+});
+
+Deno.test("attach sends saved files with name, type and content", async () => {
+  await using server = await MailServer.start();
+  const folder = await mkdtemp(join(tmpdir(), "mail-attach-"));
+  const files = new RunFiles(folder, realDisk);
+  const content = Buffer.from([0, 1, 2, 255, 10, 13]);
+  const draft = await files.create({ run: "r1", step: "get", name: "grüße.bin", what: "an answer" });
+  await draft.write(content);
+  const saved = await draft.keep("application/x-thing");
+  const context = contextOf({ port: server.port });
+  context.services.readFile = (file) => files.read(file);
+  const attach: JsonObject[] = [saved, { status: 200, headers: {}, body: saved }, {
+    code: 0,
+    stdout: saved,
+    stderr: "",
+  }];
+  await execute({ mail: "anna@example.org", text: "three files", attach }, context);
+  await execute({ mail: "anna@example.org", text: "one file", attach: saved }, context);
+  const parts = server.mails.map(({ body }) => body.split("--").filter((part) => part.includes("attachment")));
+  assert.deepEqual(parts.map(({ length }) => length), [3, 1]);
+  for (const part of parts.flat()) {
+    assert.match(part, /^content-type: application\/x-thing; name=/im);
+    assert.match(part, /filename\*0?\*?=utf-8\'\'gr%C3%BC%C3%9Fe\.bin/i);
+    assert.ok(part.includes(content.toString("base64")));
+  }
+  const wrong = await failureOf({ mail: "anna@example.org", text: "x", attach: ["/etc/passwd"] }, context);
+  assert.ok(wrong instanceof TerminalError);
+  assert.match(
+    wrong.message,
+    /^Cannot send mail: expected a file, such as the result of a step with save, .* got "\/etc\/passwd"$/,
+  );
+  await rm(folder, { recursive: true });
 });
 
 Deno.test("text is never read as a file name or URL", async () => {

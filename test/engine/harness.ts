@@ -99,6 +99,7 @@ export class Bench {
       awaitsReply: () => true,
       admitRequest: () => Promise.resolve(),
       createFile: (file) => files.create(file),
+      readFile: (file) => files.read(file),
       runFolder: (run) => files.folderOf(run),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,

@@ -176,7 +176,7 @@ const slips: [string, string, string[], object?][] = [
   ["a path that is not a part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
     "{",
     '"dta.id" is not a part of an event',
-    "write a path such as data.id, which begins with one of id, source, type, subject, time, data, http, cause",
+    "write a path such as data.id, which begins with one of id, source, type, subject, time, data, http, files, ce, cause",
   ]],
   ["a template instead of an expression", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
     '"${{ event.id }}"',

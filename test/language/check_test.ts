@@ -215,10 +215,10 @@ Deno.test("an action knows its inputs but not the config of its caller", () => {
 Deno.test("arguments from code are read with defaults, or their problems are named", () => {
   const { args } = parseArgs(kinds.steps.state, { state: "up", value: { a: 1 }, ttl: "1h" }) as { args: JsonObject };
   assert.deepEqual(args, { state: "up", value: { a: 1 }, ttl: 3_600_000 });
-  assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xml" }), {
+  assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xls" }), {
     problems: [
       'http: expected a URL such as https://example.org/, got "ftp://x"',
-      'format: expected one of "json", "feed", "csv", "lines", "text", or an object such as { csv: { columns: [id, name] } }, got "xml"',
+      'format: expected one of "json", "feed", "xml", "csv", "lines", "text", or an object such as { csv: { delimiter: ";" } }, got "xls"',
       'unknown key "jsn"; did you mean "json"?',
     ],
   });
@@ -235,6 +235,20 @@ Deno.test("columns of csv are a list of names, at least one", () => {
   assert.deepEqual(problemsOf({ csv: { colums: ["id"] } }), [
     'unknown key "colums"; did you mean "columns"?',
   ]);
+});
+
+Deno.test("the options of a format are checked", () => {
+  const problemsOf = (format: unknown) => {
+    const parsed = parseArgs(kinds.steps.run, { run: "cat x", format } as JsonObject);
+    return "problems" in parsed ? parsed.problems : [];
+  };
+  const all = { delimiter: "|", quote: "'", header: false, columns: ["id"], skip: 2, relaxed: true };
+  assert.deepEqual(problemsOf({ csv: all }), []);
+  assert.deepEqual(problemsOf({ csv: { quote: false } }), []);
+  assert.deepEqual(problemsOf({ xml: { lists: ["item"] } }), []);
+  assert.deepEqual(problemsOf({ csv: { skip: -1 } }), ["format.csv.skip: expected at least 0, got -1"]);
+  assert.deepEqual(problemsOf({ csv: { header: "no" } }), ['format.csv.header: expected true or false, got "no"']);
+  assert.deepEqual(problemsOf({ xml: { list: ["item"] } }), ['unknown key "list"; did you mean "lists"?']);
 });
 
 Deno.test("id beside emit names the step; with an expression in it, it is the event's identity", () => {

@@ -6,6 +6,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { type Disk, realDisk } from "../../runtime/host/disk.ts";
 import { turn } from "../../runtime/host/large_work.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
+import { Uploads } from "../../runtime/host/uploads.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { Upkeep } from "../../runtime/store/upkeep.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
@@ -39,6 +40,7 @@ function keepUp(store: Store, clock: ManualClock) {
   const upkeep = new Upkeep({
     store,
     files: { sweep: () => Promise.resolve() },
+    uploads: { sweep: () => Promise.resolve() },
     clock,
     retention: () => KEPT,
     liveVersions: () => {
@@ -110,6 +112,7 @@ Deno.test("files of a run are removed when it leaves history; those of live runs
   const upkeep = new Upkeep({
     store,
     files,
+    uploads: new Uploads(folder, files, realDisk),
     clock,
     retention: () => ({ ...KEPT, bytes }),
     liveVersions: () => {

@@ -468,6 +468,7 @@ Deno.test("pages are followed on the same host, up to a number", async () => {
   assert.equal(peer.requests[3].headers["if-none-match"], undefined);
   const fewer = program.restarted({ ...args, pages: { next: "body.next", max: 2 } });
   assert.deepEqual(await pass(fewer), [], "items on an unread page are not removed");
+  assert.deepEqual(fewer.warnings, ["trigger: 2 pages are read, and there are more: pages.max says how many"]);
 
   for (
     const [next, message] of [["http://example.org/", /is another host/], [
@@ -479,6 +480,106 @@ Deno.test("pages are followed on the same host, up to a number", async () => {
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ items: [], next }));
     await assert.rejects(program.pass(), message);
   }
+});
+
+Deno.test("the next page is that of the header Link, or an encoded cursor; a repeated item counts once", async () => {
+  await using peer = await Peer.start();
+  const asked: string[] = [];
+  peer.answer = (request, response) => {
+    asked.push(request.url!);
+    const page = asked.length;
+    const link = `<${peer.url}/?a=1,2>; rel="prev first", </list?page=${page + 1}>; title="a, b"; rel="last next"`;
+    response.writeHead(200, { "content-type": "application/json", ...page < 3 && { link } });
+    response.end(JSON.stringify({ items: [{ id: page - 1 }, { id: page }], c: page < 3 ? "a+b/c==" : null }));
+  };
+  const args = { poll: `${peer.url}/list`, items: "body.items", key: "item.id", first: "emit" };
+  const linked = new Program(poll, { ...args, pages: { next: "link" } });
+  assert.deepEqual((await pass(linked)).map(({ subject }) => subject), ["0", "1", "2", "3"]);
+  assert.deepEqual(asked, ["/list", "/list?page=2", "/list?page=3"]);
+  assert.deepEqual(linked.warnings, []);
+});
+
+Deno.test("a feed's changes in ext alone do not count, unless ignore says what does not", async () => {
+  await using peer = await Peer.start();
+  const serve = (title: string, comments: number) => {
+    const slash = 'xmlns:slash="http://purl.org/rss/1.0/modules/slash/"';
+    const item = `<item><guid>1</guid><title>${title}</title><slash:comments>${comments}</slash:comments></item>`;
+    peer.answer = (_, response) =>
+      response.writeHead(200, { "content-type": "application/rss+xml" })
+        .end(`<rss ${slash}><channel><title>x</title>${item}</channel></rss>`);
+  };
+  const program = new Program(poll, { poll: peer.url });
+  const counting = new Program(poll, { poll: peer.url, ignore: ["summary"] });
+  serve("a", 1);
+  for (const each of [program, counting]) await pass(each);
+  serve("a", 2);
+  assert.deepEqual(await pass(program), []);
+  assert.deepEqual((await pass(counting)).map(({ data }) => (data as JsonObject).diff), [
+    { ext: { slash: { comments: [1, 2] } } },
+  ]);
+  serve("b", 3);
+  assert.deepEqual((await pass(program)).map(({ data }) => (data as JsonObject).diff), [{ title: ["a", "b"] }]);
+});
+
+Deno.test("different items with one guid are all told; junk after a feed and such guids are warnings", async () => {
+  await using peer = await Peer.start();
+  const item = (name: string) => `<item><guid>0</guid><link>/${name}</link></item>`;
+  peer.answer = (_, response) =>
+    response.writeHead(200, { "content-type": "text/xml" })
+      .end(`<rss><channel><title>x</title>${item("a")}${item("b")}</channel></rss><script>1</script>`);
+  const program = new Program(poll, { poll: `${peer.url}/feed`, first: "emit" });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), [`0 ${peer.url}/a`, `0 ${peer.url}/b`]);
+  assert.deepEqual(program.warnings, [
+    'trigger: what follows </rss> is ignored: "<script>1</script>"',
+    'trigger: 2 items have the id "0", so their links or contents tell them apart',
+  ]);
+});
+
+Deno.test("data served as text names the format that would read it", async () => {
+  await using peer = await Peer.start();
+  const serve = (text: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": "text/plain" }).end(text);
+  };
+  serve('[{"id":1}]');
+  await assert.rejects(
+    new Program(poll, { poll: peer.url, key: "item.id" }).pass(),
+    /"format: json" would read it as data$/,
+  );
+  serve('{"items":[{"id":1}]}');
+  const items = new Program(poll, { poll: peer.url, items: "body.items", key: "item.id" });
+  await assert.rejects(items.pass(), /body is text, so it has no "items"; "format: json" would read it as data$/);
+  serve("<rss><channel><title>x</title></channel></rss>");
+  await assert.rejects(
+    new Program(poll, { poll: peer.url, key: "item.id" }).pass(),
+    /"format: feed" would read it as data$/,
+  );
+  serve("<a/>");
+  await assert.rejects(
+    new Program(poll, { poll: peer.url, key: "item.id" }).pass(),
+    /"format: xml" would read it as data$/,
+  );
+});
+
+Deno.test("items of xml are a list, even if there is one or none", async () => {
+  await using peer = await Peer.start();
+  const program = new Program(poll, {
+    poll: peer.url,
+    format: "xml",
+    items: "body.list.item",
+    key: "item['@id']",
+    on: ["added", "removed"],
+  });
+  const serve = (...ids: number[]) => {
+    const items = ids.map((id) => `<item id="${id}"><n>x</n></item>`).join("") || "<item/>";
+    peer.answer = (_, response) =>
+      response.writeHead(200, { "content-type": "application/xml" }).end(`<list>${items}</list>`);
+  };
+  serve(1, 2);
+  await pass(program);
+  serve(2);
+  assert.deepEqual((await pass(program)).map(({ type, subject }) => [type, subject]), [["removed", "1"]]);
+  serve();
+  assert.deepEqual((await pass(program)).map(({ type, subject }) => [type, subject]), [["removed", "2"]]);
 });
 
 Deno.test("text from a server never becomes an expression", async () => {
@@ -661,6 +762,10 @@ Deno.test("options that a source cannot have are problems", () => {
   assert.deepEqual(check({ poll: "https://example.org/", headers: { a: "b" }, pages: { next: "body.next" } }), []);
   assert.deepEqual(check({ poll: { run: "x" }, headers: { a: "b" } }), [
     '"headers" belongs in the step, beside "http"',
+  ]);
+  assert.deepEqual(check({ poll: "https://example.org/", ignore: ["views", "item.item"] }), []);
+  assert.deepEqual(check({ poll: "https://example.org/", ignore: ["item.views"] }), [
+    'ignore: "item.views" would be a key "item" within each item; write "views"',
   ]);
   assert.deepEqual(check({ poll: { run: "x" }, pages: { next: "body.next" } }), ['"pages" needs a URL to poll']);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [

@@ -129,7 +129,7 @@ Deno.test("an item that cannot be read afresh is judged at the next look; the ot
   };
   await look(program);
   assert.deepEqual(await lookAfter(program, 10), ["stagnant b"]);
-  assert.match(program.warnings.join(), /cannot read a afresh: 503/);
+  assert.match(program.warnings.join(), /cannot read a again: 503/);
   broken = false;
   assert.deepEqual(await look(program), ["stagnant a"]);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
+import { gzipSync } from "node:zlib";
 import examples from "@octokit/webhooks-examples/api.github.com/index.json" with { type: "json" };
 import { Webhook } from "standardwebhooks";
 import type { JsonObject } from "../../runtime/model/json.ts";
@@ -38,8 +39,10 @@ function send(args: JsonObject, what: WebhookRequest, now = START): Received {
 }
 
 function accepted(received: Received) {
-  assert.equal(received.kind, "event", JSON.stringify(received));
-  return (received as Received & { kind: "event" }).event;
+  if (received.kind !== "events") assert.fail(received.kind === "refused" ? received.message : received.kind);
+  const { events } = received;
+  assert.equal(events.length, 1);
+  return events[0];
 }
 
 function refused(received: Received, status: number): string {
@@ -224,6 +227,135 @@ Deno.test("basic and bearer compare with the secret", () => {
   refused(send({ auth: "bearer", secret: "TOKEN" }, request("{}")), 401);
 });
 
+Deno.test("the header names of Svix are those of Standard Webhooks, with the same signature", () => {
+  const body = '{"type":"user.created"}';
+  const signature = new Webhook(secrets.STANDARD).sign("msg_2", new Date(START), body);
+  const headers = { "svix-id": "msg_2", "svix-timestamp": `${START / 1_000}`, "svix-signature": signature };
+  const args = { auth: "standard", secret: "STANDARD" };
+  const event = accepted(send(args, request(body, headers)));
+  assert.deepEqual([event.id, event.http.leftOut], ["msg_2", ["svix-signature"]]);
+  assert.match(refused(send(args, request(`${body} `, headers)), 401), /svix-signature does not match/);
+  assert.match(refused(send(args, request(body, headers), START + 301_000), 401), /svix-timestamp is more than 300/);
+});
+
+Deno.test("gitlab and telegram send the secret in a header of their own, which the event leaves out", () => {
+  const push = request('{"object_kind":"push","ref":"refs/heads/main"}', {
+    "x-gitlab-token": "t0k3n",
+    "x-gitlab-event": "Push Hook",
+    "idempotency-key": "b1a4",
+  });
+  const event = accepted(send({ auth: "gitlab", secret: "TOKEN" }, push));
+  assert.deepEqual([event.type, event.id, event.http.leftOut], ["gitlab.push", "b1a4", ["x-gitlab-token"]]);
+  const system = request('{"event_name":"project_create"}', { "x-gitlab-token": "t0k3n" });
+  assert.equal(accepted(send({ auth: "gitlab", secret: "TOKEN" }, system)).type, "gitlab.project_create");
+  assert.match(
+    refused(send({ auth: "gitlab", secret: "STRIPE" }, push), 401),
+    /^The token in X-Gitlab-Token is wrong$/,
+  );
+  assert.match(refused(send({ auth: "gitlab", secret: "TOKEN" }, request("{}")), 401), /X-Gitlab-Token with the token/);
+
+  const update = request('{"update_id":10000,"message":{"text":"/start"}}', {
+    "x-telegram-bot-api-secret-token": "t0k3n",
+  });
+  const message = accepted(send({ auth: "telegram", secret: ["OLD", "TOKEN"] }, update));
+  assert.deepEqual([message.type, message.id], ["telegram.message", "10000"]);
+  refused(send({ auth: "telegram", secret: "OLD" }, update), 401);
+});
+
+Deno.test("shopify signs the raw body in base64; its topic is the type, its delivery id the identity", () => {
+  const body = '{"id":820982911946154508,"email":"jon@example.com"}';
+  const signature = createHmac("sha256", secrets.TOKEN).update(body).digest("base64");
+  const headers = {
+    "x-shopify-hmac-sha256": signature,
+    "x-shopify-topic": "orders/create",
+    "x-shopify-webhook-id": "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043",
+  };
+  const event = accepted(send({ auth: "shopify", secret: "TOKEN" }, request(body, headers)));
+  assert.deepEqual([event.type, event.id], ["shopify.orders.create", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"]);
+  refused(send({ auth: "shopify", secret: "TOKEN" }, request(`${body} `, headers)), 401);
+});
+
+Deno.test("auth { token: HEADER } compares a header with the secret", () => {
+  const args = { auth: { token: "X-Api-Key" }, secret: "TOKEN" };
+  const event = accepted(send(args, request("{}", { "x-api-key": "t0k3n" })));
+  assert.deepEqual([event.http.headers["x-api-key"], event.http.leftOut], [undefined, ["x-api-key"]]);
+  refused(send(args, request("{}", { "x-api-key": "t0k3" })), 401);
+  refused(send(args, request("{}")), 401);
+});
+
+Deno.test("an HMAC may be of a text with the time, as Zoom's v0:{timestamp}:{body}, in seconds, milliseconds or RFC 3339", () => {
+  const body = '{"event":"meeting.started"}';
+  const auth = {
+    hmac: "sha256",
+    header: "x-zm-signature",
+    prefix: "v0=",
+    signed: "v0:{timestamp}:{body}",
+    timestamp: "x-zm-request-timestamp",
+  };
+  const zoom = (time: string, more: object = {}) =>
+    send(
+      { auth: { ...auth, ...more }, secret: "SLACK" } as JsonObject,
+      request(body, {
+        "x-zm-request-timestamp": time,
+        "x-zm-signature": `v0=${hex(secrets.SLACK, `v0:${time}:${body}`)}`,
+      }),
+    );
+  const seconds = START / 1_000;
+  for (const time of [`${seconds}`, `${START}`, new Date(START).toISOString(), `${seconds - 299}`]) {
+    accepted(zoom(time));
+  }
+  for (const time of [`${seconds - 301}`, `${seconds + 301}`, "now", "", `${seconds}s`]) refused(zoom(time), 401);
+  accepted(zoom(`${seconds - 899}`, { tolerance: "15m" }));
+  assert.match(refused(zoom(`${seconds - 61}`, { tolerance: "1m" }), 401), /is more than 60 seconds from ours/);
+  const unsigned = request(body, { "x-zm-signature": "v0=x" });
+  assert.match(refused(send({ auth, secret: "SLACK" }, unsigned), 401), /x-zm-request-timestamp with the time/);
+});
+
+Deno.test("a compressed body may be signed as it was sent, or before it was compressed", () => {
+  const body = '{"a":1}';
+  const packed = gzipSync(body);
+  const args = { auth: "github", secret: "GITHUB" };
+  for (const signed of [body, packed]) {
+    const headers = { "x-hub-signature-256": `sha256=${hex(secrets.GITHUB, signed)}` };
+    assert.deepEqual(accepted(send(args, request(body, headers, { packed }))).data, { a: 1 });
+  }
+  const headers = { "x-hub-signature-256": `sha256=${hex(secrets.GITHUB, "else")}` };
+  refused(send(args, request(body, headers, { packed })), 401);
+});
+
+Deno.test("a CloudEvent on a hook is the same event in structured and binary mode; its type is in ce", () => {
+  const ce = {
+    specversion: "1.0",
+    id: "1",
+    source: "/s",
+    type: "order.created",
+    subject: "A1",
+    comexampleprio: "high",
+  };
+  const one = accepted(
+    send(
+      { auth: "none" },
+      request(JSON.stringify({ ...ce, data: { x: 1 } }), { "content-type": "application/cloudevents+json" }),
+    ),
+  );
+  const headers = Object.fromEntries(Object.entries(ce).map(([name, value]) => [`ce-${name}`, value]));
+  const other = accepted(send({ auth: "none" }, request('{"x":1}', headers)));
+  const { http: _one, ...structured } = one;
+  const { http: _other, ...binary } = other;
+  assert.deepEqual(JSON.parse(JSON.stringify(structured)), JSON.parse(JSON.stringify(binary)));
+  assert.deepEqual(JSON.parse(JSON.stringify(structured)), {
+    id: '["/s","1"]',
+    type: "webhook",
+    subject: "A1",
+    data: { x: 1 },
+    ce: { ...ce, datacontenttype: "application/json" },
+  });
+  const wrong = request(JSON.stringify({ ...ce, id: "" }), { "content-type": "application/cloudevents+json" });
+  assert.match(refused(send({ auth: "none" }, wrong), 400), /^The body is not a CloudEvent: id: /);
+  const own = accepted(send({ auth: "none", dedupe: "event.ce.comexampleprio" }, request('{"x":1}', headers)));
+  assert.equal(own.id, "high");
+});
+
 Deno.test("a secret that is not set, or empty, lets nobody in", () => {
   for (const secret of ["NOT_SET", "EMPTY"]) {
     const headers = { "x-hub-signature-256": `sha256=${hex("", "{}")}` };
@@ -309,15 +441,13 @@ Deno.test("an event's identity is what dedupe says, else the provider's id, else
   );
   assert.equal(id({ dedupe: "event.data.id" }, "{}", { "idempotency-key": "k" }), "k", "dedupe finds nothing");
   assert.equal(id({}, "{}", { "webhook-id": "msg_1" }), "msg_1");
-  assert.equal(id({}, "{}", { "ce-id": "1", "ce-source": "/s" }), '["/s","1"]');
-  assert.equal(id({}, '{"id":"1","source":"/s"}', { "content-type": "application/cloudevents+json" }), '["/s","1"]');
   assert.notEqual(id({}, "{}"), id({}, "{}"));
   assert.equal(id({ dedupe: "event.data.id" }, JSON.stringify({ id: "x".repeat(5_000) })).length, 64);
 });
 
 Deno.test("within is passed on with the event", () => {
   const received = send({ auth: "none", dedupe: "hash(event.data)", within: "10m" }, request("{}"));
-  assert.equal((received as Received & { kind: "event" }).within, 600_000);
+  assert.equal((received as Received & { kind: "events" }).within, 600_000);
 });
 
 Deno.test("a webhook registers its path while it is attached", async () => {
@@ -341,7 +471,28 @@ Deno.test("impossible options are problems: paths, auth without secret, secret w
   assert.deepEqual(check({ webhook: "/a", auth: "none", secret: "X" }), [
     '"auth: none" checks nothing, so "secret" has no use',
   ]);
-  assert.equal(webhook.address(parseArgs(webhook, { webhook: "/a", auth: "none" })), "webhook /a");
+  const address = (method: string | string[]) =>
+    webhook.address(parseArgs(webhook, { webhook: "/a", auth: "none", method }));
+  assert.deepEqual([address("POST"), address("GET"), address(["GET", "POST"])], [
+    "webhook /a",
+    "webhook GET /a",
+    "webhook GET,POST /a",
+  ]);
+});
+
+Deno.test("a signed text needs the body, and the time if there is one; what has no use is a problem", () => {
+  const check = (auth: JsonObject) =>
+    webhook.check!(
+      parseArgs(webhook, { webhook: "/a", secret: "X", auth: { hmac: "sha256", header: "X-Sig", ...auth } }),
+      START,
+    );
+  assert.deepEqual(check({}), []);
+  assert.deepEqual(check({ signed: "{timestamp}.{body}", timestamp: "X-Ts", tolerance: "1m" }), []);
+  assert.match(check({ signed: "{time}.{body}" })[0], /knows {timestamp} and {body}, got {time}/);
+  assert.match(check({ signed: "{timestamp}", timestamp: "X-Ts" })[0], /needs {body}/);
+  assert.match(check({ signed: "{timestamp}.{body}" })[0], /needs "timestamp"/);
+  assert.match(check({ timestamp: "X-Ts" })[0], /"timestamp" has no use unless it is signed/);
+  assert.match(check({ tolerance: "1m" })[0], /"tolerance" needs "timestamp"/);
 });
 
 Deno.test("a signature header sent twice, once valid and once not, is refused", () => {

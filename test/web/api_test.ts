@@ -276,7 +276,9 @@ Deno.test("/metrics counts in the format of Prometheus", async () => {
 
 Deno.test("an unexpected error is logged and reveals nothing to the client", async () => {
   const broken = () => Promise.reject(new Error("disk /secret/path is gone"));
-  await using bench = await openBench([], { ingest: { deliver: broken, publish: broken, fromTrigger: broken } });
+  await using bench = await openBench([], {
+    ingest: { deliver: broken, publish: broken, publishAll: broken, fromTrigger: broken },
+  });
   const { status, body } = await bench.post("/events", { type: "t" });
   assert.equal(status, 500);
   assert.doesNotMatch(JSON.stringify(body), /secret/);

@@ -10,6 +10,8 @@ import { taskRules } from "../../runtime/folder/task_rule.ts";
 import { commandRules } from "../../runtime/commands/command_rule.ts";
 import { LiveOutputs } from "../../runtime/host/program_output.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
+import { Uploads } from "../../runtime/host/uploads.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/emit_own_events.ts";
@@ -41,6 +43,8 @@ export interface Bench extends AsyncDisposable {
   web: Web;
   context: WebContext;
   store: Store;
+  /** Of the data. */
+  folder: string;
   clock: ManualClock;
   signer: CauseSigner;
   keyFor: (purpose: string) => Uint8Array;
@@ -158,6 +162,7 @@ export async function openBench(
     }),
     ingest,
     store,
+    uploads: new Uploads(join(folder, "files"), new RunFiles(join(folder, "files"), realDisk), realDisk),
     connections,
     hookSecrets: new HookSecrets({
       clock,
@@ -223,6 +228,7 @@ export async function openBench(
     web,
     context,
     store,
+    folder,
     clock,
     signer,
     keyFor,

@@ -1,15 +1,21 @@
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
+import { Buffer } from "node:buffer";
+import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { join } from "node:path";
+import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { serve } from "../../runtime/host/serve.ts";
+import type { SavedFile } from "../../runtime/model/event.ts";
 import { StoreFullError } from "../../runtime/store/store.ts";
+import { readEvents } from "../../runtime/triggers/cloud_event.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
-import { parseCloudEvent } from "../../runtime/web/cloud_events.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { readRequestBody } from "../../runtime/web/request.ts";
-import { NOW, openBench, rule, step, webhook } from "./harness.ts";
+import { NOW, onEvent, openBench, rule, step, webhook } from "./harness.ts";
 
 const REPLY = { status: 201, headers: { "x-from": "rule" }, body: "made" };
 
@@ -65,6 +71,178 @@ Deno.test("another method than the webhook's is 405 and names the allowed one", 
     assert.equal(status, 405, method);
     assert.equal(headers.get("allow"), "POST, PUT");
   }
+});
+
+Deno.test("a webhook may take several methods; its GET answers HEAD, without a body", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x", { method: ["GET", "PUT"] })])]);
+  for (const method of ["GET", "PUT", "HEAD"]) {
+    const { status, body } = await bench.ask(method, "/hooks/x?a=1");
+    assert.deepEqual([status, method === "HEAD" ? body : typeof body], [202, method === "HEAD" ? "" : "object"]);
+  }
+  const events = await bench.store.listEvents({ limit: 10 });
+  assert.deepEqual(events.map(({ event }) => event.http!.method).sort(), ["GET", "HEAD", "PUT"]);
+  const { status, headers } = await bench.post("/hooks/x", {});
+  assert.deepEqual([status, headers.get("allow")], [405, "GET, HEAD, PUT"]);
+});
+
+Deno.test("cors answers preflights of the origins that it names, and lets these read every answer", async () => {
+  const origin = "https://app.example.org";
+  await using bench = await openBench([
+    rule("a", [webhook("/x", { cors: [origin], method: ["POST", "PUT"], auth: "bearer", secret: ["HOOK"] })]),
+    rule("b", [webhook("/all", { cors: "*" })]),
+    rule("c", [webhook("/none")]),
+  ]);
+  const preflight = (path: string, from: string) =>
+    bench.ask("OPTIONS", path, {
+      headers: {
+        origin: from,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, content-type",
+      },
+    });
+  const { status, headers } = await preflight("/hooks/x", origin);
+  assert.equal(status, 204);
+  assert.equal(headers.get("access-control-allow-origin"), origin);
+  assert.equal(headers.get("access-control-allow-methods"), "POST, PUT");
+  assert.equal(headers.get("access-control-allow-headers"), "authorization, content-type");
+  assert.match(headers.get("vary")!, /origin/);
+  assert.equal(headers.get("access-control-allow-credentials"), null);
+  const other = await preflight("/hooks/x", "https://evil.example.org");
+  assert.deepEqual([other.status, other.headers.get("access-control-allow-origin")], [403, null]);
+  assert.equal((await preflight("/hooks/all", "https://any.example.org")).status, 204);
+  assert.equal((await preflight("/hooks/none", origin)).status, 405);
+
+  const readers = async (path: string, from: string, more = {}) => {
+    const { status, headers } = await bench.post(path, {}, { origin: from, ...more });
+    return [status, headers.get("access-control-allow-origin")];
+  };
+  const authorization = "Bearer hook-secret";
+  assert.deepEqual(await readers("/hooks/x", origin, { authorization }), [202, origin]);
+  assert.deepEqual(await readers("/hooks/x", origin), [401, origin]);
+  assert.deepEqual(await readers("/hooks/x", "https://evil.example.org", { authorization }), [202, null]);
+  assert.deepEqual(await readers("/hooks/none", origin), [202, null]);
+});
+
+Deno.test("a sender of CloudEvents that asks gets the consent of a hook that takes POST", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")]), rule("b", [webhook("/get", { method: "GET" })])]);
+  const headers = { "webhook-request-origin": "eventgrid.azure.net", "webhook-request-rate": "120" };
+  for (const path of ["/hooks/x", "/events"]) {
+    const consent = await bench.ask("OPTIONS", path, { headers });
+    assert.equal(consent.status, 200);
+    assert.equal(consent.headers.get("webhook-allowed-origin"), "eventgrid.azure.net");
+    assert.equal(consent.headers.get("webhook-allowed-rate"), "*");
+    assert.equal(consent.headers.get("allow"), "POST");
+  }
+  assert.equal((await bench.ask("OPTIONS", "/hooks/get", { headers })).status, 405);
+  assert.equal((await bench.ask("OPTIONS", "/hooks/nothing", { headers })).status, 404);
+  await using closed = await openBench([], { tokenless: false });
+  assert.equal((await closed.ask("OPTIONS", "/events", { headers })).status, 401);
+});
+
+Deno.test("a batch of CloudEvents starts a run for each new event, on a hook and by POST /events", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")]), rule("b", [onEvent("made")])]);
+  const event = (id: string) => ({ specversion: "1.0", id, source: "/s", type: "made", data: id });
+  const headers = { "content-type": "application/cloudevents-batch+json" };
+  for (const path of ["/hooks/x", "/events"]) {
+    const first = await bench.post(path, [event("1"), event("2")], headers);
+    assert.equal(first.status, 202);
+    assert.deepEqual(
+      first.body.events.map(({ runs, duplicate }: { runs: string[]; duplicate: boolean }) => [runs.length, duplicate]),
+      [[1, false], [1, false]],
+    );
+    const second = await bench.post(path, [event("2"), event("3")], headers);
+    assert.deepEqual(second.body.events.map(({ duplicate }: { duplicate: boolean }) => duplicate), [true, false]);
+    const again = await bench.post(path, [event("3")], headers);
+    assert.equal(again.status, 200);
+    assert.deepEqual((await bench.post(path, [], headers)).body, { events: [] });
+    const wrong = await bench.post(path, [event("4"), { ...event("5"), id: 5 }], headers);
+    assert.equal(wrong.status, 400);
+    assert.match(wrong.body.error, /event 2 of the batch: id: /);
+  }
+  const runs = await bench.store.listRuns({ limit: 20 });
+  assert.deepEqual(runs.map(({ event: { data } }) => data).sort(), ["1", "1", "2", "2", "3", "3"]);
+});
+
+Deno.test("a compressed body is unpacked up to maxBody", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x", { maxBody: 1_000 })])]);
+  const send = (text: string) =>
+    bench.ask("POST", "/hooks/x", {
+      body: gzipSync(text).slice(),
+      headers: { "content-type": "application/json", "content-encoding": "gzip" },
+    });
+  const { body } = await send('{"a":1}');
+  assert.deepEqual((await bench.store.getRun(body.runs[0]))!.run.event.data, { a: 1 });
+  assert.equal((await send(JSON.stringify("x".repeat(1_000)))).status, 413);
+});
+
+const UPLOAD = { type: "image/png", bytes: new Uint8Array([137, 80, 78, 71, 0, 255]) };
+
+/** What "curl -F" sends. */
+function uploadForm(name = "a.png"): FormData {
+  const form = new FormData();
+  form.append("title", "Grüße");
+  form.append("tag", "a");
+  form.append("tag", "b");
+  form.append("file", new File([UPLOAD.bytes], name, { type: UPLOAD.type }));
+  form.append("more", new File(["one"], "same.txt", { type: "text/plain" }));
+  form.append("more", new File(["two"], "same.txt", { type: "text/plain" }));
+  return form;
+}
+
+Deno.test("a multipart form has its fields in data and its files in files, saved byte for byte", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")]), rule("b", [webhook("/x")])]);
+  const { status, body } = await bench.ask("POST", "/hooks/x", { body: uploadForm() });
+  assert.deepEqual([status, body.runs.length], [202, 2]);
+  const { event } = (await bench.store.getRun(body.runs[0]))!.run;
+  assert.deepEqual(event.data, { title: "Grüße", tag: ["a", "b"] });
+  const { file, more } = event.files as { file: SavedFile; more: SavedFile[] };
+  assert.deepEqual([file.name, file.type, file.bytes], ["a.png", "image/png", 6]);
+  assert.equal(file.sha256, createHash("sha256").update(UPLOAD.bytes).digest("hex"));
+  assert.deepEqual(new Uint8Array(await readFile(file.path)), UPLOAD.bytes);
+  assert.deepEqual(await Promise.all(more.map(({ path }) => readFile(path, "utf8"))), ["one", "two"]);
+});
+
+Deno.test("what a sender calls its file never leaves the folder of its event; an empty file input is no file", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  for (
+    const [sent, name] of [["../../etc/passwd", "passwd"], ["..", "file"], ["a/", "file"], ["x".repeat(300), "file"]]
+  ) {
+    const { body } = await bench.ask("POST", "/hooks/x", { body: uploadForm(sent) });
+    const { file } = (await bench.store.getRun(body.runs[0]))!.run.event.files as { file: SavedFile };
+    assert.equal(file.name, name);
+    assert.match(file.path, /\/files\/\.uploads\/[0-9a-z]{20}\/[0-9a-f]{16}\/[^/]+$/);
+  }
+  const text = '--B\r\nContent-Disposition: form-data; name="f"; filename=""\r\n\r\n\r\n--B--\r\n';
+  const { body } = await bench.ask("POST", "/hooks/x", {
+    body: text,
+    headers: { "content-type": "multipart/form-data; boundary=B" },
+  });
+  assert.deepEqual((await bench.store.getRun(body.runs[0]))!.run.event.files, undefined);
+});
+
+Deno.test("a form that is cut off is 400, one of a sender who is not known 401; neither leaves a file", async () => {
+  await using bench = await openBench([
+    rule("a", [webhook("/x")]),
+    rule("b", [webhook("/closed", { auth: "bearer", secret: ["HOOK"] })]),
+  ]);
+  const whole = new Response(uploadForm());
+  const headers = { "content-type": whole.headers.get("content-type")! };
+  const bytes = await whole.bytes();
+  const cut = await bench.ask("POST", "/hooks/x", { body: bytes.slice(0, -10), headers });
+  assert.deepEqual([cut.status, cut.body.error], [
+    400,
+    "The body is not valid multipart/form-data: Multipart stream not finished",
+  ]);
+  assert.equal((await bench.ask("POST", "/hooks/closed", { body: bytes, headers })).status, 401);
+  assert.equal(existsSync(join(bench.folder, "files")), false);
+});
+
+Deno.test("a second delivery of an event with files leaves none of its own; dedupe knows the hash of a file", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x", { dedupe: "event.files.file.sha256" })])]);
+  const send = () => bench.ask("POST", "/hooks/x", { body: uploadForm() });
+  const [first, second] = [await send(), await send()];
+  assert.deepEqual([first.body.duplicate, second.body.duplicate, second.body.event], [false, true, first.body.event]);
+  assert.equal((await readdir(join(bench.folder, "files", ".uploads"))).length, 1);
 });
 
 Deno.test("failed authentication is 401, a body that does not match its type 400; neither starts anything", async () => {
@@ -123,7 +301,9 @@ Deno.test("a body over maxBody is 413 while it is still being sent", async () =>
 Deno.test("while the store refuses events, starts or drains, intake answers 503 with Retry-After", async () => {
   const rules = [rule("a", [webhook("/x")])];
   const full = () => Promise.reject(new StoreFullError("The store is at its cap of 256 MB", 60));
-  await using bench = await openBench(rules, { ingest: { deliver: full, publish: full, fromTrigger: full } });
+  await using bench = await openBench(rules, {
+    ingest: { deliver: full, publish: full, publishAll: full, fromTrigger: full },
+  });
   const refused = await bench.post("/hooks/x", {});
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "60");
@@ -350,8 +530,10 @@ Deno.test("release() ends all waits", async () => {
 
 function parse(headers: Record<string, string>, body: unknown) {
   const bytes = new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
-  const parsed = parseCloudEvent(new Headers(headers), bytes);
-  return "problem" in parsed ? parsed.problem : JSON.parse(JSON.stringify(parsed.event));
+  const read = readEvents(headers, bytes);
+  if ("problem" in read) return read.problem;
+  const [{ ce: _, ...event }] = read.events;
+  return JSON.parse(JSON.stringify(event));
 }
 
 const STRUCTURED = { "content-type": "application/cloudevents+json; charset=utf-8" };
@@ -363,14 +545,13 @@ Deno.test("a plain event needs a type and nothing else", () => {
   assert.deepEqual(parse({}, all), { ...all, time: "2026-11-21T07:00:00.000Z" });
 });
 
-Deno.test("a structured CloudEvent is accepted with its identity; extensions are left out", () => {
+Deno.test("a structured CloudEvent is accepted with its identity", () => {
   assert.deepEqual(parse(STRUCTURED, { ...COMPLETE, data: { x: 1 }, traceparent: "00-1" }), {
     type: "order.created",
     data: { x: 1 },
     id: "A1",
     source: "/shop",
   });
-  assert.equal(parse(STRUCTURED, { ...COMPLETE, data_base64: "aGk=" }).data, "aGk=");
 });
 
 Deno.test("a structured CloudEvent is recognised by its specversion, even if sent as plain JSON", () => {
@@ -399,8 +580,85 @@ Deno.test("a mistake in an event is reported with its path", () => {
   assert.match(parse({}, { type: "x", time: "yesterday" }), /^time: /);
   assert.match(parse({}, { type: "x", source: "/rules/a/cron", id: "1" }), /reserved/);
   assert.match(parse({ "content-type": "text/plain" }, "x"), /expected content-type .* got "text\/plain"/);
-  const notText = parseCloudEvent(new Headers(), new Uint8Array([0xff, 0xfe]));
+  const notText = readEvents({}, new Uint8Array([0xff, 0xfe]));
   assert.deepEqual(notText, { problem: "the body is not UTF-8" });
+});
+
+const ATTRIBUTES = {
+  id: "A1",
+  source: "/shop",
+  type: "order.created",
+  subject: "A1",
+  time: "2026-11-21T08:00:00+01:00",
+};
+const read = (headers: Record<string, string>, body: Uint8Array) => JSON.stringify(readEvents(headers, body));
+const bytesOf = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+
+/** The same event in structured and in binary mode, with data of a type. */
+function bothModes(
+  type: string | undefined,
+  content: Uint8Array,
+  structured: Record<string, unknown>,
+): [string, string] {
+  const extensions = { traceparent: "00-0af7-01", sampled: true, partition: 7 };
+  const whole = {
+    specversion: "1.0",
+    ...ATTRIBUTES,
+    ...extensions,
+    ...type && { datacontenttype: type },
+    ...structured,
+  };
+  const headers = Object.entries({ specversion: "1.0", ...ATTRIBUTES, ...extensions })
+    .map(([name, value]) => [`ce-${name}`, encodeURIComponent(String(value))]);
+  const binary = { ...Object.fromEntries(headers), ...type && { "content-type": type } };
+  return [read(STRUCTURED, bytesOf(whole)), read(binary, content)];
+}
+
+Deno.test("structured and binary mode give the same event, with all extension attributes, for every type of data", () => {
+  const image = new Uint8Array([137, 80, 78, 71, 0, 255]);
+  const base64 = "iVBORwD/";
+  for (
+    const [type, content, structured, data] of [
+      ["application/json", bytesOf('{"x":[1,"ü"]}'), { data: { x: [1, "ü"] } }, '{"x":[1,"ü"]}'],
+      ["application/json", bytesOf('"text"'), { data: "text" }, '"text"'],
+      ["application/json", bytesOf('{"x":1}'), { data_base64: "eyJ4IjoxfQ==" }, '{"x":1}'],
+      ["text/xml", bytesOf("<a>ü</a>"), { data: "<a>ü</a>" }, '"<a>ü</a>"'],
+      ["image/png", image, { data_base64: base64 }, JSON.stringify(base64)],
+      [undefined, bytesOf(""), {}, "null"],
+    ] as const
+  ) {
+    const [one, other] = bothModes(type, content, structured);
+    assert.equal(one, other);
+    const { events: [event], isBatch } = JSON.parse(one);
+    assert.deepEqual([JSON.stringify(event.data), isBatch], [data, false]);
+    assert.deepEqual([event.subject, event.time], ["A1", "2026-11-21T07:00:00.000Z"]);
+    const { traceparent, sampled, partition, specversion, time } = event.ce;
+    assert.deepEqual([traceparent, sampled, partition, specversion, time], [
+      "00-0af7-01",
+      "true",
+      "7",
+      "1.0",
+      ATTRIBUTES.time,
+    ]);
+  }
+});
+
+Deno.test("a batch of CloudEvents has its events in order; one that is wrong refuses all of them by its number", () => {
+  const batch = { "content-type": "application/cloudevents-batch+json; charset=UTF-8" };
+  const events = readEvents(batch, bytesOf([COMPLETE, { ...COMPLETE, id: "A2", data: { x: 1 } }]));
+  assert.ok("events" in events);
+  assert.deepEqual(events.events.map(({ id, data }) => [id, data]), [["A1", null], ["A2", { x: 1 }]]);
+  assert.equal(events.isBatch, true);
+  assert.deepEqual(readEvents(batch, bytesOf([])), { events: [], isBatch: true });
+  const problem = (body: unknown) => (readEvents(batch, bytesOf(body)) as { problem: string }).problem;
+  assert.match(problem([COMPLETE, { ...COMPLETE, type: "whenthen.run.failed" }]), /^event 2 of the batch: type: .*own/);
+  assert.match(problem(COMPLETE), /a batch is a list/);
+  assert.match(problem(Array(1_001).fill(COMPLETE)), /may have 1000 events, not 1001/);
+});
+
+Deno.test("data_base64 that is none, and an attribute that is a list, are mistakes", () => {
+  assert.match(parse(STRUCTURED, { ...COMPLETE, data_base64: "%%" }), /data_base64: expected base64/);
+  assert.match(parse(STRUCTURED, { ...COMPLETE, tags: ["a"] }), /^tags: expected text, a number/);
 });
 
 function post(body: BodyInit | null, headers: Record<string, string> = {}): Request {
@@ -446,11 +704,45 @@ Deno.test("a content-length over the limit is 413 without reading at all", async
   assert.equal(body.refused.status, 413);
 });
 
-Deno.test("a compressed body is refused, so that it cannot expand", async () => {
-  const body = await readRequestBody(post("x", { "content-encoding": "gzip" }), 10);
+Deno.test("gzip and deflate are unpacked, deflate also without its header; the body as it was sent is there, too", async () => {
+  const text = JSON.stringify({ text: "ü".repeat(1_000) });
+  const packed: [string, Uint8Array][] = [
+    ["gzip", gzipSync(text)],
+    ["X-GZIP", gzipSync(text)],
+    ["gzip", Buffer.concat([gzipSync(text.slice(0, 100)), gzipSync(text.slice(100))])],
+    ["deflate", deflateSync(text)],
+    ["deflate", deflateRawSync(text)],
+  ];
+  for (const [encoding, bytes] of packed) {
+    const body = await readRequestBody(post(bytes.slice(), { "content-encoding": encoding }), 10_000);
+    assert.ok("bytes" in body, encoding);
+    assert.equal(new TextDecoder().decode(body.bytes), text);
+    assert.deepEqual(Buffer.from(body.packed!), Buffer.from(bytes));
+  }
+});
+
+Deno.test("a compressed body that expands over the limit is 413", async () => {
+  // 200 MB of zeros are 195 kB.
+  const bomb = gzipSync(Buffer.alloc(200_000_000));
+  const body = await readRequestBody(post(bomb.slice(), { "content-encoding": "gzip" }), 1_000_000);
   assert.ok("refused" in body);
-  assert.equal(body.refused.status, 415);
-  assert.equal(body.refused.headers.get("accept-encoding"), "identity");
+  assert.equal(body.refused.status, 413);
+  const exact = await readRequestBody(post(gzipSync("0123456789").slice(), { "content-encoding": "gzip" }), 1_000);
+  assert.ok("bytes" in exact);
+});
+
+Deno.test("a broken compressed body is 400, another encoding 415 with those that are accepted", async () => {
+  const status = async (encoding: string, bytes: Uint8Array) => {
+    const body = await readRequestBody(post(bytes.slice(), { "content-encoding": encoding }), 1_000);
+    assert.ok("refused" in body);
+    return [body.refused.status, body.refused.headers.get("accept-encoding")];
+  };
+  const whole = gzipSync("text");
+  assert.deepEqual(await status("gzip", whole.subarray(0, -4)), [400, null]);
+  assert.deepEqual(await status("gzip", Buffer.from("plain text")), [400, null]);
+  assert.deepEqual(await status("deflate", Buffer.from("plain text")), [400, null]);
+  assert.deepEqual(await status("br", whole), [415, "gzip, deflate"]);
+  assert.deepEqual(await status("gzip, gzip", whole), [415, "gzip, deflate"]);
 });
 
 Deno.test("a body that breaks off is 400", async () => {

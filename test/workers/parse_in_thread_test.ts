@@ -31,7 +31,7 @@ const texts: [Format, string][] = [
 Deno.test("a thread parses text into identical data; one thread parses all texts until it is idle", async () => {
   const { thread, started } = startThread(60_000);
   const read = await Promise.all(texts.map(([format, text]) => thread.parse(text, format)));
-  for (const [index, [format, text]] of texts.entries()) assert.deepStrictEqual(read[index], parse(text, format));
+  for (const [index, [format, text]] of texts.entries()) assert.deepStrictEqual(read[index], await parse(text, format));
   assert.equal(started(), 1);
   await thread.end();
 });
@@ -46,13 +46,7 @@ Deno.test("a parse error is the same from a thread, and the next text is parsed"
     ["json", "[1e999]"],
   ];
   for (const [format, text] of unreadable) {
-    const expected = (() => {
-      try {
-        return parse(text, format);
-      } catch (error) {
-        return error;
-      }
-    })();
+    const expected = await (async () => await parse(text, format))().catch((error) => error);
     assert.ok(expected instanceof FormatError);
     await assert.rejects(thread.parse(text, format), { name: "FormatError", message: expected.message });
   }

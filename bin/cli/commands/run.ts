@@ -150,7 +150,9 @@ export interface Welcome {
 /** Prints what to try next. */
 function printWelcome(terminal: Terminal, { url, folder, data, rules, asksForToken }: Welcome): void {
   const live = rules.filter(({ state }) => state !== "broken");
-  const open = live.flatMap(({ triggers }) => triggers).find(({ hook }) => hook?.open && hook.method === "POST")?.hook;
+  const open = live.flatMap(({ triggers }) => triggers).find(({ hook }) =>
+    hook?.open && hook.method.split(", ").includes("POST")
+  )?.hook;
   const whenthen = commandName();
   const on = data === undefined ? "" : ` --data ${data}`;
   const tries: [what: string, why: string][] = [

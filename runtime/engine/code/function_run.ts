@@ -9,7 +9,7 @@ import {
 import { reviveThrown, stepOf } from "../../workers/thread_messages.ts";
 import type { Outcome } from "../../actions/action.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { isFinalStep } from "../../model/run.ts";
 import { resolvedArgs } from "../../language/kind.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
@@ -40,9 +40,9 @@ export class FunctionRun {
   readonly #steps = new PendingSteps();
   readonly #suspended = new Map<PendingStep, Suspended>();
   readonly #over = Promise.withResolvers<StepOutcome>();
-  /** Steps that the engine executes, including those that wait. */
+  /** How many steps the engine executes, including those that wait. */
   #working = 0;
-  /** Steps that the function computes. */
+  /** How many steps the function computes. */
   #computing = 0;
   /** Called when no step is executed any more. */
   #onIdle = () => {};
@@ -52,7 +52,7 @@ export class FunctionRun {
     this.#frame = rootFrame(context, signal);
     this.#over.promise.catch(() => {});
     const isWaiting = () => this.#computing === 0 && this.#working + this.#suspended.size > 0;
-    const onRest = () => this.#parkWhenAllAre();
+    const onRest = () => this.#suspendIfAllWait();
     this.#activity = new FunctionActivity(context.waiting, isWaiting, onRest, context.options.holds);
   }
 
@@ -151,7 +151,7 @@ export class FunctionRun {
         branch: (args) => this.#branch(step, args),
       });
       // The function hangs in a computation that timed out; it gets the failure in its next execution.
-      if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#parkedAgain();
+      if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#againSoon();
       if (outcome.kind === "suspended") this.#suspended.set(step, outcome);
       else this.#activity.stir();
       return outcome;
@@ -167,7 +167,7 @@ export class FunctionRun {
       outcome = await step.outcome;
     } catch (thrown) {
       if (!step.lost) throw thrown;
-      outcome = this.#parkedAgain();
+      outcome = this.#againSoon();
     }
     if (step.lost) {
       this.#steps.remove(step);
@@ -194,7 +194,7 @@ export class FunctionRun {
     signal: AbortSignal,
     asked: { attempt: number; given?: Json },
   ): Promise<Outcome | Suspended> {
-    if (computing!.hangs) return this.#parkedAgain();
+    if (computing!.hangs) return this.#againSoon();
     this.#computing++;
     try {
       const computed = await this.#leftToFunction(() => computing!.ask({ path, ...asked }, signal));
@@ -279,15 +279,15 @@ export class FunctionRun {
     this.#working--;
     this.context.waiting.leave();
     if (this.#working === 0) this.#onIdle();
-    this.#parkWhenAllAre();
+    this.#suspendIfAllWait();
   }
 
-  #parkWhenAllAre(): void {
+  #suspendIfAllWait(): void {
     if (this.#activity.works || this.#working > 0 || this.#suspended.size === 0) return;
     this.#over.resolve(suspendedTogether([...this.#suspended.values()]));
   }
 
-  #parkedAgain(): Suspended {
+  #againSoon(): Suspended {
     return {
       kind: "suspended",
       due: this.context.options.clock.now(),
@@ -303,7 +303,7 @@ export class FunctionRun {
 function endingOf({ path, kind }: PendingStep, computed: Computed): Ending {
   if ("output" in computed) {
     const { output } = computed;
-    return { output: kind === "each" ? fitting(output as unknown as Parameters<typeof fitting>[0]) : output };
+    return { output: kind === "each" && isObject(output) ? fitting(output) : output };
   }
   const { step = path } = computed.error;
   return { kind: "failed", error: recordError(reviveThrown(computed.error)), step };

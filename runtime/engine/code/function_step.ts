@@ -32,8 +32,8 @@ import { runWaitFor, runWaitUntil, schemasOfCode, waitFor } from "../steps/wait.
 import type { PendingStep } from "./pending_steps.ts";
 
 /** The parts of a step that the function executes itself. */
-export interface Executing {
-  /** One attempt of a `do`, or what the function of a `patch` makes of the given item. */
+interface Executing {
+  /** Runs one attempt of a `do`, or the function of a `patch` with the given item. */
   compute(attempt: number, signal: AbortSignal, given?: Json): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */
   branch(args: JsonObject): Promise<StepOutcome>;
@@ -73,7 +73,11 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
       return executing.branch(args);
     case "task":
       // Its timeout is one of each device.
-      return runAction({ ...common, timeout: undefined, retry, goesOn: args.onError === "continue" }, frame, runSteps);
+      return runAction(
+        { ...common, timeout: undefined, retry, continuesOnError: args.onError === "continue" },
+        frame,
+        runSteps,
+      );
     case "patch":
       return args.patch === BY_FUNCTION ? asAction(computing(executing)) : asAction();
     case "wait":
@@ -105,8 +109,12 @@ interface CheckedCall {
   retry?: RetryPolicy;
 }
 
-const common = z.object({ timeout: duration().optional(), retry: retrySchema.optional() });
-/** Fields whose values are no text. */
+/** What every call takes. */
+export const CALL_OPTIONS = z.object({
+  timeout: duration().optional().describe("For one attempt"),
+  retry: retrySchema.optional().describe("The number of attempts, or the whole policy"),
+});
+/** Fields whose values are not text. */
 const VALUES: ReadonlySet<FieldInfo["is"]> = new Set(["duration", "rate", "size", "number", "boolean"]);
 
 function notHere(kind: string) {
@@ -152,20 +160,25 @@ const kindsOfCode: Record<string, Kind> = {
   },
 };
 
+/** The kind of a `step.*` call; undefined if there is none. */
+export function kindOfCall(kind: string): Kind | undefined {
+  return kindsOfCode[kind] ?? stepKinds[kind];
+}
+
 /**
  * Checks a function's arguments for a step against its kind's schema; every kind knows `timeout` and `retry`.
  * @throws TerminalError
  */
 export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
   const { timeout, retry, ...rest } = raw;
-  const options = common.safeParse({ timeout, retry });
-  const known = kindsOfCode[kind] ?? stepKinds[kind];
+  const options = CALL_OPTIONS.safeParse({ timeout, retry });
+  const known = kindOfCall(kind);
   const unresolved = templatesIn(raw, known);
   if (unresolved.length > 0) {
     const hint = "code has no ${{ }}: give the value itself, such as config.x";
     throw new TerminalError(`Cannot run step "${path}": ${unresolved.join("; ")}; ${hint}`);
   }
-  const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
+  const checked = known === undefined ? { args: {} } : checkKind(known, raw, rest, now);
   if (options.success && "args" in checked) {
     return { args: checked.args, ...options.data as Resolved<typeof options.data> };
   }
@@ -188,7 +201,7 @@ function templatesIn(raw: JsonObject, kind: Kind | undefined): string[] {
     return value;
   };
   const { timeout, retry, ...rest } = raw;
-  mapFields(common, { timeout, retry }, visit);
+  mapFields(CALL_OPTIONS, { timeout, retry }, visit);
   if (kind !== undefined) mapArgs(kind, rest, visit);
   return found;
 }

@@ -4,7 +4,7 @@ import { BRANCHING, type Computed, isBelow, type StepAnswer, type StepCall } fro
 import type { StepOutcome } from "../outcome.ts";
 import type { Pace } from "../steps/each.ts";
 
-/** The steps that a rule's function has asked for and not yet been answered. */
+/** The steps that a rule's function has asked for and that have no answer yet. */
 export class PendingSteps {
   readonly #byCall = new WeakMap<StepCall, PendingStep>();
   readonly #open = new Map<string, PendingStep>();
@@ -31,7 +31,7 @@ export class PendingSteps {
   }
 
   /**
-   * Marks the steps in these branches of a step as lost: nobody waits for their answers.
+   * Marks the steps in these branches of a step as lost: no code waits for their answers.
    * @returns the outcomes of the other steps inside it, which its code did not await
    */
   async giveUp(path: string, branches: string[]): Promise<StepOutcome[]> {
@@ -66,7 +66,7 @@ export class PendingStep {
   answer!: Promise<StepAnswer>;
   /** Set for an `each` with a rate. */
   pace?: Pace;
-  /** Its branch was abandoned: nobody waits for its answer. */
+  /** Its branch was abandoned: no code waits for its answer. */
   lost = false;
   readonly #controller = new AbortController();
 
@@ -97,7 +97,7 @@ function isByFunction({ kind, args }: StepCall): boolean {
   return kind === "patch" && args.patch === BY_FUNCTION;
 }
 
-/** A step that the function computes itself; connects the engine's `compute` with the function's next call. */
+/** A step that the function computes: connects the engine's `compute` with the function's next call. */
 class ComputedStep {
   /** The answer to the function's call: to compute. */
   #asked = Promise.withResolvers<StepAnswer>();
@@ -107,11 +107,6 @@ class ComputedStep {
 
   get asked(): Promise<StepAnswer> {
     return this.#asked.promise;
-  }
-
-  /** Whether the function computes now. */
-  get goesOn(): boolean {
-    return this.#said !== undefined;
   }
 
   /**

@@ -27,7 +27,7 @@ interface Scope {
  * Gives the steps of a function their paths, and detects a function that does not ask for the same steps as before.
  *
  * The order counts only if the function itself fixed it: between two steps of one scope of which the first was the only
- * open one from asking to answer. Then the function has one live branch, and whatever it asks for next follows from that
+ * open one from asking to answer. Then the function has one live branch, and what it asks for next follows from that
  * answer. Steps of branches side by side (`Promise.all`) overlap; they may be answered, and so followed, in any order, and
  * a replay answers at once what took time before. So their order is not checked, and a name may be repeated only if the
  * order of asking is the function's own: one after the other, or in one go. Otherwise `name#2` could be another branch's
@@ -82,7 +82,7 @@ export class ReplayOrder {
   }
 
   /**
-   * The branches of a step have ended, or were given up: what those would still have asked for is unknown.
+   * The branches of a step have ended or were given up. The steps that given-up branches would have asked for are unknown.
    * @throws ReplayError if one did not ask for a step that it asked for before
    */
   close(path: string, givenUp: string[]): void {
@@ -148,7 +148,7 @@ export class ReplayOrder {
 
   #ambiguous(name: string): TerminalError {
     return new TerminalError(
-      `Cannot tell the steps named "${name}" apart: branches of ${this.rule} that go on side by side ask for them; ` +
+      `Cannot tell the steps named "${name}" apart: branches of ${this.rule} that run side by side ask for them; ` +
         `give each a name of its own, such as \`${name} \${id}\``,
     );
   }

@@ -4,7 +4,7 @@ import { checkCall, commandAction, relativeToRun } from "../../actions/call.ts";
 import { actions } from "../../actions/index.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { CalledAction, Command, RetryPolicy, Step } from "../../model/rule.ts";
 import { checkValues, readWritten, sayProblem } from "../../language/fields/check_values.ts";
 import { attemptStep, STANDARD_DELAYS, type Task } from "../attempt.ts";
@@ -26,13 +26,13 @@ export interface ActionStep {
   written?: Step["written"];
   /** See {@link Task.isLast}. */
   isLast?: boolean;
-  /** See {@link ActionContext.goesOn}. */
-  goesOn?: boolean;
+  /** See {@link ActionContext.continuesOnError}. */
+  continuesOnError?: boolean;
   /** Has the rule's function compute what belongs to the step. */
   compute?: (attempt: number, signal: AbortSignal, given: Json) => Promise<Json>;
 }
 
-/** The target where the arguments are those of a `call`. */
+/** The target, if the arguments are those of a `call`. */
 export function targetOf({ call }: JsonObject): string | undefined {
   return typeof call === "string" ? call : undefined;
 }
@@ -63,7 +63,7 @@ function executing(
   frame: StepFrame,
 ): Pick<Task, "worthRetrying" | "prepare" | "act"> {
   const { run, rule, services, options } = frame.context;
-  const { compute, goesOn } = step;
+  const { compute, continuesOnError } = step;
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
@@ -82,7 +82,7 @@ function executing(
         get parts() {
           return partsOf(step, frame, attempt);
         },
-        ...goesOn && { goesOn },
+        ...continuesOnError && { continuesOnError },
         ...compute && { compute: (given: Json) => compute(attempt, makeSignal(), given) },
       }),
   };
@@ -136,15 +136,15 @@ function fileOf(target: string, { ruleFolder, context }: StepFrame): string {
   return relative(context.options.folder, resolve(ruleFolder, target)).replaceAll(sep, posix.sep);
 }
 
-/** The values of a command as it reads them, checked: what does not fit is refused before anything starts. */
+/** Reads and checks the values of a command; if some do not fit, the step fails before anything starts. */
 async function prepareCommand(step: ActionStep, command: Command, { context }: StepFrame): Promise<StepArgs> {
   const args = await step.args();
   const byItself: JsonObject = context.rule.command === undefined ? {} : { with: context.run.event.data };
   const [used, recorded] = [{ ...args.used, ...byItself }, { ...args.recorded, ...byItself }];
   const folder = await context.services.runFolder(context.run.id);
-  const read = (given: Json = {}) =>
-    relativeToRun(command, readWritten(command.inputs, { values: given as JsonObject, written: step.written }), folder);
-  const [values, named] = [read(used.with), read(recorded.with)];
+  const read = (args: JsonObject) =>
+    relativeToRun(command, readWritten(command.inputs, { values: givenIn(args), written: step.written }), folder);
+  const [values, named] = [read(used), read(recorded)];
   checkCall(command, values, named, used);
   return { used: { ...used, with: values }, recorded: { ...recorded, with: named } };
 }
@@ -160,17 +160,17 @@ function calling(
     worthRetrying: () => true,
     prepare: async () => {
       const { used, recorded } = await step.args();
-      const given = readWritten(action.inputs, { values: (used.with ?? {}) as JsonObject, written: step.written });
-      const { values, problems } = checkValues(action.inputs, given);
+      const [given, shown] = [givenIn(used), givenIn(recorded)];
+      const read = readWritten(action.inputs, { values: given, written: step.written });
+      const { values, problems } = checkValues(action.inputs, read);
       if (problems.length === 0) {
         return {
           used: { ...used, with: values },
-          recorded: { ...recorded, with: withSecretsNamed(values, used.with, recorded.with) },
+          recorded: { ...recorded, with: withSecretsNamed(values, given, shown) },
         };
       }
-      const shown = recorded.with as JsonObject;
       const reasons = problems.map((problem) =>
-        problem.kind !== "unfit" || isRecordedAsIs(used.with as JsonObject, shown, problem.key)
+        problem.kind !== "unfit" || isRecordedAsIs(given, shown, problem.key)
           ? sayProblem(problem)
           : `${problem.key}: its value ${JSON.stringify(shown[problem.key])} does not fit`
       ).join("; ");
@@ -182,7 +182,7 @@ function calling(
         path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
         steps: {},
         errors: {},
-        inputs: used.with as JsonObject,
+        inputs: givenIn(used),
         unresolved: used.with === recorded.with ? {} : { inputs: recorded.with },
         ruleFolder: join(frame.context.options.folder, dirname(file)),
         signal: makeSignal(),
@@ -198,15 +198,19 @@ function calling(
  * The inputs of a called action as they are recorded: their values, or the caller's expressions for those that hold
  * secrets.
  */
-function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = {}): JsonObject {
-  if (used === recorded) return values;
-  const [given, named] = [used, recorded] as [JsonObject, JsonObject];
+function withSecretsNamed(values: JsonObject, given: JsonObject, named: JsonObject): JsonObject {
+  if (given === named) return values;
   return Object.fromEntries(
     Object.entries(values).map(([key, value]) => [key, isRecordedAsIs(given, named, key) ? value : named[key]]),
   );
 }
 
+/** The values under `with`. */
+function givenIn({ with: given }: JsonObject): JsonObject {
+  return isObject(given) ? given : {};
+}
+
 /** Whether an input holds no secret. */
-function isRecordedAsIs(given: JsonObject = {}, recorded: JsonObject = {}, key: string): boolean {
+function isRecordedAsIs(given: JsonObject, recorded: JsonObject, key: string): boolean {
   return writeExactJson(given[key]) === writeExactJson(recorded[key]);
 }

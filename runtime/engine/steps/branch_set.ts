@@ -2,6 +2,7 @@ import { type RecordedError, recordError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import type { RunContext } from "../step_frame.ts";
+import type { Waiting } from "../waiting.ts";
 import {
   Interruption,
   type StepFailure,
@@ -13,7 +14,7 @@ import {
 import { checkSize } from "../records.ts";
 
 /** A step with others inside, as it is recorded. */
-export interface Composite {
+interface Composite {
   path: string;
   kind: string;
   /** See {@link StepRecord.after}. */
@@ -37,7 +38,6 @@ export class BranchSet {
   readonly #open = new Map<string, Suspended | undefined>();
   #stopped: Stopped | undefined;
   #decision: Promise<unknown> | undefined;
-  #trouble: { thrown: unknown } | undefined;
 
   constructor(private readonly context: RunContext, private readonly step: Composite, signal: AbortSignal) {
     this.signal = AbortSignal.any([signal, this.#stop.signal]);
@@ -81,8 +81,7 @@ export class BranchSet {
    * @throws the signal's reason, or what keeps the run from being executed
    */
   async run(work: (() => Promise<void>)[]): Promise<Suspended | Stopped | undefined> {
-    await this.context.waiting.fork(work.map((each) => () => this.#guard(each)));
-    if (this.#trouble !== undefined) throw this.#trouble.thrown;
+    await forkGuarded(this.context.waiting, work, this.#stop);
     await this.#decision;
     if (this.#stopped !== undefined || this.#decision !== undefined) return this.#stopped;
     return suspendedTogether([...this.#open.values()].filter((suspended) => suspended !== undefined));
@@ -98,17 +97,29 @@ export class BranchSet {
     this.#stop.abort(new Interruption("cancelled", `Step "${this.step.path}" was decided without it`));
     await this.#decision;
   }
+}
 
-  /** An error of a losing branch is ignored; an error of any other branch ends all branches. */
-  async #guard(work: () => Promise<void>): Promise<void> {
+/**
+ * Runs branches side by side. An error of a branch ends all of them and is thrown; after the stop, errors are ignored.
+ * @param stop ends the branches
+ */
+export async function forkGuarded(
+  waiting: Waiting,
+  branches: (() => Promise<void>)[],
+  stop: AbortController,
+): Promise<void> {
+  let trouble: { thrown: unknown } | undefined;
+  const guard = (branch: () => Promise<void>) => async () => {
     try {
-      await work();
+      await branch();
     } catch (thrown) {
-      if (this.#isOver) return;
-      this.#trouble = { thrown };
-      this.#stop.abort(new Interruption("shutdown", "A branch beside it could not be executed"));
+      if (stop.signal.aborted) return;
+      trouble = { thrown };
+      stop.abort(new Interruption("shutdown", "A branch beside it could not be executed"));
     }
-  }
+  };
+  await waiting.fork(branches.map(guard));
+  if (trouble !== undefined) throw trouble.thrown;
 }
 
 /** Records how a step with others inside ended. */

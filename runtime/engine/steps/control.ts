@@ -32,7 +32,7 @@ export function defineControl<const Name extends string, Main extends z.ZodType,
   return control as Control;
 }
 
-/** An option that other steps have and these do not; the message says what to use instead. */
+/** An option that other steps have and this kind has not; the message names the alternative. */
 export function notTaken(message: string) {
   return z.never({ error: message }).optional();
 }

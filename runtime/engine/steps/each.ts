@@ -1,6 +1,4 @@
-import { Buffer } from "node:buffer";
 import { z } from "zod";
-import { writeExactJson } from "../../formats/exact_json.ts";
 import { compile, showResult } from "../../language/expressions/expression.ts";
 import { readsSecret } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
@@ -12,6 +10,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { branchPath } from "../../workers/workers.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
 import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
+import { sizeAsJson } from "../records.ts";
 import { MAX_OUTPUT } from "../../model/run.ts";
 import {
   evaluateIn,
@@ -156,7 +155,7 @@ class EachResult {
   readonly #errors: { index: number; step: string; message: string }[] = [];
   #ended = 0;
 
-  constructor(private readonly total: number, private readonly goesOn: boolean) {
+  constructor(private readonly total: number, private readonly continuesOnError: boolean) {
     this.#results = Array(total).fill(null);
   }
 
@@ -164,7 +163,7 @@ class EachResult {
   add(index: number, ending: Ending): Ending | undefined {
     this.#ended++;
     if ("output" in ending) this.#results[index] = ending.output;
-    else if (!this.goesOn) return ending;
+    else if (!this.continuesOnError) return ending;
     else this.#errors.push({ index, step: ending.step, message: ending.error.message });
     return this.#ended === this.total ? { output: this.output } : undefined;
   }
@@ -179,10 +178,10 @@ class EachResult {
  * The result of an `each`. If the results of its items together exceed the limit for one step, they are left out: failing
  * the step would waste the work. An expression that uses them reports that they are missing.
  */
-export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
-  if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;
+export function fitting(result: JsonObject): JsonObject {
+  if (sizeAsJson(result) <= MAX_OUTPUT) return result;
   const { total, failed, errors } = result;
-  return { total, failed, errors: errors.slice(0, MOST_ERRORS) };
+  return { total, failed, errors: Array.isArray(errors) ? errors.slice(0, MOST_ERRORS) : [] };
 }
 
 /** Spaces out the starts of an `each`'s items, across all executions of its run: `10/s` begins one every 100 ms. */

@@ -10,8 +10,9 @@ import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { describeWait } from "../../store/run_changes.ts";
 import { Interruption, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { pathIn, type RunContext, type RunSteps, type StepFrame } from "../step_frame.ts";
+import { forkGuarded } from "./branch_set.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs } from "./control.ts";
-import { askedAt, type FormCall, type FormInput, FormNotices } from "./form_notices.ts";
+import { askedAt, type FormCall, type FormInput, formInputOf, FormNotices } from "./form_notices.ts";
 import { type Beginning, beginOnce, later, runWait, type WaitTask } from "./wait.ts";
 
 /** What a form takes. */
@@ -48,12 +49,12 @@ export async function runForm(call: FormCall, frame: StepFrame, runSteps: RunSte
   const record = await beginOnce(context, task);
   const outcome = isFinalStep(record.state)
     ? await runWait(context, task, signal)
-    : await askAndTell(call, task, frame, runSteps);
+    : await askAndNotify(call, task, frame, runSteps);
   if (outcome.kind !== "suspended") await endNotices(call.path, context);
   return outcome;
 }
 
-async function askAndTell(
+async function askAndNotify(
   call: FormCall,
   task: WaitTask,
   frame: StepFrame,
@@ -65,28 +66,17 @@ async function askAndTell(
   const notices = new FormNotices(call, { ...frame, signal }, runSteps);
   let asked: StepOutcome | undefined;
   let sent: Suspended | Stopped | undefined;
-  let trouble: { thrown: unknown } | undefined;
   const ask = async () => {
     asked = await runWait(context, task, signal);
     if (asked.kind !== "suspended") {
       stop.abort(new Interruption("cancelled", `The form of step "${call.path}" is closed`));
     }
   };
-  const tell = async () => {
+  const notify = async () => {
     sent = await notices.send();
     if (sent?.kind === "stopped") stop.abort(new Interruption("shutdown", `Step "${sent.step}" ended the run`));
   };
-  const guard = (branch: () => Promise<void>) => async () => {
-    try {
-      await branch();
-    } catch (thrown) {
-      if (stop.signal.aborted) return;
-      trouble = { thrown };
-      stop.abort(new Interruption("shutdown", "The branch beside it could not be executed"));
-    }
-  };
-  await context.waiting.fork([guard(ask), guard(tell)]);
-  if (trouble !== undefined) throw trouble.thrown;
+  await forkGuarded(context.waiting, [ask, notify], stop);
   if (asked === undefined) return sent!;
   return asked.kind === "suspended" && sent?.kind === "suspended" ? suspendedTogether([asked, sent]) : asked;
 }
@@ -97,8 +87,8 @@ function waitTask({ path, after, args }: FormCall, { context }: StepFrame): Wait
     kind: "form",
     ...(after !== undefined && { after }),
     begin: async () => beginForm(resolvedArgs(schemas, (await args()).used), context),
-    describe: ({ input }) => {
-      const form = input as unknown as FormInput;
+    describe: (record) => {
+      const form = formInputOf(record);
       return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });
     },
   };

@@ -19,7 +19,7 @@ export interface FormCall {
 }
 
 /** What is recorded of a form as its step's input. Every execution of the run takes reminders and escalation from it. */
-export interface FormInput {
+export type FormInput = {
   form: string;
   to: string[];
   id: string;
@@ -28,6 +28,11 @@ export interface FormInput {
   timeout?: string;
   /** When it was escalated. */
   escalated?: string;
+};
+
+/** The recorded input of a form. */
+export function formInputOf({ input }: StepRecord): FormInput {
+  return input as FormInput;
 }
 
 /** Whom a form asks at a given time: after the escalation, also the people that it added. */
@@ -95,10 +100,10 @@ export class FormNotices {
   }
 
   get #input(): FormInput {
-    return this.#record.input as unknown as FormInput;
+    return formInputOf(this.#record);
   }
 
-  /** Adds people to the form, once, and tells them. */
+  /** Adds people to the form, once, and notifies them. */
   async #escalate(more: string[]): Promise<Suspended | Stopped | undefined> {
     const { records, options: { store, clock } } = this.frame.context;
     const input = this.#input;
@@ -107,7 +112,7 @@ export class FormNotices {
       const now = clock.now();
       const escalated: FormInput = { ...input, escalated: new Date(now).toISOString() };
       const form = { id, title, to: askedAt(escalated, now), fields, ...(due !== undefined && { due }) };
-      const record = await records.write({ ...this.#record, input: { ...escalated } }, {
+      const record = await records.write({ ...this.#record, input: escalated }, {
         wait: { kind: "form", form },
       });
       if (isFinalStep(record.state)) return undefined;

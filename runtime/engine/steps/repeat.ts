@@ -57,7 +57,7 @@ export const repeat: Control = defineControl({
 });
 
 /** How often something is repeated at most, and how fast. */
-export interface Repetition {
+interface Repetition {
   times?: number;
   /** Milliseconds from the start of one turn to that of the next. */
   every?: number;
@@ -65,7 +65,7 @@ export interface Repetition {
 }
 
 /** A step that is executed in turns. */
-export interface Repeated {
+interface Repeated {
   path: string;
   kind: string;
   steps: Step[];
@@ -80,8 +80,8 @@ export interface Repeated {
 const MOST_TURNS = 10_000;
 
 /**
- * The turns of one step. Before each turn there is a record at its path, which says whether it takes place; with `every`
- * the step waits there. The record of the first turn also keeps the plan for all of them.
+ * The turns of one step. Before each turn a record at its path decides whether it takes place; with `every` the step waits
+ * there. The record of the first turn also keeps the plan for all of them.
  */
 class Turns {
   /** The frame of the turn that was executed last. */

@@ -77,7 +77,7 @@ function execute(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOut
       target: targetOf(step.args),
       written: step.written,
       isLast,
-      goesOn: actions[step.kind].nested?.stops && step.onError === "continue",
+      continuesOnError: actions[step.kind].nested?.stops && step.onError === "continue",
     },
     frame,
     runSteps,

@@ -21,7 +21,7 @@ import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs }
 const CLOCK_TIME = /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/;
 const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
 
-/** What a moment looks like, for messages. */
+/** An example of a moment, for messages. */
 const A_MOMENT = "a time such as 2027-01-01T09:00:00Z or 09:00";
 
 /**
@@ -147,7 +147,7 @@ async function beginWait(context: RunContext, { path, kind, after, begin }: Wait
   return await context.records.write(waiting, { wait });
 }
 
-/** Nothing came in time. If something came at the last moment, that stands. */
+/** Ends a wait that nothing ended in time. If the store has recorded an end meanwhile, that one stays. */
 async function onTimeout(
   { records, options: { clock } }: RunContext,
   { onTimeout = () => Promise.resolve(null) }: WaitTask,
@@ -249,7 +249,7 @@ function dueOf({ wait, until, timezone }: Args<typeof WAIT>, now: number): numbe
 }
 
 /** Parts of an event that `match` can read. */
-const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "files", "ce", "cause"];
 
 const WAIT_FOR = {
   kind: "waitFor",

@@ -11,7 +11,10 @@ export interface SchemaProblem {
 }
 
 /** Parses a value; if it is not valid, explains why in our own sentences instead of zod's. */
-export function parseWith(schema: z.ZodType, value: unknown): { value: unknown; problems: SchemaProblem[] } {
+export function parseWith<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+): { value: z.output<S> | undefined; problems: SchemaProblem[] } {
   const parsed = schema.safeParse(value, { error: (issue) => sayIssue(issue) });
   if (parsed.success) return { value: parsed.data, problems: [] };
   const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue, value, []));

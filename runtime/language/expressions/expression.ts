@@ -1,5 +1,6 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { formatHint } from "../../formats/format.ts";
 import type { Json } from "../../model/json.ts";
 import type { Clause } from "../../model/rule.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
@@ -177,11 +178,9 @@ function sayAbsent(path: string[], names: Record<string, unknown>): string {
   const value = lookUp(names, path.slice(0, depth));
   if (value === null) return `${parent} is null, so it has no ${JSON.stringify(path[depth])}`;
   if (Array.isArray(value)) return `${parent} has ${value.length} items, so there is no item ${path[depth]}`;
-  if (typeof value !== "object") {
-    return `${parent} is ${typeof value === "string" ? "text" : `a ${typeof value}`}, so it has no ${
-      JSON.stringify(path[depth])
-    }`;
-  }
+  const missing = JSON.stringify(path[depth]);
+  if (typeof value === "string") return `${parent} is text, so it has no ${missing}${formatHint(value)}`;
+  if (typeof value !== "object") return `${parent} is a ${typeof value}, so it has no ${missing}`;
   const left = leftOut(path.slice(0, depth), path[depth], names) ? `: ${LEFT_OUT}` : "";
   return `${parent} has no key ${JSON.stringify(path[depth])}${left}`;
 }

@@ -29,7 +29,7 @@ export interface Visible {
   inputs?: string[];
 }
 
-const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "cause", "by"];
+const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "files", "ce", "cause", "by"];
 
 /** Checks a bare expression in the text at a path, which begins at `offset`. */
 export function checkExpression(checking: Checking, path: Path, text: string, visible: Visible, offset = 0): void {

@@ -61,7 +61,7 @@ export interface FieldsOptions {
   /** Whether a value must be set unless a field says otherwise. @default true */
   required?: boolean;
   /** The long form, with further options. @default fieldSchema */
-  schema?: typeof fieldSchema;
+  schema?: z.ZodType<z.output<typeof fieldSchema>>;
   /** The source text of scalars below the fields, so that `1.10` stays `1.10` where text is expected. */
   source?: SourceText;
 }

@@ -1,6 +1,6 @@
 import { formatDuration } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
-import { isObject, type Json, type JsonObject } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import { InterruptedError } from "../../workers/workers.ts";
 import { checkInterval } from "../cron_every_at.ts";
 import { keepGoing } from "../timetable.ts";
@@ -16,10 +16,11 @@ import {
   type ReadPollArgs,
   schemas,
   settingsOf,
+  stepOf,
 } from "./poll_args.ts";
 import { askedBackOff, knownMark, type PollMark, pollOnce, readPollMark, takeReading } from "./poll_pass.ts";
 import { readEmitted } from "./read_pages.ts";
-import { checkStagnant, tellStagnant } from "./stagnant.ts";
+import { checkStagnant, emitStagnant } from "./stagnant.ts";
 
 /** A stored time may be this far ahead, because the clock was corrected in small steps. */
 const CLOCK_SLACK = 60_000;
@@ -36,6 +37,7 @@ export const poll = defineTrigger({
     ...checkSource(args),
     ...args.hook ? checkHook(args.hook) : [],
     ...checkStagnant(args),
+    ...checkIgnore(args),
   ],
   attach,
   async pass(context) {
@@ -51,7 +53,7 @@ export const poll = defineTrigger({
   },
 });
 
-/** Polls at its intervals, and at once after a delivery to its hook: several during a look are one more look. */
+/** Polls at its intervals, and at once after a delivery to its hook. Several deliveries during a look cause one more look. */
 function attach(context: PollContext): Detach {
   if (isListening(context)) return attachListening(context);
   let asked = false;
@@ -63,7 +65,7 @@ function attach(context: PollContext): Detach {
   const { args: { hook }, rule, trigger } = context;
   if (hook === undefined) return detach;
   const { webhook, ...auth } = hook;
-  const args = { webhook, ...auth, ...HOOK_DEFAULTS } as WebhookArgs;
+  const args: WebhookArgs = { webhook, ...auth, ...HOOK_DEFAULTS };
   const nudge = () => {
     asked = true;
     wake();
@@ -80,8 +82,12 @@ async function passListening(context: PollContext): Promise<void> {
   context.log.info(`${context.trigger.id} listens, so a single pass does nothing for it`);
 }
 
-/** What a webhook has where a hook says nothing. */
-const HOOK_DEFAULTS = { method: "POST", replyWithin: 10_000, maxBody: 1_000_000 };
+/** The options that a hook does not have. */
+const HOOK_DEFAULTS: Pick<WebhookArgs, "method" | "replyWithin" | "maxBody"> = {
+  method: "POST",
+  replyWithin: 10_000,
+  maxBody: 1_000_000,
+};
 
 /**
  * @param isAsked whether it polls now, unless the source asked for a pause
@@ -131,6 +137,13 @@ function addressOf({ poll }: ReadPollArgs): string {
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 
+/** Paths are those within an item; only where an item has a key "item" is that meant, and then `item.item`. */
+function checkIgnore({ ignore = [] }: ReadPollArgs): string[] {
+  return ignore.filter((path) => /^item\.(?!item\b)/.test(path)).map((path) =>
+    `ignore: ${JSON.stringify(path)} would be a key "item" within each item; write ${JSON.stringify(path.slice(5))}`
+  );
+}
+
 function checkSource({ poll, headers, auth, pages, format, charset }: ReadPollArgs): string[] {
   const problems: string[] = [];
   const isUrl = typeof poll === "string";
@@ -156,9 +169,9 @@ function checkSource({ poll, headers, auth, pages, format, charset }: ReadPollAr
 /** The pauses before `listen` is called again: doubled each time, up to the longest. */
 const PAUSE = 1_000;
 const LONGEST_PAUSE = 300_000;
-/** A connection that lasted so long was a good one. */
+/** After a connection that lasted so long, the pauses begin anew. */
 const STEADY = 60_000;
-/** Without an error for so long, it counts as connected, even if nothing came. */
+/** A source without an error for so long counts as connected, even if it sent nothing. */
 const CONNECTED = 10_000;
 
 /** Whether a poll's source pushes. */
@@ -206,7 +219,7 @@ function attachListening(context: PollContext): Detach {
   };
 }
 
-/** One call of `listen`, outside of the program: in tests its stub answers what it emits. */
+/** One call of `listen` in a test: its stub answers what it emits. */
 async function listenForTest(context: PollContext): Promise<void> {
   await listenOnce(context, new Emitted(context));
 }
@@ -214,7 +227,7 @@ async function listenForTest(context: PollContext): Promise<void> {
 async function listenOnce(context: PollContext, emitted: Emitted): Promise<void> {
   const { args: { poll }, signal } = context;
   const mark = knownMark(context, await readPollMark(context));
-  const output = await context.execute(poll as JsonObject, { cursor: mark?.cursor ?? null }, signal, {
+  const output = await context.execute(stepOf(poll), { cursor: mark?.cursor ?? null }, signal, {
     method: "listen",
     emit: (page) => emitted.take(page),
   });
@@ -222,7 +235,7 @@ async function listenOnce(context: PollContext, emitted: Emitted): Promise<void>
   if (Array.isArray(output) || (isObject(output) && "items" in output)) await emitted.take(output);
 }
 
-/** Stores what is emitted. */
+/** Stores what `listen` emits, in order. */
 class Emitted {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -252,11 +265,11 @@ class Emitted {
     });
   }
 
-  /** Tells what did not change for long. */
+  /** Emits events for items that did not change for long. */
   judge(): Promise<void> {
     return this.#inOrder(async () => {
       const mark = knownMark(this.context, await readPollMark(this.context));
-      if (mark !== undefined) await tellStagnant(this.context, mark.began);
+      if (mark !== undefined) await emitStagnant(this.context, mark.began);
     });
   }
 

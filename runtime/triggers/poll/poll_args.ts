@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { formatHint } from "../../formats/format.ts";
 import {
   charset,
   duration,
@@ -16,7 +17,7 @@ import {
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { nameOfTarget, readTarget } from "../../model/target.ts";
-import type { Capped, TriggerContext } from "../trigger.ts";
+import { type Capped, changesOption, type TriggerContext } from "../trigger.ts";
 import { schemas as webhookSchemas } from "../webhook_request.ts";
 
 /** The names in an expression about a document. A step other than http has only the body. */
@@ -27,39 +28,49 @@ export const schemas = {
   kind: "poll",
   main: z.union([url(), source()]),
   options: {
-    every: duration().default(300_000),
-    headers: z.record(z.string(), template()).optional(),
+    every: duration().default(300_000).describe("How often it looks"),
+    headers: z.record(z.string(), template()).optional().describe("Request headers, for a URL"),
     auth: requestAuth(),
-    items: expression({ names: DOCUMENT }).optional(),
-    key: expression({ names: ["item", "index"] }).optional(),
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    ignore: z.array(z.string()).optional(),
-    first: z.enum(["seed", "emit"]).default("seed"),
-    format: format().optional(),
-    charset: charset().optional(),
+    items: expression({ names: DOCUMENT }).optional().describe("CEL: the list of items in the source's output"),
+    key: expression({ names: ["item", "index"] }).optional().describe("CEL over item: the identity of an item"),
+    on: changesOption(),
+    ignore: z.array(z.string()).optional().describe("Fields whose changes are ignored"),
+    first: z.enum(["seed", "emit"]).default("seed").describe("Whether the items of the first look count as added"),
+    format: format().optional().describe("How the page or the output is read"),
+    charset: charset().optional().describe("The charset of the page or the output, whatever it declares"),
     take: number({ min: 1, integer: true }).optional().describe("Only the first items, silently"),
     max: number({ min: 1, integer: true }).optional().describe(
       "The most items of one look, all pages together; more is an error; by default 10000",
     ),
     at: expression({ names: ["item", "index"] }).optional().describe(
-      "When an item was last changed; an item older than the known one is ignored",
+      "CEL over item: when it was last changed; an item older than the known one is ignored",
     ),
-    stagnant: duration().optional().describe("Also tells once what did not change for so long"),
+    stagnant: duration().optional().describe(
+      "Also emits an event of the type stagnant, once, for an item that did not change for so long",
+    ),
     hook: z.strictObject({
       webhook: z.string(),
       auth: webhookSchemas.options.auth,
       secret: webhookSchemas.options.secret,
-    }).optional().describe("A webhook whose deliveries only say that it is worth a look at once"),
-    one: request(["key"]).optional().describe("How one item is read afresh, by its key"),
-    update: request(["key", "patch"]).optional().describe("How patch changes one item: by its key and a merge patch"),
+    }).optional().describe("A webhook whose deliveries make it look at once"),
+    one: request(["key"]).optional().describe(
+      "The request that reads one item: { http: GET https://example.org/items/${{ key }}, value: body }",
+    ),
+    update: request(["key", "patch"]).optional().describe(
+      "The request by which patch changes one item: { http: PATCH https://…/${{ key }}, json: ${{ patch }} }",
+    ),
     pages: z.strictObject({
-      next: expression({ names: DOCUMENT }),
+      next: expression({ names: [...DOCUMENT, "link"] }).describe(
+        "The address of the next page; link is that of the header Link",
+      ),
       max: number({ min: 1, integer: true }).default(200),
-    }).optional(),
+    }).optional().describe(
+      "Where the next page is: CEL over the answer that gives its URL, or null after the last one",
+    ),
   },
 } as const;
 
-export type PollArgs = Args<typeof schemas>;
+type PollArgs = Args<typeof schemas>;
 export type ReadPollArgs = ReadArgs<typeof schemas>;
 export type PollContext = TriggerContext<PollArgs>;
 
@@ -78,7 +89,7 @@ export interface Reading {
   complete: boolean;
   /** True for a feed: it shows only the newest items, and items drop out and come back. */
   isFeed: boolean;
-  /** Keys of items that are gone, each with the number of items that were read before it. */
+  /** Keys of items that no longer exist, each with the number of items that were read before it. */
   removed?: ReadonlyMap<string, number>;
   /** True if a later item with the same key is the newer one. */
   inOrder?: boolean;
@@ -99,7 +110,14 @@ export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what
   const found = isObject(value)
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
     : writeExactJson(value);
-  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
+  const hint = typeof value === "string" ? formatHint(value) : "";
+  const remedy = hint || '; "items" can say where in it the list is';
+  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}${remedy}`);
+}
+
+/** The step that a poll executes: a URL is short for an http step. */
+export function stepOf(poll: PollArgs["poll"]): JsonObject {
+  return typeof poll === "string" ? { http: poll } : poll;
 }
 
 /** Whether a step calls a command file, which is executed like `run`. */
@@ -121,11 +139,12 @@ export interface PollSettings {
   max: number;
 }
 
-export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">): PollSettings {
+/** @param isFeed whether it is about a feed, in whose `ext` there may be counters: without `ignore` they do not count */
+export function settingsOf({ args, source }: Pick<PollContext, "args" | "source">, isFeed = false): PollSettings {
   return {
     key: args.key ?? source?.key,
     at: args.at ?? source?.at,
-    ignore: args.ignore ?? source?.ignore ?? [],
+    ignore: args.ignore ?? source?.ignore ?? (isFeed ? ["ext"] : []),
     take: args.take,
     max: args.max ?? source?.max ?? MOST_ITEMS,
   };
@@ -165,7 +184,7 @@ export class ItemLimit {
   }
 }
 
-/** The name of a poll's source for messages: its address, or what is called, as it is written. */
+/** The name of a poll's source for messages: its address, or the target of its call, as written. */
 export function nameOfSource(poll: string | JsonObject): string {
   if (typeof poll === "string") return poll;
   const { call, http, run } = poll;
@@ -173,8 +192,8 @@ export function nameOfSource(poll: string | JsonObject): string {
 }
 
 /**
- * A key that all polls of one source have, however they name it. Of what is not called by name, it is a hash: an address may hold a
- * secret.
+ * A key that all polls of one source have, however they name it. It is a hash unless the source is called by name, because
+ * an address may hold a secret.
  * @param poll with its templates resolved
  * @param places the rules folder and the rule file's folder, absolute
  */

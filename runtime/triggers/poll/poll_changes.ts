@@ -10,7 +10,7 @@ import { keyOfSource, listOf, type PollContext, type PollSettings, type Reading,
 
 /** What happened to one item since the last poll. */
 export interface Change {
-  /** `touched`: nothing that counts has changed, but the time of its last change has; no event tells it. */
+  /** `touched`: nothing that counts has changed, but the time of its last change has; no event reports it. */
   type: "added" | "changed" | "removed" | "touched";
   key: string;
   old: Json;
@@ -37,7 +37,7 @@ differ.processor.pipes.diff.before("trivial", diffBigInts);
 /** The items of one poll, by key. */
 export interface KeyedItems {
   items: Map<string, Json | Unchanged>;
-  /** Those that are gone, as the source says. */
+  /** The items that no longer exist, as the source says. */
   removed: Set<string>;
   /** Which items were left out, in sentences for the log. */
   warnings: string[];
@@ -223,42 +223,42 @@ function omit(value: Json, [name, ...rest]: string[]): Json {
   return rest.length === 0 ? others : { ...value, [name]: omit(inner, rest) };
 }
 
-/** The changes that a look tells. */
-export interface ToldChanges {
+/** The changes that a look reports. */
+interface ReportedChanges {
   changes: Change[];
-  /** By key: who brought a change about, if a rule did. */
+  /** By key: the run that caused the change, if a rule did. */
   causes: Map<string, Cause>;
   /** False if items were left alone: the next look has to see them again. */
   isWhole: boolean;
 }
 
 /**
- * Removes the changes of items that a `patch` of the same rule is writing to, or wrote to since the look began: the look may have read
- * them before the write or after it. If an item got values that a rule wrote, that rule's run is the change's cause.
+ * Removes the changes of items that a `patch` of the same rule is writing to, or has written to since the look began: the
+ * look may have read them before the write. If an item has values that a rule wrote, that rule's run is the change's cause.
  * @param began when the look began, in milliseconds since the epoch
  */
-export async function withoutOwn(context: PollContext, found: Change[], began: number): Promise<ToldChanges> {
+export async function withoutOwn(context: PollContext, found: Change[], began: number): Promise<ReportedChanges> {
   const { store, args, rule, trigger } = context;
-  const told: ToldChanges = { changes: found, causes: new Map(), isWhole: true };
-  if (found.length === 0) return told;
+  const reported: ReportedChanges = { changes: found, causes: new Map(), isWhole: true };
+  if (found.length === 0) return reported;
   const key = { rule: rule.id, trigger: trigger.id };
   const { busy, written } = await store.getWrites(
     key,
     keyOfSource(args.poll, context),
     found.map((change) => change.key),
   );
-  if (busy.size === 0 && written.size === 0) return told;
-  told.changes = found.filter((change) => {
+  if (busy.size === 0 && written.size === 0) return reported;
+  reported.changes = found.filter((change) => {
     const write = written.get(change.key);
     const isOwn = write !== undefined && write.rule === rule.id && write.trigger === trigger.id && write.at >= began;
     return !isOwn && !busy.has(change.key);
   });
-  told.isWhole = told.changes.length === found.length;
-  for (const { key, old, new: item } of told.changes) {
+  reported.isWhole = reported.changes.length === found.length;
+  for (const { key, old, new: item } of reported.changes) {
     const write = written.get(key);
     if (write === undefined) continue;
     const hasWritten = (value: Json) => isDeepStrictEqual(takeOver({}, write.sent, value), write.values);
-    if (hasWritten(item) && !hasWritten(old)) told.causes.set(key, write.cause);
+    if (hasWritten(item) && !hasWritten(old)) reported.causes.set(key, write.cause);
   }
-  return told;
+  return reported;
 }

@@ -7,7 +7,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { keeperOf, type KeepPage } from "./read_pages.ts";
 import { hashOf, listOf, PollCappedError, type PollContext, type Reading, settingsOf, Unchanged } from "./poll_args.ts";
-import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
+import { emitStagnant, indexBaseline, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE, withoutOwn } from "./poll_changes.ts";
 
@@ -33,16 +33,15 @@ export interface PollMark {
 
 /** At most this many events, or items of a baseline, are in one transition. */
 const CHUNK = 500;
-/** Milliseconds until pushed items are looked at again while a rule writes to them. */
+/** Milliseconds until pushed items are compared again, if a rule is writing to them. */
 const BUSY = 250;
 /** Polls that found nothing are stored this often, to avoid a write for each. */
 const NOTE_EVERY = 60_000;
 /** A source that asks for a longer pause is polled again after this time. */
-const LONGEST_PATIENCE = 86_400_000;
+const LONGEST_PAUSE = 86_400_000;
 
 export async function readPollMark({ store, rule, trigger }: PollContext): Promise<PollMark | undefined> {
-  const mark = await store.getMark({ rule: rule.id, trigger: trigger.id });
-  return mark as unknown as PollMark | undefined;
+  return await store.getMark({ rule: rule.id, trigger: trigger.id }) as PollMark | undefined;
 }
 
 /**
@@ -56,7 +55,7 @@ export async function pollOnce(context: PollContext): Promise<void> {
   const reading = await readOrPostpone(context, stored, polled);
   if (context.signal.aborted) return;
   const began = await takeReading(context, reading, stored, polled);
-  await tellStagnant(context, began);
+  await emitStagnant(context, began);
 }
 
 /** The progress of the baseline, if that was made with the present settings. */
@@ -91,8 +90,8 @@ export async function takeReading(
     : markOf(context, readAt);
   const done: PollMark = { ...begun, etag, lastModified, cursor, timed };
   // Pushed items are new, even the first ones.
-  const isTold = known !== undefined || isPushed || (isFirstLook(stored) && args.first === "emit");
-  if (isTold) await emitChanges(context, reading, known, done, readAt);
+  const isReported = known !== undefined || isPushed || (isFirstLook(stored) && args.first === "emit");
+  if (isReported) await emitChanges(context, reading, known, done, readAt);
   else await seed(context, reading, stored, done);
   return done.began;
 }
@@ -119,10 +118,10 @@ async function readOrPostpone(
 /** Reduces the pages of a look in memory; undefined if all items stay. */
 function keeperFor(context: PollContext, stored: PollMark | undefined, readAt: number): KeepPage | undefined {
   if (knownMark(context, stored) !== undefined) return keeperOf(context, undefined);
-  // A baseline of other settings stays until the whole look has worked; items that become events are needed.
+  // A baseline of other settings stays until the whole look has succeeded; items that become events stay in memory.
   if (!isFirstLook(stored) || context.args.first !== "seed") return undefined;
   const timed = context.args.stagnant === undefined ? undefined : true;
-  return keeperOf(context, asJson({ ...markOf(context, readAt), seeding: true, timed }));
+  return keeperOf(context, markAsJson({ ...markOf(context, readAt), seeding: true, timed }));
 }
 
 /** Whether no look has succeeded yet. */
@@ -130,7 +129,7 @@ function isFirstLook(stored: PollMark | undefined): boolean {
   return stored === undefined || stored.seeding === true;
 }
 
-/** The mark of a baseline that begins. */
+/** The mark of a new baseline. */
 function markOf(context: PollContext, readAt: number): PollMark {
   const polled = new Date(readAt).toISOString();
   return { fingerprint: fingerprintOf(context), began: polled, sequence: 0, polled };
@@ -151,12 +150,12 @@ function limited(context: PollContext, reading: Reading): Reading {
 
 /** The time before which a failed source asked not to be polled; undefined if it did not ask. */
 export function askedBackOff(error: unknown, now: number): number | undefined {
-  return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
+  return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PAUSE) : undefined;
 }
 
 async function note(context: PollContext, before: PollMark, mark: PollMark): Promise<void> {
   const recent = Date.parse(mark.polled) - Date.parse(before.polled) < NOTE_EVERY;
-  if (recent && isDeepStrictEqual(asJson({ ...mark, polled: before.polled }), asJson(before))) return;
+  if (recent && isDeepStrictEqual(markAsJson({ ...mark, polled: before.polled }), markAsJson(before))) return;
   await save(context, mark);
 }
 
@@ -183,16 +182,16 @@ async function seed(
     const mark: PollMark = index === chunks.length - 1 ? done : seeding;
     const times = timesOf(context, put, seenAt);
     const clear = index === 0 && !isBegun;
-    await context.ingest([], { mark: asJson(mark), baseline: { put, remove: [], times, ...clear && { clear } } });
+    await context.ingest([], { mark: markAsJson(mark), baseline: { put, remove: [], times, ...clear && { clear } } });
   }
 }
 
-/** Removes items that earlier looks have stored, and that are gone since. */
+/** Removes items that earlier looks have stored and that no longer exist. */
 async function removeUnseen(context: PollContext, items: KeyedItems["items"], mark: PollMark): Promise<void> {
   for await (const page of readBaseline(context)) {
     const remove = [...page.keys()].filter((key) => !items.has(key));
     if (context.signal.aborted) return;
-    if (remove.length > 0) await context.ingest([], { mark: asJson(mark), baseline: { put: [], remove } });
+    if (remove.length > 0) await context.ingest([], { mark: markAsJson(mark), baseline: { put: [], remove } });
   }
 }
 
@@ -207,7 +206,7 @@ async function emitChanges(
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
   const { args } = context;
   const keepAbsent = reading.incremental || !reading.complete;
-  const settings = settingsOf(context);
+  const settings = settingsOf(context, reading.isFeed);
   const keyed = await keyedItems(context, reading, key);
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
   const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
@@ -242,7 +241,7 @@ async function emitChanges(
       (change) => toEvent(change, mark, reading, settings.ignore, causes.get(change.key)),
     );
     await context.ingest(events, {
-      mark: asJson(mark),
+      mark: markAsJson(mark),
       baseline: {
         ...(known === undefined && index === 0 && { clear: true }),
         put,
@@ -254,8 +253,8 @@ async function emitChanges(
 }
 
 /**
- * Emits items without a key since the last cursor: all are new. What is read again from the same cursor gets the same ids, so
- * none is doubled; what is pushed comes once.
+ * Emits items without a key since the last cursor: all are new. Items that are read again from the same cursor get the same
+ * ids, so that none is doubled; pushed items come once.
  */
 async function emitAll(
   context: PollContext,
@@ -278,7 +277,7 @@ async function emitAll(
     if (context.signal.aborted) return;
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
-    await context.ingest(chunk, { mark: asJson(mark) });
+    await context.ingest(chunk, { mark: markAsJson(mark) });
   }
 }
 
@@ -308,7 +307,7 @@ function* changedOf(items: KeyedItems["items"]): Generator<[string, Json]> {
 
 async function* nothing(): AsyncGenerator<never> {}
 
-/** What the baseline has of the items that were read: absent ones do not matter. */
+/** The baseline's items with the keys that were read; the others do not matter. */
 async function* readItems(
   { store, rule, trigger }: PollContext,
   { items, removed }: KeyedItems,
@@ -330,7 +329,7 @@ async function keyedItems(
   key: string | undefined,
 ): Promise<KeyedItems> {
   const { trigger, log, meter } = context;
-  const keyed = await keyItems(reading, { ...settingsOf(context), key }, meter);
+  const keyed = await keyItems(reading, { ...settingsOf(context, reading.isFeed), key }, meter);
   const { items, warnings } = keyed;
   if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
     throw new Error(`No item of the source has a key: ${warnings[0]}`);
@@ -344,7 +343,7 @@ function keyOf(context: PollContext, { isFeed }: Reading): string | undefined {
   return settingsOf(context).key ?? (isFeed && args.items === undefined ? "item.id" : undefined);
 }
 
-/** Leaves out credentials: a new token does not make a new source. */
+/** A hash of the settings without credentials: a new token does not make a new source. */
 function fingerprintOf(context: PollContext): string {
   const { poll, items, format, charset } = context.args;
   const reading = [items, settingsOf(context).key, format, charset].map((option) => option ?? null);
@@ -354,10 +353,10 @@ function fingerprintOf(context: PollContext): string {
 }
 
 async function save(context: PollContext, mark: PollMark): Promise<void> {
-  await context.ingest([], { mark: asJson(mark) });
+  await context.ingest([], { mark: markAsJson(mark) });
 }
 
-function asJson(mark: PollMark): JsonObject {
+function markAsJson(mark: PollMark): JsonObject {
   return Object.fromEntries(Object.entries(mark).filter(([, value]) => value !== undefined));
 }
 

@@ -1,5 +1,12 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
-import { columnsOf, type Format, FormatError, type FormatName, nameOfFormat } from "../../formats/format.ts";
+import {
+  csvColumns,
+  type Format,
+  FormatError,
+  type FormatName,
+  looksLikeFeed,
+  nameOfFormat,
+} from "../../formats/format.ts";
 import { turn } from "../../host/large_work.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
@@ -12,12 +19,14 @@ import {
   type PollContext,
   type Reading,
   settingsOf,
+  stepOf,
 } from "./poll_args.ts";
 import { isPage, type KeepPage, readPages } from "./read_pages.ts";
 
 interface Document {
   body: Json;
   isFeed: boolean;
+  isXml?: boolean;
   status?: number;
   headers?: Record<string, string>;
 }
@@ -32,10 +41,13 @@ const NOT_MODIFIED = 304;
  */
 export async function readSource(context: PollContext, asking: Asking, keep?: KeepPage): Promise<Reading | null> {
   const { poll, headers, auth, charset } = context.args;
-  const named: JsonObject = typeof poll === "string"
-    ? { http: poll, ...(headers && { headers }), ...(auth && { auth }) }
-    : poll;
-  const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
+  // The checker takes `headers` and `auth` only with a URL; a step has its own.
+  const source: JsonObject = {
+    ...stepOf(poll),
+    ...headers && { headers },
+    ...auth && { auth },
+    ...charset !== undefined && { charset },
+  };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source || isCommandFile(source)) return await readRun(context, source, asking);
   return await readStep(context, source, asking, keep);
@@ -83,7 +95,10 @@ async function readWebPages(
     if (address === undefined) return { ...reading, items };
     if (full) return { ...reading, items, complete: false };
     if (seen.has(address)) throw new Error(`The page ${address} leads back to itself`);
-    if (count === max) return { ...reading, items, complete: false };
+    if (count === max) {
+      context.log.warn(`${context.trigger.id}: ${max} pages are read, and there are more: pages.max says how many`);
+      return { ...reading, items, complete: false };
+    }
     seen.add(address);
     base = address;
     // Query and body belong to the first page; the link to the next page is complete.
@@ -105,7 +120,7 @@ function nextAddress(
 ): string | undefined {
   let found: Json;
   try {
-    found = evaluate(next, { body, status, headers, $meter: meter });
+    found = evaluate(next, { body, status, headers, link: nextLink(headers?.link), $meter: meter });
   } catch (error) {
     if (error instanceof ExpressionError && error.missing !== undefined) return undefined;
     throw error;
@@ -121,6 +136,18 @@ function nextAddress(
   return address.href;
 }
 
+/** A link of the header `Link`: its address, and its parameters (RFC 8288, section 3). */
+const LINK = /<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)/g;
+
+/** The address with the relation `next` in a header `Link`; null if there is none. */
+function nextLink(header = ""): string | null {
+  for (const [, address, parameters] of header.matchAll(LINK)) {
+    const [, quoted, plain] = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,]*))/i.exec(parameters) ?? [];
+    if ((quoted ?? plain ?? "").toLowerCase().split(/\s+/).includes("next")) return address;
+  }
+  return null;
+}
+
 async function request(
   context: PollContext,
   source: JsonObject,
@@ -132,8 +159,8 @@ async function request(
   };
   const asked = {
     ...source,
-    headers: { ...source.headers as JsonObject | undefined, ...conditions },
-    ok: [...(source.ok as number[] | undefined) ?? [], NOT_MODIFIED],
+    headers: { ...isObject(source.headers) && source.headers, ...conditions },
+    ok: [...Array.isArray(source.ok) ? source.ok : [], NOT_MODIFIED],
     // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
     format: "text",
   };
@@ -151,28 +178,29 @@ async function request(
   const contentType = headers["content-type"] ?? "";
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, nameOfFormat(format), contentType);
-  const body = await parseBeside(text, format);
+  const warn = (message: string) => context.log.warn(`${context.trigger.id}: ${message}`);
+  const body = await parseBeside(text, format, { base: addressOf(source), warn });
   checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to decode, and as long again to process.
   await turn();
-  return { body, isFeed: format === "feed", status, headers };
+  return { body, isFeed: format === "feed", isXml: nameOfFormat(format) === "xml", status, headers };
 }
 
 async function readRun(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const format = formatOf(context, source) ?? "json";
-  const asked = { ...source, format };
+  const asked: JsonObject = { ...source, format: format as JsonObject | FormatName };
   const { json, stdout } = await context.execute(asked, inputOf(cursor), context.signal) as JsonObject;
   // A command that succeeds and prints no line has found nothing, as with "find".
   if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
     expectTable(stdout, nameOfFormat(format));
     checkColumns(context, stdout, format, json);
   }
-  return toReading(context, { body: json, isFeed: format === "feed" });
+  return toReading(context, { body: json, isFeed: format === "feed", isXml: nameOfFormat(format) === "xml" });
 }
 
 function checkColumns({ args }: PollContext, text: string, format: Format, rows: Json): void {
-  if (nameOfFormat(format) === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
-    expectColumns(text, args.key);
+  if (nameOfFormat(format) === "csv" && args.key !== undefined && Array.isArray(rows) && rows.length === 0) {
+    expectColumns(csvColumns(text, format), args.key);
   }
 }
 
@@ -198,19 +226,22 @@ async function readStep(
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
 }
 
-function toReading({ args, meter }: PollContext, { body, isFeed, status, headers }: Document): Reading {
+function toReading({ args, meter }: PollContext, { body, isFeed, isXml, status, headers }: Document): Reading {
   const reading = { incremental: false, complete: true, isFeed };
   if (typeof args.items === "string") {
     const items = evaluate(args.items, { body, status, headers, $meter: meter });
-    return { ...reading, items: listOf(items, `"items: ${args.items}"`) };
+    // One element of its name is no list in XML.
+    const list = isXml && !Array.isArray(items) ? [items].filter((item) => item !== "" && item !== null) : items;
+    return { ...reading, items: listOf(list, `"items: ${args.items}"`) };
   }
-  return { ...reading, items: isFeed ? (body as JsonObject).items : body };
+  return { ...reading, items: isFeed && isObject(body) ? body.items : body };
 }
 
 function guessFormat(contentType: string, text: string): Format {
+  if (/\bfeed\+json\b/i.test(contentType)) return "feed";
   if (/[/+]json\b/i.test(contentType)) return "json";
   if (/\bcsv\b/i.test(contentType)) return "csv";
-  if (/xml\b/i.test(contentType) && /<(rss|feed|rdf:RDF)[\s>]/.test(text.slice(0, 4_000))) return "feed";
+  if (/xml\b/i.test(contentType) && looksLikeFeed(text.slice(0, 4_000))) return "feed";
   return "text";
 }
 
@@ -220,7 +251,7 @@ function formatOf({ args }: PollContext, source: JsonObject): Format | undefined
 
 /** The URL of `http: GET https://…`. */
 function addressOf(source: JsonObject): string {
-  return (source.http as string).replace(/^[A-Z]+ +/, "");
+  return String(source.http).replace(/^[A-Z]+ +/, "");
 }
 
 function inputOf(cursor: Json | undefined): JsonObject {
@@ -249,8 +280,7 @@ function expectTable(text: string, format: FormatName, contentType = ""): void {
  * keys are read.
  * @throws FormatError
  */
-function expectColumns(text: string, key: string): void {
-  const columns = columnsOf(text);
+function expectColumns(columns: string[], key: string): void {
   try {
     evaluate(key, { item: Object.fromEntries(columns.map((name) => [name, ""])), index: 0 });
   } catch (error) {

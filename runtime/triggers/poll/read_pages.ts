@@ -16,7 +16,7 @@ interface Page {
   complete: boolean;
 }
 
-/** The keys of a page; a function whose result has none of the others returned a list, which is a full look. */
+/** The keys of a page besides `items`; without any of them, the result of a function is a list of all items. */
 const PAGE_KEYS = ["cursor", "removed", "more", "complete"];
 
 /** Whether what a function returned is a page of a source, rather than a document. */
@@ -27,8 +27,8 @@ export function isPage(output: Json): output is JsonObject {
 
 /**
  * Reads a source by its cursor, page after page. If the cursor has expired it is read from the start, as for the first time:
- * what is told are then the differences from the baseline.
- * @param how `first` is the first page, if it is known; `keep` says what stays in memory of each page
+ * the differences from the baseline are then reported.
+ * @param options `first`: the first page, if it is known; `keep`: what stays in memory of each page
  */
 export async function readPages(
   context: PollContext,
@@ -102,8 +102,8 @@ async function readFrom(
 }
 
 /**
- * Where the next look begins. If the last page does not say, that is where this one began, or after a full look at the start:
- * the cursors between the pages of a look are only for that look. The first items of a look stay the first ones, too.
+ * Where the next look begins. If the last page has no cursor, that is where this look began, or the start after a full
+ * look: the cursors between the pages of a look are only for that look.
  */
 function withCursor({ cursor, complete, more }: Page, begin: Json): Pick<Reading, "cursor"> {
   const next = more ? begin : cursor ?? (complete ? null : begin);
@@ -153,12 +153,13 @@ export type KeepPage = (items: Json[], from: number) => Promise<(Json | Unchange
 
 /** Items that are compared, or stored, at once. */
 const CHUNK = 500;
-/** The first items of a look, which always stay in memory: most looks have fewer, and so change nothing if they fail later. */
+/** How many items of a look always stay in memory. Most looks have fewer, so that they change nothing if they fail later. */
 const HELD = 10_000;
 
 /**
- * Keeps only the keys of items that equal those of the baseline, so that a look needs memory for its changes, not for all items. On
- * the first look, which emits no events, the items go into the baseline page by page; if it fails, the next one stores only what differs.
+ * Keeps only the keys of items that equal those of the baseline, so that a look needs memory for its changes, not for all
+ * items. On the first look, which emits no events, the items go into the baseline page by page; if it fails, the next one
+ * stores only what differs.
  * @param seeding the trigger's mark until the first look has ended; undefined if there is a baseline to compare with
  * @returns undefined if the items have no keys
  */

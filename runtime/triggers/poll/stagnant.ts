@@ -1,19 +1,19 @@
 import { messageOf, RetryAfterError } from "../../model/errors.ts";
-import { isObject, type Json } from "../../model/json.ts";
+import type { Json } from "../../model/json.ts";
 import type { ItemTime } from "../../store/store.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
-import { type PollContext, type PollSettings, settingsOf } from "./poll_args.ts";
+import { type PollContext, type PollSettings, type ReadPollArgs, settingsOf, stepOf } from "./poll_args.ts";
 import { changedAt, changeData, isSameItem, withoutOwn } from "./poll_changes.ts";
 
 /** Entries of the index in one transition. */
 const CHUNK = 200;
-/** How many items are asked for afresh in one look; the next look goes on with the others. */
+/** How many items are read again in one look; the next look continues with the others. */
 const MOST_ASKED = 500;
 
 /** When an item of the index last changed, in milliseconds. */
-export type ChangeTime = [key: string, at: number | null];
+type ChangeTime = [key: string, at: number | null];
 
-/** Where the last look of a trigger stopped asking for items afresh. */
+/** Where the last look of a trigger stopped reading items. */
 const positions = new WeakMap<object, ItemTime>();
 
 /** The times of change of items that are put into the baseline; undefined without `stagnant`. */
@@ -32,7 +32,7 @@ function timeOf({ meter }: PollContext, { at }: PollSettings, item: Json): numbe
   return time === undefined ? undefined : Math.max(0, Math.floor(time));
 }
 
-/** Makes the index of a baseline that has none, as `stagnant` is new: what has no time of its own counts from now. */
+/** Makes the index of a baseline that has none, because `stagnant` is new: an item without a time of its own counts from now. */
 export async function indexBaseline(context: PollContext): Promise<void> {
   const now = context.clock.now();
   for await (const page of readBaseline(context)) {
@@ -40,7 +40,7 @@ export async function indexBaseline(context: PollContext): Promise<void> {
   }
 }
 
-/** What a stagnant item comes to: events, and what the baseline and its index become. */
+/** The outcome for stagnant items: events, and the changes of the baseline and its index. */
 interface Judged {
   events: TriggerEvent[];
   put: [string, Json][];
@@ -49,11 +49,11 @@ interface Judged {
 }
 
 /**
- * Tells each item once that has not changed for `stagnant`, judged by how it is now, if its source can read one item. If the
- * condition of the rule does not hold, it is judged again at the next look.
+ * Emits an event, once, for each item that has not changed for `stagnant`. If the source can read one item, the item is
+ * judged as it is now. If the condition of the rule does not hold, it is judged again at the next look.
  * @param began when the baseline was started: part of the events' ids
  */
-export async function tellStagnant(context: PollContext, began: string): Promise<void> {
+export async function emitStagnant(context: PollContext, began: string): Promise<void> {
   const { store, clock, rule, trigger, signal, args: { stagnant } } = context;
   if (stagnant === undefined) return;
   const before = clock.now() - stagnant;
@@ -100,7 +100,7 @@ async function judge(
   } catch (error) {
     if (signal.aborted || error instanceof RetryAfterError) throw error;
     // The item is judged again at the next look.
-    return log.warn(`${trigger.id}: cannot read ${key} afresh: ${messageOf(error)}`);
+    return log.warn(`${trigger.id}: cannot read ${key} again: ${messageOf(error)}`);
   }
   const id = (type: string, time: number) => `${prefix}.${type}.${time.toString(36)}.${key}`;
   if (fresh === null) {
@@ -137,18 +137,17 @@ async function judge(
 }
 
 /** Whether a poll with `stagnant` can keep its items apart. */
-export function checkStagnant({ stagnant, key, poll }: { stagnant?: unknown; key?: unknown; poll: unknown }): string[] {
-  const mayHaveKey = key !== undefined || (isObject(poll as Json) && "call" in (poll as object));
+export function checkStagnant({ stagnant, key, poll }: Pick<ReadPollArgs, "stagnant" | "key" | "poll">): string[] {
+  const mayHaveKey = key !== undefined || (typeof poll !== "string" && "call" in poll);
   return stagnant === undefined || mayHaveKey ? [] : ['"stagnant" needs "key", which says which item is which'];
 }
 
 /**
- * Reads one item afresh.
+ * Reads one item.
  * @returns null if it is gone; undefined if its source cannot read one item
  */
 async function readOne(context: PollContext, key: string): Promise<Json | undefined> {
   const { args: { poll, one }, source, signal } = context;
   if (one === undefined && !source?.methods.includes("one")) return undefined;
-  const called = typeof poll === "string" ? { http: poll } : poll;
-  return await context.execute(called, { key }, signal, { method: "one" });
+  return await context.execute(stepOf(poll), { key }, signal, { method: "one" });
 }

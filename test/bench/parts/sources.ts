@@ -1,5 +1,5 @@
 import { poll } from "../../../runtime/triggers/poll/poll.ts";
-import { tellStagnant } from "../../../runtime/triggers/poll/stagnant.ts";
+import { emitStagnant } from "../../../runtime/triggers/poll/stagnant.ts";
 import { openStore } from "../../../runtime/store/open_store.ts";
 import { Program } from "../../triggers/fake_context.ts";
 import type { Installed } from "../install.ts";
@@ -125,7 +125,7 @@ async function stagnantPass(): Promise<number> {
         },
       });
       const begun = performance.now();
-      await tellStagnant(context as unknown as Parameters<typeof tellStagnant>[0], new Date(now).toISOString());
+      await emitStagnant(context as unknown as Parameters<typeof emitStagnant>[0], new Date(now).toISOString());
       times.push(performance.now() - begun);
       if (told !== DUE) throw new Error(`${told} of ${DUE} were told`);
     }

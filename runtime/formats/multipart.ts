@@ -1,0 +1,73 @@
+import type { MultipartPart } from "@remix-run/multipart-parser";
+import { FieldList, type Repeatable } from "../model/event.ts";
+import { messageOf } from "../model/errors.ts";
+import { decodeText } from "./decode_text.ts";
+
+/** A file of a form, as it was sent. */
+export interface SentFile {
+  /** Of the form's field; several files may have the same one. */
+  field: string;
+  /** As the sender names it, without folders. */
+  name: string;
+  /** Its media type, as the sender says. */
+  type: string;
+  bytes: Uint8Array;
+}
+
+/** A body of `multipart/form-data`. */
+export interface Multipart {
+  /** A repeated name has a list. */
+  fields: Record<string, Repeatable>;
+  files: SentFile[];
+}
+
+/** Types of parts without a file name that are text. */
+const TEXT = /^(text\/.*|application\/(.+\+)?(json|xml))$/;
+const UNKNOWN_TYPE = "application/octet-stream";
+
+/** Whether a content type is that of a form which may have files. */
+export function isMultipart(contentType: string): boolean {
+  return /^\s*multipart\/form-data\s*(;|$)/i.test(contentType);
+}
+
+/**
+ * Reads `multipart/form-data` (RFC 7578). A part with a file name, or of a type that is no text, is a file; all others are fields.
+ * What a browser sends for an empty file input is left out.
+ * @throws Error if it is cut off or malformed, has over 10,000 parts, or a field is not text
+ */
+export async function readMultipart(body: Uint8Array, contentType: string): Promise<Multipart> {
+  const boundary = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType);
+  if (boundary === null) throw new Error("The content type multipart/form-data has no boundary");
+  // Loaded with the first such body: most programs never get one.
+  const { parseMultipart } = await import("@remix-run/multipart-parser");
+  const limits = { maxFileSize: Infinity, maxTotalSize: Infinity, maxParts: FieldList.MOST };
+  const fields = new FieldList();
+  const files: SentFile[] = [];
+  try {
+    for (const part of parseMultipart(body, { boundary: boundary[1] ?? boundary[2], ...limits })) {
+      const field = part.name ?? "";
+      if (isFile(part)) files.push({ field, ...fileOf(part) });
+      else if (part.filename === undefined) fields.add(field, textOf(part, field));
+    }
+  } catch (error) {
+    throw new Error(`The body is not valid multipart/form-data: ${messageOf(error)}`, { cause: error });
+  }
+  return { fields: fields.toObject(), files };
+}
+
+function isFile({ filename, mediaType, size }: MultipartPart): boolean {
+  if (filename !== undefined) return filename !== "" || size > 0;
+  return mediaType !== undefined && !TEXT.test(mediaType.toLowerCase());
+}
+
+function fileOf({ filename = "", mediaType, bytes }: MultipartPart): Omit<SentFile, "field"> {
+  return { name: filename.split(/[/\\]/).at(-1)!, type: mediaType ?? UNKNOWN_TYPE, bytes };
+}
+
+function textOf({ bytes, headers }: MultipartPart, field: string): string {
+  try {
+    return decodeText(bytes, { contentType: headers["content-type"] });
+  } catch (error) {
+    throw new Error(`the field "${field}": ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,154 @@
+import { Buffer } from "node:buffer";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf } from "../model/errors.ts";
+import type { SavedFile } from "../model/event.ts";
+import { newId } from "../model/id.ts";
+import type { Disk } from "./disk.ts";
+import { isFileName, type RunFiles } from "./run_files.ts";
+
+/** A file that came with an event. */
+export interface Upload {
+  /** As its sender names it. */
+  name: string;
+  type: string;
+  bytes: Uint8Array;
+}
+
+/** The identity of an event, and how to find the event again. */
+interface Owner {
+  source: string;
+  id: string;
+}
+
+/** Files that were saved before their event was accepted. */
+export interface Unclaimed {
+  /** In the order of the uploads. */
+  files: SavedFile[];
+  /** Their event is stored under this key: they stay as long as it. */
+  claim(key: string): Promise<void>;
+  /** There is no such event: removes them. */
+  discard(): Promise<void>;
+}
+
+/** How sweeping finds out which events there are. */
+export interface KnownEvents {
+  /** The key of an event by its identity; undefined if it is not known. */
+  findKey(owner: Owner): Promise<string | undefined>;
+  isKnown(key: string): Promise<boolean>;
+}
+
+/** The folder of all uploads, beside those of runs. */
+const FOLDER = ".uploads";
+/** In the folder of an event's files: whose they are. Files have folders of their own, so no name clashes. */
+const OWNERS = "owners.json";
+const KEY = /^key-(\d+)$/;
+/** Folders checked per sweep. */
+const SWEPT = 100;
+
+/**
+ * The files that came with events, such as those of a form that was sent to a webhook: a folder for each request. They are on disk
+ * before their event, and go with it.
+ */
+export class Uploads {
+  readonly #folder: string;
+  /** Of requests that are being received. */
+  readonly #open = new Set<string>();
+  #round: string[] = [];
+
+  /** @param folder of all files, absolute */
+  constructor(folder: string, private readonly files: RunFiles, private readonly disk: Disk) {
+    this.#folder = join(folder, FOLDER);
+  }
+
+  /**
+   * Saves files, durably.
+   * @param owners the events that may get them: after a crash, they stay if one of these is known
+   */
+  async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
+    const id = newId(now);
+    const folder = join(this.#folder, id);
+    const discard = async () => {
+      await rm(folder, { recursive: true, force: true });
+      this.#open.delete(id);
+    };
+    this.#open.add(id);
+    try {
+      await this.disk.mkdir(folder);
+      await this.#write(join(folder, OWNERS), JSON.stringify(owners));
+      const files: SavedFile[] = [];
+      for (const [index, upload] of uploads.entries()) files.push(await this.#saveOne(id, index, upload));
+      const claim = async (key: string) => {
+        await this.#write(join(folder, `key-${key}`), "");
+        this.#open.delete(id);
+      };
+      return { files, claim, discard };
+    } catch (error) {
+      await discard().catch(() => {});
+      throw new Error(`Cannot save uploaded files: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  async #saveOne(id: string, index: number, { name, type, bytes }: Upload): Promise<SavedFile> {
+    const draft = await this.files.create({
+      run: join(FOLDER, id),
+      step: String(index),
+      // A sender can send any name, also one that no disk takes.
+      name: isFileName(name) ? name : "file",
+      what: `the uploaded file ${JSON.stringify(name)}`,
+    });
+    try {
+      await draft.write(bytes);
+      return await draft.keep(type);
+    } catch (error) {
+      await draft.discard();
+      throw error;
+    }
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const file = await this.disk.create(path);
+    try {
+      await file.write(Buffer.from(text));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.disk.syncFolder(join(path, ".."));
+  }
+
+  /** Removes the files of events that are no longer known. Checks some of the folders; the next call continues after them. */
+  async sweep(events: KnownEvents): Promise<void> {
+    if (this.#round.length === 0) this.#round = await this.#list(this.#folder);
+    for (const id of this.#round.splice(0, SWEPT)) {
+      if (this.#open.has(id)) continue;
+      const folder = join(this.#folder, id);
+      if (!await this.#isOwned(folder, events)) await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #isOwned(folder: string, { findKey, isKnown }: KnownEvents): Promise<boolean> {
+    const names = await this.#list(folder);
+    const keys = names.flatMap((name) => KEY.exec(name)?.[1] ?? []);
+    for (const key of keys) if (await isKnown(key)) return true;
+    if (keys.length > 0 || !names.includes(OWNERS)) return false;
+    // The program was killed between the event and its key.
+    const owners: Owner[] = JSON.parse(Buffer.from(await this.disk.read(join(folder, OWNERS))).toString());
+    for (const owner of owners) {
+      const key = await findKey(owner);
+      if (key === undefined) continue;
+      await this.#write(join(folder, `key-${key}`), "");
+      return true;
+    }
+    return false;
+  }
+
+  async #list(folder: string): Promise<string[]> {
+    try {
+      return await this.disk.list(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+}
