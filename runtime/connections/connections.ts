@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
@@ -205,9 +205,7 @@ export class Connections implements ConnectionTokens {
     const connection = this.#settings.get(name);
     if (connection !== undefined) return connection;
     const names = [...this.#settings.keys()];
-    const close = nearest(name, names);
-    const hint = close === undefined ? `there are ${names.join(", ") || "none"}` : `did you mean "${close}"?`;
-    throw new ConnectionError(`There is no connection "${name}" in whenthen.yaml; ${hint}`);
+    throw new ConnectionError(`There is no connection "${name}" in whenthen.yaml; ${hintAtUnknown(name, names)}`);
   }
 
   #bearer(name: string, secret: string): string {

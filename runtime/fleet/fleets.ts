@@ -1,3 +1,4 @@
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import {
   DEVICE_STATES,
@@ -122,8 +123,8 @@ export class LiveFleets implements Fleets {
   #find(fleet: string): LiveFleet {
     const live = this.#fleets.get(fleet);
     if (live !== undefined) return live;
-    const known = [...this.#fleets.keys()].sort().join(", ");
-    throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; known are ${known || "none"}`);
+    const hint = hintAtUnknown(fleet, [...this.#fleets.keys()].sort());
+    throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; ${hint}`);
   }
 
   /** Devices with the details that their workers have. */

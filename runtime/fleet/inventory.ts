@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import type { Clock } from "../host/clock.ts";
 import { sourceOf } from "../folder/attachments.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { messageOf } from "../model/errors.ts";

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { Slices } from "../host/large_work.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";

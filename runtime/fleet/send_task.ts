@@ -1,6 +1,7 @@
 import { type Clock, sleepFor } from "../host/clock.ts";
 import { checkValues, sayProblem } from "../language/fields/check_values.ts";
 import { formatDuration } from "../model/duration.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -51,8 +52,8 @@ export async function sendTask(
   const { fleet, names } = sender;
   const task = Object.hasOwn(fleet.tasks, order.task) ? fleet.tasks[order.task] : undefined;
   if (task === undefined) {
-    const known = Object.keys(fleet.tasks).join(", ");
-    throw new UsageError(`${fleet.id} has no task ${JSON.stringify(order.task)}; known are ${known || "none"}`);
+    const hint = hintAtUnknown(order.task, Object.keys(fleet.tasks));
+    throw new UsageError(`${fleet.id} has no task ${JSON.stringify(order.task)}; ${hint}`);
   }
   const { values: inputs, problems } = checkValues(task.inputs, order.inputs);
   if (problems.length > 0) {

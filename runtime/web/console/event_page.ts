@@ -1,6 +1,6 @@
 import type { Context, Hono } from "hono";
 import type { Event } from "../../model/event.ts";
-import type { Json } from "../../model/json.ts";
+import { asJson, type Json } from "../../model/json.ts";
 import type { Run } from "../../model/run.ts";
 import type { EventRecord, Store } from "../../store/store.ts";
 import { answerJson } from "../answer.ts";
@@ -23,6 +23,13 @@ const MOST_CAUSES = 16;
 /** Milliseconds after the end of a run within which an event that it caused may still arrive over HTTP. */
 const LATE = 60_000;
 
+/** The parts of an event beside its data that have a page of their own, with their titles. */
+const PARTS: Record<string, [name: "http" | "files" | "ce", title: string]> = {
+  files: ["files", "Files"],
+  attributes: ["ce", "Attributes of the CloudEvent"],
+  request: ["http", "Request"],
+};
+
 /** `/events/<key>`, or by the id of a run that it started: an event's verdicts, causes, effects and data. */
 export function addEvent(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/events/:id", async (c) => {
@@ -43,16 +50,21 @@ ${chain(record, causes, effects, times)}
 <h2 class="hidden">What it says</h2>
 <div class="columns">
 ${shownValue("Data", event.data, `/events/${record.key}/data`)}
-${event.http !== undefined && shownValue("Request", event.http as unknown as Json, `/events/${record.key}/request`)}
+${
+      Object.entries(PARTS).map(([part, [name, title]]) =>
+        event[name] !== undefined && shownValue(title, asJson(event[name]), `/events/${record.key}/${part}`)
+      )
+    }
 </div>`;
     return page(c, context, { title: `${icon} ${event.type}`, at: "/events", body });
   });
 
-  app.get("/events/:id/:part{data|request}", async (c) => {
+  app.get("/events/:id/:part{data|request|files|attributes}", async (c) => {
     const record = await context.store.getEvent(c.req.param("id"));
     if (record === undefined) return unknownEvent(c, context);
-    const { data, http = null } = record.event;
-    const value = c.req.param("part") === "data" ? data : http as unknown as Json;
+    const part = c.req.param("part");
+    const found = part === "data" ? undefined : record.event[PARTS[part][0]];
+    const value = part === "data" ? record.event.data : found === undefined ? null : asJson(found);
     if (typeof value === "string") return c.text(context.mask(value));
     return answerJson(c, context.maskJson(value));
   });
