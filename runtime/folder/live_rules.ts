@@ -4,10 +4,10 @@ import type { About, OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
-import type { JsonObject } from "../model/json.ts";
 import { escapeControls, formatProblem, type Problem } from "../model/problem.ts";
-import type { Rule, Trigger } from "../model/rule.ts";
+import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
+import { hookOf } from "../triggers/webhook.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
@@ -236,24 +236,21 @@ function logReload(before: Loaded | undefined, after: Loaded): void {
   }
 }
 
-/** Tells what a load has found: files that do not load, config values that are not used; and what is over. */
-export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
-  tellBroken(loaded, ownEvents);
-  tellRefused(loaded, ownEvents);
+/** Begins the program's own events about files that do not load and config values that are refused, and ends those that are over. */
+export function updateOwnEvents(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+  updateBroken(loaded, ownEvents);
+  updateRefused(loaded, ownEvents);
   const exists = ({ rule, trigger }: About) =>
     rule === CONFIG_SOURCE.rule || loaded.fleets.has(rule) ||
     loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
   for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
-  const paths = new Set([...loaded.rules.values()].flatMap(({ triggers }) => triggers.map(hookOf)));
+  const paths = new Set(
+    [...loaded.rules.values()].flatMap(({ triggers }) => triggers.map((each) => hookOf(each)?.webhook)),
+  );
   ownEvents.forget("hook", ({ path }) => paths.has(path));
 }
 
-/** The path of a webhook, or of the hook beside a poll. */
-function hookOf({ args }: Trigger): unknown {
-  return args.webhook ?? (args.hook as JsonObject | undefined)?.webhook;
-}
-
-function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+function updateBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
   for (const file of broken.keys()) {
     const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
     ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
@@ -261,8 +258,8 @@ function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "be
   ownEvents.forget("broken", ({ file }) => broken.has(file));
 }
 
-/** Conditions about a rule that cannot be checked stay as they are. */
-function tellRefused(
+/** The events of a rule that cannot be checked stay as they are. */
+function updateRefused(
   { refused, configs, broken, late }: Loaded,
   ownEvents: Pick<OwnEvents, "begin" | "forget">,
 ): void {

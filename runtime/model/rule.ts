@@ -135,7 +135,7 @@ export interface Definition {
   key?: string;
   at?: string;
   ignore?: string[];
-  /** The most items of one look. */
+  /** The most items that one poll may return. */
   max?: number;
   /** Its functions. */
   methods: ("read" | "one" | "update" | "listen" | "run" | "init" | "ping" | "stop" | "info")[];
@@ -201,7 +201,7 @@ export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "patter
 /** A field by name, or at least one of several. */
 export type Requirement = string | { any: string[] };
 
-/** A command file: a program and the inputs that it takes, with what it has from the command that it is one use of. */
+/** A command file: a program and its inputs, including those of the command that it is based on. */
 export interface Command {
   /** The file's path in the folder without extension. */
   id: string;
@@ -224,7 +224,7 @@ export interface Command {
   end?: string;
   /** Whether it runs as root. */
   root: boolean;
-  /** Whether what is required by what is set is added. */
+  /** Whether inputs that the given ones require are added automatically. */
   complete: boolean;
 }
 
@@ -232,7 +232,7 @@ export interface Command {
 export interface VersionCheck {
   /** Such as `8.5` or `>=7.9 <9`. */
   is: string;
-  /** The arguments with which the program says its version. */
+  /** The arguments with which the program prints its version. */
   by: string[];
 }
 
@@ -246,13 +246,13 @@ export interface CommandInput extends Field {
   join?: " " | "=" | "";
   /** Before or after all others, without its flag. */
   position?: "first" | "last";
-  /** Right behind or before another input, if that is set. */
+  /** Directly after or before another input, if that one is set. */
   after?: string;
   before?: string;
   /** How a list is written: an argument for each item, or one with commas. */
   each?: "repeat" | ",";
   /** For a secret: `file`, `stdin`, or `env NAME`. */
   pass?: string;
-  /** What OTO's export says of it beside what the input itself says. */
+  /** Further data from OTO's export. */
   "x-oto"?: JsonObject;
 }

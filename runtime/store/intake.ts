@@ -165,7 +165,7 @@ export interface Notice extends OwnEvent {
 export interface Condition {
   /** Milliseconds since the epoch. */
   since: number;
-  /** What it is about, by name: a rule and a trigger, a file. */
+  /** Its subject, by name: a rule and a trigger, a file. */
   about: Record<string, string>;
   reason: string;
 }
@@ -179,7 +179,7 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   event?: OwnEvent;
 }
 
-/** A device that is left alone for a while, although the inventory lists it. Times in milliseconds since the epoch. */
+/** A device that gets no work for a while, although the inventory lists it. Times in milliseconds since the epoch. */
 export interface StoppedDevice {
   /** Its pings failed, or its init. */
   state: "dead" | "failed";

@@ -6,7 +6,6 @@ import { findOutlived } from "./history/trim.ts";
 import type { Ids } from "./ledger/keys.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { OwnListeners } from "./intake.ts";
 import { findAwaited, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import type {
@@ -14,6 +13,7 @@ import type {
   EventRecord,
   EventSearch,
   Lease,
+  OwnListeners,
   Progress,
   Receipt,
   Retention,
@@ -69,7 +69,7 @@ import {
   prune,
 } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
-import type { At, Transition } from "./transitions/transition.ts";
+import type { Transition, TransitionContext } from "./transitions/transition.ts";
 
 /** The parts of the store; see `open_store.ts`. */
 export interface LedgerStoreParts {
@@ -214,7 +214,7 @@ export class LedgerStore implements Store {
   getRun: Store["getRun"] = (id) => this.#reading.getRun(id);
   getLiveRuns: Store["getLiveRuns"] = (ids) => this.#reading.getLiveRuns(ids);
   getEvent: Store["getEvent"] = (id) => this.#reading.getEvent(id);
-  hasEvent = async (key: string): Promise<boolean> => await this.#reading.findEvent(Number(key)) !== undefined;
+  hasEvent: Store["hasEvent"] = async (key) => await this.#reading.findEvent(Number(key)) !== undefined;
   findEventKey: Store["findEventKey"] = (event) => this.#reading.findEventKey(event);
   searchRuns: Store["searchRuns"] = (search) => this.#reading.searchRuns(search);
   searchRunHeads: Store["searchRunHeads"] = (search) => this.#reading.searchRunHeads(search);
@@ -287,7 +287,7 @@ export class LedgerStore implements Store {
 
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #at(now: number): At {
+  #at(now: number): TransitionContext {
     return { now, ids: this.#parts.ids, retention: this.#retention, hasListener: this.#own.hasListener };
   }
 

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { type Disk, noDisk, realDisk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
 import { type FolderLock, lockedDisk } from "../host/lock.ts";
+import { DAY } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
 import { Background, partReader, storeTasks } from "./background.ts";
 import { Folding } from "./folding.ts";
@@ -45,7 +46,7 @@ export interface StoreOptions {
 /** 1 GB of history, 30 days, 256 MB of live state. */
 const DEFAULT_RETENTION: Retention = {
   bytes: 1024 * 1024 * 1024,
-  identities: 30 * 86_400_000,
+  identities: 30 * DAY,
   live: 256 * 1024 * 1024,
 };
 

@@ -8,7 +8,7 @@ import type { Transition } from "./transitions/transition.ts";
 
 import { skipWait } from "./transitions/waits.ts";
 
-/** A run that somebody acts on: live without its steps, or ended with its whole trace. */
+/** A run that a person acts on: live without its steps, or ended with its whole trace. */
 type Found = RunTrace & { event: number };
 
 /** How actions reach the rows. */
@@ -104,7 +104,7 @@ export class RunActions {
 }
 
 /**
- * Makes an action refuse a run that has changed since somebody decided on it: it has ended, is live again, or another
+ * Makes an action refuse a run that has changed since a person decided on it: it has ended, is live again, or another
  * person has acted on it.
  * @param trace of the run, with its notes if it has ended
  */

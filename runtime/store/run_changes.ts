@@ -6,7 +6,7 @@ import type { Json } from "../model/json.ts";
 import type { RunState, StepRecord } from "../model/run.ts";
 import type { Patched, Reply } from "./intake.ts";
 
-/** Somebody's decision to act on a run. */
+/** A person's decision to act on a run. */
 export interface Decision {
   by: string;
   /** Why, in their words. */
@@ -18,7 +18,7 @@ export interface Decision {
 /** The person who acts, or their whole decision. */
 export type By = string | Decision;
 
-/** The decision of somebody. */
+/** A decision, also if only the person's name is given. */
 export function decisionOf(by: By): Decision {
   return typeof by === "string" ? { by } : by;
 }
@@ -45,7 +45,7 @@ export function refused(reason: string): Refused {
   return { kind: "refused", reason };
 }
 
-/** The version of a run that somebody saw and decided on. If the run has changed since, their request is refused. */
+/** The state of a run that a person saw and decided on. If the run has changed since, their request is refused. */
 export interface Seen {
   /** How many notes of people's actions it had. */
   actions: number;

@@ -29,7 +29,7 @@ export class Upkeep {
   #cancel: Cancel = () => {};
   #pass: Promise<void> = Promise.resolve();
   /** The time by which retention decides, and the reading of the monotonic clock when that was set. */
-  #believed: { time: number; ticks: number } | undefined;
+  #trusted: { time: number; ticks: number } | undefined;
 
   constructor(private readonly options: UpkeepOptions) {}
 
@@ -49,21 +49,21 @@ export class Upkeep {
     await this.#pass;
   }
 
-  /** The clock's time, limited by the time that can have passed since the last believed one: at first, since the newest event. */
-  async #believe(): Promise<number> {
+  /** The clock's time, limited by the time that can have passed since the last trusted one: at first, since the newest event. */
+  async #readClock(): Promise<number> {
     const { store, clock } = this.options;
     const [now, ticks] = [clock.now(), clock.ticks()];
     const newest = async () => (await store.listEvents({ limit: 1 }))[0]?.receivedAt ?? now;
-    const { time, ticks: then } = this.#believed ?? { time: await newest(), ticks };
+    const { time, ticks: then } = this.#trusted ?? { time: await newest(), ticks };
     // Never backwards: else, after the clock was wrong by years, this would take long to catch up.
-    const believed = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
-    this.#believed = { time: believed, ticks };
-    return Math.min(now, believed);
+    const trusted = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
+    this.#trusted = { time: trusted, ticks };
+    return Math.min(now, trusted);
   }
 
   async #prune(): Promise<void> {
     const { store, files, uploads, retention, liveVersions } = this.options;
-    const now = await this.#believe();
+    const now = await this.#readClock();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
     // A run's files go with its trace, an upload goes with its event.

@@ -12,7 +12,7 @@ import { type Args, resolvedArgs } from "../language/kind.ts";
 import { toParameters } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
 import { newId } from "../model/id.ts";
-import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Mismatch, TestEntry } from "../model/test.ts";
 import { changeData } from "../triggers/poll/poll_changes.ts";
 import type { Hook } from "../triggers/trigger.ts";
@@ -62,8 +62,10 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
-    case "expect":
-      return expect(findMismatches(args.expect as JsonObject, await look(world), args.exact === true));
+    case "expect": {
+      const { expect: expected, exact } = resolvedArgs(testKinds.expect, args);
+      return expect(findMismatches(asJson(expected), await look(world), exact));
+    }
   }
   await world.settled();
   const [trouble] = [...world.stubs.missing, ...world.troubles];
@@ -100,12 +102,13 @@ async function send(world: World, sent: Args<typeof testKinds.send>["send"]): Pr
 /** The event that a trigger of this kind emits, completing what the test leaves out. */
 function eventOf(world: World, kind: string, type: string | undefined, data: Json): { type: string; data: Json } {
   if (kind === "poll" || kind === "watch") {
-    const { old = null, new: item = null } = (data ?? {}) as JsonObject;
+    const given = isObject(data) ? data : {};
+    const { old = null, new: item = null } = given;
     const change = old === null ? "added" : item === null ? "removed" : "changed";
     if (kind === "watch") return { type: type ?? change, data };
     return {
       type: type ?? change,
-      data: { ...changeData({ type: change, key: "", old, new: item }, []), ...data as JsonObject },
+      data: { ...changeData({ type: change, key: "", old, new: item }, []), ...given },
     };
   }
   const isTime = kind === "cron" || kind === "every" || kind === "at";

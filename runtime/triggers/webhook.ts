@@ -6,6 +6,7 @@ import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { type Trigger } from "../model/rule.ts";
 import { type CloudEvent, isCloudEvent, readCloudEvents } from "./cloud_event.ts";
 import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeaders } from "./webhook_auth.ts";
@@ -133,13 +134,19 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
+/** The arguments of a webhook, or of the one beside a poll; undefined for other triggers. */
+export function hookOf({ kind, args }: Pick<Trigger, "kind" | "args">): JsonObject | undefined {
+  if (kind === "webhook") return args;
+  return isObject(args.hook) ? args.hook : undefined;
+}
+
 /**
  * The path of a webhook, or of the hook of a poll, whose provider gives the secret in a handshake; undefined for other
  * triggers.
  */
-export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = kind === "webhook" ? args : args.hook;
-  return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
+export function handshakePathOf(trigger: Pick<Trigger, "kind" | "args">): string | undefined {
+  const hook = hookOf(trigger);
+  return hook?.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
 }
 
 type Headers = Record<string, string>;

@@ -14,12 +14,12 @@ import {
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
 import { newId } from "../model/id.ts";
-import { asJson, type Json, type JsonObject } from "../model/json.ts";
-import { answerJson, answerRefusal } from "./answer.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { type Asking, personOrOperator } from "./access.ts";
+import { answerInvalid, answerJson, answerMasked, answerRefusal, refuseUse } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms_api.ts";
 import { isOperator } from "./forms/people.ts";
-import { bodyOf, queryOf } from "./request.ts";
+import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
 
 /** One fleet in the listing. */
 export interface FleetListing {
@@ -60,7 +60,7 @@ const TASK = z.strictObject({
   max: z.int().min(1).optional(),
   timeout: z.string().refine((text) => parseDuration(text) !== undefined, { error: "expected a duration such as 30s" })
     .optional(),
-  by: z.string().trim().min(1).max(100).optional(),
+  by: personName.default(SOMEBODY),
 });
 const DEVICE = z.strictObject({ fleet: name, name });
 const TASKS = "/fleets/:id{.+}/tasks";
@@ -71,31 +71,30 @@ export function tasksApi(context: WebContext): Hono<Asking> {
   app.use(TASKS, personOrOperator(context));
   app.post(TASKS, async (c) => {
     const person = c.get("person");
-    const { by = "an operator", timeout, ...given } = await bodyOf(c, TASK);
+    const { by, timeout, ...given } = await bodyOf(c, TASK);
     const order = { ...given, ...timeout !== undefined && { timeout: parseDuration(timeout)! } };
     const sent = await sendByHand(context, c.req.param("id"), order, { by: person?.id ?? by, person });
-    if (sent.kind === "sent") return answerJson(c, context.maskJson(asJson(sent.answer)));
+    if (sent.kind === "sent") return answerMasked(c, context, sent.answer);
     if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
-    const error = `The inputs are not valid: ${Object.values(sent.problems).join("; ")}`;
-    return answerRefusal(c, context, 422, error, { problems: sent.problems });
+    return answerInvalid(c, context, "The inputs are", sent.problems);
   });
   return app;
 }
 
 /** `/api/fleets`, `/api/devices` and `/api/device`, for operators. */
 export function fleetsApi(context: WebContext): Hono {
-  const { fleets, maskJson } = context;
+  const { fleets } = context;
   const app = new Hono();
-  app.get("/fleets", (c) => answerJson(c, maskJson(asJson(fleets.list().map(listed)))));
+  app.get("/fleets", (c) => answerMasked(c, context, fleets.list().map(listed)));
   app.get("/fleets/:id{.+}", (c) => {
     const found = fleets.get(c.req.param("id"));
-    if (found !== undefined) return answerJson(c, maskJson(asJson(listed(found))));
+    if (found !== undefined) return answerMasked(c, context, listed(found));
     return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
   });
   app.get("/device", async (c) => {
     const { fleet, name } = queryOf(c, DEVICE);
     const device = await fleets.device(fleet, name);
-    if (device !== undefined) return answerJson(c, maskJson(asJson(device)));
+    if (device !== undefined) return answerMasked(c, context, device);
     return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
   });
   app.post("/device/again", async (c) => {
@@ -115,7 +114,7 @@ export function fleetsApi(context: WebContext): Hono {
       found.push(...devices);
       if (found.length >= limit) break;
     }
-    return answerJson(c, maskJson(asJson(found)));
+    return answerMasked(c, context, found);
   });
   return app;
 }
@@ -179,9 +178,12 @@ export function tasksFor(found: FleetSummary | undefined, person: Person | undef
 
 function absentFleet(id: string, { fleets }: WebContext, person: Person | undefined): string {
   const known = fleets.list().filter((found) => person === undefined || tasksFor(found, person).length > 0);
-  const there = known.map(({ fleet }) => fleet.id).join(", ") || "none";
-  if (person === undefined) return `There is no fleet "${id}"; there are: ${there}`;
-  return `${person.id} may not send tasks to a fleet "${id}"; fleets for ${person.id}: ${there}`;
+  return refuseUse(person, {
+    absent: `There is no fleet "${id}"`,
+    verb: "send tasks to",
+    what: `a fleet "${id}"`,
+    known: known.map(({ fleet }) => fleet.id),
+  }).error;
 }
 
 function listed({ fleet, total, counts, problem }: FleetSummary): FleetListing {

@@ -79,7 +79,7 @@ Deno.test("an answer is checked: the person, each field, and whether somebody wa
     assert.deepEqual(invalid.kind === "invalid" && invalid.problems, {
       decision: 'expected one of "approve", "reject", got "maybe"',
       reason: "expected text, got nothing",
-      resaon: "unknown field; did you mean reason?",
+      resaon: 'unknown field; did you mean "reason"?',
     });
     const good = { decision: "reject", reason: "late" };
     const both = await Promise.all([answer(PEOPLE[0], good), answer(PEOPLE[1], good)]);

@@ -225,10 +225,10 @@ Deno.test("a task: max on one device and in all, a timeout, devices that are don
   const [[late]] = await send({ task: "fail", to: "hangs" });
   assert.deepEqual([late.success, late.error, late.return], [false, "The task fail took longer than 100ms", null]);
   assert.deepEqual(await send({ to: [] }), []);
-  await assert.rejects(send({ task: "jump" }), /play has no task "jump"; known are slow, fail/);
+  await assert.rejects(send({ task: "jump" }), /play has no task "jump"; known here: slow, fail/);
   await assert.rejects(send({ inputs: { ms: "soon" } }), /Cannot send slow to play: .*ms/);
   await assert.rejects(send({ to: null }), /Cannot send a task to null/);
-  await assert.rejects(send({ fleet: "plya" }), /There is no fleet "plya"; known are play/);
+  await assert.rejects(send({ fleet: "plya" }), /There is no fleet "plya"; did you mean "play"/);
 });
 
 Deno.test("a session that ends during a task is a failure of that task alone", async () => {
@@ -320,7 +320,7 @@ Deno.test("the log keeps the last event of each kind of a device, in their order
     maskJson: (value) => value,
     onFailure() {},
   });
-  for (const kind of ["unreachable", "reachable", "unreachable", "unreachable"]) log.add(kind, "a");
+  for (const kind of ["unreachable", "reachable", "unreachable", "unreachable"] as const) log.add(kind, "a");
   await log.close();
   assert.deepEqual(stored, ["reachable", "unreachable"]);
   log.add("dead", "a");

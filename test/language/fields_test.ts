@@ -337,7 +337,7 @@ Deno.test("values are checked together, and unknown keys suggest the nearest", (
   assert.deepEqual(checkValues(fields, { treshold: 5 }), {
     values: { host: "h" },
     problems: [
-      { key: "treshold", kind: "unknown", message: 'unknown key "treshold"', hint: "did you mean threshold?" },
+      { key: "treshold", kind: "unknown", message: 'unknown key "treshold"', hint: 'did you mean "threshold"?' },
       { key: "threshold", kind: "missing", message: "expected a number, got nothing" },
     ],
   });

@@ -23,7 +23,7 @@ import { changeVersions, dropVersions, setPaused } from "../../runtime/store/tra
 import { prune } from "../../runtime/store/transitions/progress.ts";
 import { recordStep } from "../../runtime/store/transitions/record_step.ts";
 import { moveRun, replayRun, retryRun } from "../../runtime/store/transitions/operate_run.ts";
-import type { At } from "../../runtime/store/transitions/transition.ts";
+import type { TransitionContext } from "../../runtime/store/transitions/transition.ts";
 import type { FaultyDisk } from "../faults/faulty_disk.ts";
 import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";
 
@@ -38,7 +38,7 @@ export class State {
   /** @param rows by default rows that move to the shelf soon */
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
-  get at(): At {
+  get at(): TransitionContext {
     return {
       now: this.now,
       ids: this.ids,

@@ -2,19 +2,10 @@ import type { Command } from "commander";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { FleetListing, TaskAnswer } from "../../../runtime/web/fleets_api.ts";
-import {
-  addCommand,
-  ask,
-  type Client,
-  type CommonOptions,
-  ExitCode,
-  limitOption,
-  print,
-  type Session,
-} from "../session.ts";
-import { readGiven, valuesOf } from "../given_values.ts";
+import { addCommand, ask, type CommonOptions, ExitCode, limitOption, print, type Session } from "../session.ts";
+import { type Client, operatorName, pathOf } from "../client.ts";
+import { readTexts, valuesOf } from "../given_values.ts";
 import { type Colour, oneLine, paint, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
-import { operatorName, pathOf } from "./operations.ts";
 
 interface ListOptions extends CommonOptions {
   fleet?: string;
@@ -65,21 +56,19 @@ export function addDevices(program: Command, session: Session): void {
     .option("--timeout <duration>", "for each device, such as 30s (default: that of the task)")
     .action((fleet: string, task: string, pairs: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<TaskOptions>();
-      // commander takes what follows --to for more of its values.
-      const [to, more] = [
-        options.to.filter((word) => !word.includes("=")),
-        options.to.filter((word) => word.includes("=")),
-      ];
+      // Commander reads words after --to as more of its values.
+      const to = options.to.filter((word) => !word.includes("="));
+      const more = options.to.filter((word) => word.includes("="));
       return ask(session, options, async (client) => {
         needsProgram(client, "send a task");
         const path = `/api/fleets/${pathOf(fleet)}/tasks`;
         const { tasks } = await client.get<FleetListing>(`/api/fleets/${pathOf(fleet)}`);
-        const given = readGiven("send a task", [...pairs, ...more], undefined);
+        const texts = readTexts("send a task", [...pairs, ...more]);
         const inputs = tasks.find(({ name }) => name === task)?.inputs ?? {};
         const answer = await client.post<TaskAnswer>(path, {
           task,
           to: recipientsOf(to),
-          inputs: "texts" in given ? valuesOf(given.texts, inputs) : {},
+          inputs: valuesOf(texts, inputs),
           ...options.max !== undefined && { max: Number(options.max) },
           timeout: options.timeout,
           by: operatorName(),
@@ -90,7 +79,7 @@ export function addDevices(program: Command, session: Session): void {
     });
 }
 
-/** Sessions with devices live in the program. */
+/** Only a running program has sessions with devices. */
 function needsProgram({ live }: Client, what: string): void {
   if (!live) throw new UsageError(`Cannot ${what}: no whenthen is running on this folder; start it with whenthen run`);
 }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
-import { isObject, type Json } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field, ItemField } from "../../model/rule.ts";
 import { matches } from "../expressions/pattern.ts";
 import { hostOf } from "../expressions/url_host.ts";
@@ -42,7 +42,7 @@ export function isAbsent({ type }: Pick<Field, "type">, value: Json | undefined)
 function problemOf(field: Omit<Field, "required">, value: Json): string | undefined {
   // A text entered instead of a secret's name may be the secret itself.
   if (!fits(field, value)) return `expected ${expected(field)}${field.type === "secret" ? "" : `, got ${show(value)}`}`;
-  if (field.type === "list") return outOfRange(field, value) ?? problemOfItems(field.of, value as Json[]);
+  if (Array.isArray(value)) return outOfRange(field, value) ?? problemOfItems(field.of, value);
   if (field.choices !== undefined && !field.choices.includes(value)) {
     return `expected ${oneOf(field.choices)}, got ${show(value)}`;
   }
@@ -67,7 +67,7 @@ function fits({ type, choices, under }: Omit<Field, "required">, value: Json): b
     case "integer":
       return typeof value === "bigint" || Number.isInteger(value);
     case "port":
-      return Number.isInteger(value) && value as number >= 1 && value as number <= 65_535;
+      return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_535;
     case "boolean":
       return typeof value === "boolean";
     case "choice":
@@ -264,16 +264,12 @@ export function asWritten(field: Pick<Field, "type" | "choices" | "of">, value: 
 }
 
 /** {@link asWritten} for all values of a set; returns the same object if nothing changes. */
-export function allAsWritten<T extends Record<string, Json>>(
-  fields: Record<string, Field>,
-  values: T,
-  source: SourceText,
-): T {
-  let changed: Record<string, Json> | undefined;
+export function allAsWritten(fields: Record<string, Field>, values: JsonObject, source: SourceText): JsonObject {
+  let changed: JsonObject | undefined;
   for (const [name, value] of Object.entries(values)) {
     if (!Object.hasOwn(fields, name)) continue;
     const written = asWritten(fields[name], value, (path) => source([name, ...path]));
     if (written !== value) (changed ??= { ...values })[name] = written;
   }
-  return (changed ?? values) as T;
+  return changed ?? values;
 }

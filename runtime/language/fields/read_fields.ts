@@ -4,7 +4,7 @@ import { type Field, FIELD_TYPES, type ItemField } from "../../model/rule.ts";
 import { fieldInfo } from "../arg_types.ts";
 import { parseWith, type SchemaProblem } from "../checker/sentences.ts";
 import { patternProblem } from "../expressions/pattern.ts";
-import { nearest } from "../hints.ts";
+import { hintAtUnknown } from "../hints.ts";
 import { findContradictions } from "./contradictions.ts";
 import { asWritten, checkValue, hostProblem, isTextType, type SourceText, wholeText } from "./field_value.ts";
 
@@ -100,7 +100,7 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
   if (!Object.hasOwn(raw, ONE_OF)) return grouped;
   const { value, problems: found } = parseWith(oneOfSchema, raw[ONE_OF]);
   problems.push(...found.map((problem) => ({ ...problem, path: [ONE_OF, ...problem.path] })));
-  for (const [index, group] of (value as string[][] | undefined ?? []).entries()) {
+  for (const [index, group] of (value ?? []).entries()) {
     for (const [at, name] of group.entries()) {
       grouped.set(name, [...grouped.get(name) ?? [], group]);
       const path = [ONE_OF, index, at];
@@ -108,9 +108,8 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
         problems.push({ path, part: "value", message: `${name} stands here twice`, hint: "keep one of them" });
       } else if (!Object.hasOwn(raw, name) || name === ONE_OF) {
         const names = Object.keys(raw).filter((each) => each !== ONE_OF);
-        const close = nearest(name, names);
-        const hint = close ? `did you mean ${close}?` : `known are ${names.join(", ") || "none"}`;
-        problems.push({ path, part: "value", message: `there is no field ${JSON.stringify(name)}`, hint });
+        const message = `there is no field ${JSON.stringify(name)}`;
+        problems.push({ path, part: "value", message, hint: hintAtUnknown(name, names) });
       }
     }
   }
@@ -152,7 +151,7 @@ export function fields(): z.ZodType<Record<string, Field>> {
   return schema;
 }
 
-/** A list as the field of a form is meant as the choices, not as a list with a default. */
+/** Reports lists as fields of a form: their author means the choices, but they would be the default of a list. */
 function chosenFrom(raw: unknown): SchemaProblem[] {
   const lists = isObject(raw)
     ? Object.entries(raw).filter(([name, entry]) => name !== ONE_OF && Array.isArray(entry))
@@ -188,14 +187,14 @@ function readField(
   }
   if (!isObject(entry)) return readShort(name, entry as Json, groups);
   const parsed = parseWith(schema, entry);
-  if (parsed.problems.length > 0) return { problems: parsed.problems };
-  const { default: fallback, of, ...rest } = parsed.value as z.infer<typeof fieldSchema>;
+  if (parsed.value === undefined) return { problems: parsed.problems };
+  const { default: fallback, of, ...rest } = parsed.value;
   const field: Field = {
-    ...rest as Omit<Field, "required" | "of" | "default">,
+    ...rest,
     required: rest.required ?? (required && groups === undefined),
     ...groups && { oneOf: groups },
   };
-  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of as ItemField;
+  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of;
   if (field.type === "list") moveToItems(field);
   if (field.type === "file" && !files) {
     const hint = "ask for it in a form, or take it by a webhook";
@@ -285,7 +284,7 @@ function readShort(
   value: Json,
   groups: string[][] | undefined,
 ): { field?: Field; problems: SchemaProblem[] } {
-  if (typeof value === "string" && (FIELD_TYPES as readonly string[]).includes(value)) {
+  if (typeof value === "string" && FIELD_TYPES.some((type) => type === value)) {
     const message = `${name}: ${value} would be a text with the default ${JSON.stringify(value)}`;
     const hint = `write ${name}: { type: ${value} } for the type, or { type: text, default: ${value} }`;
     return { problems: [{ path: [], part: "value", message, hint }] };

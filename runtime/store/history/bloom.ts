@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { mix } from "../ledger/keys.ts";
 
 /** A Bloom filter as stored in a catalogue. */
 export interface BloomData {
@@ -62,11 +63,5 @@ function hashes(text: string): [number, number] {
     second = Math.imul(second ^ code, 0x5bd1e995);
     second ^= second >>> 15;
   }
-  return [mixed(first) >>> 0, (mixed(second) | 1) >>> 0];
-}
-
-function mixed(hash: number): number {
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
+  return [mix(first), (mix(second) | 1) >>> 0];
 }

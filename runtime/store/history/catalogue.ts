@@ -1,5 +1,5 @@
 import type { RunState } from "../../model/run.ts";
-import type { EventSearch } from "../listing.ts";
+import type { EventSearch } from "../store.ts";
 import type { Catalogue, Counts } from "../ledger/tables.ts";
 import { Bloom } from "./bloom.ts";
 import {
@@ -41,8 +41,6 @@ export interface AwaitedSearch {
   types: string[];
   /** Only events newer than this key. */
   after: number;
-  /** Only older ones than this key. */
-  until?: number;
   /** A text that is in the JSON of each event that can match. */
   needle: string;
 }
@@ -223,10 +221,10 @@ export class Part {
     return this.#mayHaveEarlier(`more/${id}`);
   }
 
-  /** @param than only runs newer than this id count */
-  mayHaveRuns({ rule, state, event, subject, before, after: from = "" }: RunFilter, than = from): boolean {
+  /** @param newerThan only runs newer than this id count */
+  mayHaveRuns({ rule, state, event, subject, before, after: from = "" }: RunFilter, newerThan = from): boolean {
     const { spans, rules } = this.catalogue.runs;
-    const after = than > from ? than : from;
+    const after = newerThan > from ? newerThan : from;
     if (!spans.some(([oldest, newest]) => newest > after && (before === undefined || oldest < before))) return false;
     if (event !== undefined && !this.mayHaveEvent(event) && !this.#mayHaveEarlier(`of/${event}`)) return false;
     if (rules !== "many") {
@@ -254,9 +252,9 @@ export class Part {
     return (this.catalogue.events.late ?? []).length >= MOST_LATE;
   }
 
-  mayHaveAwaited({ types, after, until }: AwaitedSearch): boolean {
+  mayHaveAwaited({ types, after }: AwaitedSearch): boolean {
     const { keys, types: known } = this.catalogue.events;
-    if (keys === null || keys[1] <= after || until !== undefined && keys[0] >= until) return false;
+    if (keys === null || keys[1] <= after) return false;
     return known === "many" || Object.keys(known).some((type) => types.some((pattern) => isOfType(type, pattern)));
   }
 

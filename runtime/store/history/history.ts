@@ -3,7 +3,7 @@ import type { Event } from "../../model/event.ts";
 import type { EventRecord, Found, Reply } from "../store.ts";
 import { type AwaitedSearch, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { Catalogue } from "../ledger/tables.ts";
-import type { BriefText, EventMore, EventText, RunHeader, RunMore, RunText } from "./history_lines.ts";
+import type { BriefText, EventHeader, EventMore, EventText, RunHeader, RunMore, RunText } from "./history_lines.ts";
 import { type Bounds, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
 import type { PartRead, PartReads, ReadPart } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
@@ -222,10 +222,10 @@ export function unreadable(file: string, reason: string): string {
   return `Cannot read ${file}: ${reason}; the history in it is not shown`;
 }
 
-function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, search: AwaitedSearch): boolean {
-  if (!line.text.includes(search.needle)) return false;
-  const [key, , type] = line.header();
-  return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));
+function isAwaited(line: UnfoldedLine<EventHeader>, { types, needle }: AwaitedSearch): boolean {
+  if (!line.text.includes(needle)) return false;
+  const [, , type] = line.header();
+  return types.some((pattern) => isOfType(type, pattern));
 }
 
 /** Which ended runs to list. */

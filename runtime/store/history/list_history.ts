@@ -1,4 +1,4 @@
-import type { Found } from "../listing.ts";
+import type { Found } from "../store.ts";
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import { briefText, causeNeedle, type EventHeader, idNeedle, type RunHeader, verdictNeedle } from "./history_lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
@@ -90,7 +90,7 @@ function recentEvents(
 
 /**
  * Keys of events in parts that got the verdict of the filter only later: in a later part, or in a line that is not
- * folded yet. Parts that have more of them than their catalogue lists are asked.
+ * folded yet. Parts that have more of them than their catalogue lists are read.
  */
 async function lateVerdicts({ parts, recent }: Snapshot, ask: Ask, { verdict }: EventFilter): Promise<number[]> {
   if (verdict === undefined || verdict === "unmatched") return [];

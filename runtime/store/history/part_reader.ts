@@ -151,10 +151,9 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     return rowsOf<[number]>(part, `SELECT DISTINCT id FROM ${AMENDED}`, [verdictNeedle(verdict)]).flat();
   },
 
-  awaited(part, { search: { types, after, until, needle }, limit }) {
+  awaited(part, { search: { types, after, needle }, limit }) {
     const where = new Conditions();
     where.also("key > ?", after);
-    where.also("key < ?", until);
     where.alsoOneOf(types.map(typeCondition));
     if (needle !== "") where.alsoOneOf([textHas(needle)]);
     const sql = `SELECT key, text FROM events_with_text ${where} ORDER BY key LIMIT ?`;

@@ -1,4 +1,5 @@
 import sortedBtree from "sorted-btree";
+import { base32, fromBase32 } from "../../model/id.ts";
 
 // The package is CommonJS: its class is the default export of the module, or of the module's default.
 type Tree = InstanceType<typeof sortedBtree.default<string, string>>;
@@ -68,8 +69,6 @@ export class OrderedKeys {
 /** Ends a walk through a tree. */
 const ENOUGH = { break: true };
 
-const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-
 /**
  * Event keys and the ids derived from them. Keys are integers below 2^53: microseconds, as there may be many events in a
  * millisecond. They always grow, even after a clock rollback.
@@ -126,19 +125,13 @@ export function runIdAt(time: number): string {
 
 /** When a run was created, in milliseconds since the epoch; also for the beginning of an id. */
 export function timeOfRun(id: string): number {
-  return [...id.slice(0, 11)].reduce((value, digit) => value * 32 + ALPHABET.indexOf(digit), 0) / 1_000;
+  return fromBase32(id.slice(0, 11)) / 1_000;
 }
 
 /** The finalizer of MurmurHash3, by Austin Appleby: every bit of the input changes every bit of the output. */
-function mix(value: number): number {
+export function mix(value: number): number {
   let mixed = value ^ (value >>> 16);
   mixed = Math.imul(mixed, 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return (mixed ^ (mixed >>> 16)) >>> 0;
-}
-
-function base32(value: number, length: number): string {
-  let text = "";
-  for (let rest = value; text.length < length; rest = Math.floor(rest / 32)) text = ALPHABET[rest % 32] + text;
-  return text;
 }

@@ -212,11 +212,11 @@ export class Table<R> {
       const { keysOf, keys, fresh } = index;
       if (isFresh) this.#addLater(index, key);
       else if (fresh.has(key)) { if (entry === undefined) fresh.delete(key); }
-      else if (keysOf !== "key") place(keys, key, old && keysOf(old, key), now && keysOf(now, key));
+      else if (keysOf !== "key") place(keys, key, of(old, keysOf, key), of(now, keysOf, key));
       else place(keys, key, before === undefined ? before : key, entry === undefined ? entry : key);
     }
     for (const { groupOf, counted } of this.#counts.values()) {
-      recount(counted, old && groupOf(old), now && groupOf(now));
+      recount(counted, of(old, groupOf, key), of(now, groupOf, key));
     }
     if (entry === undefined) this.#entries.delete(key);
     else this.#entries.set(key, entry);
@@ -259,6 +259,11 @@ export class WarmRows {
     this.#cool[this.#next] = cool;
     this.#next = (this.#next + 1) % this.size;
   }
+}
+
+/** Reads a row, if there is one. A row may be 0. */
+function of<R, T>(row: R | undefined, read: (row: R, key: string) => T, key: string): T | undefined {
+  return row === undefined ? undefined : read(row, key);
 }
 
 function place(ordered: OrderedKeys, key: string, old: IndexKeys, now: IndexKeys): void {

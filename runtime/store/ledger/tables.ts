@@ -6,8 +6,18 @@ import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/e
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
-import type { Admission, Note, PageValue, Reply, RunEnd } from "../store.ts";
-import type { Condition, Notice, Patching, StoppedDevice, WrittenItem } from "../intake.ts";
+import type {
+  Admission,
+  Condition,
+  Note,
+  Notice,
+  PageValue,
+  Patching,
+  Reply,
+  RunEnd,
+  StoppedDevice,
+  WrittenItem,
+} from "../store.ts";
 import type { BloomData } from "../history/bloom.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
 
@@ -210,7 +220,7 @@ export interface Tables {
   written: WrittenItem;
   /** By condition: a condition that holds. */
   condition: Condition;
-  /** By fleet and name: a device that is left alone for a while. */
+  /** By fleet and name: a device that gets no work for a while. */
   stopped: StoppedDevice;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;

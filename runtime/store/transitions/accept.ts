@@ -19,8 +19,8 @@ import { addToEvent, findIdentity, putEvent } from "./event_rows.ts";
 import { dropNotice } from "./notices.ts";
 import { writeProgress } from "./progress.ts";
 import { newlyClaimed, NO_LEASE, putRun } from "./run_rows.ts";
-import type { At } from "./transition.ts";
-import { endAwaiting } from "./waits.ts";
+import type { TransitionContext } from "./transition.ts";
+import { endEventWaits } from "./waits.ts";
 
 /** The input of one call. */
 export interface Accepting {
@@ -34,27 +34,35 @@ export interface Accepting {
  * @returns a receipt for each arrival, in order
  * @throws StoreFullError if there was no room for all of them
  */
-export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Accepting, at: At): Receipt[] {
+export function accept(
+  rows: Rows,
+  { arrivals, progress, lease = NO_LEASE }: Accepting,
+  context: TransitionContext,
+): Receipt[] {
   // A copy, as claiming runs decrements it.
   const left = { ...lease };
-  const receipts = arrivals.map((arrival) => acceptOne(rows, arrival, at, left));
+  const receipts = arrivals.map((arrival) => acceptOne(rows, arrival, context, left));
   for (const each of progress) writeProgress(rows, each);
   return receipts;
 }
 
-function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt {
+function acceptOne(rows: Rows, arrival: Arrival, context: TransitionContext, lease: Lease): Receipt {
   const { source, id } = arrival.event;
   if (arrival.isOwn) dropNotice(rows, id);
   const known = findIdentity(rows, { source, id });
-  if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
+  if (known && isKnown(rows, known, context)) return duplicateOf(rows, arrival.event, known, context);
   const { bytesOfRuns: bytes } = rows;
   // Own events are durable already, as notices. One of them reports that the store is full.
-  if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
-  return takeIn(rows, arrival, at, lease);
+  if (bytes > context.retention.live && !arrival.isOwn) throw full(bytes, context.retention);
+  return acceptNew(rows, arrival, context, lease);
 }
 
 /** Whether an identity is within its retention. */
-export function isKnown(rows: Rows, { key, at: received, within }: Identity, { now, retention }: At): boolean {
+export function isKnown(
+  rows: Rows,
+  { key, at: received, within }: Identity,
+  { now, retention }: TransitionContext,
+): boolean {
   return now < receivedAt(rows, key, received) + (within ?? retention.identities);
 }
 
@@ -64,7 +72,7 @@ export function receivedAt(rows: Rows, key: number, received: number): number {
   return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
 }
 
-function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity, { ids }: At): Receipt {
+function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity, { ids }: TransitionContext): Receipt {
   addToEvent(rows, key, { deliveries: 1 });
   const reply = rows.get("reply", ordered(key));
   return {
@@ -89,8 +97,13 @@ function full(bytes: number, { live }: Retention): StoreFullError {
 }
 
 /** Stores an event with a new identity, with the verdict of each rule. */
-export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: At, lease: Lease = NO_LEASE): Receipt {
-  const key = at.ids.key(at.now);
+export function acceptNew(
+  rows: Rows,
+  { event, candidates, within }: Arrival,
+  context: TransitionContext,
+  lease: Lease = NO_LEASE,
+): Receipt {
+  const key = context.ids.key(context.now);
   const delivery = candidates.length > 0 ? "accepted" : "unmatched";
   const receipt: Receipt = {
     event: { source: event.source, id: event.id },
@@ -100,34 +113,34 @@ export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: A
     replaces: [],
     wakes: [],
   };
-  const taking: Taking = { event, key, at, lease, claimed: [], runs: 0, answered: new Map() };
+  const acceptance: Acceptance = { event, key, context, lease, claimed: [], runs: 0, answered: new Map() };
   for (const candidate of candidates) {
-    const { verdict, replaces, replaced } = decide(rows, taking, candidate);
+    const { verdict, replaces, replaced } = decide(rows, acceptance, candidate);
     receipt.verdicts.push({ rule: candidate.rule, trigger: candidate.trigger, verdict });
     if (verdict.kind === "started" || verdict.kind === "held") receipt.runs.push(verdict.run);
     receipt.replaces.push(...replaces);
     if (replaced !== undefined) (receipt.replaced ??= []).push(...replaced);
   }
-  if (taking.claimed.length > 0) receipt.claimed = taking.claimed;
+  if (acceptance.claimed.length > 0) receipt.claimed = acceptance.claimed;
   rows.putIdentity(event.source, event.id, {
     key,
-    at: at.now,
+    at: context.now,
     ...(within !== undefined && { within }),
     runs: receipt.runs.length,
     replied: false,
   });
-  rows.putFact("last", { key, receivedAt: at.now });
-  putEvent(rows, { key, receivedAt: at.now, delivery, verdicts: receipt.verdicts, event });
-  receipt.wakes = endAwaiting(rows, key, event, at.now);
+  rows.putFact("last", { key, receivedAt: context.now });
+  putEvent(rows, { key, receivedAt: context.now, delivery, verdicts: receipt.verdicts, event });
+  receipt.wakes = endEventWaits(rows, key, event, context.now);
   if (receipt.wakes.length > 0) receipt.delivery = "accepted";
   return receipt;
 }
 
 /** An event that is being accepted. */
-interface Taking {
+interface Acceptance {
   event: Event;
   key: number;
-  at: At;
+  context: TransitionContext;
   lease: Lease;
   /** The runs claimed with the lease. */
   claimed: ClaimedRun[];
@@ -140,9 +153,9 @@ interface Taking {
 type Decided = Pick<Admitted, "verdict" | "replaces" | "replaced">;
 
 /** The verdict on a candidate; makes its run if it starts one. */
-function decide(rows: Rows, taking: Taking, candidate: Candidate): Decided {
+function decide(rows: Rows, acceptance: Acceptance, candidate: Candidate): Decided {
   const { rule, outcome } = candidate;
-  const { event, key, at, answered } = taking;
+  const { event, key, context, answered } = acceptance;
   if (outcome.kind !== "admit" && outcome.kind !== "collect") {
     countVerdict(rows, rule, outcome.kind, key);
     return { verdict: outcome, replaces: [] };
@@ -155,25 +168,25 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): Decided {
   if (outcome.kind === "collect") {
     countVerdict(rows, rule, "batched", key);
     answered.set(rule, "A batch of this rule already has the event");
-    return { verdict: collectEvent(rows, event, key, candidate, outcome, at), replaces: [] };
+    return { verdict: collectEvent(rows, event, key, candidate, outcome, context), replaces: [] };
   }
-  const run = at.ids.run(key, taking.runs);
+  const run = context.ids.run(key, acceptance.runs);
   // The verdict is counted when its condition is answered.
   if (outcome.asksFirst) {
-    start(rows, taking, candidate, run, at.now);
+    start(rows, acceptance, candidate, run, context.now);
     return { verdict: { kind: "started", run }, replaces: [] };
   }
-  const { readyAt, arrival, ...decided } = admit(rows, run, rule, outcome, at);
+  const { readyAt, arrival, ...decided } = admit(rows, run, rule, outcome, context);
   countVerdict(rows, rule, decided.verdict.kind, key, arrival);
-  if (readyAt !== undefined) start(rows, taking, candidate, run, readyAt);
+  if (readyAt !== undefined) start(rows, acceptance, candidate, run, readyAt);
   return decided;
 }
 
-function start(rows: Rows, taking: Taking, candidate: Candidate, run: string, readyAt: number): void {
-  const { event, key, at: { now }, lease } = taking;
+function start(rows: Rows, acceptance: Acceptance, candidate: Candidate, run: string, readyAt: number): void {
+  const { event, key, context: { now }, lease } = acceptance;
   if (candidate.outcome.kind !== "admit") return;
   const row = putRun(rows, { id: run, event: key, candidate, admission: candidate.outcome, readyAt, now, lease });
-  if (row.state === "running") taking.claimed.push(newlyClaimed(row, event));
-  taking.runs++;
-  taking.answered.set(candidate.rule, `Run ${run} of this rule already handles the event`);
+  if (row.state === "running") acceptance.claimed.push(newlyClaimed(row, event));
+  acceptance.runs++;
+  acceptance.answered.set(candidate.rule, `Run ${run} of this rule already handles the event`);
 }

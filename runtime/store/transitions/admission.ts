@@ -9,7 +9,7 @@ import { addToEvent } from "./event_rows.ts";
 import { boundsOf, enterLane, laneOf, liveInLane, refreshLane } from "./lanes.ts";
 import { countVerdict } from "./rule_rows.ts";
 import { addNote, putStep, withoutPlans } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** The decision of mode, key and limit on a run. */
 export interface Admitted {
@@ -25,15 +25,21 @@ export interface Admitted {
 }
 
 /** Admits a run by its rule's mode and key, then by its limit: a busy run does not count towards the limit. */
-export function admit(rows: Rows, run: string, rule: string, admission: Admission, at: At): Admitted {
-  const { now } = at;
+export function admit(
+  rows: Rows,
+  run: string,
+  rule: string,
+  admission: Admission,
+  context: TransitionContext,
+): Admitted {
+  const { now } = context;
   const { mode, key, limit } = admission;
   const lane = laneOf(key);
   if (mode === "single") {
     const live = liveInLane(rows, rule, lane, 1)[0];
     if (live) return { verdict: { kind: "busy", reason: busyReason(live, key) }, replaces: [] };
   }
-  const others = mode === "restart" ? replace(rows, rule, lane, run, at) : { replaces: [] };
+  const others = mode === "restart" ? replace(rows, rule, lane, run, context) : { replaces: [] };
   if (!limit) return { verdict: { kind: "started", run }, readyAt: now, ...others };
   const { readyAt, arrival } = takePlace(rows, rule, limit, now);
   if (readyAt <= now) return { verdict: { kind: "started", run }, readyAt, arrival, ...others };
@@ -44,15 +50,15 @@ export function admit(rows: Rows, run: string, rule: string, admission: Admissio
 }
 
 /** Cancels the live runs of the group. A running one is ended by its runner; the new run waits for that. */
-function replace(rows: Rows, rule: string, lane: string, by: string, at: At) {
+function replace(rows: Rows, rule: string, lane: string, by: string, context: TransitionContext) {
   const replaces: string[] = [];
   const replaced: string[] = [];
   for (const live of liveInLane(rows, rule, lane)) {
     const reason = `Replaced by run ${by}`;
-    addNote(rows, live.id, reason, at.now);
+    addNote(rows, live.id, reason, context.now);
     if (live.state === "running") replaces.push(live.id);
     else {
-      endCancelled(rows, live, reason, at);
+      endCancelled(rows, live, reason, context);
       replaced.push(live.id);
     }
   }
@@ -88,20 +94,26 @@ export interface ConditionAnswer {
  * Turns the answer of a function `if` into the verdict. After a yes the run is admitted and queued again; anything else
  * ends it. A run that its condition declined is not listed, as operators never see it as a run; one with an `error` is.
  */
-export function answerCondition(rows: Rows, { run: id, record, answer }: ConditionAnswer, at: At): Answered {
+export function answerCondition(
+  rows: Rows,
+  { run: id, record, answer }: ConditionAnswer,
+  context: TransitionContext,
+): Answered {
   const run = rows.get("run", id);
   if (run?.admission === undefined) return { verdict: tooLate(id, run), replaces: [] };
   putStep(rows, id, record);
-  const { arrival, ...answered } = answer === "yes" ? admitRun(rows, run, at) : decline(rows, run, answer, at);
+  const { arrival, ...answered } = answer === "yes"
+    ? admitRun(rows, run, context)
+    : decline(rows, run, answer, context);
   countVerdict(rows, run.rule, answered.verdict.kind, run.event, arrival);
   addToEvent(rows, run.event, { verdict: { rule: run.rule, trigger: run.trigger, verdict: answered.verdict } });
   return answered;
 }
 
-function admitRun(rows: Rows, run: RunRow, at: At): Answered & { arrival?: number } {
+function admitRun(rows: Rows, run: RunRow, context: TransitionContext): Answered & { arrival?: number } {
   const admission = run.admission!;
-  const { verdict, readyAt, arrival, ...others } = admit(rows, run.id, run.rule, admission, at);
-  if (readyAt === undefined) return decline(rows, run, verdict, at);
+  const { verdict, readyAt, arrival, ...others } = admit(rows, run.id, run.rule, admission, context);
+  if (readyAt === undefined) return decline(rows, run, verdict, context);
   const lane = laneOf(admission.key);
   const isHeld = verdict.kind === "held";
   // A run that may start at once is ordered by the age of its event.
@@ -119,12 +131,17 @@ function admitRun(rows: Rows, run: RunRow, at: At): Answered & { arrival?: numbe
   return { verdict, arrival, ...others };
 }
 
-function decline(rows: Rows, run: RunRow, answer: Verdict, at: At): Answered & { arrival?: undefined } {
+function decline(
+  rows: Rows,
+  run: RunRow,
+  answer: Verdict,
+  context: TransitionContext,
+): Answered & { arrival?: undefined } {
   const hasFailed = answer.kind === "error";
   const verdict: Verdict = hasFailed || answer.kind === "condition" ? { ...answer, run: run.id } : answer;
   const reason = "reason" in answer ? answer.reason : answer.kind;
   const error = { name: hasFailed ? "ConditionError" : "Declined", message: reason };
-  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, at, {
+  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, context, {
     listed: hasFailed,
   });
   return { verdict, replaces: [] };

@@ -5,13 +5,19 @@ import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";
 import type { BatchTerms, Candidate, Collection, DueBatch, TriggerKey } from "../store.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** Bytes of JSON at which a batch closes early: it becomes one event, which rule code gets as a whole. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
 /** Opens an empty batch of a trigger and key. */
-function openBatch(rows: Rows, { rule, trigger }: TriggerKey, key: string | null, terms: BatchTerms, { now }: At) {
+function openBatch(
+  rows: Rows,
+  { rule, trigger }: TriggerKey,
+  key: string | null,
+  terms: BatchTerms,
+  { now }: TransitionContext,
+) {
   const { within = Infinity, quiet = Infinity, at = Infinity, options } = terms;
   const batch: BatchRow = {
     id: newId(now),
@@ -30,9 +36,9 @@ function openBatch(rows: Rows, { rule, trigger }: TriggerKey, key: string | null
 }
 
 /** Makes sure that a batch is open, so that it closes even without events. One that waits for its paused rule also counts. */
-export function keepOpen(rows: Rows, trigger: TriggerKey, terms: BatchTerms, at: At): void {
+export function keepOpen(rows: Rows, trigger: TriggerKey, terms: BatchTerms, context: TransitionContext): void {
   const open = rows.first("batch", "key", join(trigger.rule, trigger.trigger, "null", ""));
-  if (open === undefined) openBatch(rows, trigger, null, terms, at);
+  if (open === undefined) openBatch(rows, trigger, null, terms, context);
 }
 
 /** Puts an event into the open batch of its trigger and key, or opens one. @param eventKey of the event's row */
@@ -42,13 +48,13 @@ export function collectEvent(
   eventKey: number,
   { rule, trigger }: Pick<Candidate, "rule" | "trigger">,
   { key, terms }: Collection,
-  at: At,
+  context: TransitionContext,
 ): Verdict {
-  const { now } = at;
+  const { now } = context;
   const prefix = join(rule, trigger, JSON.stringify(key), "");
   // A due batch takes no more events, so that it does not grow while its rule is paused or the program is busy.
   const batch = rows.first("batch", "key", prefix, join(prefix.slice(0, -1), ordered(now + 1))) ??
-    openBatch(rows, { rule, trigger }, key, terms, at);
+    openBatch(rows, { rule, trigger }, key, terms, context);
   const count = batch.count + 1;
   const bytes = batch.bytes + writeExactJson(event).length;
   const isFull = count >= terms.max || bytes >= MOST_BYTES;
@@ -73,14 +79,18 @@ export function dropBatch(rows: Rows, { id, count }: BatchRow): void {
 }
 
 /** Applies new options: a batch with events closes at the earlier of its old and new time; an empty one starts again. */
-export function adaptBatches(rows: Rows, triggers: (TriggerKey & { terms: BatchTerms })[], at: At): void {
+export function adaptBatches(
+  rows: Rows,
+  triggers: (TriggerKey & { terms: BatchTerms })[],
+  context: TransitionContext,
+): void {
   for (const { rule, trigger, terms } of triggers) {
     for (const batch of rows.range("batch", "key", join(rule, trigger, ""))) {
-      if (batch.options === terms.options || batch.closesAt <= at.now) continue;
+      if (batch.options === terms.options || batch.closesAt <= context.now) continue;
       if (batch.count === 0) dropBatch(rows, batch);
-      else rows.put("batch", batch.id, { ...batch, closesAt: adaptedTime(batch, terms, at.now) });
+      else rows.put("batch", batch.id, { ...batch, closesAt: adaptedTime(batch, terms, context.now) });
     }
-    if (terms.empty) keepOpen(rows, { rule, trigger }, terms, at);
+    if (terms.empty) keepOpen(rows, { rule, trigger }, terms, context);
   }
 }
 

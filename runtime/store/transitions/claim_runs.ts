@@ -5,11 +5,11 @@ import { endCancelled } from "./end_run.ts";
 import { readEvent } from "./event_rows.ts";
 import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
 import { addNote, readSteps, readWaits, toRun, withoutPlans } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 import { getVersion } from "./rule_rows.ts";
 
 /** Leases due runs to an owner, oldest first. Reads groups, not runs: groups without a free slot cost nothing. */
-export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): ClaimedRun[] {
+export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: TransitionContext): ClaimedRun[] {
   const claimed: ClaimedRun[] = [];
   while (claimed.length < max) {
     const lane = rows.first("lane", "next", "");
@@ -43,12 +43,12 @@ const SLICE = 256;
  * Queues runs again that another owner left running, except those that a newer run replaces. Handles one slice per call.
  * @returns how many were queued; `more` if there may be more
  */
-export function reclaimRuns(rows: Rows, owner: string, at: At): { queued: number; more: boolean } {
-  const { now } = at;
+export function reclaimRuns(rows: Rows, owner: string, context: TransitionContext): { queued: number; more: boolean } {
+  const { now } = context;
   const left: RunRow[] = rows.range("run", "owned", "").filter((run) => run.owner !== owner).slice(0, SLICE);
   let queued = 0;
   for (const run of left) {
-    if (endReplaced(rows, run, at)) continue;
+    if (endReplaced(rows, run, context)) continue;
     rows.put("run", run.id, {
       ...withoutPlans(run),
       state: "queued",
@@ -63,10 +63,10 @@ export function reclaimRuns(rows: Rows, owner: string, at: At): { queued: number
 }
 
 /** Ends a run that was replaced (mode `restart`), if the program ended before the runner could end it. */
-function endReplaced(rows: Rows, run: RunRow, at: At): boolean {
+function endReplaced(rows: Rows, run: RunRow, context: TransitionContext): boolean {
   const newer = newerInLane(rows, run);
   if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;
-  endCancelled(rows, run, `Replaced by run ${newer}`, at);
+  endCancelled(rows, run, `Replaced by run ${newer}`, context);
   return true;
 }
 
@@ -77,7 +77,7 @@ function endReplaced(rows: Rows, run: RunRow, at: At): boolean {
 export function suspendRun(
   rows: Rows,
   { run: id, suspension }: { run: string; suspension: Suspension },
-  { now }: At,
+  { now }: TransitionContext,
 ): void {
   const run = rows.get("run", id);
   if (run?.state !== "running") return;

@@ -1,11 +1,10 @@
+import { DAY } from "../../model/duration.ts";
 import type { StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow, RunRow } from "../ledger/tables.ts";
 import { refreshLane } from "./lanes.ts";
 import { readSteps, stepKey } from "./run_rows.ts";
-import type { At } from "./transition.ts";
-
-const DAY = 24 * 3_600_000;
+import type { TransitionContext } from "./transition.ts";
 
 /** Before the first release: a machine with an earlier time has lost it, for example in a power cut, and will be corrected. */
 const EARLIEST = Date.UTC(2026, 0, 1);
@@ -17,7 +16,7 @@ const EARLIEST = Date.UTC(2026, 0, 1);
  * A wait that began before `now` keeps its time, whatever the clock did in between. If the new time cannot be right, nothing
  * changes, as everything would become due at once when the clock is corrected.
  */
-export function rollBackClock(rows: Rows, by: number, { now }: At): void {
+export function rollBackClock(rows: Rows, by: number, { now }: TransitionContext): void {
   if (now < EARLIEST) return;
   for (const [key, rule] of [...rows.all("rule")]) {
     if (rule.arrival > now) rows.put("rule", key, { ...rule, arrival: rule.arrival - by });

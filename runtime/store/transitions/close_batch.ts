@@ -4,32 +4,32 @@ import { asJson } from "../../model/json.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";
 import type { BatchClosing, Receipt } from "../store.ts";
-import { takeIn } from "./accept.ts";
+import { acceptNew } from "./accept.ts";
 import { collectedEvents, dropBatch, keepOpen } from "./batch_rows.ts";
 import { addToEvent, findIdentity, readEvent, releaseEvent } from "./event_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** Turns a batch into an event, which is admitted like any other, and removes the batch: one run per batch. */
-export function closeBatch(rows: Rows, closing: BatchClosing, at: At): Receipt | undefined {
+export function closeBatch(rows: Rows, closing: BatchClosing, context: TransitionContext): Receipt | undefined {
   const batch = rows.get("batch", closing.batch);
   if (!batch) return undefined;
   const { rule, trigger } = batch;
   const isEvent = batch.count > 0 || closing.next !== undefined;
-  const receipt = isEvent ? admitBatch(rows, batch, closing, at) : undefined;
+  const receipt = isEvent ? admitBatch(rows, batch, closing, context) : undefined;
   const members = collectedEvents(rows, batch.id);
   dropBatch(rows, batch);
   for (const member of members) releaseEvent(rows, member);
-  if (closing.next) keepOpen(rows, { rule, trigger }, closing.next, at);
+  if (closing.next) keepOpen(rows, { rule, trigger }, closing.next, context);
   return receipt;
 }
 
-function admitBatch(rows: Rows, batch: BatchRow, closing: BatchClosing, at: At): Receipt {
+function admitBatch(rows: Rows, batch: BatchRow, closing: BatchClosing, context: TransitionContext): Receipt {
   const { rule, trigger, key } = batch;
-  const event = eventOf(rows, batch, closing, at.now);
+  const event = eventOf(rows, batch, closing, context.now);
   const outcome = { ...closing.admission, key };
   const candidates = [{ rule, version: closing.version, trigger, outcome }];
-  const receipt = takeIn(rows, { event, candidates }, at);
-  const verdict = verdictOnMembers(batch, receipt.verdicts[0].verdict, at.now);
+  const receipt = acceptNew(rows, { event, candidates }, context);
+  const verdict = verdictOnMembers(batch, receipt.verdicts[0].verdict, context.now);
   for (const member of collectedEvents(rows, batch.id)) {
     addToEvent(rows, member, { verdict: { rule, trigger, verdict } });
   }

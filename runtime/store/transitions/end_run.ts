@@ -12,7 +12,7 @@ import { refreshLane } from "./lanes.ts";
 import { putNotice } from "./notices.ts";
 import { endPatches } from "./progress.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 import { cancellation, cancelWaits } from "./waits.ts";
 
 /** Options of `endRun`. */
@@ -31,10 +31,10 @@ export function endRun(
   rows: Rows,
   run: RunRow,
   end: RunEnd,
-  at: At,
+  context: TransitionContext,
   { listed = true, last }: EndOptions = {},
 ): void {
-  const { now } = at;
+  const { now } = context;
   cancelWaits(rows, run.id, now);
   const { data: _data, http: _http, ...head } = readEvent(rows, run.event);
   const {
@@ -64,7 +64,7 @@ export function endRun(
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
-  if (end.state !== "cancelled") putNotice(rows, `whenthen.run.${end.state}`, at, () => reportOf(run, end, head));
+  if (end.state !== "cancelled") putNotice(rows, `whenthen.run.${end.state}`, context, () => reportOf(run, end, head));
 }
 
 /** The content of the own event about the end of a run. */
@@ -95,14 +95,18 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
 }
 
 /** Ends a live run that is not wanted any more. */
-export function endCancelled(rows: Rows, run: RunRow, reason: string, at: At): void {
-  endRun(rows, run, { state: "cancelled", error: cancellation(reason), spent: run.spent }, at);
+export function endCancelled(rows: Rows, run: RunRow, reason: string, context: TransitionContext): void {
+  endRun(rows, run, { state: "cancelled", error: cancellation(reason), spent: run.spent }, context);
 }
 
 /** Ends a run; does nothing if it has already ended. */
-export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunEnd }, at: At): void {
+export function finishRun(
+  rows: Rows,
+  { run: id, end }: { run: string; end: RunEnd },
+  context: TransitionContext,
+): void {
   const run = rows.get("run", id);
-  if (run) endRun(rows, run, end, at);
+  if (run) endRun(rows, run, end, context);
 }
 
 /**
@@ -112,12 +116,12 @@ export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunE
 export function cancelRun(
   rows: Rows,
   { run: id, reason, decision }: { run: string; reason: string; decision?: Decision },
-  at: At,
+  context: TransitionContext,
 ): Cancelled | undefined {
   const run = rows.get("run", id);
   if (run === undefined) return undefined;
-  addNote(rows, id, reason, at.now, decision);
+  addNote(rows, id, reason, context.now, decision);
   if (run.state === "running") return { kind: "asked", state: "running", ended: false };
-  endCancelled(rows, run, reason, at);
+  endCancelled(rows, run, reason, context);
   return { kind: "asked", state: "cancelled", ended: true };
 }

@@ -1,21 +1,30 @@
 import { OWN_PREFIX, type OwnEvent, type OwnEventType, typePatterns } from "../../model/event.ts";
-import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../intake.ts";
+import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../store.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { writeProgress } from "./progress.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /**
  * Stores an own event, in the transition whose change it reports, if a rule listens to its type or a run waits for it. Ingest
  * accepts it afterwards.
  */
-export function putNotice(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
-  if (!isWanted(rows, type, at)) return;
-  rows.put("notice", ordered(at.ids.key(at.now)), { type, ...make(), at: at.now });
+export function putNotice(
+  rows: Rows,
+  type: OwnEventType,
+  context: TransitionContext,
+  make: () => Omit<OwnEvent, "type">,
+): void {
+  if (!isWanted(rows, type, context)) return;
+  rows.put("notice", ordered(context.ids.key(context.now)), { type, ...make(), at: context.now });
 }
 
 /** Whether a rule listens to a type, or a run waits for it. */
-export function isWanted(rows: Rows, type: OwnEventType, { hasListener }: Pick<At, "hasListener">): boolean {
+export function isWanted(
+  rows: Rows,
+  type: OwnEventType,
+  { hasListener }: Pick<TransitionContext, "hasListener">,
+): boolean {
   return hasListener(type) || isAwaited(rows, type);
 }
 
@@ -36,12 +45,16 @@ export function dropNotice(rows: Rows, id: string): void {
 }
 
 /** Begins or ends a condition and stores its event; does nothing if the condition has not changed. */
-export function changeCondition(rows: Rows, { condition, about, reason, event }: ConditionChange, at: At): void {
+export function changeCondition(
+  rows: Rows,
+  { condition, about, reason, event }: ConditionChange,
+  context: TransitionContext,
+): void {
   const known = rows.get("condition", condition);
   if ((known === undefined) === (reason === null)) return;
   if (reason === null) rows.drop("condition", condition);
-  else rows.put("condition", condition, { since: at.now, about, reason });
-  if (event) putNotice(rows, event.type, at, () => event);
+  else rows.put("condition", condition, { since: context.now, about, reason });
+  if (event) putNotice(rows, event.type, context, () => event);
 }
 
 /** All conditions that hold. */
@@ -49,14 +62,18 @@ export function listConditions(rows: Rows): Map<string, Condition> {
   return new Map(rows.all("condition"));
 }
 
-/** Writes changes of devices: the inventory, those that are left alone, and the events, all together. */
-export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: DeviceChange, at: At): number {
+/** Writes changes of devices: the inventory, the stopped devices and the events, all together. */
+export function changeDevices(
+  rows: Rows,
+  { fleet, progress, stopped, events }: DeviceChange,
+  context: TransitionContext,
+): number {
   if (progress !== undefined) writeProgress(rows, progress);
   for (const [name, row] of stopped) {
     if (row === null) rows.drop("stopped", join(fleet, name));
     else rows.put("stopped", join(fleet, name), row);
   }
-  for (const event of events) putNotice(rows, event.type, at, () => event);
+  for (const event of events) putNotice(rows, event.type, context, () => event);
   return rows.size("notice");
 }
 

@@ -15,7 +15,7 @@ import { getVersion, uncountFailure } from "./rule_rows.ts";
 import { reviveEvent } from "./event_rows.ts";
 import { boundsOf, enterLane, newerInLane } from "./lanes.ts";
 import { addNote, addNoteLater, putRun, putStep } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** A run with its trace, live or from history. */
 export interface RunTrace {
@@ -32,7 +32,7 @@ export interface Retry {
 }
 
 /** Makes a failed run live again. It resumes after its last good step, at its old position among the runs of its key. */
-export function retryRun(rows: Rows, { trace, event, decision }: Retry, { now }: At): Operated {
+export function retryRun(rows: Rows, { trace, event, decision }: Retry, { now }: TransitionContext): Operated {
   const { run, steps, notes } = trace;
   const rule = getVersion(rows, run.version);
   const why = refusal(rows, trace, rule, event);
@@ -161,7 +161,7 @@ export interface Replay {
 export function replayRun(
   rows: Rows,
   { run: old, event, version, decision }: Replay,
-  { now, ids }: At,
+  { now, ids }: TransitionContext,
 ): string | undefined {
   const rule = getVersion(rows, version ?? old.version);
   if (rule === undefined) return undefined;
@@ -202,7 +202,7 @@ export interface Move {
 }
 
 /** Pins a run that is not running to another version of its rule; it stays in its group. */
-export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: At): Operated {
+export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: TransitionContext): Operated {
   const cannot = (why: string) => refused(`Cannot move run ${run.id} to version ${version}: ${why}`);
   const live = rows.get("run", run.id);
   if (live === undefined) return cannot(`${describeState(run.state)}; replay it with that version`);

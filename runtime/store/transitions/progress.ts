@@ -1,10 +1,10 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
+import { DAY } from "../../model/duration.ts";
 import { composePatches, type Json, type JsonObject, takeOver } from "../../model/json.ts";
-import type { ItemWrites, Patched, Patching } from "../intake.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { ItemTime, Progress, StepEffects, TriggerKey } from "../store.ts";
-import type { At } from "./transition.ts";
+import type { ItemTime, ItemWrites, Patched, Patching, Progress, StepEffects, TriggerKey } from "../store.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** Writes a trigger's mark and the changes of its baseline. */
 export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Progress): void {
@@ -98,8 +98,8 @@ function readState(rows: Rows, key: string, now: number): Json | undefined {
   return row === undefined || (row.expiresAt !== undefined && row.expiresAt <= now) ? undefined : row.value;
 }
 
-/** Milliseconds that a write is known: a rule that polls less often does not see who wrote. */
-const WRITE_KNOWN = 86_400_000;
+/** How long a write is known: a rule that polls less often does not see who wrote. */
+const WRITE_KNOWN = DAY;
 
 /** See {@link PatchStore.beginPatch}. */
 export function beginPatch(rows: Rows, patching: Patching): JsonObject {
@@ -119,7 +119,7 @@ export function endPatches(rows: Rows, run: string, path?: string): void {
 }
 
 /** Puts what a step has written into the baseline of its trigger, so that no poll reports it, and keeps who wrote it. */
-export function writePatched(rows: Rows, patched: Patched, at: At): void {
+export function writePatched(rows: Rows, patched: Patched, context: TransitionContext): void {
   const { rule, trigger, source, key, sent, answer, cause } = patched;
   const place = join(rule, trigger, JSON.stringify(key));
   const known = readItem(rows, place);
@@ -128,7 +128,7 @@ export function writePatched(rows: Rows, patched: Patched, at: At): void {
   rows.put("written", join(source, key), {
     rule,
     trigger,
-    at: at.now,
+    at: context.now,
     sent: composePatches(before?.sent ?? {}, sent),
     values: takeOver(before?.values ?? {}, sent, answer) as JsonObject,
     cause,
@@ -168,7 +168,7 @@ const SLICE = 256;
  * identity retention.
  * @returns true while there may be more
  */
-export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {
+export function prune(rows: Rows, _input: undefined, { now, retention }: TransitionContext): boolean {
   const expired = rows.range("state", "end", "", SLICE).filter(({ expiresAt }) => expiresAt! <= now);
   for (const { key } of expired) rows.drop("state", key);
   const oldest = ordered(Math.max(0, now - retention.identities));

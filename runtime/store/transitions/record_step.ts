@@ -7,7 +7,7 @@ import { endRun } from "./end_run.ts";
 import { putReply } from "./event_rows.ts";
 import { endPatches, exchangeState, writePatched } from "./progress.ts";
 import { addNote, putStep, readStep, readStepsBelow, stepKey } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 import { cancelStep, dropWait, putWait } from "./waits.ts";
 
 /** A step's record with its effects. */
@@ -18,7 +18,11 @@ export interface Recording {
 }
 
 /** One step's record together with its effects. A result of a run that has ended is dropped. */
-export function recordStep(rows: Rows, { run: id, record, effects }: Recording, at: At): StepResult {
+export function recordStep(
+  rows: Rows,
+  { run: id, record, effects }: Recording,
+  context: TransitionContext,
+): StepResult {
   const { state, reply, wait, cancels, end, patched } = effects;
   const run = rows.get("run", id);
   if (run === undefined) return { record, dropped: true };
@@ -28,19 +32,19 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
     if (isFinalStep(record.state)) endPatches(rows, id, record.path);
     return { record: settled };
   }
-  const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
-  if (patched) writePatched(rows, patched, at);
+  const output: Json | undefined = state ? exchangeState(rows, state, context.now) : record.output;
+  if (patched) writePatched(rows, patched, context);
   if (isFinalStep(record.state)) endPatches(rows, id, record.path);
   const stored = output === undefined ? record : { ...record, output };
   // The usual end of a run: its last step moves to history with it, and needs no row before that.
   if (end && !reply && !cancels && !wait && known === undefined) {
-    endRun(rows, run, end, at, { last: stored });
+    endRun(rows, run, end, context, { last: stored });
     return { record: stored, ended: true };
   }
   putStep(rows, id, stored);
-  if (cancels) cancelBranches(rows, id, record, cancels, at.now);
+  if (cancels) cancelBranches(rows, id, record, cancels, context.now);
   if (wait) {
-    putWait(rows, id, stored, wait, at);
+    putWait(rows, id, stored, wait, context);
     return { record: stored };
   }
   if (record.state !== "waiting") {
@@ -48,7 +52,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   }
   const replied = reply && putReply(rows, run.event, reply);
   const ended = end !== undefined && replied !== false;
-  if (ended) endRun(rows, run, end, at);
+  if (ended) endRun(rows, run, end, context);
   return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
 }
 
@@ -63,7 +67,7 @@ function readSettled(rows: Rows, run: string, record: StepRecord, known: StepRow
   return cancelled;
 }
 
-/** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open for ever. */
+/** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open forever. */
 function readEnded(known: StepRow | undefined): StepRecord | undefined {
   return known && isFinalStep(known.record.state) ? known.record : undefined;
 }

@@ -8,7 +8,7 @@ import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { MOST_VERSIONS, type RuleRow, type RunRow } from "../ledger/tables.ts";
 import { type ConfigChange, type ConfigChanged, MOST_EARLIER, type PageValue, type RunEnd } from "../store.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** Stores rule versions, and sets all rules in force. */
 export function putVersions(rows: Rows, rules: Rule[]): void {
@@ -124,7 +124,7 @@ export function uncountFailure(rows: Rows, rule: string): void {
   rows.put("rule", rule, { ...row, counts: { ...row.counts, failed: (row.counts.failed ?? 0) - 1 } });
 }
 
-/** The events and runs that history keeps for ever: each rule's last run, and its newest event with each kind of verdict. */
+/** The events and runs that history keeps forever: each rule's last run, and its newest event with each kind of verdict. */
 export function readKept(rows: Rows): { events: Set<number>; runs: Set<string> } {
   const kept = { events: new Set<number>(), runs: new Set<string>() };
   for (const [, { lastRun, lastVerdicts = {} }] of rows.all("rule")) {
@@ -157,7 +157,11 @@ export function countRuns(rows: Rows): Record<RunState, number> {
 }
 
 /** Sets or removes values of a rule's config, if nobody has changed them since its author looked. */
-export function setConfig(rows: Rows, { rule, set, by, seen }: ConfigChange, { now }: At): ConfigChanged {
+export function setConfig(
+  rows: Rows,
+  { rule, set, by, seen }: ConfigChange,
+  { now }: TransitionContext,
+): ConfigChanged {
   const known = listConfig(rows, rule);
   const byKey = new Map(known.map((value) => [value.key, value]));
   for (const key of Object.keys(set)) {

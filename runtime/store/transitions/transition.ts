@@ -4,7 +4,7 @@ import type { Rows } from "../ledger/rows.ts";
 import type { Retention } from "../store.ts";
 
 /** The context of a transition, besides rows and input. */
-export interface At {
+export interface TransitionContext {
   /** Milliseconds since the epoch. */
   now: number;
   ids: Ids;
@@ -17,4 +17,4 @@ export interface At {
  * One decision: it reads rows, checks, then puts and drops rows. Pure and synchronous: no disk, no clock, no randomness. If it
  * throws, its changes are undone.
  */
-export type Transition<I, R> = (rows: Rows, input: I, at: At) => R;
+export type Transition<I, R> = (rows: Rows, input: I, context: TransitionContext) => R;

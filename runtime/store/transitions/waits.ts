@@ -14,7 +14,7 @@ import { closeForm, putForm, readForm } from "./form_rows.ts";
 import { refreshLane } from "./lanes.ts";
 import { endPatches } from "./progress.ts";
 import { addNote, putStep, readStep, readWaits, stepKey, withoutPlans } from "./run_rows.ts";
-import type { At } from "./transition.ts";
+import type { TransitionContext } from "./transition.ts";
 
 /** A step of a run. */
 export interface Place {
@@ -26,7 +26,13 @@ export interface Place {
  * Registers the wait of a step, or replaces it. An event wait is `searching` until the events since its run began have been
  * searched (see {@link resolveSearch}); the first match that arrives meanwhile is noted.
  */
-export function putWait(rows: Rows, run: string, record: StepRecord, wait: Wait, { now, ids }: At): void {
+export function putWait(
+  rows: Rows,
+  run: string,
+  record: StepRecord,
+  wait: Wait,
+  { now, ids }: TransitionContext,
+): void {
   const key = stepKey(run, record.path);
   const before = rows.get("wait", key);
   const form = wait.kind === "form" ? wait.form.id : undefined;
@@ -63,7 +69,7 @@ export type Resolved =
  * Ends the search of a wait. The wait succeeds with the found event, else with the one that arrived meanwhile; else it continues
  * to wait. Skips an event that has ended another wait of the run since.
  */
-export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { now }: At): Resolved {
+export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { now }: TransitionContext): Resolved {
   const key = stepKey(run, path);
   const wait = rows.get("wait", key);
   if (wait?.searching === undefined) return { kind: "record", record: readStep(rows, run, path)!, ended: false };
@@ -139,7 +145,7 @@ export function cancelStep(rows: Rows, run: string, record: StepRecord, message:
  * Ends the waits for a new event, at most one per run.
  * @returns the ids of the runs
  */
-export function endAwaiting(rows: Rows, key: number, event: Event, now: number): string[] {
+export function endEventWaits(rows: Rows, key: number, event: Event, now: number): string[] {
   const ended: string[] = [];
   for (const wait of findWaits(rows, event)) {
     if (wait.searching) {
@@ -181,7 +187,7 @@ export interface Skipping {
 }
 
 /** Skips a wait of a run: the wait of `step`, or its only one. */
-export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, { now }: At): Operated {
+export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, { now }: TransitionContext): Operated {
   const waits = readWaits(rows, run).filter((wait) => since === undefined || wait.since === since);
   const waiting = waits.map((wait) => wait.step);
   const asked = step ?? waiting[0];

@@ -5,11 +5,11 @@ import type { FleetSummary, FleetTask, Recipients, TaskResult } from "../../mode
 import type { Field } from "../../model/rule.ts";
 import type { WebContext } from "../context.ts";
 import { sendByHand, type TaskAnswer, tasksFor } from "../fleets_api.ts";
-import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "../forms/fields.ts";
+import { defaultTexts, fieldMarkup, problemSummary, shownFields, textIn, typedValues } from "../forms/fields.ts";
 import { fleetPath, unknownFleet, visibleFleet } from "./fleets.ts";
 import { csrfInput, page, readAction } from "./shell.ts";
-import { href } from "./lists.ts";
-import { type Markup, markup } from "./markup.ts";
+import { href, rowTable } from "./lists.ts";
+import { hiddenInput, type Markup, markup } from "./markup.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
 
@@ -32,13 +32,8 @@ export function addFleetTask(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, async (c) => {
     const found = chosen(c, context, c.req.query());
     if (found === undefined) return await unknownFleet(c, context);
-    const { inputs } = found.task;
-    const texts = Object.fromEntries(
-      Object.entries(inputs).flatMap(([name, { default: value }]) =>
-        value === undefined ? [] : [[name, textOfValue(value)]]
-      ),
-    );
-    return await form(c, context, found, { texts: { ...texts, [TO]: c.req.query("to") ?? "" } });
+    const texts = { ...defaultTexts(found.task.inputs), [TO]: c.req.query("to") ?? "" };
+    return await form(c, context, found, { texts });
   });
   app.post(AT, (c) => send(c, context));
 }
@@ -60,15 +55,10 @@ function form(
   c: Context<ConsoleEnv>,
   context: WebContext,
   { found: { fleet }, task }: Chosen,
-  { texts, problems = {} }: { texts: Record<string, string>; problems?: Record<string, string> },
+  { texts, problems }: { texts: Record<string, string>; problems?: Record<string, string> },
   status: 200 | 422 = 200,
 ): Promise<Response> {
-  const shown = [[TO, TO_FIELD] as const, ...Object.entries(task.inputs)].map(([name, field]): ShownField => ({
-    name,
-    field,
-    text: textIn(texts, name),
-    ...Object.hasOwn(problems, name) && { problem: problems[name] },
-  }));
+  const shown = shownFields({ [TO]: TO_FIELD, ...task.inputs }, texts, problems);
   const title = `${task.title ?? task.name}: ${fleet.name ?? fleet.id}`;
   const body = markup`${crumbs(fleet.id)}
 <h1>${title}</h1>
@@ -76,7 +66,7 @@ ${task.help !== undefined && markup`<p>${task.help}</p>`}
 ${problemSummary(shown, "input")}
 <form method="post" action="${AT}" accept-charset="utf-8">
 ${csrfInput(c.get("viewer").csrf)}
-<input type="hidden" name="${FLEET}" value="${fleet.id}"><input type="hidden" name="${TASK}" value="${task.name}">
+${hiddenInput(FLEET, fleet.id)}${hiddenInput(TASK, task.name)}
 ${shown.map(fieldMarkup)}
 <p class="actions"><button class="main">Send</button></p>
 </form>`;
@@ -125,11 +115,7 @@ function resultTable({ results, total }: TaskAnswer): Markup {
 <td class="number nowrap">${Math.round(result.executionTime)} ms</td></tr>
 `
   );
-  return markup`<table class="rows">
-<thead><tr><th>State</th><th>Device</th><th>Answer</th><th class="number">Took</th></tr></thead>
-<tbody>
-${cells}</tbody>
-</table>
+  return markup`${rowTable("", ["State", "Device", "Answer", ["Took", "number"]], cells)}
 ${total > rows.length && markup`<p class="soft">The first ${rows.length} of ${total}, those that failed first.</p>`}`;
 }
 

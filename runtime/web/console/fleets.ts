@@ -6,24 +6,22 @@ import { isObject, type Json } from "../../model/json.ts";
 import type { WebContext } from "../context.ts";
 import { tasksFor } from "../fleets_api.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
-import { countLinks, type Filter, filterForm, filtersOf, href, pageOf, pager } from "./lists.ts";
+import { countLinks, type Filter, filterForm, filtersOf, href, idPath, LONG_PAGE, pager, rowTable } from "./lists.ts";
 import { liveMark, type Look, part } from "./live.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { factList, hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
 const AT = "/fleets";
 const DEVICE = "/device";
-/** Devices of a page of the list. */
-const PAGE = 50;
 const FILTERS = [
   { name: "name", label: "Name", placeholder: "part of a name" },
   { name: "state", label: "State", choices: DEVICE_STATES },
   { name: "tag", label: "Tag" },
 ] as const satisfies Filter[];
 
-/** `/fleets`, `/fleets/<id>` with its devices, and `/device?fleet=…&name=…`. Others than operators see the tasks that they may send. */
+/** `/fleets`, `/fleets/<id>` with its devices, and `/device?fleet=…&name=…`. Other people than operators see only the tasks that they may send. */
 export function addFleets(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, (c) => list(c, context));
   app.get(`${AT}/:id{.+}`, async (c) => {
@@ -36,7 +34,7 @@ export function addFleets(app: Hono<ConsoleEnv>, context: WebContext): void {
 
 /** The path of a fleet's page; its id may contain slashes. */
 export function fleetPath(id: string): string {
-  return `${AT}/${id.split("/").map(encodeURIComponent).join("/")}`;
+  return idPath(AT, id);
 }
 
 function devicePath(fleet: string, name: string): string {
@@ -48,7 +46,7 @@ function taskPath(fleet: string, task: string, to?: string): string {
   return href("/task", { fleet, task, to });
 }
 
-/** A fleet that somebody may see: operators all, others those with a task for them. */
+/** A fleet that the viewer may see: operators see all of them, other people those with a task for them. */
 export function visibleFleet(c: Context<ConsoleEnv>, { fleets }: WebContext, id: string): FleetSummary | undefined {
   const found = fleets.get(id);
   return found !== undefined && mayView(c.get("viewer"), found) ? found : undefined;
@@ -93,11 +91,7 @@ function fleetTable(c: Context<ConsoleEnv>, { fleets }: WebContext): Markup {
 <td class="number nowrap">${total.toLocaleString("en")}</td></tr>
 `
   );
-  return markup`<table class="rows">
-<thead><tr><th>Fleet</th><th>Its devices</th><th class="number">All</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("", ["Fleet", "Its devices", ["All", "number"]], rows);
 }
 
 /** `812 reachable, 3 dead`: states that no device has are left out. */
@@ -150,15 +144,15 @@ async function deviceList(c: Context<ConsoleEnv>, context: WebContext, id: strin
   const { before } = c.req.query();
   const { state, tag, name } = set;
   const { devices } = await context.fleets.devices(id, {
-    max: PAGE + 1,
+    max: LONG_PAGE + 1,
     ...name !== undefined && { name },
     ...state !== undefined && { states: DEVICE_STATES.filter((each) => each === state) },
     ...tag !== undefined && { tags: [tag] },
     ...before !== undefined && { after: before },
   });
-  const { rows, last } = pageOf(devices, PAGE);
+  const next = devices.length > LONG_PAGE ? devices[LONG_PAGE - 1].device : undefined;
   const times = timesFor(c, context);
-  const cells = rows.map(({ device, state, tags, since, error }) =>
+  const rows = devices.slice(0, LONG_PAGE).map(({ device, state, tags, since, error }) =>
     markup`<tr><td class="state nowrap">${word(state)}</td>
 <td class="grow cut"><div><a href="${devicePath(id, device)}">${device}</a></div></td>
 <td class="wide soft">${tags.join(", ")}</td><td class="why cut"><div>${error}</div></td>
@@ -168,13 +162,11 @@ async function deviceList(c: Context<ConsoleEnv>, context: WebContext, id: strin
   return markup`<section><h2>Devices</h2>
 ${filterForm(path, FILTERS, set)}
 ${
-    rows.length === 0 ? markup`<p class="soft">No device is like that.</p>` : markup`<table class="rows">
-<thead><tr><th>State</th><th>Device</th><th class="wide">Tags</th><th>Why</th><th class="number">Since</th></tr></thead>
-<tbody>
-${cells}</tbody>
-</table>`
+    rows.length === 0
+      ? markup`<p class="soft">No device is like that.</p>`
+      : rowTable("", ["State", "Device", ["Tags", "wide"], "Why", ["Since", "number"]], rows)
   }
-${pager(path, set, before, last?.device)}</section>`;
+${pager(path, set, before, next)}</section>`;
 }
 
 /** Links to the forms that send a task. @param to the device filled in; none by default */
@@ -235,21 +227,19 @@ export function lookForDevice(c: Context<ConsoleEnv>, context: WebContext): Look
 function deviceFacts(c: Context<ConsoleEnv>, context: WebContext, device: DeviceView): Markup {
   const { state, since, tags, failures, lastPing, error, again } = device;
   const times = timesFor(c, context);
-  const all: [string, Part][] = [
+  return factList([
     ["State", [word(state), " since ", times.long(since)]],
     ["Why", error !== undefined && markup`<span class="error">${error}</span>`],
     ["Tried again", again !== undefined && times.long(again)],
     ["Failed pings in a row", failures > 0 && String(failures)],
     ["Last ping", lastPing !== undefined && times.distance(lastPing)],
     ["Tags", tags.length > 0 && tags.join(", ")],
-  ];
-  const rows = all.filter(([, value]) => value).map(([label, value]) => markup`<dt>${label}</dt><dd>${value}</dd>\n`);
-  return markup`<dl class="facts">${rows}</dl>`;
+  ]);
 }
 
 function againForm({ csrf }: Viewer, { fleet, device, again }: DeviceView): Markup | false {
   return again !== undefined && markup`<form method="post" action="${DEVICE}/again" class="actions">
-${csrfInput(csrf)}<input type="hidden" name="fleet" value="${fleet}"><input type="hidden" name="name" value="${device}">
+${csrfInput(csrf)}${hiddenInput("fleet", fleet)}${hiddenInput("name", device)}
 <button>Try again now</button></form>`;
 }
 
@@ -263,7 +253,7 @@ async function again(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   return await page(c, context, notice("Not tried again", text, AT), 409);
 }
 
-export function jsonMarkup(label: string, value: Json): Markup {
+function jsonMarkup(label: string, value: Json): Markup {
   return markup`<pre class="value" tabindex="0" aria-label="${label}">${writeExactJson(value, 2)}</pre>`;
 }
 
@@ -280,9 +270,5 @@ async function eventTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, 
 <td class="number nowrap">${times.short(Date.parse(time))}</td></tr>
 `
   );
-  return markup`<table class="rows">
-<thead><tr><th>Event</th><th>Why</th><th class="number">When</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("", ["Event", "Why", ["When", "number"]], rows);
 }

@@ -221,8 +221,8 @@ Deno.test("events for a wait are found oldest first, by type, pattern, key and n
     if (part < 2) await archive.fold();
   }
   const all = Array.from({ length: key }, (_, at) => at + 1);
-  const find = async (types: string[], after: number, needle = "", until?: number) => {
-    const found = await Array.fromAsync(archive.history.findEvents({ types, after, needle, until }));
+  const find = async (types: string[], after: number, needle = "") => {
+    const found = await Array.fromAsync(archive.history.findEvents({ types, after, needle }));
     assert.ok(found.every(({ key, event }) => event.id === `id-${key}`));
     return found.map(({ key }) => key);
   };
@@ -233,7 +233,7 @@ Deno.test("events for a wait are found oldest first, by type, pattern, key and n
     await find(["orders", "order.sent"], 50, '"at":6'),
     all.filter((key) => key > 50 && key % 3 && key % 7 === 6),
   );
-  assert.deepEqual(await find(["orders"], 50, "", 300), all.filter((key) => key > 50 && key < 300 && key % 3 === 2));
+  assert.deepEqual(await find(["orders"], 50), all.filter((key) => key > 50 && key % 3 === 2));
   archive.countAsked();
   assert.deepEqual(await find(["nothing.*", "order"], 0), []);
   assert.equal(archive.countAsked(), 0, "catalogues know that there is none");

@@ -189,10 +189,8 @@ Deno.test("a catalogue describes the content of its part", async () => {
   assert.deepEqual([100, 101].map((before) => part.mayHaveEvents({ before })), [false, true]);
   const search = { types: ["order.*"], after: 100, needle: "" };
   assert.deepEqual(
-    [search, { ...search, after: 101 }, { ...search, until: 100 }, { ...search, types: ["x"] }].map((each) =>
-      part.mayHaveAwaited(each)
-    ),
-    [true, false, false, false],
+    [search, { ...search, after: 101 }, { ...search, types: ["x"] }].map((each) => part.mayHaveAwaited(each)),
+    [true, false, false],
   );
 });
 

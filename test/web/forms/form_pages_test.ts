@@ -472,7 +472,7 @@ Deno.test("an operator answers as one of the people asked, and as nobody else", 
   assert.deepEqual(invalid.body.problems, {
     decision: 'expected one of "approve", "reject", got "perhaps"',
     amount: "expected at most 100, got 500",
-    reson: "unknown field; did you mean reason?",
+    reson: 'unknown field; did you mean "reason"?',
   });
   assert.match(invalid.body.error, /^The answer is not valid: decision: expected one of/);
   const accepted = await answer({ as: "anna", values });
