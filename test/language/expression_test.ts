@@ -143,7 +143,7 @@ const bad: [string, string, string | undefined, number][] = [
   ["1 +", "the expression ends too early", "is something missing at the end?", 3],
   ["", "the expression is empty", undefined, 0],
   ["event.data.x ?? 1", 'did not expect "?" here', "write default(x, y) for a value that may be absent", 14],
-  ["lowr('a')", 'unknown function "lowr"', "did you mean lower?", 0],
+  ["lowr('a')", 'unknown function "lowr"', 'did you mean "lower"?', 0],
   ["event.data.in", 'did not expect "in" here', 'a word that means something to CEL is written x["in"]', 11],
 ];
 

@@ -66,7 +66,7 @@ export const RULE_KEYS = [
 /** Keys of a YAML action. */
 export const ACTION_KEYS = ["name", "inputs", "then", "output"];
 
-/** For a file that is meant to be a rule. */
+/** The hint for a rule without `when`. */
 export const NEEDS_WHEN = "a rule needs when: and then:; to start it by hand: when: manual";
 
 export const MODES = ["parallel", "queued", "single", "restart"] as const;
@@ -82,7 +82,7 @@ export interface RuleFound {
   rule?: CheckedRule;
   problems: Problem[];
   tests: RuleTest[];
-  /** Problems of the tests; the rule works nevertheless. */
+  /** Problems of the tests; they do not keep the rule from loading. */
   testProblems: Problem[];
 }
 
@@ -142,7 +142,7 @@ function readRule(
     config,
     ...inputNames && { inputs: inputNames },
   };
-  const option = (key: string, schema: z.ZodType) =>
+  const option = <T>(key: string, schema: z.ZodType<T>) =>
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
   for (const key of ["when", "then"]) {
     if (!(key in raw) && !excused.includes(key)) {
@@ -168,7 +168,7 @@ function readRule(
     steps: ran(raw.then, steps, checking.kinds),
   };
   if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config, inputNames));
-  if (has("max") && MODES.includes(raw.mode as Rule["mode"]) && raw.mode !== "parallel") {
+  if (has("max") && MODES.some((each) => each === raw.mode) && raw.mode !== "parallel") {
     checking.error(
       ["max"],
       "key",
@@ -177,18 +177,18 @@ function readRule(
     );
   }
   return {
-    id: option("id", ruleId) as string ?? known.id,
-    ...(has("name") && { name: option("name", ruleName) as string }),
+    id: option("id", ruleId) ?? known.id,
+    ...(has("name") && { name: option("name", ruleName) }),
     file,
     language,
-    enabled: known.enabled ?? option("enabled", enabled) as boolean ?? true,
+    enabled: known.enabled ?? option("enabled", enabled) ?? true,
     triggers,
     ...(condition !== undefined && { if: condition }),
     ...(has("key") && { key: String(raw.key) }),
-    mode: option("mode", mode) as Rule["mode"] ?? "parallel",
-    max: option("max", max) as number ?? 10,
-    timeout: option("timeout", timeout) as number ?? HOUR,
-    limit: has("limit") ? option("limit", limit) as Rate | null : LIMIT,
+    mode: option("mode", mode) ?? "parallel",
+    max: option("max", max) ?? 10,
+    timeout: option("timeout", timeout) ?? HOUR,
+    limit: has("limit") ? option("limit", limit) ?? null : LIMIT,
     onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
     then: steps,
     config: checking.context.config ?? {},
@@ -271,7 +271,7 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   return values;
 }
 
-/** Keys that only rules have are no typing mistakes: the file is a rule without `when`. */
+/** Checks the keys of an action. Keys that only rules have are not typing mistakes: the file is a rule without `when`. */
 function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void {
   const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
   for (const key of ofRules) {
