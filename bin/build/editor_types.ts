@@ -6,7 +6,7 @@ const ENTRY = "sdk/mod.ts";
 const RUNTIME = new URL("../../runtime/", import.meta.url);
 
 /**
- * The source of `import … from "whenthen"` with all its imports, so that an editor can resolve it.
+ * The source that `import … from "whenthen"` refers to, with all its imports, for editors.
  * @returns sources by path; the first one is the entry
  */
 export async function editorTypes(): Promise<Map<string, string>> {

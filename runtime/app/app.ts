@@ -240,7 +240,7 @@ export class App {
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
     // Some of the conditions from before the last end may be over.
     updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
-    this.#parts.connections.tell();
+    this.#parts.connections.reportStates();
     await this.#parts.runner.start();
   }
 

@@ -64,7 +64,7 @@ export interface WebContext extends Access {
   refused: RefusedRequests;
   /** What running programs print. */
   outputs: Pick<LiveOutputs, "of" | "changes">;
-  /** Where refused requests of a hook are reported. */
+  /** Receives the reports of refused requests to hooks. */
   ownEvents: Pick<OwnEvents, "begin" | "end" | "holdsAny" | "since">;
   /** The outcomes of recently ended runs. */
   activity: Activity;

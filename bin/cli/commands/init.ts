@@ -7,12 +7,12 @@ import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
-import { UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, UsageError } from "../../../runtime/model/errors.ts";
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
 
-/** The folder for files that editors read; rules are never looked for in hidden folders. */
+/** The folder of the files that editors read. Rules are never loaded from hidden folders. */
 const EDITOR = ".editor";
 
 const YAML_RULE = `# yaml-language-server: $schema=./${EDITOR}/rule.schema.json
@@ -77,13 +77,13 @@ export function addInit(program: Command, session: Session): void {
     });
 }
 
-/** Writes a file that does not exist yet; files for editors are always replaced, so that they match this version. */
+/** Writes a file. Only a file for editors may exist: it is replaced, so that it matches this version. */
 async function writeNew(path: string, content: string, replace: boolean): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   try {
     await writeFile(path, content, { flag: replace ? "w" : "wx" });
   } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
     throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
   }
 }

@@ -26,7 +26,16 @@ export const POLL_OPTIONS: readonly string[] = [
   "pages",
 ];
 
-export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | { csv: CsvOptions } | { xml: XmlOptions };
+export type Format =
+  | "json"
+  | "feed"
+  | "xml"
+  | "csv"
+  | "lines"
+  | "text"
+  | "base64"
+  | { csv: CsvOptions }
+  | { xml: XmlOptions };
 
 export type RequestAuth = { bearer: string } | { basic: string } | { connection: string };
 

@@ -4,7 +4,7 @@ import type { WebContext } from "../context.ts";
 import { CSRF_INPUT, isFromOurPage } from "../forms/signatures.ts";
 import { readRequestBody } from "../request.ts";
 import { assets } from "./assets.ts";
-import { type Markup, markup, type Part, respond } from "./markup.ts";
+import { hiddenInput, type Markup, markup, type Part, respond } from "./markup.ts";
 import { timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 
@@ -121,7 +121,7 @@ function navLink({ path, name, rare }: typeof NAV[number], at: string | undefine
 
 /** The hidden input that every form with an effect sends back: it proves that the form was on our own page. */
 export function csrfInput(token: string): Markup {
-  return markup`<input type="hidden" name="${CSRF_INPUT}" value="${token}">`;
+  return hiddenInput(CSRF_INPUT, token);
 }
 
 /** A page with one message. */
