@@ -7,7 +7,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** The entry of the program. */
 export const PROGRAM = "bin/whenthen.ts";
 
-/** What the program starts in workers; it finds a worker next to itself by its file name. */
+/** The entries of workers. The program finds each next to itself, by its file name. */
 const WORKERS = [
   "runtime/workers/rule_thread.ts",
   "runtime/fleet/fleet_thread.ts",

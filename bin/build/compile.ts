@@ -24,7 +24,13 @@ const TARGETS = {
 type Target = keyof typeof TARGETS;
 
 /** The target of this machine. */
-const HOST = `${process.platform}-${process.arch}` as Target;
+const HOST = hostTarget();
+
+function hostTarget(): Target {
+  const host = `${process.platform}-${process.arch}`;
+  if (isTarget(host)) return host;
+  throw new Error(`Cannot build on ${host}; build on one of ${Object.keys(TARGETS).join(", ")}`);
+}
 
 function isTarget(text: string): text is Target {
   return Object.hasOwn(TARGETS, text);
@@ -32,7 +38,7 @@ function isTarget(text: string): text is Target {
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Where a compiled program reads the files that it was built with. */
+/** The folder from which a compiled program reads the files that it was built with. */
 const INSIDE = "/$bunfs/root";
 
 /** Files that are read when they are used, so that they take no memory before. */
@@ -98,7 +104,6 @@ const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
   .option("--faults", "build the program for tests, whose clock and disk can be made to fail")
   .parse().opts<{ target: Target; faults?: true }>();
-if (!isTarget(HOST)) throw new Error(`Cannot build on ${HOST}; what builds is ${Object.keys(TARGETS).join(", ")}`);
 const name = options.faults ? "whenthen-with-faults" : "whenthen";
 const outfile = join(ROOT, "bin", options.target === HOST ? name : `${name}-${options.target}`);
 await compile(options.faults ? WITH_FAULTS : PROGRAM, options.target, outfile);

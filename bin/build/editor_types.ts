@@ -11,7 +11,7 @@ const PACKAGES: Record<string, { file: string; copy: string }> = {
 };
 
 /**
- * The source of `import … from "whenthen"` with all its imports, so that an editor can resolve it.
+ * The source that `import … from "whenthen"` refers to, with all its imports, for editors.
  * @returns sources by path; the first one is the entry
  */
 export async function editorTypes(): Promise<Map<string, string>> {

@@ -18,6 +18,7 @@ import { execPath } from "node:process";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { embedded } from "../../runtime/host/embedded.ts";
+import { codeOf } from "../../runtime/model/errors.ts";
 import { intoCache } from "../../runtime/host/unpack.ts";
 
 /** A rules folder as packed into the program. */
@@ -36,12 +37,8 @@ export interface PackedFile {
 }
 
 /** Encodes a folder as a payload. */
-export function encode(folder: PackedFolder): Buffer {
+export function encodeFolder(folder: PackedFolder): Buffer {
   return gzipSync(JSON.stringify(folder), { level: 9 });
-}
-
-export function decode(payload: Uint8Array): PackedFolder {
-  return JSON.parse(gunzipSync(payload).toString());
 }
 
 /** The folder packed into this program, with its hash. */
@@ -61,7 +58,8 @@ export function ownFolder(): Promise<OwnFolder | undefined> {
 
 async function readOwnFolder(): Promise<OwnFolder | undefined> {
   const payload = embedded && await readPayload(execPath);
-  return payload && { ...decode(payload), hash: sha256(payload).toString("hex").slice(0, 16) };
+  return payload &&
+    { ...JSON.parse(gunzipSync(payload).toString()), hash: sha256(payload).toString("hex").slice(0, 16) };
 }
 
 /**
@@ -105,7 +103,7 @@ async function write(folder: string, files: PackedFile[]): Promise<void> {
   await setFolderModes(folder, 0o555);
 }
 
-/** Whether exactly these files exist, with their content. Synchronous: at a start there is nothing else to do. */
+/** Whether exactly these files exist, with their content. Synchronous, as a start has nothing else to do meanwhile. */
 function holds(folder: string, files: PackedFile[]): boolean {
   try {
     const found = readdirSync(folder, { recursive: true, withFileTypes: true });
@@ -135,8 +133,8 @@ async function setFolderModes(folder: string, mode: number): Promise<void> {
   await chmod(folder, mode);
 }
 
-function ignoreAbsent(error: NodeJS.ErrnoException): void {
-  if (error.code !== "ENOENT") throw error;
+function ignoreAbsent(error: unknown): void {
+  if (codeOf(error) !== "ENOENT") throw error;
 }
 
 /*

@@ -5,7 +5,7 @@ import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/ty
 import { UsageError } from "../../runtime/model/errors.ts";
 import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.ts";
 
-/** The folders of the rules and of all state, both absolute. */
+/** The rules folder and the data folder, both absolute. */
 export interface Folders {
   folder: string;
   data: string;
@@ -37,7 +37,7 @@ export async function foldersToLoad(given?: string, data?: string): Promise<Fold
 }
 
 /**
- * The folders of a command that reads what has run. The rules are those packed into this program, or else those that the
+ * The folders of a command that reads events and runs. The rules are those packed into this program, or else those that the
  * data folder was last used with.
  * @throws UsageError if nothing has run yet
  */

@@ -15,29 +15,30 @@ import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
-import { dataOption, describeVersion, ExitCode, RefusedError, Session } from "./session.ts";
+import { dataOption, ExitCode, Session } from "./session.ts";
+import { describeVersion, RefusedError } from "./client.ts";
 import { standardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
 import { masked } from "./start_log.ts";
 
-/** Milliseconds that the last lines of the log have. */
+/** Milliseconds for writing the last lines of the log. */
 const LAST_LINES = 2_000;
 
-/** Follows the command line of the process, and exits. @param ports what the program reaches of the machine */
+/** Runs the command line of the process, and exits. @param ports the clock, disk and network of the program */
 export async function main(ports: Ports = SYSTEM_PORTS): Promise<never> {
-  // A reader that has seen enough, such as `head`, closes the pipe: nobody misses the rest.
+  // A reader that needs no more, such as `head`, closes the pipe.
   stdout.on("error", (error: Error & { code?: string }) => {
     if (error.code !== "EPIPE") throw error;
   });
-  // A log that cannot be written, be it that its disk is full, stops nothing.
+  // The program continues if its log cannot be written, for example because a disk is full.
   stderr.on("error", () => {});
   const code = await runProgram(argv.slice(2), {
     terminal: standardOutput(),
     complain: (text) => stderr.write(text),
   }, ports);
-  // What is still in the pipes is written before the exit cuts them. On Bun only their end says that it is, not a last write.
+  // An exit drops what is still in the pipes. On Bun only the end of a stream shows that all is written, not its last write.
   const end = (stream: { end(done: () => void): unknown }) => new Promise<void>((resolve) => stream.end(resolve));
-  // A log that nobody reads any more does not hold the exit.
+  // The exit waits only so long for a log that nobody reads.
   await Promise.all([
     end(stdout),
     Promise.race([end(stderr), new Promise((resolve) => setTimeout(resolve, LAST_LINES))]),
@@ -55,7 +56,7 @@ export interface Output {
 /**
  * Runs a command line.
  * @param words without the program's own name
- * @param ports what the program reaches of the machine
+ * @param ports the clock, disk and network of the program
  * @returns the code to exit with
  */
 export async function runProgram(
@@ -76,8 +77,8 @@ export async function runProgram(
       complain(`${error.message}\n`);
       return ExitCode.usage;
     }
-    const expected = error instanceof RefusedError || error instanceof DamagedError;
-    complain(`${expected || !(error instanceof Error) ? expected ? error.message : String(error) : error.stack}\n`);
+    const isExpected = error instanceof RefusedError || error instanceof DamagedError;
+    complain(`${isExpected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
     return ExitCode.failed;
   }
 }

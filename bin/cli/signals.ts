@@ -14,22 +14,22 @@ function receive(signal: Signal): void {
   else listener(signal);
 }
 
-/** From now on, records signals while the program loads; nothing has started yet that a signal could interrupt. */
+/** Records signals from now on, while the program loads. Nothing has started yet that a signal could interrupt. */
 export function noteSignals(): void {
   if (isListening) return;
   isListening = true;
   for (const signal of SIGNALS) process.on(signal, receive);
 }
 
-/** From now on, calls `tell` with each signal; at once if a signal came while the program loaded. */
-function listenToSignals(tell: (signal: Signal) => void): void {
+/** Calls `onSignal` with each signal from now on, and at once with one that came while the program loaded. */
+function listenToSignals(onSignal: (signal: Signal) => void): void {
   // Always the same listener: between the removal of one and the addition of another, a signal would be lost.
   noteSignals();
-  listener = tell;
-  if (early !== undefined) tell(early);
+  listener = onSignal;
+  if (early !== undefined) onSignal(early);
 }
 
-/** From now on, a signal ends the program as it does any other; one that came while it loaded ends it now. */
+/** Restores the default: a signal ends the program. One that came while the program loaded ends it now. */
 export function leaveSignals(): void {
   isListening = false;
   for (const signal of SIGNALS) process.off(signal, receive);
@@ -37,13 +37,14 @@ export function leaveSignals(): void {
   listener = early = undefined;
 }
 
-/** This long after the signal the program ends, even if something hangs (promise 10 says 25 s). What counts is on disk. */
+/** Milliseconds after a signal until the program ends, even if something hangs (promise 10 says 25 s). All state is on disk. */
 const LONGEST_STOP = 24_000;
 
 /**
- * A terminal's Ctrl-C reaches every process of its group, and npm forwards it again: signals within this time count as one.
+ * Signals within this many milliseconds count as one: Ctrl-C in a terminal reaches every process of its group, and npm forwards
+ * it again.
  */
-const ONE_WISH = 1_000;
+const REPEATED = 1_000;
 
 /** Waits for a stop signal. A second signal, or a stop that takes too long, ends the program at once. */
 export class StopSignal {
@@ -56,7 +57,7 @@ export class StopSignal {
     this.received = promise;
     listenToSignals(() => {
       if (this.#timer !== undefined) {
-        if (performance.now() - this.#lastSignal > ONE_WISH) process.exit(1);
+        if (performance.now() - this.#lastSignal > REPEATED) process.exit(1);
         return;
       }
       this.#lastSignal = performance.now();
@@ -70,7 +71,7 @@ export class StopSignal {
     return this.#timer !== undefined;
   }
 
-  /** The program has stopped by itself. */
+  /** Ends the waiting, after the program has stopped. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     leaveSignals();

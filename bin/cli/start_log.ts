@@ -13,7 +13,7 @@ export class LogLines {
   #waiting = "";
 
   constructor(private readonly stream: { write(text: string): unknown }) {
-    // Writes what was logged in the turn that ends the program.
+    // The lines of the turn that ends the program.
     process.on("exit", () => this.#flush());
   }
 
@@ -30,7 +30,7 @@ export class LogLines {
     try {
       this.stream.write(text);
     } catch {
-      // A full disk, on Deno: there is nowhere to report it, and the program continues.
+      // The disk is full, on Deno. There is nowhere to report that, and the program continues.
     }
   }
 }
@@ -42,7 +42,7 @@ export class LogLines {
 export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel): Promise<void> {
   const colours = stderr.isTTY === true && !env.NO_COLOR;
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
-  // LogTape's messages about itself may contain values of any kind.
+  // LogTape's messages about itself may contain values that are not JSON.
   const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();
   const sink = (record: LogRecord) => lines.add(masked(write(record)));
   await configure({
@@ -68,13 +68,13 @@ export function masked(text: string): string {
   return mask(text);
 }
 
-/** The mark of LogTape's own sinks that need no copy of a record, because they write it before they return. */
+/** Marks a sink that writes a record before it returns, so that LogTape need not copy the record. */
 const WRITES_AT_ONCE = Symbol.for("LogTape.sinkSnapshotPolicy.immediate");
 
 const lines = new LogLines(stderr);
 let mask = (text: string): string => text;
 
-/** The same as LogTape's own JSON lines, at a third of their cost: here all values are plain JSON. */
+/** The same line as LogTape's own formatter, at a third of the cost: here all values are plain JSON. */
 function jsonLine({ timestamp, level, message, category, properties }: LogRecord): string {
   const line = writeExactJson({
     "@timestamp": new Date(timestamp).toISOString(),

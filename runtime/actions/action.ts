@@ -4,7 +4,7 @@ import type { LiveOutput } from "../host/program_output.ts";
 import type { ConnectionTokens } from "../connections/connection.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
-import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
+import type { Args, Kind, OptionSchemas, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event, SavedFile } from "../model/event.ts";
 import type { Fleets } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -35,7 +35,7 @@ interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas
 }
 
 /** Defines an action; the types of its arguments follow from `main` and `options`. */
-export function defineAction<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+export function defineAction<const Name extends string, Main extends z.ZodType, Options extends OptionSchemas>(
   action: Schemas<Name, Main, Options> & ActionDefinition<Schemas<Name, Main, Options>>,
 ): Omit<Action, keyof Schemas> & Schemas<Name, Main, Options> {
   // Callers parse the arguments with these schemas.

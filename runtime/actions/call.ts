@@ -6,7 +6,7 @@ import { z } from "zod";
 import { checkSet, type Pairs, secretInArgv } from "../commands/check_set.ts";
 import { versionFault } from "../commands/program_version.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import { filesSince, markFilesIn } from "../host/run_files.ts";
+import { filesSince, fileStatesIn } from "../host/run_files.ts";
 import { runChild } from "../host/spawn.ts";
 import { connection, json, target } from "../language/arg_types.ts";
 import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
@@ -108,7 +108,7 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
     if (argv === undefined) {
       throw new TerminalError(`Cannot call ${command.file}: ${problems.map(sayProblem).join("; ")}`);
     }
-    const before = await markFilesIn(folder, isSaved);
+    const before = await fileStatesIn(folder, isSaved);
     const files = async () => asJson(await filesSince(folder, before, isSaved));
     const line = commandLine(command, program, argv, Object.keys(handed.env));
     try {

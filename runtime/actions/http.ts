@@ -192,6 +192,7 @@ function parseBody(
 ): Json | Promise<Json> {
   if (format === undefined && body.bytes.length === 0) return null;
   if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
+  if (format === "base64") return toBase64(body);
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import type { Kept } from "../host/program_output.ts";
+import { Head, type Kept } from "../host/program_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
 import { codeOf, messageOf, StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
@@ -52,7 +52,7 @@ const FAILURE_OUTPUT = 200_000;
 /**
  * Runs a command and waits until it and everything that it started has ended. The result contains its whole output. More than 10 MB
  * fails the step, and so does output that is not text in `charset`. `json` is standard output parsed by `format`; without a format it is
- * standard output parsed as JSON, or null if it is no JSON. With `keep: tail` the result contains the end of an output that is too
+ * standard output parsed as JSON, or null if it is no JSON; with `format: base64` it is in `json` only. With `keep: tail` the result contains the end of an output that is too
  * large, and in `dropped` the number of bytes missing before it; `json` is then null without a `format`. The detail of a failure
  * contains the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` the number of missing bytes of each.
  */
@@ -79,14 +79,16 @@ async function runOnce(
   context: ActionContext<unknown>,
   draft?: FileDraft,
 ): Promise<Json> {
-  const end = await start(name, options, context, draft);
+  const raw = options.format === "base64" ? new Head(MOST_OUTPUT) : undefined;
+  const end = await start(name, options, context, draft ?? raw);
   if (!(options.ok ?? [0]).includes(end.code)) {
     throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end, options), json: null });
   }
   const { code, stdout, stderr } = end;
   const texts: Texts = draft === undefined ? { output: stdout, error: stderr } : { error: stderr };
   if (options.keep === undefined) checkWhole(name, texts);
-  checkText(name, texts);
+  checkText(name, raw === undefined ? texts : { error: stderr });
+  if (raw !== undefined) return { code, stdout: "", stderr: stderr.text, json: raw.bytes().toString("base64") };
   const out = draft === undefined ? stdout.text : await draft.keep("application/octet-stream");
   const json = draft === undefined ? await read(name, end, options, context) : null;
   const dropped = { stdout: draft === undefined ? stdout.dropped : 0, stderr: stderr.dropped };
@@ -113,7 +115,7 @@ async function start(
   name: string,
   options: RunArgs,
   context: ActionContext<unknown>,
-  draft: FileDraft | undefined,
+  taker: FileDraft | Head | undefined,
 ): Promise<ChildEnd> {
   const { run, stdin, env = {}, cwd = ".", keep, format } = options;
   const [program, ...rest] = typeof run === "string" ? ["sh", "-c", run] : run;
@@ -124,6 +126,10 @@ async function start(
   // Relative to the rule file like all paths, even if `cwd` is another folder.
   const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
   let unsaved: Error | undefined;
+  const take = async (bytes: Uint8Array) => {
+    if (taker instanceof Head) taker.add(Buffer.from(bytes));
+    else await taker!.write(bytes).catch((error) => Promise.reject(unsaved = error));
+  };
   const live = context.services.showOutput?.(context.run.id, context.path, options.charset);
   const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
   try {
@@ -134,10 +140,11 @@ async function start(
       env: environment,
       ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
       charset: options.charset,
-      keep: { stdout: draft === undefined ? MOST_OUTPUT : FAILURE_OUTPUT, stderr: MOST_OUTPUT },
-      ...(draft && {
-        output: (bytes: Uint8Array) => draft.write(bytes).catch((error) => Promise.reject(unsaved = error)),
-      }),
+      keep: {
+        stdout: taker === undefined || taker instanceof Head ? MOST_OUTPUT : FAILURE_OUTPUT,
+        stderr: MOST_OUTPUT,
+      },
+      ...(taker && { output: take }),
       ...(keep && { tail: format === undefined ? TAIL_ROOM : TAIL_ROOM / WITH_FORMAT }),
       ...(live && { watch: live.write }),
       signal: context.signal,

@@ -7,7 +7,7 @@ import { type Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
-import { tellLoaded } from "../folder/live_rules.ts";
+import { updateOwnEvents } from "../folder/live_rules.ts";
 import { type Ports, SYSTEM_PORTS } from "./wire.ts";
 import { type DataFolder, openDataFolder } from "./data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
@@ -18,7 +18,6 @@ import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/config_layers.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
-import { asJson } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, retentionOf } from "./parts.ts";
@@ -161,7 +160,7 @@ export class App {
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
     const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
-    return this.secrets.maskJson(asJson(report)) as unknown as OnceReport;
+    return this.secrets.maskJson(report);
   }
 
   /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */
@@ -240,8 +239,8 @@ export class App {
     await this.#loadNow();
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
     // Some of the conditions from before the last end may be over.
-    tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
-    this.#parts.connections.tell();
+    updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
+    this.#parts.connections.reportStates();
     await this.#parts.runner.start();
   }
 
@@ -259,7 +258,7 @@ export class App {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
-      tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
+      updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!.fleets);
       this.#parts.metrics.countReload();
@@ -299,7 +298,7 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { clock, secrets, dataFolder: { store, signer, uploads } } = this;
+    const { clock, secrets, dataFolder: { store, signer, files, uploads } } = this;
     const failures = () => this.#failures.list(this.#parts.live.rules);
     return createWeb({
       ...accessTo(host, this.options.token, this.#token),
@@ -329,7 +328,7 @@ export class App {
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
-        answerForm({ store, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
+        answerForm({ store, files, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
       setConfig: (rule, setting) =>
         setConfig(
           {

@@ -57,7 +57,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   const { path, clock, disk, onWarning } = options;
   await disk.mkdir(path).catch((error) => {
     throw new UsageError(
-      `Cannot create the data folder ${path}: ${(error as Error).message}; name another with --data`,
+      `Cannot create the data folder ${path}: ${messageOf(error)}; name another with --data`,
     );
   });
   await makePrivate(path, onWarning);

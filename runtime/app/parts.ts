@@ -7,11 +7,12 @@ import type { Clock } from "../host/clock.ts";
 import { LiveOutputs } from "../host/program_output.ts";
 import { logLine } from "../host/log_line.ts";
 import { memoryBytes } from "../host/large_work.ts";
+import { resolveObject } from "../language/expressions/template.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { type Loading, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
@@ -22,8 +23,6 @@ import { stepKinds } from "../engine/steps/index.ts";
 import { logCode, logError, logWarning, triggerLog } from "../engine/run_log.ts";
 import { runSource } from "../engine/rule_code.ts";
 import { ProgramFleets } from "../fleet/program_fleets.ts";
-import { resolve } from "../language/expressions/template.ts";
-import type { JsonObject } from "../model/json.ts";
 import { ConfigReader } from "../engine/config_reader.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
@@ -190,14 +189,14 @@ export function assemble(
     surroundings,
     secrets: withoutKey(secrets),
     env: () => withoutSecrets(environment, secrets),
-    maskJson: (value) => secrets.maskJson(value) as JsonObject,
+    maskJson: (value) => secrets.maskJson(value),
     execute: ({ inventory }, source, input, signal) =>
       runSource(executing, inventory, INVENTORY, source, input, signal),
     async call({ id, inventory }, { call, with: given }, task, signal) {
       // Inputs that are passed on as they are may hold anything, also what looks like a template.
       const inputs = () => Object.fromEntries(Object.entries(task.inputs).filter(([, value]) => value !== null));
       const scope = { ...surroundings(id), ...task, $now: clock.now() };
-      const values = given === undefined ? inputs() : resolve(given, scope) as JsonObject;
+      const values = given === undefined ? inputs() : resolveObject(given, scope);
       // A task has its own timeout.
       const how = { unlimited: `The call of ${call}` };
       return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal, how);

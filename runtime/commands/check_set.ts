@@ -1,6 +1,6 @@
 import { checkValues, type FieldProblem } from "../language/fields/check_values.ts";
 import { complete, type Completion, isOn } from "../language/fields/relations.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import type { Json } from "../model/json.ts";
 import type { Command, CommandInput, Field } from "../model/rule.ts";
 import { buildArgv, type FileOf, problemsOfArguments } from "./argv.ts";
@@ -92,9 +92,8 @@ function accept(command: Command, given: Pairs): { accepted: Pairs; problems: Fi
       const hint = `here can be set: ${names.join(", ") || "nothing"}`;
       problems.push({ key, kind: "unknown", message: `${key} cannot be set here`, hint });
     } else {
-      const close = nearest(key, names);
-      const hint = close ? `did you mean ${close}?` : `known are ${names.join(", ") || "none"}`;
-      problems.push({ key, kind: "unknown", message: `unknown input ${JSON.stringify(key)}`, hint });
+      const message = `unknown input ${JSON.stringify(key)}`;
+      problems.push({ key, kind: "unknown", message, hint: hintAtUnknown(key, names) });
     }
     return false;
   });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { SchemaProblem } from "../language/checker/sentences.ts";
 import { fieldSchema, readFields } from "../language/fields/read_fields.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command, CommandInput } from "../model/rule.ts";
 
@@ -108,8 +108,7 @@ function problemsOfAnchor(name: string, inputs: Record<string, CommandInput>): S
   if (anchor === undefined) return [];
   const at = { path: [after !== undefined ? "after" : "before"], part: "value" as const };
   if (!Object.hasOwn(inputs, anchor)) {
-    const close = nearest(anchor, Object.keys(inputs));
-    const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(inputs).join(", ")}`;
+    const hint = hintAtUnknown(anchor, Object.keys(inputs));
     return [{ ...at, message: `there is no input ${JSON.stringify(anchor)}`, hint }];
   }
   const place = placeOf(anchor, inputs[anchor]);

@@ -6,7 +6,7 @@ import { checkValues } from "../language/fields/check_values.ts";
 import { hasTemplate } from "../language/arg_types.ts";
 import { allAsWritten, checkValue } from "../language/fields/field_value.ts";
 import { fieldsAsWritten } from "../language/fields/read_fields.ts";
-import { nearest, show } from "../language/hints.ts";
+import { hintAtUnknown, show } from "../language/hints.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command, CommandInput } from "../model/rule.ts";
 import { problemsOfArguments } from "./argv.ts";
@@ -169,11 +169,7 @@ function checkOnly(
 }
 
 function unknownInput(name: string, known: string[]): [message: string, hint: string] {
-  const close = nearest(name, known);
-  return [
-    `there is no input ${show(name)}`,
-    close ? `did you mean ${close}?` : `known are ${known.join(", ") || "none"}`,
-  ];
+  return [`there is no input ${show(name)}`, hintAtUnknown(name, known)];
 }
 
 /** The values under `with`, in their order. */

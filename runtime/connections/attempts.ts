@@ -4,19 +4,19 @@ import { messageOf, UsageError } from "../model/errors.ts";
 import { ConnectionError, type OAuthConnection, OUT_OF_BAND } from "./connection.ts";
 import { type DeviceCode, type Granted, type OAuth, PendingError } from "./oauth.ts";
 
-/** Milliseconds that a person has to allow a connection. */
+/** Milliseconds within which a person allows a connection. */
 export const ATTEMPT_LIFE = 600_000;
 /** The most attempts that are remembered; a new one displaces the oldest. */
-const MOST = 100;
+const MOST_ATTEMPTS = 100;
 /** Milliseconds by which a device polls less often when the server asks for it or fails (RFC 8628, section 3.5). */
 const SLOWER = 5_000;
 
-/** What a person does next. Times are milliseconds since the epoch. */
+/** An attempt that has begun, and what the person does next. Times are milliseconds since the epoch. */
 export type Begun =
   | { kind: "code"; attempt: string; url: string; until: number; outOfBand: boolean }
   | { kind: "device"; attempt: string; uri: string; complete?: string; userCode: string; until: number };
 
-/** How far an attempt is. */
+/** The state of an attempt. */
 export interface AttemptState {
   connection: string;
   state: "waiting" | "connected" | "failed";
@@ -36,14 +36,14 @@ interface Attempt extends Starter, Pick<AttemptState, "state" | "error"> {
   settings: OAuthConnection;
   until: number;
   oauth: OAuth;
-  /** Absent for a device, and once it was used: a state is valid once. */
+  /** Absent for a device, and after it was used: a state is valid once. */
   code?: { state: string; verifier: string; redirect: string };
   /** Why the last poll of a device failed; the next one may succeed. */
   trouble?: string;
   ended: AbortController;
 }
 
-/** The server has granted tokens; the attempt succeeds once they are stored. */
+/** Called when the server has granted tokens. The attempt succeeds when it resolves. */
 type OnGranted = (connection: OAuthConnection, granted: Granted, by: string) => Promise<void>;
 
 /** Attempts to connect: each ends after ten minutes, and with the program. */
@@ -74,9 +74,9 @@ export class Attempts {
   }
 
   /**
-   * The answer of the server, as the person's browser brings it.
+   * Takes the answer of the server, which the person's browser brings.
    * @returns the name of the connection
-   * @throws UsageError if nobody has begun this, another browser has, or it is too late; what the exchange throws
+   * @throws UsageError if there is no such attempt, another browser has begun it, or it is too late; the error of the exchange
    */
   async callback(answer: URLSearchParams, browser: string | undefined): Promise<string> {
     const state = answer.get("state");
@@ -93,7 +93,7 @@ export class Attempts {
     return attempt.settings.name;
   }
 
-  /** A code, or the address of the page that the server sent the person to. */
+  /** Takes a code that the person has pasted, or the address of the page that the server sent the person to. */
   async paste(id: string, text: string): Promise<void> {
     const attempt = this.#attempts.get(id);
     if (attempt?.code === undefined || attempt.until <= this.clock.now()) {
@@ -128,7 +128,7 @@ export class Attempts {
   }
 
   #add(settings: OAuthConnection, oauth: OAuth, starter: Starter, code?: Attempt["code"]): Attempt {
-    const oldest = this.#attempts.size >= MOST ? this.#attempts.keys().next().value : undefined;
+    const oldest = this.#attempts.size >= MOST_ATTEMPTS ? this.#attempts.keys().next().value : undefined;
     if (oldest !== undefined) {
       this.#attempts.get(oldest)!.ended.abort();
       this.#attempts.delete(oldest);
@@ -147,7 +147,7 @@ export class Attempts {
     return attempt;
   }
 
-  /** The state is used up, whatever comes of it. */
+  /** Exchanges the answer for tokens. The attempt cannot be used again, even if that fails. */
   async #finish(attempt: Attempt, answer: () => Promise<URLSearchParams>): Promise<void> {
     const code = attempt.code!;
     attempt.code = undefined;
@@ -180,7 +180,7 @@ export class Attempts {
   }
 
   async #granted(attempt: Attempt, granted: Granted): Promise<void> {
-    // It may have been ended during the exchange: whoever disconnects expects that no tokens are left.
+    // It may have been ended during the exchange. After a disconnect no tokens may be left.
     if (attempt.ended.signal.aborted) {
       throw new ConnectionError(`Cannot connect "${attempt.settings.name}": the attempt was ended; connect it again`);
     }

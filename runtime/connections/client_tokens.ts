@@ -1,41 +1,41 @@
 import { messageOf } from "../model/errors.ts";
 import { type ConnectionListing, fingerprintOf, type OAuthConnection } from "./connection.ts";
 
-/** A token, and when it expires in milliseconds since the epoch. */
+/** A token, and its time of expiry in milliseconds since the epoch. */
 export interface ClientToken {
   access: string;
   expiresAt?: number;
 }
 
-/** What the last requests came to. */
+/** The results of the last requests. */
 interface Known {
   token?: ClientToken;
   /** Why the last one failed; absent if it succeeded. */
   failure?: string;
 }
 
-/** Tokens of clients (client credentials). They are in memory only, as they can be had again at any time. */
+/** Tokens of clients (client credentials). They are in memory only, as the server gives new ones at any time. */
 export class ClientTokens {
   readonly #known = new Map<string, Known & { fingerprint: string }>();
-  readonly #asking = new Map<string, Promise<string>>();
+  readonly #requests = new Map<string, Promise<string>>();
 
   /** @param request asks the server for a token */
   constructor(private readonly request: (connection: OAuthConnection) => Promise<ClientToken>) {}
 
-  /** The token that these settings have got. */
+  /** The last token that was requested with these settings. */
   get(connection: OAuthConnection): ClientToken | undefined {
     return this.#of(connection).token;
   }
 
-  /** Asks for a new token, or joins the request in progress; after an edit nobody may join one by the settings before. */
+  /** Requests a new token, or joins the request in progress if that has the same settings. */
   ask(connection: OAuthConnection): Promise<string> {
     const key = `${connection.name} ${fingerprintOf(connection)}`;
-    const asking = this.#asking.get(key) ?? this.#ask(connection).finally(() => this.#asking.delete(key));
-    this.#asking.set(key, asking);
-    return asking;
+    const pending = this.#requests.get(key) ?? this.#requestToken(connection).finally(() => this.#requests.delete(key));
+    this.#requests.set(key, pending);
+    return pending;
   }
 
-  async #ask(connection: OAuthConnection): Promise<string> {
+  async #requestToken(connection: OAuthConnection): Promise<string> {
     try {
       const token = await this.request(connection);
       this.#keep(connection, { token });

@@ -8,7 +8,7 @@ import type { Position } from "../model/problem.ts";
  * completes at that server. *Lost* is a connection whose tokens the server refuses to renew.
  */
 
-/** How an OAuth connection gets its first tokens (RFC 6749 and RFC 8628). */
+/** The ways in which an OAuth connection gets its first tokens (RFC 6749 and RFC 8628). */
 export const GRANTS = ["authorization_code", "device_code", "client_credentials"] as const;
 export type Grant = typeof GRANTS[number];
 
@@ -73,7 +73,7 @@ export interface ConnectionListing {
   /** Why it is not connected, and what would help. */
   reason?: string;
   hosts: string[];
-  /** Those that the server granted; before that, those that are asked for. */
+  /** The scopes that the server granted; before that, the requested ones. */
   scopes: string[];
   /** When the access token expires; absent if the server did not say. */
   expiresAt?: number;
@@ -85,8 +85,8 @@ export interface ConnectionListing {
 }
 
 /**
- * Differs if tokens that were got with other settings must not be used with these: those of another server, client, or scopes. Hosts
- * are not part of it: whoever adds one wants the same token to go there.
+ * Identifies the server, the client and the scopes: tokens with another fingerprint must not be used. Hosts are not part of it, as
+ * an added host gets the same token.
  */
 export function fingerprintOf({ oauth, client, scopes }: OAuthConnection): string {
   const { issuer, authorize, token, device, revoke } = oauth;
@@ -94,13 +94,13 @@ export function fingerprintOf({ oauth, client, scopes }: OAuthConnection): strin
   return createHash("sha256").update(JSON.stringify(facts)).digest("base64url");
 }
 
-/** A token cannot be had, and another attempt would not change that; the message says what would help. */
+/** There is no token, and another attempt would not change that. The message says what would help. */
 export class ConnectionError extends TerminalError {
   override name = "ConnectionError";
 }
 
 /**
- * Checks that a connection's token may be sent to an address: one of its hosts, encrypted. On this machine itself http is enough.
+ * Checks that a connection's token may be sent to an address: one of its hosts, by https, or by http on this machine.
  * @throws ConnectionError
  */
 export function checkHost({ name, hosts }: Common, url: URL): void {

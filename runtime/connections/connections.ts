@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
@@ -21,21 +21,21 @@ const EARLY = 30_000;
 /** Why tokens of other settings are not used. */
 const CHANGED = "its server, client or scopes in whenthen.yaml have changed since";
 
-/** What the connections need. */
+/** Options of `Connections`. */
 export interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
   /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;
-  /** The address under which people reach the program. */
+  /** The address at which people reach the program. */
   address(): string;
-  /** Called with why a connection is lost, or undefined if it is not: at each change, and by {@link Connections.tell}. */
+  /** Called with the reason if a connection is lost, and undefined if it is not: at each change, and by {@link Connections.reportStates}. */
   onState(name: string, lost: string | undefined): void;
   log(level: "info" | "warn", message: string): void;
 }
 
 /** The result of disconnecting. */
 export interface Disconnected {
-  /** Whether the server has revoked the tokens; false if it offers that not, or could not be reached. */
+  /** Whether the server has revoked the tokens. False if it does not offer that, or could not be reached. */
   revoked: boolean;
   reason?: string;
 }
@@ -52,7 +52,7 @@ export class Connections implements ConnectionTokens {
   readonly #changing = new Map<string, Promise<unknown>>();
   readonly #ofClients = new ClientTokens((connection) => this.#clientToken(connection));
 
-  /** Changes with what the connections and their attempts say. */
+  /** Increases with each change of a connection or of an attempt. */
   readonly changes = () => this.options.vault.changes + this.#attempts.ends;
 
   constructor(private readonly options: ConnectionsOptions) {
@@ -60,7 +60,7 @@ export class Connections implements ConnectionTokens {
     this.#attempts = new Attempts(options.clock, (connection, granted, by) => this.#connected(connection, granted, by));
   }
 
-  /** The connections in force from now on; reads `WHENTHEN_KEY` again. */
+  /** Sets the connections, and reads `WHENTHEN_KEY` again. */
   async set(connections: Connection[]): Promise<void> {
     this.#settings = new Map(connections.map((connection) => [connection.name, connection]));
     if (this.#sealed.names().length === 0 && !connections.some(({ kind }) => kind === "oauth")) return;
@@ -124,7 +124,7 @@ export class Connections implements ConnectionTokens {
     return this.#attempts.paste(attempt, text);
   }
 
-  /** Forgets the tokens, and revokes them where the server offers that. @returns undefined if there are none */
+  /** Forgets the tokens, and revokes them if the server offers that. @returns undefined if there are none */
   async disconnect(name: string, by: string): Promise<Disconnected | undefined> {
     this.#attempts.end(name);
     const found = await this.#change(name, async () => {
@@ -156,7 +156,7 @@ export class Connections implements ConnectionTokens {
     }
   }
 
-  /** All connections, and those that still have tokens, by name. */
+  /** All connections of `whenthen.yaml`, and others that still have tokens, by name. */
   list(): ConnectionListing[] {
     const known = [...this.#settings.values()].map((connection) => this.#listing(connection));
     const unused = this.#sealed.names().filter((name) => !this.#settings.has(name)).map((name): ConnectionListing => {
@@ -167,7 +167,7 @@ export class Connections implements ConnectionTokens {
     return [...known, ...unused].sort((a, b) => a.name < b.name ? -1 : 1);
   }
 
-  /** Those that cannot be used although they were connected, with their positions in `whenthen.yaml`. */
+  /** Problems of connections that were connected and cannot be used now. */
   problems(): Problem[] {
     return this.list().filter(({ state }) => state === "lost" || state === "locked").map((
       { name, reason },
@@ -179,8 +179,8 @@ export class Connections implements ConnectionTokens {
     }));
   }
 
-  /** Tells the state of each again: a crash may have come before it was told. */
-  tell(): void {
+  /** Reports the state of each connection again, as a crash may have come before a report. */
+  reportStates(): void {
     for (const name of this.#sealed.names()) {
       const connection = this.#settings.get(name);
       const stored = connection?.kind === "oauth" ? this.#storedOf(connection) : this.#sealed.stored(name);
@@ -194,8 +194,8 @@ export class Connections implements ConnectionTokens {
   }
 
   /**
-   * Resolves when no renewal is in progress: the server may have replaced the token already, and a program that ends before it is on
-   * disk would lose the connection.
+   * Resolves when no renewal is in progress. During one the server may already have replaced the token, and a program that ends
+   * before the new one is on disk loses the connection.
    */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#renewing.values(), ...this.#changing.values()]);
@@ -205,9 +205,7 @@ export class Connections implements ConnectionTokens {
     const connection = this.#settings.get(name);
     if (connection !== undefined) return connection;
     const names = [...this.#settings.keys()];
-    const close = nearest(name, names);
-    const hint = close === undefined ? `there are ${names.join(", ") || "none"}` : `did you mean "${close}"?`;
-    throw new ConnectionError(`There is no connection "${name}" in whenthen.yaml; ${hint}`);
+    throw new ConnectionError(`There is no connection "${name}" in whenthen.yaml; ${hintAtUnknown(name, names)}`);
   }
 
   #bearer(name: string, secret: string): string {
@@ -252,7 +250,7 @@ export class Connections implements ConnectionTokens {
     return isGood ? found.tokens.access : await this.#once(name, () => this.#renew(connection, found));
   }
 
-  /** What is on disk of a connection, if it was connected with these settings. */
+  /** The connection as it is on disk, if it was connected with these settings. */
   #storedOf(connection: OAuthConnection): StoredConnection | undefined {
     const stored = this.#sealed.stored(connection.name);
     return stored?.fingerprint === fingerprintOf(connection) ? stored : undefined;
@@ -337,7 +335,7 @@ export class Connections implements ConnectionTokens {
     return new ConnectionError(`Cannot use the connection "${connection.name}": ${this.#reason(connection)}`);
   }
 
-  /** Why it has no tokens that can be used, and what would help. */
+  /** Why it has no usable tokens, and what would help. */
   #reason(connection: OAuthConnection): string {
     const { name } = connection;
     const stored = this.#storedOf(connection);

@@ -4,8 +4,8 @@ import { UsageError } from "../model/errors.ts";
 import { KEY_NAME, Seal, type StoredHook, type Vault } from "./vault.ts";
 
 /** The most secrets of one webhook: while it is open, anybody may offer some. */
-const MOST = 100;
-/** Characters of a secret. Each is masked in all output: a short one could be a word that occurs there. */
+const MOST_SECRETS = 100;
+/** The fewest and the most characters of a secret. Secrets are masked in all output, and a short one could be a common word. */
 const SHORTEST = 16;
 const LONGEST = 200;
 
@@ -22,7 +22,7 @@ export interface HookListing extends HookKey {
   secrets: { id: string; at: number; readable: boolean }[];
 }
 
-/** What the secrets of webhooks need. */
+/** Options of `HookSecrets`. */
 export interface HookSecretsOptions {
   clock: Clock;
   vault: Vault<StoredHook>;
@@ -33,13 +33,13 @@ export interface HookSecretsOptions {
 }
 
 /**
- * The secrets that a provider gives in a handshake (`auth: asana`), sealed in the data folder. They are accepted only while somebody
- * has opened the webhook for them: whoever knows a secret can send events.
+ * The secrets that a provider gives in a handshake (`auth: asana`), sealed in the data folder. A secret is accepted only while
+ * somebody has opened the webhook for it, as anyone who knows it can send events.
  */
 export class HookSecrets {
   #seal: Seal | string = Seal.of(undefined);
   readonly #values = new Map<string, string[]>();
-  /** One change at a time: each begins with what the one before has written. */
+  /** Changes run one at a time, as each begins with the result of the one before. */
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: HookSecretsOptions) {}
@@ -86,14 +86,15 @@ export class HookSecrets {
     const openUntil = clock.now() + ms;
     const { rule, trigger } = key;
     await this.#alone(() => vault.put(name, { rule, trigger, secrets: vault.get(name)?.secrets ?? [], openUntil }));
-    log(
-      "info",
-      `${key.rule}: ${key.trigger} accepts handshakes until ${new Date(openUntil).toISOString()}, opened by ${by}`,
-    );
+    const until = new Date(openUntil).toISOString();
+    log("info", `${rule}: ${trigger} accepts handshakes until ${until}, opened by ${by}`);
     return this.#listing(name);
   }
 
-  /** Adds the secret of a handshake; once it resolves, it is on disk. @returns false if the webhook is not open, or the secret too short or too long */
+  /**
+   * Adds the secret of a handshake. Resolves when it is on disk.
+   * @returns false if the webhook is not open, or the secret is too short or too long
+   */
   offer(key: HookKey, secret: string): Promise<boolean> {
     return this.#alone(() => this.#offer(key, secret));
   }
@@ -103,7 +104,7 @@ export class HookSecrets {
     const name = nameOf(key);
     const stored = vault.get(name);
     if (stored === undefined || stored.openUntil <= clock.now() || typeof this.#seal === "string") return false;
-    if (secret.length < SHORTEST || secret.length > LONGEST || stored.secrets.length >= MOST) return false;
+    if (secret.length < SHORTEST || secret.length > LONGEST || stored.secrets.length >= MOST_SECRETS) return false;
     // The provider repeats a handshake whose answer it did not get.
     if (this.of(key).includes(secret)) return true;
     const added = { id: randomBytes(4).toString("hex"), sealed: this.#seal.seal(name, secret), at: clock.now() };
@@ -113,7 +114,7 @@ export class HookSecrets {
     return true;
   }
 
-  /** Changes with what is listed. */
+  /** Increases with each change. */
   changes(): number {
     return this.options.vault.changes;
   }

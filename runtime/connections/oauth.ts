@@ -1,13 +1,19 @@
-import type { AuthorizationServer, Client, ClientAuth, TokenEndpointResponse } from "oauth4webapi";
+import type {
+  AuthorizationServer,
+  Client,
+  ClientAuth,
+  TokenEndpointRequestOptions,
+  TokenEndpointResponse,
+} from "oauth4webapi";
 import { messageOf } from "../model/errors.ts";
 import { ConnectionError, isLoopback, type OAuthConnection } from "./connection.ts";
 
-/** Milliseconds that the authorization server has for an answer. */
+/** Milliseconds within which the authorization server answers. */
 const TIMEOUT = 30_000;
-/** Milliseconds that its metadata are used before they are read again. */
+/** Milliseconds after which its metadata are read again. */
 const METADATA_LIFE = 3_600_000;
 
-/** What the server granted. */
+/** Tokens that the server granted. */
 export interface Granted {
   access: string;
   refresh?: string;
@@ -16,7 +22,7 @@ export interface Granted {
   scopes?: string[];
 }
 
-/** What a person needs in order to allow a device (RFC 8628, section 3.2). */
+/** The code with which a person allows a device (RFC 8628, section 3.2). */
 export interface DeviceCode {
   deviceCode: string;
   userCode: string;
@@ -28,7 +34,7 @@ export interface DeviceCode {
   interval: number;
 }
 
-/** The refresh token, or what the person had allowed, is no longer valid (RFC 6749, section 5.2). */
+/** The refresh token, or the permission of the person, is no longer valid (RFC 6749, section 5.2). */
 export class InvalidGrantError extends ConnectionError {
   override name = "InvalidGrantError";
 }
@@ -49,6 +55,14 @@ export interface Credentials {
 }
 
 type Library = typeof import("oauth4webapi");
+
+/** The library, and its view of the server and the client. */
+interface Opened {
+  library: Library;
+  server: AuthorizationServer;
+  client: Client;
+  auth: ClientAuth;
+}
 
 /** Speaks OAuth with the authorization server of one connection, by oauth4webapi. */
 export class OAuth {
@@ -95,10 +109,8 @@ export class OAuth {
     answer: URLSearchParams,
     { redirect, state, verifier }: { redirect: string; state: string; verifier: string },
   ): Promise<Granted> {
-    const { library, server, client, auth } = await this.#open();
-    return await this.#ask("exchange the code", async () => {
+    return await this.#grant("exchange the code", async ({ library, server, client, auth, options }) => {
       const checked = library.validateAuthResponse(server, client, answer, state);
-      const options = this.#options(library, this.#endpoint(server.token_endpoint, "token"));
       const response = await library.authorizationCodeGrantRequest(
         server,
         client,
@@ -121,18 +133,14 @@ export class OAuth {
 
   /** @throws InvalidGrantError if the refresh token is no longer valid */
   async refresh(token: string): Promise<Granted> {
-    const { library, server, client, auth } = await this.#open();
-    return await this.#ask("refresh its tokens", async () => {
-      const options = this.#options(library, this.#endpoint(server.token_endpoint, "token"));
+    return await this.#grant("refresh its tokens", async ({ library, server, client, auth, options }) => {
       const response = await library.refreshTokenGrantRequest(server, client, auth, token, options);
       return await library.processRefreshTokenResponse(server, client, await withoutIdToken(response));
     });
   }
 
   async clientCredentials(): Promise<Granted> {
-    const { library, server, client, auth } = await this.#open();
-    return await this.#ask("get a token for its client", async () => {
-      const options = this.#options(library, this.#endpoint(server.token_endpoint, "token"));
+    return await this.#grant("get a token for its client", async ({ library, server, client, auth, options }) => {
       const response = await library.clientCredentialsGrantRequest(server, client, auth, this.#scope(), options);
       return await library.processClientCredentialsResponse(server, client, response);
     });
@@ -159,9 +167,7 @@ export class OAuth {
 
   /** @throws PendingError while the person has not decided; InvalidGrantError or ConnectionError if there is nothing to wait for */
   async deviceTokens(deviceCode: string): Promise<Granted> {
-    const { library, server, client, auth } = await this.#open();
-    return await this.#ask("get the tokens of the device", async () => {
-      const options = this.#options(library, this.#endpoint(server.token_endpoint, "token"));
+    return await this.#grant("get the tokens of the device", async ({ library, server, client, auth, options }) => {
       const response = await library.deviceCodeGrantRequest(server, client, auth, deviceCode, options);
       return await library.processDeviceCodeResponse(server, client, await withoutIdToken(response));
     });
@@ -180,7 +186,7 @@ export class OAuth {
   }
 
   /** Loads the library on first use: most programs have no connections. */
-  async #open(): Promise<{ library: Library; server: AuthorizationServer; client: Client; auth: ClientAuth }> {
+  async #open(): Promise<Opened> {
     const library = await import("oauth4webapi");
     const server = await this.#server(library);
     const { id, secret } = this.credentials();
@@ -244,23 +250,32 @@ export class OAuth {
     );
   }
 
-  /** Runs a request; errors say what was attempted, and contain no token: servers name what is wrong, not its value. */
-  async #ask<T>(what: string, request: () => Promise<T>): Promise<T extends TokenEndpointResponse ? Granted : T> {
+  /** Gets tokens from the token endpoint. */
+  async #grant(
+    what: string,
+    request: (at: Opened & { options: TokenEndpointRequestOptions }) => Promise<TokenEndpointResponse>,
+  ): Promise<Granted> {
+    const opened = await this.#open();
+    return grantedOf(
+      await this.#ask(what, () => {
+        const endpoint = this.#endpoint(opened.server.token_endpoint, "token");
+        return request({ ...opened, options: this.#options(opened.library, endpoint) });
+      }),
+    );
+  }
+
+  /**
+   * Runs a request.
+   * @param what is attempted, for errors. They contain no token: servers name what is wrong, not its value
+   */
+  async #ask<T>(what: string, request: () => Promise<T>): Promise<T> {
     try {
-      const answer = await request();
-      return (isTokens(answer) ? grantedOf(answer) : answer) as T extends TokenEndpointResponse ? Granted : T;
+      return await request();
     } catch (error) {
-      throw explain(
-        `Cannot ${what} for "${this.connection.name}"`,
-        await opened(error as OAuthFailure),
-        this.connection,
-      );
+      const failure = await withBody(error instanceof Error ? error : new Error(String(error)));
+      throw explain(`Cannot ${what} for "${this.connection.name}"`, failure, this.connection);
     }
   }
-}
-
-function isTokens(answer: unknown): answer is TokenEndpointResponse {
-  return typeof answer === "object" && answer !== null && "access_token" in answer;
 }
 
 function grantedOf({ access_token, refresh_token, expires_in, scope }: TokenEndpointResponse): Granted {
@@ -283,8 +298,8 @@ interface OAuthFailure extends Error {
   cause?: unknown;
 }
 
-/** Adds what the body of a challenge says (RFC 6749, section 5.2): the library does not read it. */
-async function opened(failure: OAuthFailure): Promise<OAuthFailure> {
+/** Adds the error in the body of a challenge (RFC 6749, section 5.2), which the library does not read. */
+async function withBody(failure: OAuthFailure): Promise<OAuthFailure> {
   const { error, response } = failure;
   if (error !== undefined || response === undefined || response.bodyUsed) return failure;
   const body = await response.json().catch(() => null);

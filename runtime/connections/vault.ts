@@ -1,9 +1,10 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { Disk } from "../host/disk.ts";
+import { type Disk, replaceFile } from "../host/disk.ts";
+import { messageOf } from "../model/errors.ts";
 
-/** What is kept of a connection. Its tokens are sealed, the rest is not secret. Times are milliseconds since the epoch. */
+/** A connection as it is stored. Its tokens are sealed, the rest is not secret. Times are milliseconds since the epoch. */
 export interface StoredConnection {
   state: "connected" | "lost";
   /** {@link Tokens} as JSON, sealed; absent once it is lost. */
@@ -12,7 +13,7 @@ export interface StoredConnection {
   /** Whether there is a refresh token. */
   renews: boolean;
   scopes: string[];
-  /** Of the settings with which it was connected. */
+  /** The fingerprint of the settings with which it was connected. */
   fingerprint: string;
   by: string;
   at: number;
@@ -38,11 +39,10 @@ export interface StoredHook {
 export type VaultFile = "connections" | "hooks";
 
 /**
- * A file of the data folder with sealed secrets, by name. It is replaced as a whole and synced, so that after a kill or a power cut it
- * is the old one or the new one.
+ * A file of the data folder with sealed secrets, by name. It is replaced as a whole, all or nothing.
  */
 export class Vault<T = StoredConnection> {
-  /** Counts what has changed. */
+  /** Counts the changes. */
   changes = 0;
   #writing: Promise<void> = Promise.resolve();
 
@@ -69,7 +69,7 @@ export class Vault<T = StoredConnection> {
     } catch (error) {
       await disk.rename(path, `${path}.damaged`);
       await disk.syncFolder(folder);
-      const message = `${path} cannot be read (${(error as Error).message}) and was set aside as ${file}.damaged`;
+      const message = `${path} cannot be read (${messageOf(error)}) and was set aside as ${file}.damaged`;
       onWarning(`${message}: what it held has to be connected again`);
       return new Vault(file, folder, disk, new Map<string, T>());
     }
@@ -83,7 +83,7 @@ export class Vault<T = StoredConnection> {
     return [...this.stored.keys()];
   }
 
-  /** Once it resolves, the change is on disk; until then `get` has the old value. @param entry undefined removes it */
+  /** Resolves when the change is on disk; until then `get` has the old value. @param entry undefined removes it */
   async put(name: string, entry: T | undefined): Promise<void> {
     const write = this.#writing.then(async () => {
       const next = new Map(this.stored);
@@ -100,27 +100,15 @@ export class Vault<T = StoredConnection> {
   }
 
   async #write(entries: Map<string, T>): Promise<void> {
-    const { file: name, folder, disk } = this;
     const text = JSON.stringify({ version: 1, entries: Object.fromEntries(entries) }, null, 2) + "\n";
-    const draft = join(folder, `${name}.new`);
-    // A write that was interrupted has left one.
-    if ((await disk.list(folder)).includes(`${name}.new`)) await disk.remove(draft);
-    const file = await disk.create(draft);
-    try {
-      await file.write(new TextEncoder().encode(text));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await disk.rename(draft, join(folder, name));
-    await disk.syncFolder(folder);
+    await replaceFile(this.disk, this.folder, this.file, new TextEncoder().encode(text));
   }
 }
 
-/** Tokens of a connection that are still masked after they were replaced: a server may accept them for a while. */
+/** The most tokens of a connection that are masked, with replaced ones: a server may accept these for a while. */
 const MASKED = 6;
 
-/** What the sealed tokens need. */
+/** Options of `SealedTokens`. */
 export interface SealedTokensOptions {
   vault: Vault;
   /** The value of a secret; it counts as used and is masked from then on. */
@@ -132,7 +120,7 @@ export interface SealedTokensOptions {
 /** The tokens of connections, sealed in the data folder. None is used before it is on disk. */
 export class SealedTokens {
   #seal: Seal | string = Seal.of(undefined);
-  /** Granted tokens that could not be written to disk yet. They are used only after that, and asked for no second time. */
+  /** Granted tokens that are not on disk yet. They are used only after that, and not requested again. */
   readonly #unsaved = new Map<string, StoredConnection>();
   readonly #masked = new Map<string, string[]>();
 
@@ -152,12 +140,12 @@ export class SealedTokens {
     });
   }
 
-  /** What is wrong with `WHENTHEN_KEY`, so that nothing can be sealed. */
+  /** The problem of `WHENTHEN_KEY` because of which nothing can be sealed. */
   get fault(): string | undefined {
     return typeof this.#seal === "string" ? this.#seal : undefined;
   }
 
-  /** What is on disk of a connection, with or without readable tokens. */
+  /** A connection as it is on disk, with or without readable tokens. */
   stored(name: string): StoredConnection | undefined {
     return this.options.vault.get(name);
   }
@@ -171,7 +159,7 @@ export class SealedTokens {
   }
 
   /**
-   * Keeps tokens; once it resolves, they are on disk. If that fails, they are kept in memory, and {@link save} tries again.
+   * Keeps tokens. Resolves when they are on disk. If that fails, they stay in memory, and {@link save} tries again.
    * @throws Error without a key
    */
   async keep(name: string, stored: StoredConnection, tokens: Tokens): Promise<void> {
@@ -181,7 +169,7 @@ export class SealedTokens {
     await this.save(name);
   }
 
-  /** Writes what could not be written before. */
+  /** Writes tokens that could not be written before. */
   async save(name: string): Promise<void> {
     const unsaved = this.#unsaved.get(name);
     if (unsaved === undefined) return;
@@ -189,7 +177,7 @@ export class SealedTokens {
     if (this.#unsaved.get(name) === unsaved) this.#unsaved.delete(name);
   }
 
-  /** Changes what is known of a connection without tokens; undefined removes it. */
+  /** Stores a connection without tokens; undefined removes it. */
   async put(name: string, stored: StoredConnection | undefined): Promise<void> {
     this.#unsaved.delete(name);
     await this.options.vault.put(name, stored);
@@ -199,6 +187,7 @@ export class SealedTokens {
     return this.options.vault.names();
   }
 
+  /** Masks tokens in all output, with those before them. */
   mask(name: string, { access, refresh }: Tokens): void {
     const before = this.#masked.get(name) ?? [];
     const texts = [...new Set([access, ...refresh === undefined ? [] : [refresh], ...before])].slice(0, MASKED);
@@ -207,7 +196,7 @@ export class SealedTokens {
   }
 }
 
-/** The secret with the keys, and how to make one. */
+/** The name of the secret with the keys, and how to make one. */
 export const KEY_NAME = "WHENTHEN_KEY";
 export const MAKE_KEY = `make a key with: openssl rand -base64 32, and set it as ${KEY_NAME}`;
 
@@ -217,25 +206,25 @@ const KEY = 32;
 const IV = 12;
 const TAG = 16;
 
-/** Seals texts with the first of its keys; opens what any of them has sealed. AES-256-GCM. */
+/** Seals texts with the first of its keys, and opens those that any of its keys has sealed. AES-256-GCM. */
 export class Seal {
   private constructor(private readonly keys: { id: string; key: Uint8Array }[]) {}
 
   /**
    * @param text the value of `WHENTHEN_KEY`: one key of 32 bytes in base64 or hex; while one replaces another, the new one first, a comma,
    * and the old one
-   * @returns what is wrong with it as a text
+   * @returns the problem as a text if it is no such value
    */
   static of(text: string | undefined): Seal | string {
     if (text === undefined || text.trim() === "") return `${KEY_NAME} is not set: ${MAKE_KEY}`;
-    const keys = text.split(",").map((part) => decode(part.trim()));
+    const keys = text.split(",").map((part) => decodeKey(part.trim()));
     const wrong = keys.findIndex((key) => key === undefined);
-    if (wrong === -1) return new Seal(keys.map((key) => ({ id: idOf(key!), key: key! })));
+    if (wrong === -1) return new Seal(keys.filter((key) => key !== undefined).map((key) => ({ id: idOf(key), key })));
     const which = keys.length === 1 ? KEY_NAME : `Key ${wrong + 1} of ${KEY_NAME}`;
     return `${which} is not a key of 32 bytes in base64 or hex: ${MAKE_KEY}`;
   }
 
-  /** @param name what the text belongs to: it cannot be opened under another name */
+  /** @param name of the owner of the text, under which alone it can be opened */
   seal(name: string, text: string): string {
     const [{ id, key }] = this.keys;
     const iv = randomBytes(IV);
@@ -259,13 +248,13 @@ export class Seal {
     }
   }
 
-  /** Whether the first key has sealed it: the others are no longer needed for it. */
+  /** Whether the first key has sealed it, so that it needs no other key. */
   isCurrent(sealed: string): boolean {
     return sealed.split(".")[1] === this.keys[0].id;
   }
 }
 
-function decode(text: string): Uint8Array | undefined {
+function decodeKey(text: string): Uint8Array | undefined {
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, "hex");
   const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, "base64") : undefined;
   return bytes?.length === KEY ? bytes : undefined;

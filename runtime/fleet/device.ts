@@ -13,16 +13,16 @@ export interface Device {
   since: number;
   failures: number;
   error?: string;
-  /** For one that is dead or failed: when it is initialized again. */
+  /** When it is initialized again, if it is dead or failed. */
   again?: number;
   target?: PingTarget;
-  /** Where its session is, also while that ends. */
+  /** The worker of its session, also while the session ends. */
   worker?: FleetWorker<Device>;
   index: number;
-  /** Its state before its session was lost by another's fault, so that no event is emitted twice. */
+  /** Its state before its worker ended because of another device, so that no event is emitted twice. */
   before?: DeviceState;
   isQueued?: true;
-  /** It is gone from the inventory; only its session still ends. */
+  /** It was removed from the inventory; only its session still ends. */
   isRemoved?: true;
 }
 
@@ -31,7 +31,7 @@ export function givenOf({ index, name, data, target }: Device): GivenDevice {
   return { index, name, data, ...target !== undefined && { target } };
 }
 
-/** Devices that have a worker, by it. */
+/** Groups devices, which all have a worker, by worker. */
 export function byWorker(devices: Device[]): Map<FleetWorker<Device>, Device[]> {
   return Map.groupBy(devices, ({ worker }) => worker!);
 }
@@ -46,10 +46,10 @@ export function isComing(state: DeviceState): boolean {
   return state === "waiting" || state === "initializing";
 }
 
-/** Messages about a session that lives or begins. */
+/** The kinds of messages about a session that runs or begins. */
 export type LiveEdge = Exclude<Edge[0], "stopped" | "stop.error">;
 
-/** Whether a session's message fits the state of its device: it may be late, from before the device was given up. */
+/** Whether a message about a session fits the state of its device. A late one, from before a change of state, does not. */
 export function fits(kind: LiveEdge, state: DeviceState): boolean {
   if (kind === "initialized" || kind === "init.error") return state === "initializing";
   return isLive(state) || (kind === "reinit" && state === "initializing");

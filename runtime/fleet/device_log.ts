@@ -14,32 +14,34 @@ export interface DeviceLogOptions {
 }
 
 type DeviceEvent = Extract<OwnEventType, `whenthen.device.${string}`>;
+/** The last part of the type of an event: `init.error`. */
+type Kind = DeviceEvent extends `whenthen.device.${infer Rest}` ? Rest : never;
 
-/** Something that happened to a device and is not stored yet. */
+/** A change of a device that is not stored yet. */
 interface Entry {
   name: string;
   event?: OwnEvent;
   row?: StoppedDevice | null;
 }
 
-/** Entries stored at once: all other work of the store waits for them, some 10 ms. */
+/** Entries stored at once. All other work of the store waits for them, some 10 ms. */
 const SLICE = 250;
-/** With so many events that are not accepted yet, no more are stored: runs come first. */
+/** While so many events are not accepted yet, no more are stored: runs come first. */
 const MOST_NOTICES = 1_000;
-/** Milliseconds until it counts them again, and until it tries again after a failure. */
+/** Milliseconds until they are counted again, and until the next attempt after a failure. */
 const PAUSE = 50;
 const AFTER_FAILURE = 1_000;
-/** Milliseconds that a store has at the end of the program. */
+/** Milliseconds for storing the rest at the end of the program. */
 const CLOSE_TIMEOUT = 2_000;
 
 /**
- * Stores the events of the devices of one fleet, in order and in slices: when a network is cut over 100,000 devices, webhooks wait
- * for one slice, not for all. An event without a listener is only counted. Of each kind of event only the last one of each device
+ * Stores the events of the devices of one fleet, in order and in slices: if 100,000 devices lose their network, webhooks wait for
+ * one slice, not for all. An event without a listener is only counted. Of each kind of event only the last one of each device
  * waits to be stored, so that a slow disk costs no memory.
  */
 export class DeviceLog {
   readonly counts: Partial<Record<DeviceEvent, number>> = {};
-  /** By device and kind, the oldest one first. */
+  /** By kind and device, the oldest one first. */
   readonly #entries = new Map<string, Entry>();
   #storing: Promise<void> | undefined;
   readonly #stop = new AbortController();
@@ -47,8 +49,8 @@ export class DeviceLog {
   constructor(private readonly fleet: string, private readonly options: DeviceLogOptions) {}
 
   /** Adds an event, with the device's row if that changes with it. */
-  add(kind: string, name: string, more: JsonObject = {}, row?: StoppedDevice | null): void {
-    const type = `whenthen.device.${kind}` as DeviceEvent;
+  add(kind: Kind, name: string, more: JsonObject = {}, row?: StoppedDevice | null): void {
+    const type: DeviceEvent = `whenthen.device.${kind}`;
     const event = this.#count(type) ? this.#eventOf(type, name, more) : undefined;
     if (event !== undefined || row !== undefined) this.#push(kind, { name, event, row });
   }
@@ -58,7 +60,7 @@ export class DeviceLog {
     return error === "" ? error : String(this.options.maskJson({ error }).error);
   }
 
-  /** Forgets the row of a device that is no longer left alone. */
+  /** Removes the row of a device that is no longer dead or failed. */
   clear(name: string): void {
     this.#push("", { name, row: null });
   }
@@ -110,10 +112,10 @@ export class DeviceLog {
     return { type, subject: device, data };
   }
 
-  #push(kind: string, entry: Entry): void {
+  #push(kind: Kind | "", entry: Entry): void {
     const key = `${kind}\0${entry.name}`;
     const before = this.#entries.get(key);
-    // Behind all that has happened to the device since.
+    // Behind all later changes of the device.
     this.#entries.delete(key);
     this.#entries.set(key, { ...entry, row: entry.row === undefined ? before?.row : entry.row });
     this.#storing ??= this.#store();

@@ -1,3 +1,8 @@
+/**
+ * A worker of a fleet: evaluates the platform, and keeps sessions with devices until it is ended.
+ *
+ * @module
+ */
 import http from "node:http";
 import https from "node:https";
 import net from "node:net";
@@ -8,12 +13,10 @@ import { messageOf } from "../model/errors.ts";
 import { definitionOf } from "../sdk/source.ts";
 import { exportsOf } from "../workers/module_exports.ts";
 import { UserCode } from "../workers/user_code.ts";
-import { installGlobals, secretsView } from "../workers/worker_globals.ts";
+import { installGlobals, secretsView, watchForCrashes } from "../workers/worker_globals.ts";
 import type { Edge, FleetSetup, FromFleetThread, PingTarget, TaskEnd, ToFleetThread } from "./messages.ts";
 import { type Platform, Sessions } from "./sessions.ts";
 import { TICK } from "./wheel.ts";
-
-/** A worker of a fleet: evaluates the platform, and looks after sessions until it is ended. */
 
 const port = await openCodeWorkerPort();
 const setup = port.data as FleetSetup;
@@ -29,11 +32,16 @@ let isClosing = false;
 /** When the wheel is turned next. */
 let planned = Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Milliseconds between two turns at least: each wakes the thread up; timers due in between fire together. */
+/** The least milliseconds between two turns. Each wakes the thread up, and timers due in between fire together. */
 const PAUSE = 20;
+const BUILT_IN_PINGS = {
+  tcp: (target: PingTarget, signal: AbortSignal) => pingTcp(String(target), signal),
+  http: (target: PingTarget, signal: AbortSignal) => pingHttp(String(target), signal),
+  run: runPing,
+};
 
 installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
-watchForCrashes();
+watchForCrashes(reportCrash);
 const sessions = await open();
 if (sessions !== undefined) {
   port.onMessage((message) => receive(sessions, message as ToFleetThread));
@@ -50,7 +58,7 @@ async function open(): Promise<Sessions | undefined> {
         env: Object.freeze({ ...process.env }),
         secrets: secretsView(setup.secrets, (name) => send({ type: "secret", name })),
       },
-      ...by !== undefined && { builtIn: { tcp: tcpPing, http: httpPing, run: runPing }[by] },
+      ...by !== undefined && { builtIn: BUILT_IN_PINGS[by] },
       mark: setup.platform === undefined ? () => {} : (index) => port.mark(index),
       onEdge(edge) {
         if (edges.push(edge) === 1) wakeAt(performance.now() + TICK);
@@ -58,7 +66,7 @@ async function open(): Promise<Sessions | undefined> {
       onTimer: wakeAt,
       onEnded(end) {
         ended.push(end);
-        // Not at the next tick: whoever sent the task sends the next one when this one has ended.
+        // At once, not at the next tick: the main thread sends the next task after the end of this one.
         if (!isFlushing) setImmediate(flushEnded);
         isFlushing = true;
       },
@@ -96,7 +104,7 @@ function receive(sessions: Sessions, message: ToFleetThread): void {
       runs.delete(message.run);
       return;
     case "ask":
-      return void tell(sessions, message);
+      return void sendFacts(sessions, message);
     case "alive":
       return send({ type: "alive" });
     case "close":
@@ -106,11 +114,11 @@ function receive(sessions: Sessions, message: ToFleetThread): void {
   }
 }
 
-async function tell(
+async function sendFacts(
   sessions: Sessions,
   { request, indexes, info }: Extract<ToFleetThread, { type: "ask" }>,
 ): Promise<void> {
-  const devices = await Promise.all(indexes.map((index) => sessions.tell(index, info)));
+  const devices = await Promise.all(indexes.map((index) => sessions.factsOf(index, info)));
   send({ type: "facts", request, devices });
 }
 
@@ -144,35 +152,19 @@ function flushEnded(): void {
   ended = [];
 }
 
-function tcpPing(target: PingTarget, signal: AbortSignal): Promise<void> {
-  return pingTcp(String(target), signal);
-}
-
-function httpPing(target: PingTarget, signal: AbortSignal): Promise<void> {
-  return pingHttp(String(target), signal);
-}
-
 function runPing(command: PingTarget): Promise<void> {
-  const runPing = ++lastRun;
+  const run = ++lastRun;
   return new Promise((resolve, reject) => {
-    runs.set(runPing, (error) => error === null ? resolve() : reject(new Error(error)));
-    send({ type: "run", run: runPing, command, timeout: sessions?.settings.ping?.timeout ?? 0 });
+    runs.set(run, (error) => error === null ? resolve() : reject(new Error(error)));
+    send({ type: "run", run, command, timeout: sessions?.settings.ping?.timeout ?? 0 });
   });
 }
 
-/** An error that no call awaits, as in a listener of a socket: it is logged; the device's next ping fails if the session is broken. */
-function watchForCrashes(): void {
-  const report = (thrown: unknown) => {
-    const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
-    send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
-  };
-  process.on("uncaughtException", report);
-  process.on("unhandledRejection", report);
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    report(event.reason);
-  });
+/** Logs an error that no call awaits, as in a listener of a socket. If it broke a session, the next ping of its device fails. */
+function reportCrash(thrown: unknown): void {
+  const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
+  send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
 }
 
 /** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */
@@ -183,46 +175,44 @@ function pingTcp(target: string, signal: AbortSignal): Promise<void> {
   if (host === "" || !(port > 0 && port < 65_536)) {
     return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected host:port`));
   }
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ host, port });
-    const end = (error?: Error) => {
-      signal.removeEventListener("abort", abort);
-      socket.destroy();
-      if (error) reject(error);
-      else resolve();
-    };
-    const abort = () => end(new Error("aborted"));
-    socket.on("connect", () => end());
-    // Also after the end: a socket's error without a listener would end the worker.
-    socket.on("error", end);
-    signal.addEventListener("abort", abort);
-  });
+  return ping(signal, (end) => net.connect({ host, port }).on("connect", () => end()));
 }
 
 /**
- * Requests a URL with sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that hang would take
- * them from everybody.
+ * Requests a URL with sockets of its own: in Bun, `fetch` has 256 slots for the whole process, and devices that do not answer
+ * would take all of them.
  */
 function pingHttp(target: string, signal: AbortSignal): Promise<void> {
   const [, method = "GET", address = ""] = /^(?:([A-Z]+) +)?(.*)$/.exec(target) ?? [];
   if (!URL.canParse(address)) return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected a URL`));
   const url = new URL(address);
-  return new Promise((resolve, reject) => {
+  return ping(signal, (end) => {
     const { request } = url.protocol === "https:" ? https : http;
     const sent = request(url, { method, agent: false, headers: { connection: "close" } }, (response) => {
       const { statusCode = 0 } = response;
       response.on("error", () => {});
       end(statusCode < 400 ? undefined : new Error(`${method} ${address} was answered with status ${statusCode}`));
     });
+    return sent.end();
+  });
+}
+
+/** Connects by `begin`, which calls `end` when the device has answered. Disconnects at the end, at an error and at an abort. */
+function ping(
+  signal: AbortSignal,
+  begin: (end: (error?: Error) => void) => net.Socket | http.ClientRequest,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
     const end = (error?: Error) => {
       signal.removeEventListener("abort", abort);
-      sent.destroy();
+      connection.destroy();
       if (error) reject(error);
       else resolve();
     };
     const abort = () => end(new Error("aborted"));
-    sent.on("error", end);
+    const connection = begin(end);
+    // Also after the end: an error without a listener would end the worker.
+    connection.on("error", end);
     signal.addEventListener("abort", abort);
-    sent.end();
   });
 }

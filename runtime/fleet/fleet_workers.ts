@@ -38,15 +38,15 @@ export interface WorkersOptions {
 type Callbacks<Device> = Pick<FleetWorkerOptions<Device>, "onEdges" | "onGone" | "onUnusable">;
 
 const MOST_SESSIONS = 5_000;
-/** Of devices without `init`: there is only their place on the wheel. */
+/** For devices without `init`, which need only a place on the timer wheel. */
 const MOST_PINGED = 200_000;
-/** Milliseconds that all sessions have to end when the program stops. */
+/** Milliseconds within which all sessions end when the program stops. */
 const CLOSE_TIMEOUT = 6_000;
 
 /** The workers of one fleet: one for each 5,000 sessions. */
 export class Workers<Device> {
   #workers: FleetWorker<Device>[] = [];
-  /** Those with an older platform, until their last session has ended. */
+  /** Workers with an older platform, until their last session has ended. */
   readonly #old = new Set<FleetWorker<Device>>();
   #fleet: Fleet;
 
@@ -58,7 +58,7 @@ export class Workers<Device> {
     return this.#workers.length + this.#old.size;
   }
 
-  /** Takes a changed fleet. @param isOther whether sessions begin anew, in other workers */
+  /** Applies a changed fleet. @param isOther whether sessions begin anew, in other workers */
   use(fleet: Fleet, isOther: boolean): void {
     this.#fleet = fleet;
     if (isOther) {
@@ -145,7 +145,7 @@ interface FleetWorkerOptions<Device> {
   /** Milliseconds without an answer after which its code counts as blocked. */
   blockedAfter: number;
   onEdges(worker: FleetWorker<Device>, edges: Edge[]): void;
-  /** It ended by itself, or was ended since it did not answer. `culprit` is the device whose function never returned, if that is known. */
+  /** It ended by itself, or was ended because it did not answer. `culprit`: the device whose function never returned, if known. */
   onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void;
   /** The platform does not load. */
   onUnusable(worker: FleetWorker<Device>, error: string): void;
@@ -155,10 +155,10 @@ interface FleetWorkerOptions<Device> {
   onLog(level: LogLevel, message: string): void;
 }
 
-/** Asks whether it still answers so often before it counts as blocked. Counted, not timed: the machine may have slept. */
+/** Unanswered messages after which a worker counts as blocked. Counted, not timed, as the machine may have slept. */
 const PROBES = 4;
-/** A worker may take so much longer to start: it loads the platform. */
-const START = 5;
+/** Factor by which a start may take longer: the worker loads the platform. */
+const START_FACTOR = 5;
 /** Bytes of its heap, if the host can limit that. */
 const HEAP = 1.5e9;
 
@@ -193,7 +193,7 @@ export class FleetWorker<Device> {
     this.#ticks = setInterval(() => this.#check(), blockedAfter / PROBES);
   }
 
-  /** How many sessions it has, those included that end. */
+  /** How many sessions it has, including those that are being stopped. */
   get size(): number {
     return this.devices.length - this.#free.length;
   }
@@ -321,16 +321,14 @@ export class FleetWorker<Device> {
   }
 
   #check(): void {
-    const factor = this.#isReady ? 1 : START;
+    const factor = this.#isReady ? 1 : START_FACTOR;
     if (this.#missed >= PROBES * factor) {
       const { blockedAfter, setup } = this.options;
       const culprit = this.devices[this.#worker.mark() - 1];
       const where = setup.platform?.file ?? "its worker";
       const does = this.#isReady ? "did not answer" : "was not loaded";
-      return this.#gone(
-        `${where} ${does} for ${formatDuration(factor * blockedAfter)}: a loop does not end`,
-        culprit,
-      );
+      const reason = `${where} ${does} for ${formatDuration(factor * blockedAfter)}: a loop does not end`;
+      return this.#gone(reason, culprit);
     }
     this.#missed++;
     if (this.#isReady) this.#post({ type: "alive" });

@@ -1,6 +1,6 @@
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import {
-  DEVICE_STATES,
   type DeviceSearch,
   type DeviceView,
   type Fleet,
@@ -14,46 +14,46 @@ import type { SessionFacts } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
 import { byWorker, type Device } from "./device.ts";
 
-/** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
+/** Milliseconds within which a worker answers; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;
-/** With `info`, from the platform's code. */
+/** The same with `info`, which the platform's code computes. */
 const INFO_TIMEOUT = 6_000;
 
 /** The fleets of the program. */
 export class LiveFleets implements Fleets {
   readonly #fleets = new Map<string, LiveFleet>();
-  /** Those whose file is gone, until they have ended. */
+  /** Fleets whose file was removed, until they have ended. */
   readonly #leaving = new Set<LiveFleet>();
-  /** The last change of each fleet, by id: a fleet that is slow or fails holds up no other one. */
+  /** The last change of each fleet, by id: a fleet that is slow or fails does not delay another one. */
   readonly #changes = new Map<string, Promise<void>>();
   #isStopped = false;
 
   constructor(private readonly options: LiveFleetOptions) {}
 
   /**
-   * Takes the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
-   * @returns when all of it is done; never rejects
+   * Applies the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
+   * @returns resolves when all of this is done; never rejects
    */
   async use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
     for (const [id, live] of this.#fleets) {
       if (fleets.has(id)) continue;
       this.#fleets.delete(id);
       this.#leaving.add(live);
-      this.#then(id, () => live.remove().finally(() => this.#leaving.delete(live)));
+      this.#enqueueChange(id, () => live.remove().finally(() => this.#leaving.delete(live)));
     }
     for (const [id, fleet] of fleets) {
       const live = this.#fleets.get(id);
-      if (live !== undefined) this.#then(id, () => live.use(fleet));
+      if (live !== undefined) this.#enqueueChange(id, () => live.use(fleet));
       else {
         const started = new LiveFleet(fleet, this.options);
         this.#fleets.set(id, started);
-        this.#then(id, () => started.start());
+        this.#enqueueChange(id, () => started.start());
       }
     }
     await Promise.all(this.#changes.values());
   }
 
-  #then(id: string, change: () => void | Promise<void>): void {
+  #enqueueChange(id: string, change: () => void | Promise<void>): void {
     const done = (this.#changes.get(id) ?? Promise.resolve()).then(async () => {
       if (!this.#isStopped) await change();
     }).catch((error) => {
@@ -108,7 +108,7 @@ export class LiveFleets implements Fleets {
   }
 
   again(fleet: string, name: string): Promise<boolean> {
-    return Promise.resolve(this.#find(fleet).lives.again(name));
+    return Promise.resolve(this.#find(fleet).supervisor.again(name));
   }
 
   eventCounts(): Record<string, number> {
@@ -122,8 +122,8 @@ export class LiveFleets implements Fleets {
   #find(fleet: string): LiveFleet {
     const live = this.#fleets.get(fleet);
     if (live !== undefined) return live;
-    const known = [...this.#fleets.keys()].sort().join(", ");
-    throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; known are ${known || "none"}`);
+    const hint = hintAtUnknown(fleet, [...this.#fleets.keys()].sort());
+    throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; ${hint}`);
   }
 
   /** Devices with the details that their workers have. */
@@ -159,7 +159,15 @@ export class LiveFleets implements Fleets {
 }
 
 function summaryOf({ fleet, devices, problem }: LiveFleet): FleetSummary {
-  const counts = Object.fromEntries(DEVICE_STATES.map((state) => [state, 0])) as FleetSummary["counts"];
+  const counts: FleetSummary["counts"] = {
+    waiting: 0,
+    initializing: 0,
+    initialized: 0,
+    reachable: 0,
+    unreachable: 0,
+    dead: 0,
+    failed: 0,
+  };
   for (const { state } of devices.values()) counts[state]++;
   return { fleet, total: devices.size, counts, problem };
 }

@@ -1,15 +1,15 @@
 import { dirname, join } from "node:path";
 import type { Clock } from "../host/clock.ts";
 import { sourceOf } from "../folder/attachments.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Fleet, FleetFiles } from "../model/fleet.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import type { PollContext } from "../triggers/poll/poll_args.ts";
+import type { PollArgs } from "../triggers/poll/poll_args.ts";
 import { pollOnce, readPollMark } from "../triggers/poll/poll_pass.ts";
 import {
   type Capped,
@@ -43,22 +43,22 @@ export interface InventoryChange {
   removed: string[];
 }
 
-/** How long a fleet waits for the first look at its inventory before it begins with the devices that it knew. */
+/** Milliseconds that a fleet waits for the first poll of its inventory. Then it begins with the devices that it knew. */
 const FIRST_LOOK = 10_000;
-/** The source that a list, or files, stand for. */
+/** The source of an inventory that is a list, or files, instead of a poll. */
 const LIST: JsonObject = { call: "#list" };
 
 /**
- * The devices that a fleet has: its list, its files or its poll, compared with those that were known before. They are the baseline of a
- * trigger, so an inventory that cannot be read, or a restart, removes no device.
+ * The devices of a fleet: its list, its files or its poll, compared with the devices that were known before. These are the
+ * baseline of a trigger, so that neither an inventory that cannot be read nor a restart removes a device.
  */
 export class Inventory {
   readonly #stop = new AbortController();
   readonly #looked = Promise.withResolvers<void>();
   #detach: Detach = () => {};
-  /** Names read so far while the baseline is rebuilt: devices that are not among them at its end are removed. */
+  /** Names read so far while the baseline is rebuilt. At its end, all other devices are removed. */
   #anew: Set<string> | undefined;
-  /** Which devices were left out by the last look. */
+  /** Which devices the last poll left out. */
   warning: string | null = null;
   failure: string | null = null;
 
@@ -80,12 +80,12 @@ export class Inventory {
     return join(this.options.folder, dirname(this.fleet.file));
   }
 
-  /** Takes a changed file with the same inventory. */
+  /** Applies a changed file with the same inventory. */
   use(fleet: Fleet): void {
     this.fleet = fleet;
   }
 
-  /** Begins to look. Resolves after the first look, if one is due, or when that takes long. */
+  /** Begins to poll. Resolves after the first poll, if one is due, but not later than {@link FIRST_LOOK}. */
   async attach(): Promise<void> {
     const { list, files } = this.fleet;
     if (list !== undefined) return await this.#compare(list);
@@ -99,7 +99,7 @@ export class Inventory {
     cancel();
   }
 
-  /** One look, if one is due. */
+  /** Polls once, if that is due. */
   async look(): Promise<void> {
     const { list, files } = this.fleet;
     try {
@@ -152,12 +152,11 @@ export class Inventory {
 
   async #isPollDue(): Promise<boolean> {
     const { context } = this.#trigger();
-    // The arguments were parsed with the schemas of a poll.
-    const mark = await readPollMark(context as PollContext);
+    const mark = await readPollMark(context);
     return mark === undefined || Date.parse(mark.polled) + Number(context.args.every) <= this.options.clock.now();
   }
 
-  /** Resolves when no look is in progress. */
+  /** Ends polling. Resolves when no poll is in progress. */
   async detach(): Promise<void> {
     this.#stop.abort();
     this.#looked.resolve();
@@ -166,16 +165,17 @@ export class Inventory {
 
   async #compare(items: Json[]): Promise<void> {
     const { key, files } = this.fleet;
-    const args = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max: files?.max ?? Infinity };
+    const max = files?.max ?? Infinity;
+    const args: PollArgs = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max };
     try {
-      await pollOnce(this.#context(args as unknown as JsonObject, () => Promise.resolve(items)) as PollContext);
+      await pollOnce(this.#context(args, () => Promise.resolve(items)));
       this.#report(null);
     } catch (error) {
       this.#report(messageOf(error));
     }
   }
 
-  #context(args: JsonObject, execute?: () => Promise<Json>): TriggerContext {
+  #context<Arguments>(args: Arguments, execute?: () => Promise<Json>): TriggerContext<Arguments> {
     const { fleet, options: { folder, clock, store, surroundings } } = this;
     const log = this.options.log(fleet.id, INVENTORY);
     const [trigger] = fleet.inventory.triggers;
@@ -226,7 +226,7 @@ export class Inventory {
     let removed = baseline?.remove ?? [];
     if (baseline?.clear) this.#anew = new Set();
     for (const [name] of put) this.#anew?.add(name);
-    const isLast = (mark as JsonObject | undefined)?.seeding !== true;
+    const isLast = !(isObject(mark) && mark.seeding === true);
     if (this.#anew !== undefined && isLast) {
       const present = this.#anew;
       removed = [...this.known()].filter((name) => !present.has(name));

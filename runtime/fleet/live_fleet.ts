@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
-import { INVENTORY } from "../folder/fleet_file.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { Slices } from "../host/large_work.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -19,11 +19,11 @@ import type { Progress, Store } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
 import type { Device } from "./device.ts";
-import { Lives, type LivesOptions } from "./lives.ts";
+import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** Options of `LiveFleet`. */
-export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, LivesOptions {
+export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, SupervisorOptions {
   store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
   clock: Clock;
   /** Executes a task that the fleet's file declares. Its templates are unresolved. */
@@ -39,14 +39,14 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Li
 
 /** Devices that a removal stores at once. */
 const SLICE = 500;
-/** Milliseconds between two looks whether all devices of an order are initialized. */
+/** Milliseconds between two checks whether all devices of an order are initialized. */
 const ALONE_PAUSE = 20;
 
-/** One fleet of the program: its inventory, and the lives of its devices. */
+/** One fleet of the program: its inventory, its devices and their supervisor. */
 export class LiveFleet {
   readonly devices = new Map<string, Device>();
   readonly log: DeviceLog;
-  readonly lives: Lives;
+  readonly supervisor: Supervisor;
   #inventory: Inventory;
   #sorted: string[] | undefined;
   #isOpen = false;
@@ -54,18 +54,18 @@ export class LiveFleet {
   /** Why it could not be opened. */
   #failure: string | null = null;
   #release: (() => Promise<void>) | undefined;
-  /** Resolves when the devices that were known are waiting for their init. */
+  /** Resolves when the known devices wait for their init. */
   readonly #opened = Promise.withResolvers<void>();
 
   constructor(public fleet: Fleet, private readonly options: LiveFleetOptions) {
     this.log = new DeviceLog(fleet.id, options);
-    this.lives = new Lives(fleet, this.devices, this.log, options);
+    this.supervisor = new Supervisor(fleet, this.devices, this.log, options);
     this.#inventory = this.#newInventory();
   }
 
   /** Why its inventory or its platform does not work, or which devices were left out; null if all is well. */
   get problem(): string | null {
-    return this.#failure ?? this.lives.fault ?? this.#inventory.failure ?? this.#inventory.warning;
+    return this.#failure ?? this.supervisor.fault ?? this.#inventory.failure ?? this.#inventory.warning;
   }
 
   /** The names of its devices in order. */
@@ -107,8 +107,8 @@ export class LiveFleet {
       fleet,
       names: this.#namesOf(order.to),
       deviceOf: (name) => this.devices.get(name),
-      // Without a platform that works, waiting for an init is in vain.
-      isPaused: () => this.lives.fault !== null || this.#isClosed,
+      // Without a working platform no device is ever initialized.
+      isPaused: () => this.supervisor.fault !== null || this.#isClosed,
       call: (said, scope, signal) => call(fleet, said, scope, signal),
       worker: hostname(),
       clock,
@@ -116,28 +116,26 @@ export class LiveFleet {
     return sendTask(sender, order, onResults);
   }
 
-  /**
-   * For a pass in which no fleet runs: initializes the devices of one order, and stops them afterwards. Nothing is pinged.
-   */
+  /** Executes one order in a pass in which no fleet runs: initializes its devices, and stops them afterwards. Pings nothing. */
   async taskAlone(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
     const { clock, store } = this.options;
     const signal = order.signal ?? new AbortController().signal;
     try {
-      await this.#read();
+      await this.#readBaseline();
       await this.#inventory.look();
       const names = this.#namesOf(order.to).filter((name) => !order.done?.has(name));
       const devices = names.flatMap((name) => this.devices.get(name) ?? []);
       this.#isOpen = true;
-      this.lives.openFor(devices, await store.listStopped(this.fleet.id));
+      this.supervisor.openFor(devices, await store.listStopped(this.fleet.id));
       const isOpen = () => devices.some(({ state }) => state === "waiting" || state === "initializing");
-      while (isOpen() && this.lives.fault === null && !signal.aborted) await sleepFor(clock, ALONE_PAUSE, signal);
+      while (isOpen() && this.supervisor.fault === null && !signal.aborted) await sleepFor(clock, ALONE_PAUSE, signal);
       await this.#send(order, onResults);
     } finally {
       await this.#close();
     }
   }
 
-  /** Looks after its devices as soon as the place is ours. */
+  /** Opens the fleet as soon as this program has the place. */
   start(): void {
     if (this.#isClosed) return;
     const { places = ALONE } = this.options;
@@ -171,10 +169,10 @@ export class LiveFleet {
     if (this.#isClosed || (fleet === this.fleet && this.#failure === null)) return;
     const before = this.fleet;
     this.fleet = fleet;
-    this.lives.use(fleet);
+    this.supervisor.use(fleet);
     if (this.#failure !== null) {
       await this.#renewInventory();
-      // Those may be queued already.
+      // Some may be queued already.
       for (const device of this.devices.values()) device.isRemoved = true;
       this.devices.clear();
       this.#sorted = undefined;
@@ -194,14 +192,14 @@ export class LiveFleet {
     this.#inventory = this.#newInventory();
   }
 
-  /** Forgets all devices: the fleet's file is gone. */
+  /** Forgets all devices, after the fleet's file was removed. */
   async remove(): Promise<void> {
     await this.#opened.promise;
     await this.#inventory.detach();
     const key = { rule: this.fleet.id, trigger: INVENTORY };
     const names = [...this.devices.keys()];
     for (let begin = 0; begin < names.length; begin += SLICE) {
-      // The rest goes at the next start.
+      // The next start removes the rest.
       if (this.#isClosed) return;
       const removed = names.slice(begin, begin + SLICE);
       await this.#change({ put: [], removed }, { ...key, baseline: { put: [], remove: removed } });
@@ -217,19 +215,18 @@ export class LiveFleet {
 
   async #open(): Promise<void> {
     const rows = await this.options.store.listStopped(this.fleet.id);
-    await this.#read();
+    await this.#readBaseline();
     // Devices removed meanwhile get no session.
     await this.#inventory.attach();
     if (this.#isClosed) return;
     this.#isOpen = true;
-    this.options.log(this.fleet.id, INVENTORY).info(
-      `${this.devices.size} ${this.devices.size === 1 ? "device" : "devices"}`,
-    );
-    this.lives.open(rows);
+    const { size } = this.devices;
+    this.options.log(this.fleet.id, INVENTORY).info(`${size} ${size === 1 ? "device" : "devices"}`);
+    this.supervisor.open(rows);
   }
 
-  /** The devices that are known. */
-  async #read(): Promise<void> {
+  /** Adds the devices of the stored baseline. */
+  async #readBaseline(): Promise<void> {
     const slices = new Slices();
     for await (const page of this.#inventory.baseline()) {
       for (const [name, item] of page) this.#add(name, item);
@@ -243,7 +240,7 @@ export class LiveFleet {
     // A change of the inventory may wait for room.
     this.log.hurry();
     await this.#inventory.detach();
-    await this.lives.close();
+    await this.supervisor.close();
     await this.log.close();
   }
 
@@ -264,7 +261,7 @@ export class LiveFleet {
     }
     for (const { name } of gone) this.devices.delete(name);
     this.#sorted = undefined;
-    this.lives.change(fresh, changed, gone);
+    this.supervisor.change(fresh, changed, gone);
     if (isFull) await this.log.room();
   }
 

@@ -11,7 +11,7 @@ export interface FleetSetup {
   settings: SessionSettings;
 }
 
-/** How sessions are looked after; may change while they live. Times in milliseconds. */
+/** Settings of sessions, which may change while they run. Times in milliseconds. */
 export interface SessionSettings {
   ping?: Pick<PingSettings, "every" | "timeout" | "down"> & { by?: "tcp" | "http" | "run" };
   initTimeout: number;
@@ -60,8 +60,8 @@ export type ToFleetThread =
   | { type: "close" };
 
 /**
- * A change of a device: the main thread gets changes only.
- * - `reinit`: a field of its item that the platform uses has changed; its session is to be stopped and begun again
+ * A change of a device.
+ * - `reinit`: a field of its item that the platform uses has changed, so it needs a new session
  * - `stopped`: its session has ended; its index is free
  */
 export type Edge = [

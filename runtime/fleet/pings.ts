@@ -22,18 +22,18 @@ export async function runPing(
   cwd: string,
   env: Record<string, string>,
 ): Promise<string | null> {
-  const [program, ...args] = typeof command === "string" ? ["sh", "-c", command] : command.map(String);
+  const [program, ...args] = typeof command === "string" ? ["sh", "-c", command] : command;
   const signal = AbortSignal.timeout(timeout);
   try {
     const { code, stderr } = await runChild({ program, args, cwd, env, keep: { stdout: 0, stderr: QUOTED }, signal });
-    const said = stderr.text.trim();
-    return code === 0 ? null : `${program} ended with exit code ${code}${said === "" ? "" : `: ${said}`}`;
+    const output = stderr.text.trim();
+    return code === 0 ? null : `${program} ended with exit code ${code}${output === "" ? "" : `: ${output}`}`;
   } catch (error) {
     return signal.aborted ? `${program} took longer than ${formatDuration(timeout)}` : messageOf(error);
   }
 }
 
-/** The built-in pings, so that the results of expressions in a URL are encoded. */
+/** The kinds of the built-in pings; by their schemas the results of expressions in a URL are encoded. */
 const KINDS = {
   tcp: defineKind({ kind: "tcp", summary: "", main: template(), options: {} }),
   http: defineKind({ kind: "http", summary: "", main: url(), options: {} }),
@@ -42,6 +42,7 @@ const KINDS = {
 
 /** Resolves the target of a built-in ping of one device. @throws ExpressionError */
 export function resolveTarget(by: NonNullable<PingSettings["by"]>, scope: Scope): PingTarget {
-  const said = by.kind === "run" ? by.command : by.target;
-  return resolveArgs(KINDS[by.kind], { [by.kind]: said }, scope)[by.kind] as PingTarget;
+  const target = by.kind === "run" ? by.command : by.target;
+  const resolved = resolveArgs(KINDS[by.kind], { [by.kind]: target }, scope)[by.kind];
+  return Array.isArray(resolved) ? resolved.map(String) : String(resolved);
 }

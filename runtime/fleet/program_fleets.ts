@@ -9,7 +9,7 @@ export class ProgramFleets implements Fleets {
   #live: LiveFleets | undefined;
   #fleets: ReadonlyMap<string, Fleet> = new Map();
   #isStarted = false;
-  /** No fleet will run. */
+  /** Whether this program runs no fleets. */
   #isAlone = false;
   /** Resolves when it is decided whether fleets run. */
   readonly #decided = Promise.withResolvers<void>();
@@ -19,7 +19,7 @@ export class ProgramFleets implements Fleets {
 
   constructor(private readonly options: LiveFleetOptions) {}
 
-  /** Takes the fleets of a load. Nothing starts before {@link start}. */
+  /** Applies the fleets of a load. Nothing starts before {@link start}. */
   use(fleets: ReadonlyMap<string, Fleet>): void {
     this.#fleets = fleets;
     if (!this.#isStarted) return;
@@ -70,7 +70,7 @@ export class ProgramFleets implements Fleets {
   again: Fleets["again"] = async (fleet, name) => await (await this.#ready(fleet)).again(fleet, name);
   eventCounts: Fleets["eventCounts"] = () => this.#live?.eventCounts() ?? {};
 
-  /** One order after another. */
+  /** Executes orders one after another. */
   #taskAlone(...[order, onResults]: Parameters<Fleets["task"]>): Promise<void> {
     const done = this.#alone.then(async () => {
       const { LiveFleet } = await import("./live_fleet.ts");

@@ -1,6 +1,7 @@
 import { type Clock, sleepFor } from "../host/clock.ts";
 import { checkValues, sayProblem } from "../language/fields/check_values.ts";
 import { formatDuration } from "../model/duration.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -17,10 +18,10 @@ export interface TaskScope {
 /** The parts of a fleet that tasks need. */
 export interface TaskSender {
   fleet: Fleet;
-  /** The devices that it is for. */
+  /** The devices to which it is sent. */
   names: string[];
   deviceOf: (name: string) => Device | undefined;
-  /** No device is initialized for a while. */
+  /** Whether no device is initialized for a while. */
   isPaused: () => boolean;
   /** Executes a task that the fleet's file declares. */
   call: (call: NonNullable<FleetTask["call"]>, scope: TaskScope, signal: AbortSignal) => Promise<Json>;
@@ -29,17 +30,17 @@ export interface TaskSender {
   clock: Clock;
 }
 
-/** By default. */
+/** How many devices run a task at once, by default. */
 const MOST_AT_ONCE = 100;
-/** The number of results handed on together, and the milliseconds after which fewer are. */
+/** The number of results passed on together, and the milliseconds after which fewer are passed on. */
 const SLICE = 100;
 const SLICE_TIME = 500;
-/** Milliseconds between two looks whether a device is initialized. */
+/** Milliseconds between two checks whether a device is initialized. */
 const INIT_PAUSE = 50;
-/** With so many results that are not stored, no more devices are sent the task. */
+/** While so many results are not stored, no more devices are sent the task. */
 const MOST_WAITING = 1_000;
 
-/** How many tasks run on a device, and those that wait for their turn; shared by all orders. */
+/** The number of tasks that run on a device, and the tasks that wait for their turn, of all orders. */
 const turns = new WeakMap<Device, { running: number; waiting: (() => void)[] }>();
 
 /** Sends a task to devices; see {@link Fleets.task}. */
@@ -51,8 +52,8 @@ export async function sendTask(
   const { fleet, names } = sender;
   const task = Object.hasOwn(fleet.tasks, order.task) ? fleet.tasks[order.task] : undefined;
   if (task === undefined) {
-    const known = Object.keys(fleet.tasks).join(", ");
-    throw new UsageError(`${fleet.id} has no task ${JSON.stringify(order.task)}; known are ${known || "none"}`);
+    const hint = hintAtUnknown(order.task, Object.keys(fleet.tasks));
+    throw new UsageError(`${fleet.id} has no task ${JSON.stringify(order.task)}; ${hint}`);
   }
   const { values: inputs, problems } = checkValues(task.inputs, order.inputs);
   if (problems.length > 0) {
@@ -75,7 +76,7 @@ export async function sendTask(
   try {
     await Promise.all(workers);
   } catch (error) {
-    // No further device begins; results so far are stored.
+    // No further device begins. The results so far are stored.
     next = open.length;
     await Promise.allSettled(workers);
     await results.flush();
@@ -148,7 +149,7 @@ async function execute(
   }
 }
 
-/** After a start or a reload, devices get their sessions soon. */
+/** Waits for the session of a device, which it soon gets after a start or a reload. */
 async function untilInitialized(
   { clock, isPaused }: TaskSender,
   device: Device,
@@ -163,7 +164,7 @@ async function untilInitialized(
 
 /**
  * Waits until fewer than `max` tasks run on a device.
- * @returns gives the place to the next one
+ * @returns a function that passes the turn to the next task
  * @throws the reason of the signal
  */
 async function turnOf(device: Device, max: number, signal: AbortSignal | undefined): Promise<() => void> {
@@ -178,7 +179,7 @@ async function turnOf(device: Device, max: number, signal: AbortSignal | undefin
     await mine.promise;
     signal?.removeEventListener("abort", abort);
     turn.waiting = turn.waiting.filter((each) => each !== mine.resolve);
-    // It may have been woken and aborted at once: then it is the next one's turn.
+    // If it was woken and aborted at the same time, it passes its turn on.
     if (signal?.aborted) turn.waiting.shift()?.();
   }
   turn.running++;
@@ -188,13 +189,13 @@ async function turnOf(device: Device, max: number, signal: AbortSignal | undefin
   };
 }
 
-/** Hands results on in slices, one after another. */
+/** Passes results on in slices, one after another. */
 class Results {
   #waiting: TaskResult[] = [];
-  /** Results handed on and not stored yet. */
+  /** Results passed on and not stored yet. */
   #pending = 0;
   #last: Promise<void> = Promise.resolve();
-  /** Ends the wait of those that are too few for a slice. */
+  /** Cancels the timer for results that are too few for a slice. */
   #cancel: (() => void) | undefined;
   /** Why results cannot be stored. */
   #failure: { error: unknown } | undefined;
@@ -225,7 +226,7 @@ class Results {
       await this.onResults(slice);
       this.#pending -= slice.length;
     });
-    // The next `add` or `flush` throws it; until then it is no unhandled rejection.
+    // The next `add` or `flush` throws it. Without this it would be an unhandled rejection until then.
     this.#last.catch((error) => this.#failure ??= { error });
     return this.#last;
   }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { formatDuration } from "../model/duration.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import type { DeviceSpec, TaskDefinition } from "../sdk/device.ts";
+import type { DeviceSpec, SessionScope, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "../workers/plain_json.ts";
 import type { Edge, GivenDevice, GivenTask, PingTarget, SessionFacts, SessionSettings, TaskEnd } from "./messages.ts";
 import { ABORTED } from "./messages.ts";
@@ -11,20 +11,21 @@ import { Wheel } from "./wheel.ts";
 
 /** The functions of a platform as they are called. */
 export type Platform = DeviceSpec<Json, unknown>;
+type Scope = SessionScope<Json, unknown>;
 
 /** Options of `Sessions`. */
 export interface SessionsOptions {
   platform: Platform;
   settings: SessionSettings;
   /** Arguments of the platform's functions beside the device. */
-  surroundings: { env: unknown; secrets: unknown };
-  /** A ping that is none of the platform. */
+  surroundings: Pick<Scope, "env" | "secrets">;
+  /** A built-in ping, used instead of the platform's. */
   builtIn?: (target: PingTarget, signal: AbortSignal) => Promise<void>;
-  /** Says whose function is called next; 0 afterwards. */
+  /** Notes the device whose function is called next: its index + 1; 0 afterwards. */
   mark: (index: number) => void;
   onEdge: (edge: Edge) => void;
   onEnded: (end: TaskEnd) => void;
-  /** Something will be due at a time, perhaps sooner than all else. */
+  /** A timer was set for this time. It may be the next one that is due. */
   onTimer?: (due: number) => void;
   /** The monotonic clock. @default performance.now */
   now?: () => number;
@@ -44,7 +45,7 @@ interface Slot {
   name: string;
   data: Json;
   /** The item as the platform's functions get it. */
-  device: unknown;
+  device: Json;
   target: PingTarget | undefined;
   session: unknown;
   state: "initializing" | "running" | "stopping";
@@ -61,16 +62,16 @@ interface RunningTask {
   end: (error: string | null, value?: unknown) => void;
 }
 
-/** The most pings at once: further ones are skipped, since waiting pings would only pile up. */
+/** The most pings at once. Further ones are skipped, as waiting pings would only pile up. */
 const MOST_PINGS = { module: 5_000, tcp: 1_000, http: 1_000, run: 32 };
-/** A ping during which the wheel was so far behind says nothing about the device: the machine slept, or code computed. */
+/** If the wheel is behind by so many milliseconds, the pings under way do not count: the machine slept, or code computed. */
 const STALL = 1_000;
 /** Milliseconds that `info` may take. */
 const INFO_TIMEOUT = 5_000;
 
 /**
  * The sessions of one worker: begins them, pings them at their intervals, runs tasks, ends them. Each has two timers on the
- * wheel: its next ping (twice its index), and the limit of the operation under way (one more).
+ * wheel: for its next ping (2 * index), and for the time limit of its operation (2 * index + 1).
  */
 export class Sessions {
   readonly #slots: (Slot | undefined)[] = [];
@@ -89,12 +90,12 @@ export class Sessions {
     this.settings = options.settings;
   }
 
-  /** How many there are, those included that are being stopped. */
+  /** How many there are, including those that are being stopped. */
   get size(): number {
     return this.#count;
   }
 
-  /** When something is due next; undefined if nothing is. */
+  /** When the next timer is due; undefined if none is set. */
   next(): number | undefined {
     return this.#wheel.next();
   }
@@ -106,7 +107,7 @@ export class Sessions {
     return behind;
   }
 
-  /** After a pause in which nothing could be done: pings that began before it are not counted. */
+  /** Notes a pause of the whole thread: pings that began before it do not count. */
   stalled(): void {
     this.#stalledAt = this.#now();
   }
@@ -127,14 +128,14 @@ export class Sessions {
     this.#count++;
     const { init } = this.options.platform;
     let isOver = false;
-    const call = (scope: object) => {
-      const result: unknown = init?.(scope as never);
+    const call = (scope: Scope) => {
+      const result = init?.(scope);
       if (isThenable(result)) result.then((late) => isOver && this.#stopLate(slot, late), () => {});
       return result;
     };
     this.#begin(slot, "init", this.settings.initTimeout, call, (error, value) => {
       isOver = slot.state === "stopping" || error !== null;
-      // It is stopped before its end.
+      // It was stopped during its init.
       if (slot.state === "stopping") return;
       if (error) {
         this.options.onEdge(["init.error", index, messageOf(error)]);
@@ -147,7 +148,7 @@ export class Sessions {
     });
   }
 
-  /** Takes a changed item; asks for a new session if the platform has used a changed field. */
+  /** Applies a changed item. Asks for a new session if the platform has used a changed field. */
   update({ index, data, target }: GivenDevice): void {
     const slot = this.#slots[index];
     if (slot === undefined || slot.state === "stopping") return;
@@ -215,7 +216,7 @@ export class Sessions {
   }
 
   /** Details of a session, with the platform's `info` if asked for. */
-  async tell(index: number, withInfo: boolean): Promise<SessionFacts> {
+  async factsOf(index: number, withInfo: boolean): Promise<SessionFacts> {
     const slot = this.#slots[index];
     if (slot === undefined) return { index, failures: 0 };
     const { failures, lastPing } = slot;
@@ -239,7 +240,7 @@ export class Sessions {
       controller.abort();
     }, INFO_TIMEOUT);
     const scope = { ...this.#scope(slot), signal: controller.signal };
-    this.#call(slot, () => info(scope as never), (error, value) => {
+    this.#call(slot, () => info(scope), (error, value) => {
       try {
         if (error) fail(messageOf(error));
         else resolve(plainJson(value, "the result of info"));
@@ -279,8 +280,8 @@ export class Sessions {
     if (this.#pings >= MOST_PINGS[ping.by ?? "module"]) return this.#schedule(slot);
     this.#pings++;
     const own = ping.by === undefined
-      ? (scope: object) => platform.ping?.(scope as never)
-      : (scope: { signal: AbortSignal }) => builtIn!(slot.target ?? "", scope.signal);
+      ? (scope: Scope) => platform.ping?.(scope)
+      : ({ signal }: Scope) => builtIn!(slot.target ?? "", signal);
     const began = this.#now();
     this.#begin(slot, "ping", ping.timeout, own, (error) => {
       this.#pings--;
@@ -307,11 +308,11 @@ export class Sessions {
     this.#stop(slot);
   }
 
-  /** A session made after the end of its init: nothing else refers to it, so it is stopped here. */
+  /** Stops a session that an init has made after its time limit. Nothing else refers to it. */
   #stopLate(slot: Slot, session: unknown): void {
     const signal = AbortSignal.timeout(this.settings.stopTimeout);
     const scope = { ...this.#scope({ ...slot, session }), signal };
-    this.#call(slot, () => this.options.platform.stop?.(scope as never), () => {});
+    this.#call(slot, () => this.options.platform.stop?.(scope), () => {});
   }
 
   #stop(slot: Slot): void {
@@ -326,7 +327,7 @@ export class Sessions {
       controller.abort();
     }
     const { stop } = this.options.platform;
-    this.#begin(slot, "stop", this.settings.stopTimeout, (scope) => stop?.(scope as never), (error) => {
+    this.#begin(slot, "stop", this.settings.stopTimeout, (scope) => stop?.(scope), (error) => {
       if (error) this.options.onEdge(["stop.error", index, messageOf(error)]);
       this.#wheel.drop(2 * index);
       this.#slots[index] = undefined;
@@ -335,12 +336,12 @@ export class Sessions {
     });
   }
 
-  /** Calls a function with a limit; results after that are ignored. */
+  /** Calls a function with a time limit, and ignores a later result. */
   #begin(
     slot: Slot,
     what: Operation["what"],
     limit: number,
-    call: (scope: { signal: AbortSignal }) => unknown,
+    call: (scope: Scope) => unknown,
     done: (error: Error | null, value?: unknown) => void,
   ): void {
     const timer = 2 * slot.index + 1;
@@ -358,7 +359,7 @@ export class Sessions {
     this.#setTimer(timer, this.#now() + limit);
     const scope = {
       ...this.#scope(slot),
-      // Most functions never look at it, and 10,000 controllers a second are not free.
+      // Made on first use: most functions never use it, and 10,000 controllers a second have a cost.
       get signal() {
         return (operation.controller ??= new AbortController()).signal;
       },
@@ -366,7 +367,7 @@ export class Sessions {
     this.#call(slot, () => call(scope), operation.end);
   }
 
-  #scope({ device, name, session }: Slot) {
+  #scope({ device, name, session }: Slot): Omit<Scope, "signal"> {
     return { device, name, session, ...this.options.surroundings };
   }
 

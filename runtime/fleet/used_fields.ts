@@ -2,16 +2,16 @@ import { isDeepStrictEqual } from "node:util";
 import { isObject, type Json } from "../model/json.ts";
 
 /**
- * Which fields of the items a platform reads: a change of another one, such as the time of an item's last change, needs no new
- * session.
+ * Records which fields of items a platform reads. A change of any other field, such as the time of an item's last change, needs
+ * no new session.
  */
 export class UsedFields {
   readonly #read = new Set<string>();
-  /** It looks at whole items, as `JSON.stringify` does. */
+  /** Whether it reads whole items, as `JSON.stringify` does. */
   #all = false;
 
-  /** An item for the platform, which cannot change it. */
-  watch(item: Json): unknown {
+  /** The item as the platform gets it: reads are recorded, and changes have no effect. */
+  watch(item: Json): Json {
     if (!isObject(item)) return item;
     return new Proxy(item, {
       get: (target, key) => {

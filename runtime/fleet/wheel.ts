@@ -23,7 +23,7 @@ export class Wheel {
   set(timer: number, due: number): void {
     if (timer >= this.#slot.length) this.#grow(timer);
     this.drop(timer);
-    // Never into the slot that is being turned: a timer that sets itself would hold the turn up.
+    // Never into the current slot: a timer that sets itself again would keep the turn from ending.
     const turn = Math.max(Math.ceil((due - this.origin) / TICK), this.#current + 1);
     const slot = turn % SLOTS;
     const head = this.#head[slot];
@@ -61,7 +61,7 @@ export class Wheel {
         if (this.#due[timer] <= end) {
           this.drop(timer);
           fire(timer);
-          // `fire` may have dropped the next one or put it elsewhere: begin the slot again.
+          // `fire` may have dropped or moved the next timer: then begin the slot again.
           timer = next >= 0 && this.#slot[next] === this.#current % SLOTS ? next : this.#firstDue(end);
         } else timer = next;
       }
@@ -70,7 +70,7 @@ export class Wheel {
     return (target - this.#current) * TICK;
   }
 
-  /** When something may be due next; undefined if no timer is set. A timer further away than a turn is announced too early. */
+  /** When a timer may be due next; undefined if none is set. For a timer further away than a turn, the time is too early. */
   next(): number | undefined {
     for (let slot = this.#current + 1; slot <= this.#current + SLOTS; slot++) {
       if (this.#head[slot % SLOTS] >= 0) return this.origin + slot * TICK;

@@ -1,17 +1,19 @@
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { task as taskStep } from "../actions/task.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check_rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import { stepsIn } from "../language/expressions/names.ts";
 import { checkLiterals, sayProblem } from "../language/fields/check_values.ts";
-import { nearest } from "../language/hints.ts";
-import type { JsonObject } from "../model/json.ts";
-import { guarded, type Position, type Problem } from "../model/problem.ts";
+import { hintAtUnknown } from "../language/hints.ts";
+import { resolvedArgs } from "../language/kind.ts";
+import { guarded, isError, type Problem } from "../model/problem.ts";
 import type { CalledAction, Rule } from "../model/rule.ts";
-import { type Callables, type Called, calleeOf, findCycles, follow } from "./calls.ts";
-import { isError, type RuleCheck } from "./checks.ts";
-import { idOfPath, type RuleSource } from "./rule_source.ts";
+import { hookOf } from "../triggers/webhook.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type Called, findCycles, follow } from "./follow_calls.ts";
+import type { RuleCheck } from "./checks.ts";
+import { hashVersion, idOfPath, type RuleSource } from "./source_file.ts";
 
 /** A checked rule file and its source. */
 export interface Candidate {
@@ -20,8 +22,8 @@ export interface Candidate {
 }
 
 /**
- * Warns of actions of the folder that nothing calls: an action is never started by itself. Targets that code computes
- * are unknown, so a folder with code that calls such a target may get a warning too many.
+ * Warns about actions of the folder that nothing calls: they never run. Targets that code computes are unknown, so an
+ * action that only such code calls gets the warning, too.
  */
 export function findUncalled(candidates: Candidate[], { folder, actions }: Callables): Problem[] {
   const callers = [
@@ -38,14 +40,14 @@ export function findUncalled(candidates: Candidate[], { folder, actions }: Calla
   });
 }
 
-/** The calls of most rules: none. */
+/** Most rules call nothing. */
 const NOTHING: Called = { actions: {}, commands: {}, modules: {}, definitions: {}, problems: [], late: false };
 
-/** Finished rules by their parts, so that an unchanged rule stays the same object. */
+/** Finished rules by their checked form, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
 
 /**
- * Marks actions that call themselves or something uncallable as not loading, and with them the actions that call those.
+ * Drops actions that call themselves or something that cannot be called, and then the actions that call those.
  * @returns the problems of the actions
  */
 export function settleActions(callables: Callables): Problem[] {
@@ -68,8 +70,8 @@ export function settleActions(callables: Callables): Problem[] {
 }
 
 /**
- * Makes rules from what was checked: follows their calls, checks across files, and keeps the last good version of what does
- * not load.
+ * Makes rules of checked files: follows their calls, checks across files, and keeps the last good version of a rule that
+ * does not load.
  * @param broken rule files that could not even be checked, with their ids; also `late`
  */
 export function assemble(
@@ -110,32 +112,31 @@ export function assemble(
   return assembly;
 }
 
-/** Tasks that do not exist, and inputs that do not fit them, as far as this is known before templates are resolved. */
+/** Finds tasks that do not exist and inputs that do not fit them, as far as this is known before templates are resolved. */
 export function taskProblems(
   part: CheckedRule | CalledAction,
   { file }: { file: string },
   callables: Callables,
 ): Problem[] {
   return stepsIn(part).filter(({ kind }) => kind === "task").flatMap(({ args, at, written }) => {
-    const { fleet: id, task: name, with: values = {} } = args as { fleet: string; task: string; with?: JsonObject };
+    const { fleet: id, task: name, with: values = {} } = resolvedArgs(taskStep, args);
     const error = (message: string, hint: string): Problem => ({ severity: "error", file, at, message, hint });
     const fleet = callables.fleets.get(id);
     if (fleet === undefined && callables.others.has(`${id}.yaml`)) {
       return [error(`${id}.yaml is no fleet that loads`, "fix its problems first, or add devices: to it")];
     }
-    if (fleet === undefined) return [error(`there is no fleet "${id}"`, hintAt(id, [...callables.fleets.keys()]))];
+    if (fleet === undefined) {
+      return [error(`there is no fleet "${id}"`, hintAtUnknown(id, [...callables.fleets.keys()].sort()))];
+    }
     const task = Object.hasOwn(fleet.tasks, name) ? fleet.tasks[name] : undefined;
-    if (task === undefined) return [error(`${id} has no task "${name}"`, hintAt(name, Object.keys(fleet.tasks)))];
+    if (task === undefined) {
+      return [error(`${id} has no task "${name}"`, hintAtUnknown(name, Object.keys(fleet.tasks).sort()))];
+    }
     return checkLiterals(task.inputs, { values, ...written && { written } }).map((problem) => {
       const { message, hint } = problem;
       return error(sayProblem({ ...problem, message }), hint ?? `the inputs of ${name} are in ${fleet.file}`);
     });
   });
-}
-
-function hintAt(name: string, known: string[]): string {
-  const close = nearest(name, known);
-  return close !== undefined ? `did you mean ${close}?` : `there are: ${known.sort().join(", ") || "none"}`;
 }
 
 /** Adds what a rule calls, and its version: a hash of its text and all its parts. */
@@ -153,7 +154,7 @@ function finish(checked: CheckedRule, source: RuleSource, called: Called, finish
     ...Object.keys(definitions).length > 0 && { definitions },
     modules: { ...own, ...modules },
   };
-  const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);
+  const version = hashVersion(source.text, writeExactJson(whole));
   const rule: Rule = known?.version === version ? known : { ...whole, version };
   finished.set(checked, rule);
   return rule;
@@ -173,8 +174,8 @@ function claimsOf(files: ReadonlyMap<string, { origin?: Origin }>, kind: string)
 }
 
 /**
- * Rules, actions, commands and fleets share one space of ids. Two files with one id: neither can be the rule, because it is unknown
- * which runs and cursors belong to which.
+ * Finds files with the same id: rules, actions, commands and fleets share one namespace. None of these files loads, because it is
+ * unknown which runs and cursors belong to which.
  */
 function findSharedIds(claims: Claim[]): Problem[] {
   const byId = Map.groupBy(claims, ({ id }) => id);
@@ -194,7 +195,7 @@ function findSharedIds(claims: Claim[]): Problem[] {
   );
 }
 
-/** The rules of a folder so far: those in force, those that do not load or are not there yet, with their files' ids. */
+/** The rules of a folder so far: those in force, and the ids of files that do not load or are not ready yet. */
 interface Assembly {
   rules: Map<string, Rule>;
   broken: Map<string, string>;
@@ -202,7 +203,7 @@ interface Assembly {
   problems: Problem[];
 }
 
-/** Puts the last good version of a rule in the place of one that does not load, or is not there yet. */
+/** Keeps the last good version of each rule that does not load or is not ready yet. */
 function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<string, Rule>): void {
   for (const id of [...broken.values(), ...late.values()]) {
     const last = previous.get(id);
@@ -211,8 +212,8 @@ function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<s
 }
 
 /**
- * Takes rules in conflict over a webhook's `auth` out, and puts their last good versions in their place. Such a version
- * may conflict with others in turn, so this repeats until no conflict is left.
+ * Replaces rules whose webhooks conflict in their `auth` by their last good versions. Such a version may conflict with
+ * others in turn, so this repeats until no conflict is left.
  */
 function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule>): void {
   const { rules, broken, problems } = assembly;
@@ -230,23 +231,15 @@ function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule
   }
 }
 
-/** The webhook beside a poll. */
-function hookOf({ hook }: JsonObject, at: Position): { args: JsonObject; at: Position }[] {
-  return hook === undefined ? [] : [{ args: hook as JsonObject, at }];
-}
-
-/** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
+/** Finds webhook paths with different `auth`: a request could be both refused and accepted. */
 function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
   const hooks = [...rules].flatMap(({ file, triggers }) =>
-    triggers.flatMap(({ kind, args, at }) => kind === "webhook" ? { args, at } : hookOf(args, at)).map((
-      { args, at },
-    ) => ({
-      file,
-      at,
-      path: String(args.webhook),
-      methods: [args.method ?? "POST"].flat(),
-      auth: [args.auth ?? null, args.secret ?? null],
-    }))
+    triggers.flatMap((trigger) => {
+      const hook = hookOf(trigger);
+      if (hook === undefined) return [];
+      const { method = "POST", auth = null, secret = null } = hook;
+      return { file, at: trigger.at, path: String(hook.webhook), methods: [method].flat(), auth: [auth, secret] };
+    })
   );
   const problems: Problem[] = [];
   // Names of parameters do not distinguish paths: /price/:sku is /price/:id.

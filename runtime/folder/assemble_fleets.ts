@@ -1,16 +1,16 @@
-import { createHash } from "node:crypto";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { compile } from "../language/expressions/expression.ts";
 import { templatesIn } from "../language/expressions/names.ts";
 import { type Fleet, type FleetTask, type PingSettings, PLATFORM_METHODS } from "../model/fleet.ts";
-import type { Problem } from "../model/problem.ts";
+import { isError, type Problem } from "../model/problem.ts";
 import type { Definition } from "../model/rule.ts";
 import { definitionKey } from "../model/target.ts";
-import { type Callables, type Called, calleeOf, follow } from "./calls.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type Called, follow } from "./follow_calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
-import { idOfPath, type Source } from "./rule_source.ts";
+import { hashVersion, idOfPath, type Source } from "./source_file.ts";
 
-/** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives why */
+/** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives the reasons */
 function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Problem[]): Fleet | undefined {
   const { source: { file, origin }, calls, fleet, platform: named } = checked;
   problems.push(...checked.problems);
@@ -30,7 +30,7 @@ function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Pr
     found.push({ severity: "error", file, at, message: `the module has a task ${task} already`, hint: "rename it" });
   }
   problems.push(...found);
-  const wrong = [...checked.problems, ...found].some(({ severity }) => severity === "error");
+  const wrong = [...checked.problems, ...found].some(isError);
   if (fleet === undefined || late || wrong) return undefined;
   const inventory = { ...fleet.inventory, actions: {}, commands, definitions, modules };
   const whole = {
@@ -39,11 +39,16 @@ function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Pr
     ...pingOf(fleet.ping, platform?.platform?.methods.includes("ping") ?? false),
     tasks: { ...ofModule(module), ...fleet.tasks },
   };
-  const version = hash([whole, inventory]);
-  return { ...whole, version, platformVersion: hash(whole.platform ?? null), inventory: { ...inventory, version } };
+  const version = hashVersion(writeExactJson([whole, inventory]));
+  return {
+    ...whole,
+    version,
+    platformVersion: hashVersion(writeExactJson(whole.platform ?? null)),
+    inventory: { ...inventory, version },
+  };
 }
 
-/** Pings by the module need no settings; settings without a ping of either are reported by the check. */
+/** A ping of the module needs no settings. The check reports settings if neither the module nor the file pings. */
 function pingOf(ping: PingSettings | undefined, byModule: boolean): { ping?: PingSettings } {
   if (ping === undefined) return byModule ? { ping: { every: [8_000, 10_000], timeout: 10_000, down: 2 } } : {};
   return ping.by === undefined && !byModule ? { ping: undefined } : { ping };
@@ -74,10 +79,6 @@ function ofModule(tasks: NonNullable<Definition["tasks"]>): Record<string, Fleet
   return Object.fromEntries(
     Object.entries(tasks).map(([name, task]) => [name, { name, max: 1, timeout: TASK_TIMEOUT, ...task }]),
   );
-}
-
-function hash(value: unknown): string {
-  return createHash("sha256").update(writeExactJson(value)).digest("hex").slice(0, 16);
 }
 
 /** The fleets that load, and the last good versions of those that do not, by id. */

@@ -7,7 +7,7 @@ import type { Scope } from "../language/expressions/expression.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { hasTemplate } from "../language/arg_types.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Definition, Rule, Trigger } from "../model/rule.ts";
 import { definitionKey, readTarget } from "../model/target.ts";
 import type { Store } from "../store/store.ts";
@@ -218,7 +218,7 @@ function same(attached: Wanted, wanted: Wanted): boolean {
     isDeepStrictEqual(attached.args, wanted.args) && sameSource(attached, wanted);
 }
 
-/** What listens is started anew with its new code; what reads calls that at its next look anyway. */
+/** A source that listens is restarted with its new code; a source that reads uses it at the next poll anyway. */
 function sameSource(attached: Wanted, wanted: Wanted): boolean {
   const [before, now] = [sourceOf(attached.rule, attached.trigger), sourceOf(wanted.rule, wanted.trigger)];
   if (!isDeepStrictEqual(before, now)) return false;
@@ -227,7 +227,7 @@ function sameSource(attached: Wanted, wanted: Wanted): boolean {
 
 /** The source that a poll calls. */
 export function sourceOf(rule: Rule, { kind, args }: Trigger): Definition | undefined {
-  const target = kind === "poll" && typeof args.poll === "object" ? (args.poll as JsonObject).call : undefined;
+  const target = kind === "poll" && isObject(args.poll) ? args.poll.call : undefined;
   if (typeof target !== "string") return undefined;
   return rule.definitions?.[definitionKey(readTarget("/", join("/", dirname(rule.file)), target))];
 }

@@ -9,15 +9,15 @@ import { readFields } from "../language/fields/read_fields.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { guarded, type Position, type Problem } from "../model/problem.ts";
+import { guarded, isError, type Position, type Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
 import type { SecretFault } from "../secrets/secrets.ts";
 import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
 import { type ConfigFile, configOf } from "./settings/config_files.ts";
 import { editorsOf, layConfig, lowerValues, warningOf } from "./settings/config_layers.ts";
-import { type ActionSource, idOfPath, type RuleSource } from "./rule_source.ts";
+import { type ActionSource, idOfPath, type RuleSource } from "./source_file.ts";
 
-/** What a check needs besides the file; the same for all files of a load. */
+/** The inputs of a check besides the file, the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
   /** Config values above those of the files, by rule. */
@@ -176,10 +176,6 @@ function configFor(source: RuleSource, { configs, upper, previous, previousConfi
 
 function failed({ problems }: RuleSource | ActionSource, problem: Problem): { calls: Call[]; problems: Problem[] } {
   return { calls: [], problems: [...problems, problem] };
-}
-
-export function isError({ severity }: Problem): boolean {
-  return severity === "error";
 }
 
 /** At a position with a YAML problem, the checker's problems are only consequences and are dropped. */

@@ -7,12 +7,13 @@ import { readRegularFileSync, readRegularText } from "../host/regular_file.ts";
 import { Checking, type Origin } from "../language/checker/checking.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { isObject, type JsonObject } from "../model/json.ts";
-import { faultOf, type Problem } from "../model/problem.ts";
+import { faultOf, isError, type Problem } from "../model/problem.ts";
 import type { Command } from "../model/rule.ts";
-import { type Callables, calleeOf, type LoadedCommand } from "./calls.ts";
+import { calleeOf } from "./calls.ts";
+import { type Callables, type LoadedCommand } from "./follow_calls.ts";
 import { arrange, type FolderFile } from "./folder_files.ts";
 import type { Loaded } from "./loaded.ts";
-import { type CommandSource, idOfPath, sourceOfYaml } from "./rule_source.ts";
+import { type CommandSource, idOfPath, sourceOfYaml } from "./source_file.ts";
 import { parseYaml } from "./yaml/yaml.ts";
 
 interface Known extends ReadCommand, LoadedCommand {
@@ -48,7 +49,8 @@ export class CommandReader {
     above: string[],
   ): Known {
     const { file, raw, origin } = source;
-    const use = isUse(raw.command) ? calleeOf(this.folder, file, raw.command).path : undefined;
+    const target = isUse(raw.command) ? raw.command : undefined;
+    const use = target === undefined ? undefined : calleeOf(this.folder, file, target).path;
     const circle = use === file || (use !== undefined && above.includes(use));
     const base = use === undefined || circle || !sources.has(use) ? undefined : readBase(use);
     const imports = importOf(raw, resolve(this.folder, dirname(file)));
@@ -58,9 +60,9 @@ export class CommandReader {
     const [checking, testing] = [newChecking(origin), newChecking(origin)];
     let now: Known = { rawInputs: {}, tests: [], origin, problems: [], base, imported, ...imports && { imports } };
     try {
-      if (use !== undefined && base?.command === undefined) {
+      if (target !== undefined && base?.command === undefined) {
         // All other problems would only be consequences.
-        reportUse(checking, raw.command as string, { circle, found: base !== undefined });
+        reportUse(checking, target, { circle, found: base !== undefined });
       } else {
         const { tag = tagIn(raw), inputs } = imports === undefined ? { inputs: {} } : readImport(checking, imported);
         const below = base?.command && { command: base.command, rawInputs: base.rawInputs };
@@ -72,7 +74,7 @@ export class CommandReader {
       checking.problems.push(faultOf(file, error));
     }
     const problems = [...source.problems, ...checking.problems];
-    if (problems.some(({ severity }) => severity === "error")) delete now.command;
+    if (problems.some(isError)) delete now.command;
     now.problems = [...problems, ...testing.problems];
     this.#known.set(source, now);
     return now;
@@ -149,9 +151,9 @@ export interface CommandFile {
 }
 
 /**
- * Reads a command file and those that it is a use of.
+ * Reads a command file and the commands that it is based on.
  * @param path as the user names it; problems name it so, too
- * @throws UsageError if it cannot be read, or is no command
+ * @throws UsageError if it cannot be read or is not a command
  */
 export async function readCommandFile(path: string): Promise<CommandFile> {
   const folder = resolve(".");

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Slices } from "../host/large_work.ts";
 import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
+import { codeOf, messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { lineOf } from "./yaml/yaml.ts";
 
@@ -23,7 +24,7 @@ export function scopeOf(folder: string, dataFolder: string): FolderScope {
   return { folder, ignore: `${folder}/`.startsWith(`${dataFolder}/`) ? [] : [dataFolder] };
 }
 
-/** More files than this are no rules folder: the program was pointed at a disk, or a link leads to one. */
+/** A folder with more files is not a rules folder: it is a whole disk, or has a link to one. */
 const MAX_FILES = 20_000;
 
 /** Distinguishes states of a file without reading it. */
@@ -42,7 +43,7 @@ function absolute({ folder }: FolderScope, path: string): string {
 const FRESH = 2_000;
 
 /**
- * False if the same mark may stand for different content next time.
+ * Whether a mark identifies the content: false if the file may change again without a new mark.
  * @param lookedAt when the mark was taken
  * @param fresh milliseconds after a save in which the file may change without a new mark
  */
@@ -84,7 +85,7 @@ function isRuleFile(path: string): boolean {
 
 /** The contents of the folder, by paths relative to it, sorted. */
 export interface Listing {
-  /** All files, whether rules can be made of them or not. */
+  /** All files, including those that cannot define rules. */
   files: string[];
   /** Folders that cannot be read. */
   closed: { path: string; failure: string }[];
@@ -144,7 +145,7 @@ export function markFile(path: string): Mark {
   }
 }
 
-/** A file of the rules folder that rules may be made of. */
+/** A file of the rules folder that may define rules. */
 export interface FolderFile {
   /** Relative to the folder, with forward slashes. */
   path: string;
@@ -215,14 +216,14 @@ export class FolderReader {
     try {
       return { path, text: await readSaved(at) };
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
       // Removed since it was listed: the event of its removal triggers the next load. A dangling link stays and is
       // reported.
       const facts = await lstat(at).catch(() => undefined);
       if (facts === undefined) {
         return hasUnreadableName(path) ? { path, failure: "the name of this file is not UTF-8" } : { path };
       }
-      if (code === "ENOENT") return { path, failure: "this link leads to no file" };
+      if (codeOf(error) === "ENOENT") return { path, failure: "this link leads to no file" };
+      const message = messageOf(error);
       return { path, failure: error instanceof IrregularFileError ? message : `the file cannot be read: ${message}` };
     }
   }

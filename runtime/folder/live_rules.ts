@@ -1,13 +1,14 @@
 import { commandRules } from "../commands/command_rule.ts";
+import { taskRules } from "./task_rule.ts";
 import { logLines } from "../host/log_line.ts";
 import type { About, OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
-import type { JsonObject } from "../model/json.ts";
 import { escapeControls, formatProblem, type Problem } from "../model/problem.ts";
-import type { Rule, Trigger } from "../model/rule.ts";
+import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
+import { hookOf } from "../triggers/webhook.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
@@ -45,7 +46,7 @@ export class LiveRules {
     return this.#loaded?.rules ?? new Map();
   }
 
-  /** The rules by id, together with those that start a command by itself. */
+  /** The rules by id, together with those that start a command by itself, or send a task by hand. */
   get startable(): ReadonlyMap<string, Rule> {
     return this.#startable;
   }
@@ -71,7 +72,11 @@ export class LiveRules {
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
-    const startable = new Map([...commandRules(loaded.commands.values()), ...loaded.rules]);
+    const startable = new Map([
+      ...commandRules(loaded.commands.values()),
+      ...taskRules(loaded.fleets.values()),
+      ...loaded.rules,
+    ]);
     this.#versions = [this.#startable, startable].flatMap((rules) => [...rules.values()].map(({ version }) => version));
     await this.#putVersions(before && this.#startable, startable);
     if (before === undefined) await this.#readPaused();
@@ -236,24 +241,21 @@ function logReload(before: Loaded | undefined, after: Loaded): void {
   }
 }
 
-/** Tells what a load has found: files that do not load, config values that are not used; and what is over. */
-export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
-  tellBroken(loaded, ownEvents);
-  tellRefused(loaded, ownEvents);
+/** Begins the program's own events about files that do not load and config values that are refused, and ends those that are over. */
+export function updateOwnEvents(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+  updateBroken(loaded, ownEvents);
+  updateRefused(loaded, ownEvents);
   const exists = ({ rule, trigger }: About) =>
     rule === CONFIG_SOURCE.rule || loaded.fleets.has(rule) ||
     loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
   for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
-  const paths = new Set([...loaded.rules.values()].flatMap(({ triggers }) => triggers.map(hookOf)));
+  const paths = new Set(
+    [...loaded.rules.values()].flatMap(({ triggers }) => triggers.map((each) => hookOf(each)?.webhook)),
+  );
   ownEvents.forget("hook", ({ path }) => paths.has(path));
 }
 
-/** The path of a webhook, or of the hook beside a poll. */
-function hookOf({ args }: Trigger): unknown {
-  return args.webhook ?? (args.hook as JsonObject | undefined)?.webhook;
-}
-
-function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
+function updateBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
   for (const file of broken.keys()) {
     const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
     ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
@@ -261,8 +263,8 @@ function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "be
   ownEvents.forget("broken", ({ file }) => broken.has(file));
 }
 
-/** Conditions about a rule that cannot be checked stay as they are. */
-function tellRefused(
+/** The events of a rule that cannot be checked stay as they are. */
+function updateRefused(
   { refused, configs, broken, late }: Loaded,
   ownEvents: Pick<OwnEvents, "begin" | "forget">,
 ): void {

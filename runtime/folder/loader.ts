@@ -10,7 +10,7 @@ import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
-import type { LoadedCommand } from "./calls.ts";
+import type { LoadedCommand } from "./follow_calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";
@@ -30,7 +30,7 @@ import {
   sourceOfKnown,
   sourceOfTypeScript,
   sourceOfYaml,
-} from "./rule_source.ts";
+} from "./source_file.ts";
 import { type Prebuilt, TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
@@ -79,8 +79,8 @@ interface Parsed {
 }
 
 /**
- * Turns the rules folder into rules. It remembers what it has read, so that a load costs little more than what changed;
- * each load checks the whole folder and returns one consistent set.
+ * Turns the rules folder into rules. Each load returns one consistent set for the whole folder, but reads and checks only
+ * files that have changed.
  */
 export class Loader {
   readonly #folder: FolderReader;
@@ -367,7 +367,7 @@ export class Loader {
     ].sort();
   }
 
-  /** What the rules depend on outside the folder. */
+  /** The files outside the folder that the rules depend on. */
   #outside(settings: Settings): string[] {
     const { folder } = this.options;
     const all = [

@@ -30,7 +30,7 @@ export interface LoadingOptions {
   /** Milliseconds that a load waits for slow TypeScript rules, and what to do when such a rule is ready. */
   loadTimeout?: number;
   onLate?: () => void;
-  /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
+  /** Resolves when a `fetch` of rule code may be sent, by the rate limit of its destination. @default at once */
   admit?: IsolateOptions["admit"];
 }
 

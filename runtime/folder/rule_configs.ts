@@ -1,6 +1,6 @@
 import type { RefusedValue, RuleConfig, UpperLayer, UpperValue } from "../model/config.ts";
 import { guarded, type Problem } from "../model/problem.ts";
-import { nearest } from "../language/hints.ts";
+import { didYouMean } from "../language/hints.ts";
 import type { Candidate } from "./assemble.ts";
 import { fieldsOf } from "./checks.ts";
 import type { Unready } from "./loaded.ts";
@@ -11,8 +11,8 @@ import { warningOf } from "./settings/config_layers.ts";
 const PLACES: Record<UpperLayer, string> = { source: "whenthen.yaml", page: "/config", "--set": "--set" };
 
 /**
- * The config of each rule; that of a rule whose file cannot be checked stays as it was. Reports what stands in config files, or
- * above them, for rules that do not exist.
+ * Settles the config of each rule; a rule whose file cannot be checked keeps its previous one. Reports values in config files and
+ * upper layers for rules that do not exist.
  */
 export function settleConfigs(
   candidates: Candidate[],
@@ -44,12 +44,8 @@ export function settleConfigs(
 function refuseUnknown(upper: UpperValue[], known: Configurable[]): RefusedValue[] {
   const ids = new Set(known.map(({ id }) => id));
   return upper.filter(({ rule }) => !ids.has(rule)).map(({ value: _, ...about }) => {
-    const close = nearest(about.rule, [...ids]);
-    return {
-      ...about,
-      reason: "there is no such rule",
-      ...close !== undefined && { hint: `did you mean "${close}"?` },
-    };
+    const hint = didYouMean(about.rule, ids);
+    return { ...about, reason: "there is no such rule", ...hint !== undefined && { hint } };
   });
 }
 

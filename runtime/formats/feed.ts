@@ -65,7 +65,7 @@ function rss(feed: Rss.Feed<string>, address: string | undefined): Feed {
     title: title ?? null,
     link: resolve(link, base),
     description: description ?? null,
-    author: personOf(managingEditor) ?? itunes?.author ?? dc?.creators?.[0] ?? null,
+    author: personOf(managingEditor) ?? itunes?.author ?? named(dc?.creators) ?? null,
     ...dateOf("updated", lastBuildDate ?? pubDate ?? dc?.dates?.[0]),
     items: items.map((item) => rssItem(item, base)),
   };
@@ -94,7 +94,7 @@ function rssItem(item: Rss.Item<string>, feedBase: string | undefined): JsonObje
     link,
     published: pubDate ?? item.dc?.dates?.[0],
     updated: item.atom?.updated ?? item.dcterms?.modified?.[0],
-    author: item.dc?.creators?.[0] ?? personOf(authors?.[0]) ?? item.itunes?.author,
+    author: named(item.dc?.creators) ?? named(authors?.map(personOf)) ?? item.itunes?.author,
     summary: description,
     content: item.content?.encoded,
     categories: [...categories.map(({ name }) => name), ...item.dc?.subjects ?? []],
@@ -116,7 +116,7 @@ function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
     title: title ?? null,
     link: resolve(link, base),
     description: description ?? null,
-    author: dc?.creators?.[0] ?? null,
+    author: named(dc?.creators) ?? null,
     ...dateOf("updated", dc?.dates?.[0]),
     items: items.map(({ title, link, description, ...ext }) => {
       return itemOf({
@@ -125,7 +125,7 @@ function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
         link: resolve(link, resolve(ext.xml?.base, base) ?? base),
         published: ext.dc?.dates?.[0],
         updated: ext.dcterms?.modified?.[0],
-        author: ext.dc?.creators?.[0],
+        author: named(ext.dc?.creators),
         summary: description,
         content: ext.content?.encoded,
         categories: ext.dc?.subjects,
@@ -138,18 +138,18 @@ function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
 function atom(feed: Atom.Feed<string>, address: string | undefined): Feed {
   const { title, links, subtitle, updated, authors, entries = [], xml } = feed;
   const base = baseOf(xml?.base, linkOf(links), address);
-  const author = authors?.[0]?.name ?? null;
+  const author = atomAuthor(authors);
   return {
     title: plainText(title),
     link: resolve(linkOf(links), base),
     description: subtitle?.value ?? null,
-    author,
+    author: author ?? null,
     ...dateOf("updated", updated),
     items: entries.map((entry) => atomItem(entry, base, author)),
   };
 }
 
-function atomItem(entry: Atom.Entry<string>, feedBase: string | undefined, feedAuthor: string | null): JsonObject {
+function atomItem(entry: Atom.Entry<string>, feedBase: string | undefined, feedAuthor?: string): JsonObject {
   const {
     authors,
     categories = [],
@@ -173,7 +173,7 @@ function atomItem(entry: Atom.Entry<string>, feedBase: string | undefined, feedA
     published: published ?? updated,
     updated,
     // RFC 4287, section 4.2.1: an entry without an author has that of its source, else of its feed.
-    author: authors?.[0]?.name ?? entry.dc?.creators?.[0] ?? source?.authors?.[0]?.name ?? feedAuthor,
+    author: atomAuthor(authors) ?? named(entry.dc?.creators) ?? atomAuthor(source?.authors) ?? feedAuthor,
     summary: summary?.value,
     content: content?.value,
     categories: categories.map(({ term }) => term),
@@ -218,8 +218,8 @@ function jsonFeed(text: string, address: string | undefined): Feed {
 }
 
 function jsonAuthor({ authors, author }: JsonObject): string | undefined {
-  const first = listOf(authors)[0] ?? author;
-  return isObject(first) ? textOf(first.name) : textOf(first);
+  const all = Array.isArray(authors) ? authors : [author];
+  return named(all.map((one) => isObject(one) ? textOf(one.name) : textOf(one)));
 }
 
 interface Found {
@@ -269,6 +269,16 @@ function enclosureOf(url: string | null, type?: string, length?: string | number
 
 function linkOf(links: { href?: string; rel?: string }[] | undefined): string | undefined {
   return links?.find(({ rel = "alternate" }) => rel === "alternate")?.href;
+}
+
+/** Several names in one text, each once; undefined if there is none. */
+function named(names: (string | undefined)[] = []): string | undefined {
+  const known = names.filter((name) => name !== undefined);
+  return known.length === 0 ? undefined : [...new Set(known)].join(", ");
+}
+
+function atomAuthor(authors: Atom.Person[] | undefined): string | undefined {
+  return named(authors?.map(({ name }) => name));
 }
 
 /** A person as in RSS 2.0: `ann@example.org (Ann)`. */

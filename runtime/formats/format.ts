@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Json } from "../model/json.ts";
 import { columnsOf, type CsvOptions, parseCsv } from "./csv.ts";
 import type { ParseOptions } from "./feed.ts";
@@ -5,7 +6,7 @@ import { parseJson } from "./exact_json.ts";
 import type { XmlOptions } from "./xml.ts";
 
 /** The formats that text can be parsed as: the names of `format`. */
-export const formats = ["json", "feed", "xml", "csv", "lines", "text"] as const;
+export const formats = ["json", "feed", "xml", "csv", "lines", "text", "base64"] as const;
 
 export type FormatName = typeof formats[number];
 
@@ -30,7 +31,8 @@ export class FormatError extends Error {
 
 /**
  * Parses text. `json`: the value; `feed`: see `feed.ts`; `xml`: see `xml.ts`; `csv`: a list of rows, see `csv.ts`; `lines`: a list of
- * lines without their ends; `text`: the text. A byte order mark is dropped.
+ * lines without their ends; `text`: the text. A byte order mark is dropped. `base64` is for bytes, which callers encode before
+ * they decode them as text; here it is that of the text in UTF-8.
  * @returns a promise for `feed` and `xml` only, whose libraries are loaded when they are first used
  * @throws FormatError
  */
@@ -39,6 +41,8 @@ export function parse(text: string, format: Format, options: ParseOptions = {}):
   switch (nameOfFormat(format)) {
     case "text":
       return plain;
+    case "base64":
+      return Buffer.from(text).toString("base64");
     case "lines":
       return plain === "" ? [] : plain.replace(/\r?\n$/, "").split(/\r?\n/);
     case "json":

@@ -1,4 +1,4 @@
-/** The time, and timers. Everything that waits uses a clock, so that tests can control the time. */
+/** The time, and timers. All waiting uses a clock, so that tests can control the time. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
@@ -9,8 +9,8 @@ export interface Clock {
   /** Calls back once after this many milliseconds, by the monotonic clock. For timeouts. */
   after(ms: number, wake: () => void): Cancel;
   /**
-   * Calls back each time that a clock rollback is detected, with its milliseconds: without this, a wait until a time may last for
-   * years. Listeners are called in the order in which they were added.
+   * Calls back at each clock rollback, with its milliseconds. Without this, a wait until a time could last for years. Listeners are
+   * called in the order in which they were added.
    */
   onRollback(wake: (by: number) => void): Cancel;
 }
@@ -21,7 +21,7 @@ const LONGEST_SLEEP = 30_000;
 /** The longest timer of the hosts: 2^31 - 1 milliseconds. */
 const LONGEST_TIMER = 2_147_483_647;
 
-/** Milliseconds of drift that do not count as a rollback: the clock may have been slowed down. */
+/** Milliseconds that do not count as a rollback: time synchronization may slow the clock down. */
 const SLACK = 1_000;
 
 const ticks = () => Math.floor(performance.now());
@@ -58,12 +58,12 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
       timer = setTimeout(sleep, Math.min(ms, LONGEST_TIMER));
       return () => clearTimeout(timer);
     },
-    onRollback: watchSetBack(now, longestSleep),
+    onRollback: watchForRollbacks(now, longestSleep),
   };
 }
 
-/** One check for all listeners: with a check each, a listener could run before another one has corrected what it depends on. */
-function watchSetBack(now: () => number, pause: number): Clock["onRollback"] {
+/** One check for all listeners. If each had its own, a listener could run before the one that it depends on. */
+function watchForRollbacks(now: () => number, pause: number): Clock["onRollback"] {
   const listeners = new Set<(by: number) => void>();
   let last = { time: 0, ticks: 0 };
   let timer: ReturnType<typeof setInterval>;
@@ -99,7 +99,7 @@ export class ManualClock implements Clock {
   #alarms = new Set<Alarm>();
   /** The sum of all jumps in milliseconds, which are not part of elapsed time. */
   #jumped = 0;
-  #setBack = new Set<(by: number) => void>();
+  #rollbackListeners = new Set<(by: number) => void>();
 
   constructor(now: number) {
     this.#now = now;
@@ -131,8 +131,8 @@ export class ManualClock implements Clock {
 
   onRollback(wake: (by: number) => void): Cancel {
     const listener = (by: number) => wake(by);
-    this.#setBack.add(listener);
-    return () => this.#setBack.delete(listener);
+    this.#rollbackListeners.add(listener);
+    return () => this.#rollbackListeners.delete(listener);
   }
 
   /** Moves to `to` and fires the alarms due on the way, in order of time. Lets pending promises settle before and after each. */
@@ -159,7 +159,7 @@ export class ManualClock implements Clock {
     this.#now = to;
     this.#jumped += by;
     for (const alarm of this.#alarms) if (alarm.relative) alarm.at += by;
-    if (by < 0) { for (const wake of [...this.#setBack]) wake(-by); }
+    if (by < 0) { for (const wake of [...this.#rollbackListeners]) wake(-by); }
   }
 }
 
@@ -173,7 +173,7 @@ export function sleepFor(clock: Clock, ms: number, signal: AbortSignal): Promise
   return sleep((wake) => clock.after(ms, wake), signal);
 }
 
-function sleep(wakeMe: (wake: () => void) => Cancel, signal: AbortSignal): Promise<void> {
+function sleep(setTimer: (wake: () => void) => Cancel, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = () => {
@@ -181,7 +181,7 @@ function sleep(wakeMe: (wake: () => void) => Cancel, signal: AbortSignal): Promi
       cancel();
       resolve();
     };
-    const cancel = wakeMe(done);
+    const cancel = setTimer(done);
     signal.addEventListener("abort", done);
   });
 }

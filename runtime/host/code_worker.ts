@@ -31,7 +31,7 @@ export interface CodeWorkerOptions {
   onMessage(message: unknown): void;
   /** Whether its code marks its calls: see {@link CodeWorker.mark}. */
   marks?: boolean;
-  /** Called when it ends by itself. */
+  /** Called when it ends without {@link CodeWorker.terminate}. */
   onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;
 }
 
@@ -85,7 +85,7 @@ function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd 
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
     });
   });
-  child.on("message", (text) => onMessage(readExactJson(text as string)));
+  child.on("message", (text) => onMessage(readExactJson(String(text))));
   child.on("error", (error) => onEnd({ kind: "error", error }));
   post(child, { data, env, ...file !== undefined && { marks: file } });
   return {
@@ -112,12 +112,12 @@ function readMark(file: string): number {
   }
 }
 
-/** Sends our own JSON text, as the host's has no BigInt. Messages to a process that has just ended are ignored. */
+/** Sends our own JSON text, as the host's JSON has no BigInt. A message to a process that has just ended is dropped. */
 function post(child: ChildProcess, message: unknown): void {
   if (child.connected) child.send(writeRecordJson(message), () => {});
 }
 
-/** Without the pages of files, such as the executable, which it shares with the program. */
+/** The memory of a process without pages of files, such as the executable, which it shares with the program. */
 function residentBytes({ pid }: ChildProcess): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");

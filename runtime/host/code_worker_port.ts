@@ -9,12 +9,12 @@ export interface CodeWorkerPort {
   data: unknown;
   post(message: unknown): void;
   onMessage(receive: (message: unknown) => void): void;
-  /** Notes a number for the call that begins, so that the program knows it if the call never returns. Does nothing if the program did not ask for marks. */
+  /** Notes a number for the call that begins, so that the program knows it if the call never returns. Does nothing without `marks`. */
   mark(what: number): void;
 }
 
 /** Signals that a terminal or a service manager sends to all processes of the program: only the program handles them. */
-const NOT_OURS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const HANDLED_ELSEWHERE = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 interface Setup {
   data: unknown;
@@ -27,7 +27,7 @@ interface Setup {
 export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   if (!isMainThread) {
     const port = parentPort!;
-    const { data, marks } = workerData as { data: unknown; marks?: SharedArrayBuffer };
+    const { data, marks }: { data: unknown; marks?: SharedArrayBuffer } = workerData;
     const mark = marks && new Int32Array(marks);
     return {
       data,
@@ -37,18 +37,18 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
     };
   }
   new Worker(new URL("./code_worker_guard.ts", import.meta.url));
-  for (const signal of NOT_OURS) process.on(signal, () => {});
+  for (const signal of HANDLED_ELSEWHERE) process.on(signal, () => {});
   const send = process.send!.bind(process);
   const { data, env, marks } = await new Promise<Setup>((resolve) =>
-    process.once("message", (text) => resolve(readExactJson(text as string) as Setup))
+    process.once("message", (text) => resolve(readExactJson(String(text)) as Setup))
   );
-  // A separate object, as in a thread: Deno's is a view of `Deno.env`, with folders of Deno itself in the PATH.
+  // A separate object, as in a thread. Deno's object is a view of `Deno.env`, with folders of Deno itself in the PATH.
   Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
   return {
     data,
     mark: marks === undefined ? () => {} : markIn(marks),
     post: (message) => void send(writeRecordJson(message)),
-    onMessage: (receive) => process.on("message", (text) => receive(readExactJson(text as string))),
+    onMessage: (receive) => process.on("message", (text) => receive(readExactJson(String(text)))),
   };
 }
 
@@ -62,7 +62,7 @@ function markIn(file: string): (what: number) => void {
   };
 }
 
-/** The part of Deno's namespace that is replaced for rule code. */
+/** The members of Deno's namespace that are replaced for rule code. */
 interface Offered {
   env: unknown;
   exit: unknown;

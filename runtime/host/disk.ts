@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 
-/** The file operations of the store, behind one interface, so that tests can simulate a power cut, a full disk or a slow sync. */
+/** The file operations of the store. Tests implement it to simulate a power cut, a full disk or a slow sync. */
 export interface Disk {
   /** Creates a folder and its parents, durably. */
   mkdir(path: string): Promise<void>;
@@ -88,14 +88,15 @@ async function readFrom(handle: fs.FileHandle, at: number, length: number): Prom
   return bytes.subarray(0, done);
 }
 
+/** The most bytes of one write. */
 const PIECE = 256 * 1024;
 
 function appendTo(handle: fs.FileHandle): DiskFile {
   return {
     async write(bytes) {
-      // Writing a frame to the page cache takes less time than a busy event loop needs to get back from another thread.
+      // A small write to the page cache takes less time than the way through another thread and a busy event loop.
       let done = bytes.length <= PIECE ? writeSync(handle.fd, bytes) : 0;
-      // More is written in pieces, as Deno copies on the calling thread. A write may be short, above all on a nearly full disk.
+      // A large one goes in pieces, as Deno copies on the calling thread. A write may be short, above all on a nearly full disk.
       while (done < bytes.length) {
         done += (await handle.write(bytes, done, Math.min(bytes.length - done, PIECE))).bytesWritten;
       }
@@ -103,6 +104,26 @@ function appendTo(handle: fs.FileHandle): DiskFile {
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
+}
+
+/**
+ * Replaces a file of a folder all or nothing: after a kill or a power cut it has the old or the new content. Resolves when the new
+ * content is on disk.
+ */
+export async function replaceFile(disk: Disk, folder: string, name: string, content: Uint8Array): Promise<void> {
+  const draftName = `${name}.new`;
+  const draft = join(folder, draftName);
+  // An interrupted write has left its draft.
+  if ((await disk.list(folder)).includes(draftName)) await disk.remove(draft);
+  const file = await disk.create(draft);
+  try {
+    await file.write(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(draft, join(folder, name));
+  await disk.syncFolder(folder);
 }
 
 /** A file for data outside of memory. It is not needed after a restart. */

@@ -1,13 +1,14 @@
 import { totalmem } from "node:os";
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
+import { bun } from "./bun.ts";
 
 /** Milliseconds of work in one turn of the event loop. */
 const SLICE = 5;
 
 let pauses = 0;
 
-/** Whether work that is split into slices is under way: between two of them it only waits for its next turn. */
+/** Whether work is under way that pauses between two slices and needs no event to continue. */
 export function isSlicing(): boolean {
   return pauses > 0;
 }
@@ -53,33 +54,30 @@ export function memoryBytes(): number {
   return Math.min(process.constrainedMemory?.() || Infinity, totalmem());
 }
 
-/** Bun, if this is the binary. */
-const bun = (globalThis as { Bun?: { gc(force: boolean): void } }).Bun;
-
 /** Resident bytes above which the program requests garbage collections, as the engine would collect too rarely. */
 const MUCH = 350_000_000;
 
-/** Collects garbage, if the engine offers that: the one in the binary may otherwise wait for hours. */
+/** Collects garbage if the host offers that. In the binary, the engine may otherwise wait for hours. */
 export function collectGarbage(): void {
   bun?.gc(true);
 }
 
-/** Items of about 1 kB, or what takes as much, after which large work requests a collection. */
+/** Items of about 1 kB after which large work requests a collection. */
 export const RELIEF = 10_000;
 
-/** Share by which the heap grows until a whole collection. */
+/** Factor by which the heap grows between two full collections. */
 const GROWTH = 1.5;
-/** Bytes of the heap after the last whole collection. */
-let kept = 0;
+/** Bytes of the heap after the last full collection. */
+let heapAfter = 0;
 
 /**
- * Collects garbage if much memory is in use: the young objects, or all once the heap has grown. What outlives one young
- * collection stays until a whole one, before which the engine lets the heap double.
+ * Collects garbage if much memory is in use: the young objects, or all after the heap has grown. An object that outlives a young
+ * collection stays until a full one, and the engine lets the heap double before that.
  */
 export function relieveMemory(): void {
   const { rss, heapUsed } = process.memoryUsage();
   if (bun === undefined || rss < MUCH) return;
-  if (heapUsed < GROWTH * kept) return bun.gc(false);
+  if (heapUsed < GROWTH * heapAfter) return bun.gc(false);
   collectGarbage();
-  kept = process.memoryUsage().heapUsed;
+  heapAfter = process.memoryUsage().heapUsed;
 }

@@ -1,7 +1,7 @@
 import { chmodSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { messageOf, UsageError } from "../model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../model/errors.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
 /** The data folder is not the one that was locked: further writes would be lost, or go to another program's folder. */
@@ -69,7 +69,7 @@ export class FolderLock {
       return this.#paths.some((path, index) => inodeOf(path) !== this.#locked[index]);
     } catch (error) {
       // A network file system may fail for a while, which does not mean that the folder is lost.
-      return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+      return ["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "");
     }
   }
 }

@@ -11,7 +11,7 @@ export function logLine(level: Level, message: string, details: JsonObject): voi
   emit(level, [message], details);
 }
 
-/** Writes a record of several lines. Line breaks between them are ours, not from data. */
+/** Writes a record of several lines. Only the breaks between these lines are shown as line breaks. */
 export function logLines(level: Level, lines: string[], details: JsonObject): void {
   emit(level, lines, details);
 }

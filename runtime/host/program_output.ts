@@ -3,21 +3,21 @@ import { TextDecoder } from "node:util";
 import { charsetIn, type DecodeOptions, decodeReadable, decodeText } from "../formats/decode_text.ts";
 import { messageOf } from "../model/errors.ts";
 
-/** What was kept of a stream. */
+/** The part of a stream that was kept. */
 export interface Kept {
   text: string;
-  /** Why the bytes are not the text that they should be; `text` then has U+FFFD for what cannot be read. */
+  /** Why some bytes are not text in the charset; in `text` each of them is U+FFFD. */
   undecodable?: string;
   /** How many bytes were left out. */
   dropped: number;
 }
 
-/** Bytes at the beginning of a stream that tell its charset. */
-const TELLING = 200;
-/** Bytes within which the next line must begin, or else the text begins in the middle of one. */
+/** Bytes at the beginning of a stream from which its charset is detected. */
+const DETECTION = 200;
+/** Bytes within which the next line must begin; otherwise the text begins in the middle of a line. */
 const LONGEST_LINE = 64 * 1024;
 
-/** Bytes that a newline takes at most: they stay in front of what is kept, and tell whether that begins with a line. */
+/** The most bytes of a newline. They are kept too, and show whether the rest begins with a line. */
 const NEWLINE = 2;
 
 /** Keeps the first bytes. */
@@ -49,7 +49,7 @@ export class Head {
 
 /** Keeps the last bytes. */
 export class Tail {
-  readonly #telling = new Head(TELLING);
+  readonly #beginning = new Head(DETECTION);
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #dropped = 0;
@@ -57,7 +57,7 @@ export class Tail {
   constructor(private readonly limit: number) {}
 
   add(chunk: Buffer): void {
-    this.#telling.add(chunk);
+    this.#beginning.add(chunk);
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     while (this.#bytes - this.#chunks[0].length >= this.limit + NEWLINE) this.#drop(this.#chunks.shift()!.length);
@@ -71,13 +71,13 @@ export class Tail {
   }
 
   /**
-   * The last lines; of a line that is longer than anybody's, its last characters.
+   * The last lines; of a line that is too long, its last characters.
    * @param room bytes that the text may take as JSON
    */
   lines(room: number, charset?: string): Kept {
     const bytes = Buffer.concat(this.#chunks);
-    // What tells the charset may be among what was dropped.
-    const label = charsetIn(this.#telling.bytes(), { charset });
+    // The beginning of the stream may have been dropped.
+    const label = charsetIn(this.#beginning.bytes(), { charset });
     for (let length = Math.min(bytes.length, this.limit);;) {
       const isWhole = length === bytes.length && this.#dropped === 0;
       const start = isWhole ? 0 : lineStart(bytes, bytes.length - length, this.#dropped, label);
@@ -94,7 +94,7 @@ export class Tail {
   }
 }
 
-/** The ends of both streams, together of at most that many bytes as JSON. Where that is too little, each has half of it for sure. */
+/** The ends of both streams, together at most `room` bytes as JSON. If both are longer than that, each gets half of it. */
 export function lastLines(
   streams: { stdout: Tail; stderr: Tail },
   room: number,
@@ -112,14 +112,14 @@ function jsonBytes(text: string): number {
 }
 
 /**
- * Where the first line begins at or after `start`, else the first character.
+ * The offset of the first line that begins at or after `start`, or else of the first character.
  * @param before bytes of the stream before these
  */
 function lineStart(bytes: Buffer, start: number, before: number, label: string): number {
   const isWide = label.startsWith("utf-16");
   const from = isWide ? start + (before + start) % 2 : start;
   const width = isWide ? 2 : 1;
-  // In the charsets of East Asia only the beginning of a line is sure to begin a character.
+  // In the charsets of East Asia only the beginning of a line is certain to begin a character.
   const within = isWide || label === "utf-8" ? LONGEST_LINE : bytes.length;
   const end = Math.min(bytes.length - width, from + within);
   for (let at = Math.max(0, from - width); at < end; at += width) {
@@ -138,7 +138,7 @@ function isLowSurrogate(bytes: Buffer, at: number, label: string): boolean {
   return (bytes[label === "utf-16be" ? at : at + 1] & 0xfc) === 0xdc;
 }
 
-/** In UTF-8 bytes 10xxxxxx continue a character, whose beginning was dropped. */
+/** Skips the rest of a character whose beginning was dropped: in UTF-8 the bytes 10xxxxxx. */
 function characterStart(bytes: Buffer, start: number): number {
   while ((bytes[start] & 0xc0) === 0x80) start++;
   return start;
@@ -152,21 +152,21 @@ function decode(bytes: Uint8Array, options: DecodeOptions): Pick<Kept, "text" | 
   }
 }
 
-/** Characters of an output that are kept: far more than are shown, so that a secret at the cut is not shown in part. */
+/** Characters of an output that are kept. These are far more than are shown, so that no part of a secret at the cut is shown. */
 const KEPT = 64 * 1_024;
-/** Milliseconds after which an unfinished line is shown: its end may come with the next bytes. */
+/** Milliseconds after which an unfinished line is shown, if no more bytes have come. */
 const SETTLES = 1_000;
 /** Maximum number of outputs; the oldest is evicted first. */
-const MOST = 200;
+const MOST_OUTPUTS = 200;
 
-/** Takes what a program prints. */
+/** Receives the output of a running program. */
 export interface LiveOutput {
   write(stream: "stdout" | "stderr", bytes: Uint8Array): void;
   /** The program has ended; its output is in the record of its step. */
   close(): void;
 }
 
-/** The end of what a running program has printed. */
+/** The last output of a running program. */
 export interface ShownOutput {
   step: string;
   text: string;
@@ -175,8 +175,7 @@ export interface ShownOutput {
 }
 
 /**
- * What running programs print, while they run: the end of each output, in memory. Both streams are one text, as on a
- * terminal.
+ * The output of programs while they run: the end of each output, in memory. Both streams are one text, as on a terminal.
  */
 export class LiveOutputs {
   readonly #open = new Set<OpenOutput>();
@@ -187,7 +186,7 @@ export class LiveOutputs {
     return this.#changes;
   }
 
-  /** Those of a run, in the order in which its programs were started. */
+  /** The outputs of a run, in the order in which its programs were started. */
   of(run: string): ShownOutput[] {
     return [...this.#open].filter((output) => output.run === run).map((output) => output.shown());
   }
@@ -195,7 +194,7 @@ export class LiveOutputs {
   open(run: string, step: string, charset?: string): LiveOutput {
     const output = new OpenOutput(run, step, charset, () => this.#changes++);
     this.#open.add(output);
-    if (this.#open.size > MOST) this.#open.delete(this.#open.values().next().value!);
+    if (this.#open.size > MOST_OUTPUTS) this.#open.delete(this.#open.values().next().value!);
     this.#changes++;
     return {
       write: (stream, bytes) => output.write(stream, bytes),
@@ -236,7 +235,7 @@ class OpenOutput {
     this.onChange();
   }
 
-  /** An unfinished line may be half of a secret, which no mask would find. */
+  /** Leaves out an unfinished line: it may end in a part of a secret, which no mask would find. */
   shown(): ShownOutput {
     const text = this.#isSettled ? this.#text : this.#text.slice(0, this.#text.lastIndexOf("\n") + 1);
     return { step: this.step, text, isCut: this.#isCut };
@@ -252,7 +251,7 @@ class OpenOutput {
   }
 }
 
-/** Bytes that are no text in the charset do not stop anything here: the step fails over them when it ends. */
+/** An unknown charset is no error here: the step fails because of it when it ends. */
 function decoderOf(charset = "utf-8"): TextDecoder {
   try {
     return new TextDecoder(charset);

@@ -16,7 +16,7 @@ const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const PIECE = 65_536;
 
 /**
- * Reads a path that may be anything, without ever blocking: a named pipe would wait for its writer, a device has no end.
+ * Reads a file without ever blocking. Its path may be that of a named pipe, which waits for a writer, or of an endless device.
  * @throws IrregularFileError if it is not a regular file, or larger than 5 MB
  */
 export async function readRegularFile(path: string): Promise<Buffer> {
@@ -82,7 +82,7 @@ async function readWhole(file: FileHandle, expected: number): Promise<Buffer> {
     length += bytesRead;
     if (length > LARGEST_FILE) throw tooLarge("more");
     pieces.push(buffer.subarray(0, bytesRead));
-    // Usually one byte to detect the end: a whole piece for each file would be 64 MB for a folder of 1,000 rules.
+    // Usually one byte, to detect the end: a whole piece for each of 1,000 rules would take 64 MB.
     size = bytesRead < size ? size - bytesRead : PIECE;
   }
 }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { messageOf, TerminalError } from "../model/errors.ts";
+import { codeOf, messageOf, TerminalError } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
@@ -13,11 +13,11 @@ export interface FileDraft {
   write(bytes: Uint8Array): Promise<void>;
   /** Moves it to its place, durably, replacing the file of an earlier attempt. */
   keep(type: string): Promise<SavedFile>;
-  /** Removes what was written of it. */
+  /** Removes the part that was written. */
   discard(): Promise<void>;
 }
 
-/** Which file is to be written. */
+/** The file to write. */
 export interface NewFile {
   run: string;
   /** The step's path: each step has its own folder, so that no step replaces a file of another. */
@@ -90,12 +90,16 @@ export class RunFiles {
       if (file.size === bytes) content = await file.read(0, bytes).finally(() => file.close());
       else await file.close();
     } catch (error) {
-      const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
-      if (isGone) throw new TerminalError(`${task}: it is no longer there`, { cause: error });
+      if (codeOf(error) === "ENOENT") throw new TerminalError(`${task}: it is no longer there`, { cause: error });
       throw new Error(`${task}: ${messageOf(error)}`, { cause: error });
     }
     if (content && createHash("sha256").update(content).digest("hex") === sha256) return content;
     throw new TerminalError(`${task}: it has changed since it was saved`);
+  }
+
+  /** Removes a file that nothing refers to. */
+  async remove({ path }: Pick<SavedFile, "path">): Promise<void> {
+    await rm(dirname(path), { recursive: true, force: true });
   }
 
   /** The folder of a run, absolute; it is made if it does not exist yet. */
@@ -112,7 +116,7 @@ export class RunFiles {
     return await mkdtemp(join(place, "of-"));
   }
 
-  /** Removes what a killed program has left in private folders. */
+  /** Removes the private folders that a killed program has left. */
   async removePrivate(): Promise<void> {
     await rm(join(this.folder, PRIVATE), { recursive: true, force: true });
   }
@@ -132,7 +136,7 @@ export class RunFiles {
     try {
       return (await readdir(this.folder)).filter((name) => RUN_ID.test(name));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
   }
@@ -217,30 +221,30 @@ class Draft implements FileDraft {
 }
 
 /** The states of files, by path relative to their folder. */
-export type FileMarks = ReadonlyMap<string, string>;
+export type FileStates = ReadonlyMap<string, string>;
 
-/** Maximum number of files that a command may leave: each of them is read. */
+/** Maximum number of files that a command may leave behind. Each of them is read. */
 const MOST_FILES = 1_000;
 
 /**
  * The states of all regular files below a folder; links are not followed.
  * @param isOwn whether a name at the top belongs to the program itself
  */
-export async function markFilesIn(folder: string, isOwn: (name: string) => boolean): Promise<FileMarks> {
-  const marks = new Map<string, string>();
+export async function fileStatesIn(folder: string, isOwn: (name: string) => boolean): Promise<FileStates> {
+  const states = new Map<string, string>();
   const visit = async (below: string) => {
     for (const entry of await ifReachable(readdir(join(folder, below), { withFileTypes: true })) ?? []) {
       const path = below === "" ? entry.name : `${below}/${entry.name}`;
       if (below === "" && isOwn(entry.name)) continue;
       if (entry.isDirectory()) await visit(path);
       else if (entry.isFile()) {
-        const state = await ifReachable(lstat(join(folder, path)));
-        if (state) marks.set(path, `${state.mtimeMs} ${state.ctimeMs} ${state.size} ${state.ino}`);
+        const facts = await ifReachable(lstat(join(folder, path)));
+        if (facts) states.set(path, `${facts.mtimeMs} ${facts.ctimeMs} ${facts.size} ${facts.ino}`);
       }
     }
   };
   await visit("");
-  return marks;
+  return states;
 }
 
 /**
@@ -249,11 +253,11 @@ export async function markFilesIn(folder: string, isOwn: (name: string) => boole
  */
 export async function filesSince(
   folder: string,
-  before: FileMarks,
+  before: FileStates,
   isOwn: (name: string) => boolean,
 ): Promise<SavedFile[]> {
-  const now = await markFilesIn(folder, isOwn);
-  const names = [...now].filter(([name, mark]) => before.get(name) !== mark).map(([name]) => name).sort();
+  const now = await fileStatesIn(folder, isOwn);
+  const names = [...now].filter(([name, state]) => before.get(name) !== state).map(([name]) => name).sort();
   if (names.length > MOST_FILES) {
     throw new TerminalError(
       `Cannot list what was left in ${folder}: ${names.length} files, at most ${MOST_FILES} are read`,
@@ -275,7 +279,7 @@ async function ifReachable<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
   } catch (error) {
-    if (["ENOENT", "EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    if (["ENOENT", "EACCES", "EPERM"].includes(codeOf(error) ?? "")) return undefined;
     throw error;
   }
 }
@@ -285,8 +289,8 @@ async function describe(folder: string, name: string): Promise<SavedFile> {
   const hash = createHash("sha256");
   let bytes = 0;
   for await (const chunk of createReadStream(path)) {
-    hash.update(chunk as Uint8Array);
-    bytes += (chunk as Uint8Array).length;
+    hash.update(chunk);
+    bytes += chunk.length;
   }
   return { path, name, type: "application/octet-stream", bytes, sha256: hash.digest("hex") };
 }

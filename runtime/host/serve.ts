@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { messageOf, UsageError } from "../model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../model/errors.ts";
+import { bun, type BunHost } from "./bun.ts";
 
-/** Where to listen. */
+/** The address to listen on. */
 export interface ServeOptions {
   host: string;
   /** 0 for any free port. */
@@ -90,11 +91,11 @@ interface Listener {
 
 function listen(flight: Flight, options: ServeOptions): Listener {
   try {
-    return "Deno" in globalThis ? listenOnDeno(flight, options) : listenOnBun(flight, options);
+    return bun === undefined ? listenOnDeno(flight, options) : listenOnBun(bun, flight, options);
   } catch (error) {
     const { host, port } = options;
-    const reason = { AddrInUse: "the port is in use", EADDRINUSE: "the port is in use" }[nameOf(error)];
-    const why = reason ?? messageOf(error);
+    const isInUse = codeOf(error) === "EADDRINUSE" || error instanceof Error && error.name === "AddrInUse";
+    const why = isInUse ? "the port is in use" : messageOf(error);
     throw new UsageError(`Cannot listen on ${host}:${port}: ${why}; choose another with --port`, { cause: error });
   }
 }
@@ -118,25 +119,8 @@ function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
   };
 }
 
-/** The part of Bun that is used here; Bun's own types would conflict with Deno's. */
-interface BunHost {
-  serve(options: {
-    hostname: string;
-    port: number;
-    idleTimeout: number;
-    fetch(request: Request, server: BunServer): Promise<Response>;
-  }): BunServer;
-}
-
-interface BunServer {
-  port: number;
-  requestIP(request: Request): { address: string } | null;
-  stop(closeActive: boolean): Promise<void>;
-}
-
-function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
-  const { Bun } = globalThis as unknown as { Bun: BunHost };
-  const server = Bun.serve({
+function listenOnBun(bun: BunHost, flight: Flight, { host, port }: ServeOptions): Listener {
+  const server = bun.serve({
     hostname: host,
     port,
     idleTimeout: 60,
@@ -151,12 +135,7 @@ function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
   return { port: server.port, abort: () => server.stop(true) };
 }
 
-function nameOf(error: unknown): string {
-  const { name, code } = error as { name?: string; code?: string };
-  return code ?? name ?? "";
-}
-
-/** The URL by which this machine reaches a server: one cannot connect to a wildcard address. */
+/** The URL by which this machine reaches a server. Nobody can connect to a wildcard address. */
 export function addressOf(host: string, port: number): string {
   return `http://${reachable(host)}:${port}`;
 }

@@ -5,7 +5,7 @@ import { constants } from "node:os";
 import process from "node:process";
 import type { Readable } from "node:stream";
 import { basename } from "node:path";
-import { messageOf, StillRunningError } from "../model/errors.ts";
+import { codeOf, messageOf, StillRunningError } from "../model/errors.ts";
 import { logLine } from "./log_line.ts";
 import { Head, type Kept, lastLines, Tail } from "./program_output.ts";
 
@@ -27,12 +27,12 @@ export interface ChildOptions {
   /** Keeps the last lines of both streams instead, as many as take up to this many bytes as JSON together. */
   tail?: number;
   /** Receives all of standard output, in addition to the bytes kept. An error that it throws ends the child. */
-  output?: Take;
+  output?: Consume;
   /** Sees both streams as they are written. */
   watch?: (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
   /**
-   * Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. What sudo has started belongs to root and is
-   * ended by `sudo -n kill`.
+   * Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. Processes that sudo has started belong to root and
+   * are ended by `sudo -n kill`.
    */
   signal: AbortSignal;
 }
@@ -50,7 +50,7 @@ const groups = new Set<ProcessGroup>();
 
 /**
  * Runs a program in its own process group and waits until it and everything it started in that group has ended.
- * A process that made itself a session of its own (`setsid`) is on its own.
+ * It does not wait for a process that has made a session of its own (`setsid`).
  * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) if it cannot be started; the signal's reason if aborted, after
  * the group has ended; a StillRunningError if it could not be ended; the error of `output`
  */
@@ -71,9 +71,9 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     child.stdout!.on("data", (chunk: Buffer) => watch("stdout", chunk));
     child.stderr!.on("data", (chunk: Buffer) => watch("stderr", chunk));
   }
-  const handed = output && new HandedOn(child.stdout!, output);
+  const forwarder = output && new Forwarder(child.stdout!, output);
   const failed = new Promise<never>((_, reject) => child.on("error", reject));
-  const exited = new Promise<[number | null, string | null]>((resolve) =>
+  const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
     child.once("exit", (code, endedBy) => resolve([code, endedBy]))
   );
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
@@ -87,17 +87,17 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const end = () => group.end().then(() => aborted.resolve());
   signal.addEventListener("abort", end);
   try {
-    await Promise.race([exited, aborted.promise, ...handed ? [handed.failed] : []]);
-    if (!signal.aborted) await (handed?.drained(LINGER, closed) ?? within(LINGER, closed));
+    await Promise.race([exited, aborted.promise, ...forwarder ? [forwarder.failed] : []]);
+    if (!signal.aborted) await (forwarder?.drained(LINGER, closed) ?? within(LINGER, closed));
     const hasEnded = await group.end();
-    await handed?.taken;
+    await forwarder?.consumed;
     if (signal.aborted && !hasEnded) {
-      // It must not keep this program from ending.
+      // Otherwise the child would delay the exit of this program.
       child.unref();
       throw stillRunning(signal.reason, group.id);
     }
     signal.throwIfAborted();
-    if (handed?.error !== undefined) throw handed.error;
+    if (forwarder?.error !== undefined) throw forwarder.error;
     const [code, endedBy] = await exited;
     return { ...status(code, endedBy), ...keptOf(stdout, stderr, options) };
   } finally {
@@ -125,14 +125,14 @@ function feed(child: ChildProcess, stdin: string | undefined): void {
   child.stdin!.end(stdin);
 }
 
-function status(code: number | null, endedBy: string | null): { code: number; endedBy?: string } {
+function status(code: number | null, endedBy: NodeJS.Signals | null): { code: number; endedBy?: string } {
   if (!endedBy) return { code: code ?? 0 };
-  return { code: 128 + constants.signals[endedBy as NodeJS.Signals], endedBy };
+  return { code: 128 + constants.signals[endedBy], endedBy };
 }
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE = 2_000;
-/** Milliseconds that the system has to carry out SIGKILL. */
+/** Milliseconds within which the system carries out SIGKILL. */
 const KILLED_WITHIN = 500;
 const FIRST_LOOK = 5;
 const LONGEST_PAUSE = 100;
@@ -178,10 +178,10 @@ class ProcessGroup {
     return this.#signal(0) !== "gone" && (process.platform !== "linux" || await hasRunningMember(this.id));
   }
 
-  /** @returns whether the processes have got the signal, or are gone */
+  /** @returns whether the processes have received the signal, or have ended */
   async #kill(signal: "TERM" | "KILL"): Promise<boolean> {
     const done = this.#signal(`SIG${signal}`);
-    // The group may have processes of both users: those of ours have got the signal, those of root have not.
+    // The group may have processes of both users. Those of this user have received the signal, those of root have not.
     if (this.sudo === undefined) return done !== "forbidden";
     return await this.#killAsRoot(this.sudo, signal) || done !== "forbidden";
   }
@@ -200,7 +200,7 @@ class ProcessGroup {
       process.kill(-this.id, signal);
       return "done";
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       if (code === "ESRCH") return "gone";
       if (code === "EPERM") return "forbidden";
       throw error;
@@ -208,7 +208,7 @@ class ProcessGroup {
   }
 }
 
-/** What a child that could not be ended fails with. */
+/** The error of a child that could not be ended. */
 function stillRunning(reason: unknown, group: number): StillRunningError {
   const message = `${messageOf(reason)}; it still runs, because it belongs to another user and cannot be ended: ` +
     `process group ${group}`;
@@ -235,31 +235,31 @@ async function hasRunningMember(group: number): Promise<boolean> {
 }
 
 /** Consumes a chunk of a stream; the next one comes after it resolves. */
-type Take = (bytes: Uint8Array) => Promise<void>;
+type Consume = (bytes: Uint8Array) => Promise<void>;
 
 /** Polling interval in milliseconds for whether a stream is consumed. */
 const LOOK = 50;
 
 /** Forwards a stream chunk by chunk, with backpressure. */
-class HandedOn {
+class Forwarder {
   /** Resolves if a chunk could not be consumed. */
   readonly failed: Promise<void>;
   error: unknown;
-  #taking: Promise<void> = Promise.resolve();
+  #consuming: Promise<void> = Promise.resolve();
   readonly #fail: () => void;
 
-  constructor(private readonly stream: Readable, private readonly take: Take) {
+  constructor(private readonly stream: Readable, private readonly consume: Consume) {
     const { promise, resolve } = Promise.withResolvers<void>();
     [this.failed, this.#fail] = [promise, resolve];
     stream.on("data", (chunk: Buffer) => {
       stream.pause();
-      this.#taking = this.#taking.then(() => this.#hand(chunk));
+      this.#consuming = this.#consuming.then(() => this.#forward(chunk));
     });
   }
 
   /** Everything received so far is consumed. */
-  get taken(): Promise<void> {
-    return this.#taking;
+  get consumed(): Promise<void> {
+    return this.#consuming;
   }
 
   /**
@@ -271,18 +271,18 @@ class HandedOn {
     let isClosed = false;
     closed.then(() => isClosed = true);
     for (let left = ms; left > 0 && !isClosed && this.error === undefined;) {
-      await this.#taking;
+      await this.#consuming;
       const began = performance.now();
       await within(Math.min(left, LOOK), closed);
       left -= performance.now() - began;
     }
-    await this.#taking;
+    await this.#consuming;
   }
 
-  async #hand(chunk: Buffer): Promise<void> {
+  async #forward(chunk: Buffer): Promise<void> {
     if (this.error !== undefined) return;
     try {
-      await this.take(chunk);
+      await this.consume(chunk);
       this.stream.resume();
     } catch (error) {
       this.error = error;

@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, readFile, rename, rm, stat, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { UsageError } from "../model/errors.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import type { EmbeddedFile } from "./embedded.ts";
 
 /**
@@ -33,7 +33,7 @@ export async function intoCache<T>(what: string, cacheFolder: string, put: (fold
     try {
       return await put(await choose());
     } catch (error) {
-      failures.push((error as Error).message);
+      failures.push(messageOf(error));
     }
   }
   throw new UsageError(
@@ -61,7 +61,7 @@ async function make(folder: string): Promise<string> {
   return folder;
 }
 
-/** Another user could create a folder of this name first and put a program into it. */
+/** Checks the owner: another user could create a folder of this name first, and put a program into it. */
 async function privateTemporary(): Promise<string> {
   const user = process.getuid?.() ?? 0;
   const folder = await make(join(tmpdir(), `whenthen-${user}`));

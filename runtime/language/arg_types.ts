@@ -177,8 +177,8 @@ export function command(): z.ZodType<string | string[]> {
   return make<string | string[]>({ is: "command", expected: "a command: a string or a list", schema }, (value) => {
     if (typeof value === "string") return value.trim() === "" ? undefined : value;
     if (!Array.isArray(value) || value.length === 0) return undefined;
-    const parts = value.map(scalarText);
-    return parts.includes(undefined) ? undefined : parts as string[];
+    const parts = value.map(scalarText).filter((part) => part !== undefined);
+    return parts.length < value.length ? undefined : parts;
   });
 }
 

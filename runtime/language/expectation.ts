@@ -1,4 +1,5 @@
 import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
+import { hintAtUnknown } from "./hints.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 
 /** A mismatch; undefined if the value is as expected. */
@@ -11,12 +12,16 @@ type Found = Omit<Mismatch, "part"> | undefined;
  */
 export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
   return Object.entries(expected).flatMap(([part, value]) => {
-    if (!Object.hasOwn(PARTS, part)) {
-      throw new TypeError(`expect has no part "${part}"; known here: ${Object.keys(PARTS).join(", ")}`);
+    if (!isPart(part)) {
+      throw new TypeError(`expect has no part "${part}"; ${hintAtUnknown(part, Object.keys(PARTS))}`);
     }
-    const found = PARTS[part as keyof Expectation](value, seen, exact);
+    const found = PARTS[part](value, seen, exact);
     return found === undefined ? [] : [{ part, ...found }];
   });
+}
+
+function isPart(part: string): part is keyof Expectation {
+  return Object.hasOwn(PARTS, part);
 }
 
 const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boolean) => Found> = {
@@ -25,9 +30,9 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   verdict: (expected, { verdict }) => compare(expected, verdict),
   clause: (expected, { clause }) => compare(expected, clause),
   form: (expected, { forms }) => findForm(expected, asJson(forms)),
-  waits: (expected, { waits }, exact) => compareWaits(expected as Json[], asJson(waits), exact),
+  waits: (expected, { waits }, exact) => compareWaits(expected, asJson(waits), exact),
   steps: (expected, { steps }, exact) =>
-    Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
+    isObject(expected) ? findSteps(expected, steps) : compareSteps(expected, steps, exact),
   calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
   logs: (expected, { logs }, exact) => compareLists(expected, logs, exact, contains),
   events: (expected, { events }, exact) => compareLists(expected, events, exact),
@@ -63,7 +68,7 @@ function compare(expected: Json, seen: Json): Found {
 
 /** Checks that the expected items are among those seen, in this order. Matching items are shown as written in the expectation. */
 function compareLists(expected: Json, seen: Json[], exact: boolean, fits = matches): Found {
-  const wanted = expected as Json[];
+  const wanted = [expected].flat();
   let next = 0;
   const shown = seen.map((item) => {
     const isNext = next < wanted.length && fits(wanted[next], item);
@@ -90,9 +95,9 @@ function together(one: JsonObject, other: JsonObject): JsonObject {
 }
 
 /** Compares waits in any order, as it does not matter which of several branches began to wait first. */
-function compareWaits(expected: Json[], waits: JsonObject[], exact: boolean): Found {
+function compareWaits(expected: Json, waits: JsonObject[], exact: boolean): Found {
   const rest = [...waits];
-  const found = expected.flatMap((wanted) => {
+  const found = [expected].flat().flatMap((wanted) => {
     const index = rest.findIndex((wait) => isWait(wanted, wait));
     return index < 0 ? [] : rest.splice(index, 1);
   });
@@ -102,13 +107,13 @@ function compareWaits(expected: Json[], waits: JsonObject[], exact: boolean): Fo
 function findForm(expected: Json, forms: JsonObject[]): Found {
   if (expected === "none") return forms.length === 0 ? undefined : { expected, seen: forms };
   if (forms.some((form) => isWait(expected, form))) return undefined;
-  const shown = forms.map((form) => shownFor({ step: null, ...expected as JsonObject }, form));
+  const shown = forms.map((form) => shownFor({ step: null, ...isObject(expected) && expected }, form));
   return { expected, seen: shown.length === 0 ? "none" : shown.length === 1 ? shown[0] : shown };
 }
 
-function compareSteps(expected: Json[], steps: SeenStep[], exact: boolean): Found {
+function compareSteps(expected: Json, steps: SeenStep[], exact: boolean): Found {
   const succeeded = steps.filter(({ state }) => state === "succeeded").map(({ step }) => step);
-  return compareLists(expected, succeeded, exact, (name, path) => isStep(name as string, path as string));
+  return compareLists(expected, succeeded, exact, (name, path) => isStep(String(name), String(path)));
 }
 
 function findSteps(expected: JsonObject, steps: SeenStep[]): Found {

@@ -1,4 +1,4 @@
-/** The candidate that was probably meant: at most a third of its letters differ (Levenshtein; a swap counts as one). */
+/** The nearest candidate of which at most a third of the letters differ (Levenshtein; a swap counts as one). */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Infinity;
@@ -38,11 +38,30 @@ export function show(value: unknown): string {
   return JSON.stringify(line.length > 60 ? `${line.slice(0, 60)}…` : line);
 }
 
+/**
+ * The question "did you mean …?" with the nearest of the known words; undefined if none is near.
+ * @param write gives the word as its author would write it
+ */
+export function didYouMean(word: string, known: Iterable<string>, write = (near: string) => near): string | undefined {
+  const near = nearest(word, known);
+  return near === undefined ? undefined : `did you mean ${JSON.stringify(write(near))}?`;
+}
+
+/** The hint for a name that does not exist: the nearest name that does, else all of them. */
+export function hintAtUnknown(name: string, known: string[]): string {
+  return didYouMean(name, known) ?? listKnown(known);
+}
+
+/** All names that exist, for a hint. */
+export function listKnown(known: string[]): string {
+  return `known here: ${known.join(", ") || "none"}`;
+}
+
 /** The hint for an unknown key: the nearest known key, else where it belongs, else all known keys. */
 export function hintAtUnknownKey(key: string, known: string[]): string {
-  const close = nearest(key, known);
-  if (close) return `did you mean ${JSON.stringify(close)}?`;
+  const question = didYouMean(key, known);
+  if (question !== undefined) return question;
   if (known.includes("call")) return `arguments go under with, as in with: { ${key}: … }`;
   if (key === "method" && known.includes("http")) return "write it before the URL, as in http: POST https://…";
-  return `known here: ${known.join(", ")}`;
+  return hintAtUnknown(key, known);
 }

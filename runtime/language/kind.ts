@@ -14,7 +14,7 @@ export interface Kind {
   /** Schema of the main argument. */
   main: z.ZodType;
   /** Schemas of the options besides it. Field makers such as `expression()` mark which are CEL and which are URLs. */
-  options: z.ZodRawShape;
+  options: OptionSchemas;
   /** Options that hold a nested list of steps, such as `then` and `else`. Unless they are optional, one of them is required. */
   children?: string[];
   /** The properties of the steps inside it, either under `children` or as the `branches()` of its main argument. */
@@ -23,7 +23,8 @@ export interface Kind {
   controls?: boolean;
   /**
    * Finds problems specific to this kind before it runs: options that exclude each other, a cron that never fires. Templates in the
-   * arguments are unresolved. Messages have no trailing period; `join: ` precedes a message about that option, `; ` the remedy.
+   * arguments are unresolved. A message has no trailing period. It may begin with the option that it is about (`join: `), and end with
+   * a remedy after `; `.
    */
   check?(args: JsonObject, now: number): string[];
   /** Finds what does not do what it seems to, such as a time in the past; `; ` precedes the remedy. */
@@ -32,11 +33,14 @@ export interface Kind {
   address?(args: JsonObject): string;
 }
 
+/** The schemas of options, by name. */
+export type OptionSchemas = Readonly<Record<string, z.ZodType>>;
+
 /** The schemas of a kind, with their types: the types of its arguments follow from them. */
 export interface Schemas<
   Name extends string = string,
   Main extends z.ZodType = z.ZodType,
-  Options extends z.ZodRawShape = z.ZodRawShape,
+  Options extends OptionSchemas = OptionSchemas,
 > {
   kind: Name;
   main: Main;
@@ -46,10 +50,15 @@ export interface Schemas<
 /** The arguments of a kind as its schemas read them: an unresolved template is its text. */
 export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { [Name in S["kind"]]: S["main"] }>>;
 
-/** The arguments of a kind once every template is resolved. */
+/** The arguments of a kind after every template is resolved. */
 export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
-/** Arguments that a kind's schemas have read, in which nothing is left to resolve, with their types. */
+/** Gives parsed arguments, whose templates are unresolved, their types. */
+export function readArgs<S extends Schemas>(_schemas: S, args: JsonObject): ReadArgs<S> {
+  return args as ReadArgs<S>;
+}
+
+/** Gives parsed arguments whose templates are all resolved their types. */
 export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
   return args as Args<S>;
 }
@@ -61,10 +70,10 @@ interface KindDefinition<S extends Schemas> extends Omit<Kind, keyof Schemas | "
 }
 
 /** Defines a kind that only the checker knows; the types of its arguments follow from `main` and `options`. */
-export function defineKind<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+export function defineKind<const Name extends string, Main extends z.ZodType, Options extends OptionSchemas>(
   kind: Schemas<Name, Main, Options> & KindDefinition<Schemas<Name, Main, Options>>,
-): Kind {
-  return kind as Kind;
+): Omit<Kind, keyof Schemas> & Schemas<Name, Main, Options> {
+  return kind as Omit<Kind, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
 /** All kinds, by name. */

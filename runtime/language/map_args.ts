@@ -2,30 +2,36 @@ import type { z } from "zod";
 import { isObject } from "../model/json.ts";
 import { type FieldInfo, fieldInfo } from "./arg_types.ts";
 
-export type FieldPath = (string | number)[];
+/** Gives a leaf's replacement. `info` is undefined if no field maker made its schema, as with `z.enum(…)`. */
+export type Visit<Value> = (info: FieldInfo | undefined, value: Value, path: (string | number)[]) => Value;
 
 /**
- * Walks a value along its schema and replaces every leaf by the result of `visit`. `info` is undefined for leaves whose schema is
- * not from a field maker, such as `z.enum(…)`.
+ * Walks a value along its schema and replaces every leaf by the result of `visit`.
+ * @param path that of the value, for `visit`
  */
-export function mapFields(
+export function mapFields<Value>(
   schema: z.core.$ZodType,
-  value: unknown,
-  visit: (info: FieldInfo | undefined, value: unknown, path: FieldPath) => unknown,
-  path: FieldPath = [],
-): unknown {
+  value: Value,
+  visit: Visit<Value>,
+  path: (string | number)[] = [],
+): Value {
+  // Parts of JSON are JSON, and parts of an unknown value are unknown.
+  return walk(schema, value, visit as Visit<unknown>, path) as Value;
+}
+
+function walk(schema: z.core.$ZodType, value: unknown, visit: Visit<unknown>, path: (string | number)[]): unknown {
   if (value === undefined) return undefined;
-  const info = fieldInfo.get(schema as z.ZodType);
+  const info = fieldInfo.get(schema);
   if (info !== undefined) return visit(info, value, path);
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const below = (inner: z.core.$ZodType, part: unknown, key: string | number) =>
-    mapFields(inner, part, visit, [...path, key]);
+    walk(inner, part, visit, [...path, key]);
   const inside = insideOf(def);
-  if (inside !== undefined) return mapFields(inside, value, visit, path);
+  if (inside !== undefined) return walk(inside, value, visit, path);
   switch (def.type) {
     case "union": {
       const option = def.options.find((candidate) => fits(candidate, value));
-      return option === undefined ? visit(undefined, value, path) : mapFields(option, value, visit, path);
+      return option === undefined ? visit(undefined, value, path) : walk(option, value, visit, path);
     }
     case "array":
       return Array.isArray(value)
@@ -64,9 +70,9 @@ function insideOf(def: z.core.$ZodTypes["_zod"]["def"]): z.core.$ZodType | undef
   }
 }
 
-/** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
+/** Whether a value, raw or parsed, has the shape of a schema; finds the matching option of a union. */
 function fits(schema: z.core.$ZodType, value: unknown): boolean {
-  const info = fieldInfo.get(schema as z.ZodType);
+  const info = fieldInfo.get(schema);
   if (info !== undefined) return fitsField(info, value);
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const inside = insideOf(def);

@@ -17,7 +17,7 @@ export class RetryAfterError extends Error {
 /** Thrown by a source whose cursor is no longer valid: the poll reads everything again. */
 export class CursorExpired extends Error {
   override name = "CursorExpired";
-  /** @param cursor where to go on after the full look, if that gives no cursor itself; any JSON */
+  /** @param cursor where to continue after the full read, if that returns no cursor; any JSON */
   constructor(readonly cursor?: unknown) {
     super("The cursor has expired");
   }
@@ -28,7 +28,7 @@ export class TimeoutError extends Error {
   override name = "TimeoutError";
 }
 
-/** A program was told to end, but still runs. The step is not attempted again, since two of them would run at once. */
+/** A program was asked to end, but still runs. The step is not attempted again: two copies would run at once. */
 export class StillRunningError extends TerminalError {
   override name = "StillRunningError";
 }
@@ -43,7 +43,7 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** The code of a system error, such as `ENOENT`; undefined for other errors. */
+/** The code of an error of the system or of a library, such as `ENOENT`; undefined if it has none. */
 export function codeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
 }

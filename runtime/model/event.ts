@@ -81,7 +81,7 @@ export function isOwnType(type: string): boolean {
 
 /**
  * The type itself and the patterns that match it: `order.paid` also matches `order.*` and `*`. The program's own events do not
- * match `*`: a rule for all events would hear of its own runs.
+ * match `*`: a rule for all events would be triggered by its own runs.
  */
 export function typePatterns(type: string): string[] {
   const patterns = isOwnType(type) ? [type] : [type, "*"];

@@ -24,7 +24,7 @@ export interface Fleet {
   /** Hash of the platform's code, on which sessions depend. If it changes, all devices are initialized again. */
   platformVersion: string;
   /**
-   * The inventory as a poll of a rule, which is none of the folder's rules: its id is the fleet's, its trigger's `devices`. It has no
+   * The inventory as a poll of a rule, which is not one of the folder's rules: its id is that of the fleet, and its trigger's id is `devices`. It has no
    * trigger if the file lists the devices itself. It also carries the code that the fleet calls.
    */
   inventory: Rule;
@@ -162,17 +162,17 @@ export interface FleetSummary {
 export type Recipients = string | string[] | { tags: string[] };
 
 /** A device's answer to a task. */
-export type TaskResult = {
+export type TaskResult<Return = Json> = {
   /** The id of the order: each attempt has the same. */
   job: string;
   device: string;
-  /** The host that it was sent from. */
+  /** The host that sent it. */
   worker: string;
   success: boolean;
   /** Null if it succeeded. */
   error: string | null;
   /** The task's return value; null if it failed. */
-  return: Json;
+  return: Return;
   /** When it began, as ISO time. */
   at: string;
   /** Milliseconds. */
@@ -186,7 +186,7 @@ export interface TaskOrder {
   to: Recipients;
   /** Checked against the task's `inputs`; defaults are added. */
   inputs: JsonObject;
-  /** Given to the platform, which may use it as a key against doubles. */
+  /** Given to the platform, which may use it as an idempotency key. */
   job: string;
   /** The most devices at once. @default 100 */
   max?: number;

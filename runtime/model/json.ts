@@ -16,7 +16,7 @@ export function isObject(value: unknown): boolean {
 
 /**
  * A value that an interface describes, as JSON: TypeScript gives an interface no index signature. All that is in it must be
- * JSON; members that are undefined are left out where it is written.
+ * JSON; undefined members are left out when it is written.
  */
 export function asJson(value: readonly object[]): JsonObject[];
 export function asJson(value: object): JsonObject;

@@ -13,8 +13,8 @@ export function applyMergePatch(target: Json | undefined, patch: Json): Json {
 }
 
 /**
- * The smallest merge patch that makes one object of another; empty if they are equal. A property that becomes null cannot be told from
- * one that is removed, as in every merge patch.
+ * The smallest merge patch that makes one object of another; empty if they are equal. As in every merge patch, a property that becomes null
+ * looks the same as one that is removed.
  */
 export function mergePatchOf(from: JsonObject, to: JsonObject): JsonObject {
   const patch: JsonObject = {};
@@ -29,7 +29,7 @@ export function mergePatchOf(from: JsonObject, to: JsonObject): JsonObject {
   return patch;
 }
 
-/** One merge patch for two, the second after the first: unlike an application, it keeps what they remove. */
+/** One merge patch for two, the second after the first: unlike applying the second to the first, it keeps removals. */
 export function composePatches(first: JsonObject, second: JsonObject): JsonObject {
   const both: JsonObject = { ...first };
   for (const [name, value] of Object.entries(second)) {
@@ -41,8 +41,7 @@ export function composePatches(first: JsonObject, second: JsonObject): JsonObjec
 }
 
 /**
- * A value with what a merge patch has set, as an answer has it: only the properties that the patch names are taken from the answer, at
- * any depth.
+ * Takes over from an answer the properties that a merge patch has sent, at any depth. All other properties stay those of the target.
  */
 export function takeOver(target: Json, sent: JsonObject, answer: Json): Json {
   const taken: JsonObject = isObject(target) ? { ...target } : {};

@@ -22,6 +22,11 @@ export interface Problem {
   sourceLine?: string;
 }
 
+/** Whether a problem keeps its file from loading; a warning does not. */
+export function isError({ severity }: Pick<Problem, "severity">): boolean {
+  return severity === "error";
+}
+
 /**
  * Renders a problem as `file:line:col: message`, the source line, a caret and the hint. Control characters of names and data
  * in it are escaped, so they cannot add lines.

@@ -44,6 +44,8 @@ export interface Rule {
   commands?: Record<string, Command>;
   /** Of the rule that starts a command by itself: the command's path. Other rules do not have it. */
   command?: string;
+  /** Of the rule that sends a task of a fleet by hand: the fleet's id. Other rules do not have it. */
+  fleet?: string;
   /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
   definitions?: Record<string, Definition>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */
@@ -135,7 +137,7 @@ export interface Definition {
   key?: string;
   at?: string;
   ignore?: string[];
-  /** The most items of one look. */
+  /** The most items that one poll may return. */
   max?: number;
   /** Its functions. */
   methods: ("read" | "one" | "update" | "listen" | "run" | "init" | "ping" | "stop" | "info")[];
@@ -162,6 +164,7 @@ export const FIELD_TYPES = [
   "port",
   "path",
   "secret",
+  "file",
 ] as const;
 
 /** One field of `config`, of a form, or of the `inputs` of a rule, an action or a command. */
@@ -174,6 +177,7 @@ export interface Field {
   /** A value is one of these. For a secret: names of secrets. */
   choices?: Json[];
   min?: number;
+  /** For a file: its most bytes. */
   max?: number;
   /** A regular expression that matches the whole text. */
   pattern?: string;
@@ -199,7 +203,7 @@ export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "patter
 /** A field by name, or at least one of several. */
 export type Requirement = string | { any: string[] };
 
-/** A command file: a program and the inputs that it takes, with what it has from the command that it is one use of. */
+/** A command file: a program and its inputs, including those of the command that it is based on. */
 export interface Command {
   /** The file's path in the folder without extension. */
   id: string;
@@ -222,7 +226,7 @@ export interface Command {
   end?: string;
   /** Whether it runs as root. */
   root: boolean;
-  /** Whether what is required by what is set is added. */
+  /** Whether inputs that the given ones require are added automatically. */
   complete: boolean;
 }
 
@@ -230,7 +234,7 @@ export interface Command {
 export interface VersionCheck {
   /** Such as `8.5` or `>=7.9 <9`. */
   is: string;
-  /** The arguments with which the program says its version. */
+  /** The arguments with which the program prints its version. */
   by: string[];
 }
 
@@ -244,13 +248,13 @@ export interface CommandInput extends Field {
   join?: " " | "=" | "";
   /** Before or after all others, without its flag. */
   position?: "first" | "last";
-  /** Right behind or before another input, if that is set. */
+  /** Directly after or before another input, if that one is set. */
   after?: string;
   before?: string;
   /** How a list is written: an argument for each item, or one with commas. */
   each?: "repeat" | ",";
   /** For a secret: `file`, `stdin`, or `env NAME`. */
   pass?: string;
-  /** What OTO's export says of it beside what the input itself says. */
+  /** Further data from OTO's export. */
   "x-oto"?: JsonObject;
 }

@@ -55,7 +55,7 @@ export function describeState(state: RunState): string {
 }
 
 /** True for the states that a run never leaves. */
-export function isFinal(state: RunState): boolean {
+export function isFinal(state: RunState): state is "succeeded" | "failed" | "cancelled" {
   return state === "succeeded" || state === "failed" || state === "cancelled";
 }
 

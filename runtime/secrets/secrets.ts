@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readRegularFileSync } from "../host/regular_file.ts";
-import type { Json } from "../model/json.ts";
 import { base64Spellings, spellings } from "./spellings.ts";
 
 /** The sources of secrets; an earlier source wins. */
@@ -34,7 +33,7 @@ export class Secrets {
   #masked = new Set<string>();
   /** The values of secrets that were in use at any time: old ones stay masked. */
   #everUsed = new Set<string>();
-  /** Values that are no secrets of the sources, by who hides them. */
+  /** Masked values that are not from the sources, by the name under which they were given. */
   #hidden = new Map<string, string[]>();
   #pattern: RegExp | undefined;
   /** Spellings that may be broken across lines. */
@@ -140,12 +139,12 @@ export class Secrets {
     return replaceAcrossLines(masked, this.#wrappedPattern, "***");
   }
 
-  /** Masks all texts, keys and numbers in a value. */
-  maskJson<T extends Json>(value: T): T {
-    return (this.#masked.size === 0 ? value : this.#maskDeep(value)) as T;
+  /** Masks all texts, keys and numbers in plain data. */
+  maskJson<T>(value: T): T {
+    return this.#masked.size === 0 ? value : this.#maskDeep(value) as T;
   }
 
-  #maskDeep(value: Json): Json {
+  #maskDeep(value: unknown): unknown {
     if (typeof value === "string") return this.mask(value);
     if (typeof value === "number" || typeof value === "bigint") {
       return this.mask(String(value)) === String(value) ? value : "***";
@@ -199,7 +198,7 @@ function readEnvFile(path: string): Record<string, string> {
   return parseEnvFile(read(path) ?? "");
 }
 
-/** Undefined if there is no readable file; the loader reports anything else at the path. */
+/** The content of a file; undefined if it cannot be read, which the loader reports. */
 function read(path: string): string | undefined {
   try {
     return readRegularFileSync(path).toString();

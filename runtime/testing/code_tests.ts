@@ -1,17 +1,18 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fieldsOf } from "../folder/checks.ts";
+import { hashVersion } from "../folder/source_file.ts";
 import { listFolder, scopeOf } from "../folder/folder_files.ts";
 import { bundle, esbuild, readLine } from "../folder/typescript/typescript_bundle.ts";
 import { parseArgs } from "../language/checker/check_rule.ts";
 import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
 import { Checking } from "../language/checker/checking.ts";
-import { testKinds } from "../language/checker/test_kinds.ts";
+import { isEntryKind, testKinds } from "../language/checker/test_kinds.ts";
+import { hintAtUnknown, listKnown } from "../language/hints.ts";
 import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import { asJson, type Json } from "../model/json.ts";
-import type { Problem } from "../model/problem.ts";
-import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
+import { asJson, isObject } from "../model/json.ts";
+import { isError, type Problem } from "../model/problem.ts";
+import type { Mismatch, RuleTest, TestFailure, TestResult } from "../model/test.ts";
 import {
   type BundledModule,
   type DefinedTest,
@@ -47,11 +48,9 @@ export async function checkTestFile(
     const { at, name, rule: of } = defined;
     const loaded = rules.find(({ rule }) => "file" in of ? rule.file === of.file : rule.id === of.id);
     if (loaded === undefined) {
-      const known = rules.map(({ rule }) => rule.id).join(", ") || "none";
       const wanted = "file" in of ? `in ${of.file}` : `"${of.id}"`;
-      problems.push(
-        await problemAt(at, `testRule: there is no rule ${wanted} that loads; there are: ${known}`, folder),
-      );
+      const known = listKnown(rules.map(({ rule }) => rule.id));
+      problems.push(await problemAt(at, `testRule: there is no rule ${wanted} that loads; ${known}`, folder));
       continue;
     }
     const found = checkOptions(defined, loaded, kinds);
@@ -116,12 +115,15 @@ class Calls {
   async execute({ kind, args }: StepCall): Promise<StepAnswer> {
     clearTimeout(this.#timer);
     try {
-      const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
+      if (!isEntryKind(kind)) {
+        throw new TestFailed(`t.${kind} is not known; ${hintAtUnknown(kind, Object.keys(testKinds))}`);
+      }
+      const parsed = parseArgs(testKinds[kind], args);
       if ("problems" in parsed) {
         const problems = parsed.problems.map((problem) => problem.replace(`${kind}: `, ""));
         throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
       }
-      await runEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
+      await runEntry(this.world, { kind, args: parsed.args });
       return { kind: "result", output: asJson(await look(this.world)) };
     } catch (error) {
       return failed(error);
@@ -149,8 +151,12 @@ function failed(error: unknown): StepAnswer {
 async function explain(error: unknown, test: DefinedTest["at"], world?: World): Promise<TestFailure> {
   const { file, line, column } = error instanceof RuleCodeError && error.at !== undefined ? error.at : test;
   const failure = await failureOf(error, { file, at: { line, column } }, world);
-  const detail = (error as { detail?: Json }).detail;
-  return Array.isArray(detail) ? { ...failure, mismatches: detail as unknown as Mismatch[] } : failure;
+  const detail = error instanceof Error && "detail" in error ? error.detail : undefined;
+  return Array.isArray(detail) && detail.every(isMismatch) ? { ...failure, mismatches: detail } : failure;
+}
+
+function isMismatch(value: unknown): value is Mismatch {
+  return isObject(value) && typeof value.part === "string";
 }
 
 /** A `*.test.ts` file, bundled, with its `testRule` calls. */
@@ -170,9 +176,9 @@ export async function readTestFile(
   { folder, data, isolates }: { folder: string; data: string; isolates: Isolates },
 ): Promise<TestFile | { problems: Problem[] }> {
   const { code, problems } = await bundle(file, folder, await esbuild(join(data, "cache")));
-  const errors = problems.filter(({ severity }) => severity === "error");
+  const errors = problems.filter(isError);
   if (errors.length > 0) return { problems: errors };
-  const version = createHash("sha256").update(file).update(code).digest("hex").slice(0, 16);
+  const version = hashVersion(file, code);
   const module = { version, file, code };
   try {
     return { module, tests: await isolates.describeTests(module) };

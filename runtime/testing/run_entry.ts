@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHmac, randomUUID } from "node:crypto";
 import { answerForm, type FormAnswered } from "../engine/form_answers.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
+import type { SentFile } from "../formats/multipart.ts";
 import { BY_HAND } from "../ingest/rule_inputs.ts";
 import { startRule } from "../ingest/start_rule.ts";
 import { findTrigger } from "../language/checker/check_tests.ts";
@@ -11,7 +12,7 @@ import { type Args, resolvedArgs } from "../language/kind.ts";
 import { toParameters } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
 import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Mismatch, TestEntry } from "../model/test.ts";
 import { changeData } from "../triggers/poll/poll_changes.ts";
 import type { Hook } from "../triggers/trigger.ts";
@@ -19,7 +20,7 @@ import { methodsOf } from "../triggers/webhook.ts";
 import { hmacOf } from "../triggers/webhook_auth.ts";
 import { TestFailed } from "./activity.ts";
 import { look } from "./seen.ts";
-import { HANDSHAKE_SECRET, type World } from "./world.ts";
+import { FILES, HANDSHAKE_SECRET, type World } from "./world.ts";
 
 /**
  * Runs one entry of a test, until nothing more happens before the clock moves.
@@ -61,8 +62,10 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
-    case "expect":
-      return expect(findMismatches(args.expect as JsonObject, await look(world), args.exact === true));
+    case "expect": {
+      const { expect: expected, exact } = resolvedArgs(testKinds.expect, args);
+      return expect(findMismatches(asJson(expected), await look(world), exact));
+    }
   }
   await world.settled();
   const [trouble] = [...world.stubs.missing, ...world.troubles];
@@ -99,12 +102,13 @@ async function send(world: World, sent: Args<typeof testKinds.send>["send"]): Pr
 /** The event that a trigger of this kind emits, completing what the test leaves out. */
 function eventOf(world: World, kind: string, type: string | undefined, data: Json): { type: string; data: Json } {
   if (kind === "poll" || kind === "watch") {
-    const { old = null, new: item = null } = (data ?? {}) as JsonObject;
+    const given = isObject(data) ? data : {};
+    const { old = null, new: item = null } = given;
     const change = old === null ? "added" : item === null ? "removed" : "changed";
     if (kind === "watch") return { type: type ?? change, data };
     return {
       type: type ?? change,
-      data: { ...changeData({ type: change, key: "", old, new: item }, []), ...data as JsonObject },
+      data: { ...changeData({ type: change, key: "", old, new: item }, []), ...given },
     };
   }
   const isTime = kind === "cron" || kind === "every" || kind === "at";
@@ -143,12 +147,24 @@ async function answer(world: World, { answer: step, as, with: values, refused }:
     throw new TestFailed(`There is no open form "${step}"; open are: ${there}`);
   }
   const person = personOf(world, as, form.to);
-  const options = { store, clock, onWoken: (runs: string[]) => runner.woken(runs) };
-  const answered = await answerForm(options, form.id, person, { values, via: "page" });
+  const options = { store, files: FILES, clock, onWoken: (runs: string[]) => runner.woken(runs) };
+  const isFile = (name: string) => Object.hasOwn(form.fields, name) && form.fields[name].type === "file";
+  const [files, others] = Object.entries(values).reduce<[SentFile[], JsonObject]>(([files, others], [name, value]) => {
+    return isFile(name) && value !== null
+      ? [[...files, fileOf(name, value)], others]
+      : [files, { ...others, [name]: value }];
+  }, [[], {}]);
+  const answered = await answerForm(options, form.id, person, { values: others, files, via: "page" });
   const became = answered.kind === "accepted" ? undefined : answered.kind;
   if (became === refused) return;
   if (became === undefined) throw new TestFailed(`The answer of ${person.id} was accepted, not refused as ${refused}`);
   throw new TestFailed(`The answer of ${person.id} was refused: ${reasonOf(answered)}`);
+}
+
+/** A file in a test: its text, or `{ name, type, text }`. */
+function fileOf(field: string, value: Json): SentFile {
+  const { name = field, type = "text/plain", text = "" } = isObject(value) ? value as JsonObject : { text: value };
+  return { field, name: String(name), type: String(type), bytes: Buffer.from(String(text)) };
 }
 
 /** Somebody starts the rule by hand; acceptance or refusal must be as the test expects. */

@@ -6,10 +6,10 @@
  */
 import { env as environment } from "node:process";
 import { type CommandTest, failureOfTest } from "../commands/command_tests.ts";
-import type { LoadedCommand } from "../folder/calls.ts";
+import type { LoadedCommand } from "../folder/follow_calls.ts";
 import type { UpperValue } from "../model/config.ts";
 import type { Command } from "../model/rule.ts";
-import { faultOf, guarded, type Problem } from "../model/problem.ts";
+import { faultOf, guarded, isError, type Problem } from "../model/problem.ts";
 import { openLoading } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { RuleTest, TestResult } from "../model/test.ts";
@@ -60,7 +60,7 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
     }));
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people, connections: settings.connections });
-    const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
+    const report: TestReport = { results: [], problems: problems.filter(isError) };
     const commands = loading.loader.commands();
     for await (const result of runAll(stage, rules, { folder, data, commands }, report.problems)) {
       report.results.push(result);

@@ -21,7 +21,7 @@ export async function look(world: World): Promise<Seen> {
   const trace = newest && await store.getRun(newest.id);
   const forms = await store.listForms({ state: "open", limit: MOST });
   const verdict = await verdictOf(world);
-  // The function if is recorded as a step, but it is no step of the rule.
+  // A function `if` is recorded as a step, but it is not one of the rule's steps.
   const asked = world.rule.if === "function";
   return {
     now: timeOf(clock.now()),

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import { editorsOf, layConfig } from "../folder/settings/config_layers.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { RuleSource } from "../folder/rule_source.ts";
+import { hashVersion, type RuleSource } from "../folder/source_file.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
@@ -11,7 +10,7 @@ import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";
 import type { JsonObject } from "../model/json.ts";
-import { formatProblem } from "../model/problem.ts";
+import { formatProblem, isError } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
@@ -22,7 +21,7 @@ import { madeUpSecret } from "./run_entry.ts";
 import { World } from "./world.ts";
 
 /**
- * Milliseconds after which code that does not answer counts as an endless loop: nothing else uses the machine's time here.
+ * Milliseconds after which code that does not answer counts as an endless loop: tests run one at a time.
  */
 const BLOCKED_AFTER = 2_000;
 
@@ -142,13 +141,13 @@ function configFor({ rule, source, config: inForce }: LoadedRule, own: JsonObjec
 function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
   const { rule: checked, problems } = checkFor(loaded, test, kinds);
   if (checked === undefined) {
-    const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
+    const said = problems.filter(isError).map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
   const { version, actions, commands, definitions, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
-  const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
+  const own = hashVersion(world);
   return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
 }
 

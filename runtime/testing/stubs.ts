@@ -12,7 +12,7 @@ import { hintAtUnknownKey } from "../language/hints.ts";
 import { TerminalError, TimeoutError } from "../model/errors.ts";
 import { type Repeatable, toHeaders } from "../model/event.ts";
 import type { TaskOrder, TaskResult } from "../model/fleet.ts";
-import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 
 /** A step that needs an answer. */
@@ -101,13 +101,13 @@ export class Stubs {
         const answer = () => {
           const whole = this.#answer(name, what, kind, EXAMPLES.run);
           if (!isObject(whole)) return whole;
-          const { files: left = [], ...rest } = whole as JsonObject;
+          const { files: left = [], ...rest } = whole;
           files = left;
           return rest;
         };
-        const execute = (give: Give) => executors.run(runArgs(args, line, ".") as unknown as JsonObject, plain, give);
+        const execute = (give: Give) => executors.run(asJson(runArgs(args, line, ".")), plain, give);
         const { output } = await this.#stubbed(what, answer, execute);
-        return { output: { ...output as JsonObject, argv, files } };
+        return { output: { ...isObject(output) && output, argv, files } };
       },
     };
   }
@@ -236,10 +236,11 @@ function stubbedFleets(give: Give): TaskFleets {
 /** @throws StubError if the stub does not fit */
 function answerDevices(stub: Json, { to, job, done }: TaskOrder): TaskResult[] {
   if (!isObject(stub)) throw new StubError(`The stub of task is ${EXAMPLES.task}, got ${writeExactJson(stub)}`);
+  const answers: JsonObject = stub;
   const names = Array.isArray(to) ? to : typeof to === "string" && to !== "all" ? [to] : Object.keys(stub);
   return names.filter((device) => !done?.has(device)).map((device) => {
-    const { error = null, return: returned = null } = answerOf(stub as JsonObject, device);
-    const outcome = { success: error === null, error: error as string | null, return: returned };
+    const { error = null, return: returned = null } = answerOf(answers, device);
+    const outcome = { success: error === null, error: error === null ? null : String(error), return: returned };
     return { job, device, worker: "test", ...outcome, at: new Date(0).toISOString(), executionTime: 0 };
   });
 }
@@ -292,25 +293,27 @@ const BODILESS = [204, 205, 304];
 
 /** The response of the network: `{ status, headers, body }`, each with a default; `{ error }` makes the network fail. */
 function answerRequest(answer: Json): Response {
-  const { status = 200, headers = {}, body = null } = read(answer, "http");
-  const given = toHeaders(headers as Record<string, Repeatable>);
-  if (body === null || BODILESS.includes(status as number)) {
-    return new Response(null, { status: status as number, headers: given });
+  const { status: code = 200, headers: given, body = null } = read(answer, "http");
+  const status = Number(code);
+  const headers = toHeaders(isObject(given) ? repeatables(given) : {});
+  if (body === null || BODILESS.includes(status)) return new Response(null, { status, headers });
+  if (!headers.has("content-type")) {
+    headers.set("content-type", typeof body === "string" ? "text/plain" : "application/json");
   }
-  if (!given.has("content-type")) {
-    given.set("content-type", typeof body === "string" ? "text/plain" : "application/json");
-  }
-  return new Response(typeof body === "string" ? body : writeExactJson(body), {
-    status: status as number,
-    headers: given,
-  });
+  return new Response(typeof body === "string" ? body : writeExactJson(body), { status, headers });
 }
 
-/** How a command ends: `{ code, stdout, stderr }`; values that are no text become JSON. `{ error }` makes its start fail. */
+function repeatables(fields: JsonObject): Record<string, Repeatable> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, Array.isArray(value) ? value.map(String) : String(value)]),
+  );
+}
+
+/** How a command ends: `{ code, stdout, stderr }`; values other than text become JSON. `{ error }` makes its start fail. */
 function answerChild(answer: Json): ChildEnd {
   const { code = 0, stdout = "", stderr = "" } = read(answer, "run");
   const kept = (output: Json) => ({ text: typeof output === "string" ? output : writeExactJson(output), dropped: 0 });
-  return { code: code as number, stdout: kept(stdout), stderr: kept(stderr) };
+  return { code: Number(code), stdout: kept(stdout), stderr: kept(stderr) };
 }
 
 /** The mail server's response: all recipients are accepted unless `{ accepted, rejected }` says otherwise. */

@@ -4,7 +4,7 @@ import { checkHost, type Connection, type ConnectionTokens } from "../connection
 import type { Runner } from "../engine/runner.ts";
 import { type Attachments, sourceOf } from "../folder/attachments.ts";
 import { type ConfigSet, type ConfigSetting, setConfig, setOnPages } from "../folder/settings/config_layers.ts";
-import { readExactJson } from "../formats/exact_json.ts";
+import { parseJson } from "../formats/exact_json.ts";
 import { ManualClock } from "../host/clock.ts";
 import { noDisk } from "../host/disk.ts";
 import { isSlicing } from "../host/large_work.ts";
@@ -17,7 +17,7 @@ import type { RuleConfig, UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import type { TestWorld } from "../model/test.ts";
@@ -34,11 +34,11 @@ import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
 import { Stubs } from "./stubs.ts";
 
-/** How many runs may be held at once: all runs of a test. */
+/** The most runs in memory: all runs of a test. */
 const MAX_RUNS = 100_000;
 
 /** Files of which only name, size and hash are kept. */
-const FILES = new RunFiles("/files", noDisk);
+export const FILES = new RunFiles("/files", noDisk);
 
 /** What a world needs. */
 export interface WorldOptions {
@@ -298,7 +298,7 @@ export class World {
   }
 
   #noteKey({ kind, input }: StepRecord): void {
-    const key = kind === "state" ? (input as JsonObject | undefined)?.state : undefined;
+    const key = kind === "state" && isObject(input) ? input.state : undefined;
     if (typeof key === "string") this.keys.add(key);
   }
 
@@ -311,7 +311,7 @@ export class World {
 /** The response to a request, as a test sees it: its body is under `json` if it is JSON. */
 async function seenResponse(response: Response): Promise<JsonObject> {
   const { status } = response;
-  const headers = headerFields(response.headers) as JsonObject;
+  const headers = headerFields(response.headers);
   const text = await response.text();
   const json = parse(text);
   return json === undefined ? { status, headers, body: text } : { status, headers, json };
@@ -319,7 +319,7 @@ async function seenResponse(response: Response): Promise<JsonObject> {
 
 function parse(text: string): Json | undefined {
   try {
-    return readExactJson(text) as Json;
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { people } from "../language/arg_types.ts";
-import { nearest } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import { isOwnType, matchesOwn, OWN_EVENTS } from "../model/event.ts";
 import { defineTrigger, type TriggerContext } from "./trigger.ts";
 
@@ -8,10 +8,7 @@ const typePattern = z.string().regex(/^([\w-]+(\.[\w-]+)*(\.\*)?|\*)$/, {
   error: "expected an event type such as order.created, or order.*",
 }).refine((pattern) => !isOwnType(pattern) || matchesOwn(pattern), {
   error: ({ input }) => {
-    const meant = nearest(String(input), Object.keys(OWN_EVENTS));
-    return `the program has no event "${input}"; ${
-      meant ? `did you mean ${meant}?` : `its own are ${Object.keys(OWN_EVENTS).join(", ")}`
-    }`;
+    return `the program has no event "${input}"; ${hintAtUnknown(String(input), Object.keys(OWN_EVENTS))}`;
   },
 });
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Clock } from "../host/clock.ts";
 import type { Meter } from "../language/expressions/meter.ts";
-import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
+import type { Args, Kind, OptionSchemas, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition } from "../model/rule.ts";
@@ -36,7 +36,7 @@ interface TriggerKindDefinition<S extends Schemas>
 }
 
 /** Defines a kind of trigger; the types of its arguments follow from `main` and `options`. */
-export function defineTrigger<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+export function defineTrigger<const Name extends string, Main extends z.ZodType, Options extends OptionSchemas>(
   trigger: Schemas<Name, Main, Options> & TriggerKindDefinition<Schemas<Name, Main, Options>>,
 ): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
   // The caller has parsed the arguments with these schemas.

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
@@ -192,6 +193,7 @@ export class Watching {
 
   async #parse(path: string, bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
     const { log, trigger } = this.context;
+    if (format === "base64") return { content: Buffer.from(bytes).toString("base64") };
     const warn = (message: string) => log.warn(`${trigger.id}: ${this.#keyOf(path)}: ${message}`);
     try {
       return { content: await parseBeside(decodeText(bytes, { charset }), format, { warn }) };

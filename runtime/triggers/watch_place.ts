@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Clock } from "../host/clock.ts";
+import { codeOf } from "../model/errors.ts";
 
 /** Milliseconds between two looks at a place. */
 const PERIOD = 1_000;
@@ -75,6 +76,6 @@ async function identityOf(path: string): Promise<string> {
     const { dev, ino, birthtimeMs } = await stat(path);
     return `${dev} ${ino} ${birthtimeMs}`;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? "unknown";
+    return codeOf(error) ?? "unknown";
   }
 }

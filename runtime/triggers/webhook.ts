@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { parseJson, writeExactJson } from "../formats/exact_json.ts";
-import type { SentFile } from "../formats/multipart.ts";
+import { byField } from "../formats/multipart.ts";
 import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { type Trigger } from "../model/rule.ts";
 import { type CloudEvent, isCloudEvent, readCloudEvents } from "./cloud_event.ts";
 import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
 import { authenticate, checkAuth, verifiedHeaders } from "./webhook_auth.ts";
@@ -114,16 +115,6 @@ function hashedFiles({ form }: WebhookRequest): Json {
   });
 }
 
-/** By the field of a form; several of one field are a list. */
-export function byField<T>(files: SentFile[], convert: (file: SentFile, index: number) => T): Record<string, T | T[]> {
-  const converted = files.map((file, index) => ({ field: file.field, value: convert(file, index) }));
-  const groups = [...Map.groupBy(converted, ({ field }) => field)];
-  return Object.fromEntries(groups.map(([field, group]) => {
-    const values = group.map(({ value }) => value);
-    return [field, values.length === 1 ? values[0] : values];
-  }));
-}
-
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
   const secret = [...CREDENTIALS, ...verifiedHeaders(args)];
   const leftOut = secret.filter((name) => Object.hasOwn(headers, name));
@@ -143,13 +134,19 @@ function checkPath(path: string): string[] {
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
 }
 
+/** The arguments of a webhook, or of the one beside a poll; undefined for other triggers. */
+export function hookOf({ kind, args }: Pick<Trigger, "kind" | "args">): JsonObject | undefined {
+  if (kind === "webhook") return args;
+  return isObject(args.hook) ? args.hook : undefined;
+}
+
 /**
  * The path of a webhook, or of the hook of a poll, whose provider gives the secret in a handshake; undefined for other
  * triggers.
  */
-export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
-  const hook = kind === "webhook" ? args : args.hook;
-  return isObject(hook) && hook.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
+export function handshakePathOf(trigger: Pick<Trigger, "kind" | "args">): string | undefined {
+  const hook = hookOf(trigger);
+  return hook?.auth === "asana" && typeof hook.webhook === "string" ? hook.webhook : undefined;
 }
 
 type Headers = Record<string, string>;

@@ -1,8 +1,10 @@
-import { isSameText } from "../secrets/passwords.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { every } from "hono/combine";
 import { secureHeaders } from "hono/secure-headers";
 import { UsageError } from "../model/errors.ts";
+import type { Person } from "../model/form.ts";
+import { isSameText } from "../secrets/passwords.ts";
+import type { People } from "./forms/people.ts";
 
 /** Who may use the routes that are not public. */
 export interface Access {
@@ -41,14 +43,41 @@ export function tokenFault(token: string | undefined): string | undefined {
 /** Accepts a request with a valid token, or one that needs none. */
 export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {
-    const given = bearerToken(c);
-    if (given !== undefined && holdsToken(given, access.tokens)) return await next();
-    const refusal = given === undefined
-      ? refuseTokenless(c.req.raw, access)
-      : { status: 401, error: "Wrong token" } as const;
-    if (refusal === undefined) return await next();
-    const { status, error } = refusal;
-    return c.json({ error }, status, status === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
+    const refusal = refusalOf(c, access);
+    return refusal === undefined ? await next() : answerRefusedAccess(c, refusal);
+  };
+}
+
+/** Why a request does not have full access. */
+export interface AccessRefusal {
+  status: 401 | 403;
+  error: string;
+}
+
+/** Why a request does not have full access; undefined if it has a valid token or needs none. */
+export function refusalOf(c: Context, access: Access): AccessRefusal | undefined {
+  const given = bearerToken(c);
+  if (given === undefined) return refuseTokenless(c.req.raw, access);
+  const isRight = access.tokens.map((token) => isSameText(given, token)).includes(true);
+  return isRight ? undefined : { status: 401, error: "Wrong token" };
+}
+
+export function answerRefusedAccess(c: Context, { status, error }: AccessRefusal): Response {
+  return c.json({ error }, status, status === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
+}
+
+/** Who sends a request: a person with a token of their own, or (undefined) an operator, who may act for anybody. */
+export type Asking = { Variables: { person?: Person } };
+
+/** Accepts a request with the token of a person, and those that {@link guard} accepts. */
+export function personOrOperator(context: Access & { desk: { people: People } }): MiddlewareHandler<Asking> {
+  const operatorsOnly = guard(context);
+  return async (c, next) => {
+    const token = bearerToken(c);
+    const person = token === undefined ? undefined : context.desk.people.byToken(token);
+    if (person === undefined) return await operatorsOnly(c, next);
+    c.set("person", person);
+    await next();
   };
 }
 
@@ -57,7 +86,7 @@ export function guard(access: Access): MiddlewareHandler {
  * machine comes from somebody else. So does one from a page in a local browser: it is detected by a foreign `Host` (DNS
  * rebinding) or a foreign `Origin`.
  */
-export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "tokenless">): Refusal | undefined {
+export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "tokenless">): AccessRefusal | undefined {
   if (!tokenless) return { status: 401, error: "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" };
   const mark = [...request.headers.keys()].find((name) => PROXY_HEADER.test(name));
   if (mark !== undefined) {
@@ -75,11 +104,6 @@ export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "t
     return { status: 403, error: `Refused for a page of ${origin ?? "another site"}: use a token` };
   }
   return undefined;
-}
-
-interface Refusal {
-  status: 401 | 403;
-  error: string;
 }
 
 /** Headers that proxies add: RFC 7239, RFC 9110 7.6.3, and the older de facto ones. */
@@ -103,11 +127,6 @@ function isForeign(origin: string | undefined, host: string): boolean {
 
 function hostnameOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname : "";
-}
-
-/** Whether this is one of the tokens with full access. */
-export function holdsToken(given: string, tokens: string[]): boolean {
-  return tokens.map((token) => isSameText(given, token)).includes(true);
 }
 
 /**

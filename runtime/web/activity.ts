@@ -138,7 +138,7 @@ export class Activity {
 
 function outcomeOf({ id, state, createdAt, endedAt = createdAt, error }: Run): Outcome | undefined {
   if (!isFinal(state)) return undefined;
-  return { id, state: state as Outcome["state"], endedAt, ...error && { error: error.message } };
+  return { id, state, endedAt, ...error && { error: error.message } };
 }
 
 function emptySlot(at: number): Slot {

@@ -3,22 +3,74 @@ import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { toHeaders, type VerdictKind } from "../model/event.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Person } from "../model/form.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
 
+/** Answers with JSON that keeps all numbers exact. */
+export function answerJson(c: Context, value: Json, status: ContentfulStatusCode = 200): Response {
+  return c.body(writeExactJson(value), status, { "content-type": "application/json" });
+}
+
+/** Answers with JSON in which secrets are masked. */
+export function answerMasked(
+  c: Context,
+  { maskJson }: Pick<WebContext, "maskJson">,
+  value: object,
+  status: ContentfulStatusCode = 200,
+): Response {
+  return answerJson(c, maskJson(asJson(value)), status);
+}
+
 /** The answer of the API to a request that it refuses. */
 export function answerRefusal(
   c: Context,
-  { maskJson }: Pick<WebContext, "maskJson">,
+  context: Pick<WebContext, "maskJson">,
   status: 403 | 404 | 409 | 422 | 500,
   error: string,
   more: JsonObject = {},
 ): Response {
-  return answerJson(c, maskJson({ error, ...more }), status);
+  return answerMasked(c, context, { error, ...more }, status);
 }
+
+/** The answer to values that are not valid. @param problems by name */
+export function answerInvalid(
+  c: Context,
+  context: Pick<WebContext, "maskJson">,
+  what: string,
+  problems: Record<string, string>,
+): Response {
+  const error = `${what} not valid: ${Object.values(problems).join("; ")}`;
+  return answerRefusal(c, context, 422, error, { problems });
+}
+
+/** A request for something that does not exist, or that the person may not use. */
+export interface Unusable {
+  /** The error for an operator: 404. */
+  absent: string;
+  /** What a person wants to do, as in "start", and with what. */
+  verb: string;
+  what: string;
+  /** The ids that would work. */
+  known: string[];
+}
+
+/**
+ * The refusal of an id. A person gets the same answer for what does not exist and for what they may not use, so that they do
+ * not learn which ids exist.
+ */
+export function refuseUse(person: Person | undefined, { absent, verb, what, known }: Unusable) {
+  const ids = known.toSorted().join(", ") || "none";
+  if (person === undefined) return { status: 404, error: `${absent}; there are: ${ids}` } as const;
+  const error = `${person.id} may not ${verb} ${what}; what ${person.id} may ${verb}: ${ids}`;
+  return { status: 403, error } as const;
+}
+
+/** Seconds after which to try again while the program starts or stops. */
+export const RETRY_AFTER = "5";
 
 /** The answer to the sender of an event. */
 export interface EventAnswer {
@@ -73,11 +125,6 @@ export function answerDelivered(receipts: Receipt[], { mask }: Pick<WebContext, 
 /** The answer to a request that waited for a reply, if the run failed before the reply. */
 export function answerFailure(receipts: Receipt[]): Response {
   return Response.json({ error: "The run failed before its reply", ...eventAnswer(receipts) }, { status: 500 });
-}
-
-/** Answers with JSON that keeps all numbers exact. */
-export function answerJson(c: Context, value: Json, status: ContentfulStatusCode = 200): Response {
-  return c.body(writeExactJson(value), status, { "content-type": "application/json" });
 }
 
 /** Headers that belong to the connection, not to the rule. */

@@ -5,22 +5,24 @@ import type { Json } from "../model/json.ts";
 import { RUN_STATES } from "../model/run.ts";
 import { VERDICT_KINDS } from "../model/event.ts";
 import type { Operated, Receipt } from "../store/store.ts";
-import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
+import { answerMasked, answerRefusal, type EventAnswer, eventAnswer } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
 import { sentType } from "../triggers/cloud_event.ts";
 import { complete } from "./cloud_events.ts";
 import { configuredOf } from "./config_api.ts";
-import { bodyOf, queryOf } from "./request.ts";
+import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
 import { listRules } from "./rules_api.ts";
 
 /** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
+/** Rows of a listing, unless the query sets a limit. */
+const PAGE = 50;
 const time = z.iso.datetime({ offset: true, error: "expected a time such as 2026-11-21T09:00:00Z" })
   .transform((text) => Date.parse(text));
 const page = {
-  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  limit: z.coerce.number().int().min(1).max(1_000).default(PAGE),
   before: z.string().optional(),
   from: time.optional(),
   to: time.optional(),
@@ -50,98 +52,103 @@ const EMIT = z.union([
   // The spelling until version 0.4; the answer names the new spelling.
   z.looseObject({ rule: z.string().min(1) }),
 ]);
-/** Who sent the request, as recorded in notes. */
-const by = z.string().trim().min(1).max(100);
-const SOMEBODY = "an operator";
-const OPERATION = z.strictObject({ by: by.default(SOMEBODY) });
+const OPERATION = z.strictObject({ by: personName.default(SOMEBODY) });
 const SKIP = OPERATION.extend({ step: z.string().min(1).optional() });
-const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: by.optional() });
+const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: personName.optional() });
 
 /** `/api`: for the command line and other programs. */
 export function api(context: WebContext): Hono {
   const app = new Hono();
-  const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));
-  const absent = (c: Context, what: string) => c.json({ error: context.mask(`There is no ${what}`) }, 404);
-
-  /** The rows, with a link to the next page if there may be one (RFC 8288). */
-  const listing = <T>(c: Context, rows: T[], idOf: (row: T) => string) => {
-    if (rows.length === Number(c.req.query("limit") ?? 50)) {
-      const query = new URLSearchParams({ ...c.req.query(), before: idOf(rows[rows.length - 1]) });
-      c.header("link", `<${c.req.path}?${query}>; rel="next"`);
-    }
-    return answer(c, rows);
-  };
-
-  const operated = (c: Context, operated: Operated | undefined) => {
-    const run = c.req.param("id");
-    if (operated === undefined) return absent(c, `run "${run}"`);
-    if (operated.kind === "refused") return c.json({ error: context.mask(operated.reason) }, 409);
-    return answer(c, { run, ...operated.step !== undefined && { step: operated.step } });
-  };
-
-  app.get("/rules", async (c) => answer(c, await listRules(context)));
-  app.get("/problems", (c) => answer(c, context.rules().problems));
-  app.post("/rules/:id{.+}/pause", async (c) => {
-    const id = c.req.param("id");
-    if (!context.rules().rules.has(id)) return absent(c, `rule "${id}"`);
-    const { reason, by } = await bodyOf(c, PAUSE);
-    const says = reason !== undefined && by !== undefined ? `${reason} (${by})` : reason;
-    const paused = says ?? `paused by ${by ?? SOMEBODY}`;
-    await context.operators.pause(id, paused, by ?? SOMEBODY);
-    return answer(c, { rule: id, paused });
-  });
-  app.post("/rules/:id{.+}/resume", async (c) => {
-    const id = c.req.param("id");
-    const { rules, paused } = context.rules();
-    if (!rules.has(id) && paused[id] === undefined) return absent(c, `rule "${id}"`);
-    await context.operators.resume(id, (await bodyOf(c, OPERATION)).by);
-    return answer(c, { rule: id, paused: null });
-  });
-
+  addRules(app, context);
+  addRuns(app, context);
   app.route("/commands", commandsApi(context));
-
   app.get("/events", async (c) => {
-    return listing(c, await context.store.listEvents({ ...queryOf(c, EVENTS), mask: context.mask }), ({ key }) => key);
+    const rows = await context.store.listEvents({ ...queryOf(c, EVENTS), mask: context.mask });
+    return listing(c, context, rows, ({ key }) => key);
   });
-  app.get("/runs", async (c) => {
-    return listing(c, await context.store.listRuns(queryOf(c, RUNS)), ({ id }) => id);
-  });
-  app.get("/runs/:id", async (c) => {
-    const trace = await context.store.getRun(c.req.param("id"));
-    if (trace === undefined) return absent(c, `run "${c.req.param("id")}"`);
-    const configured = await configuredOf(context, trace.run);
-    return answer(c, { ...trace, ...configured.length > 0 && { configured } });
-  });
-  app.post("/runs/:id/cancel", async (c) => {
-    const id = c.req.param("id");
-    const { by } = await bodyOf(c, OPERATION);
-    const state = await context.operators.cancel(id, by);
-    return state === undefined ? absent(c, `run "${id}" that could be cancelled`) : answer(c, { run: id, state });
-  });
-  app.post("/runs/:id/replay", async (c) => {
-    const { by } = await bodyOf(c, OPERATION);
-    const run = await context.operators.replay(c.req.param("id"), by);
-    return run === undefined ? absent(c, `run "${c.req.param("id")}"`) : answer(c, { run });
-  });
-  app.post("/runs/:id/retry", async (c) => {
-    const { by } = await bodyOf(c, OPERATION);
-    return operated(c, await context.operators.retry(c.req.param("id"), by));
-  });
-  app.post("/runs/:id/skip", async (c) => {
-    const { by, step } = await bodyOf(c, SKIP);
-    return operated(c, await context.operators.skip(c.req.param("id"), step, by));
-  });
-  app.post("/runs/:id/move", async (c) => {
-    const { by } = await bodyOf(c, OPERATION);
-    return operated(c, await context.operators.move(c.req.param("id"), by));
-  });
-
   app.post("/emit", async (c) => {
     const given = await bodyOf(c, EMIT);
     if ("rule" in given) throw new UsageError(`A rule is started by POST /api/rules/${given.rule}/start`);
     const receipt = await context.ingest.publish(complete(given, context));
     const { verdicts, wakes } = receipt;
-    return answer(c, { ...eventAnswer([receipt]), verdicts, wakes } satisfies EmitAnswer);
+    return answerMasked(c, context, { ...eventAnswer([receipt]), verdicts, wakes } satisfies EmitAnswer);
   });
   return app;
+}
+
+function addRules(app: Hono, context: WebContext): void {
+  const { operators, rules } = context;
+  app.get("/rules", async (c) => answerMasked(c, context, await listRules(context)));
+  app.get("/problems", (c) => answerMasked(c, context, rules().problems));
+  app.post("/rules/:id{.+}/pause", async (c) => {
+    const id = c.req.param("id");
+    if (!rules().rules.has(id)) return absent(c, context, `rule "${id}"`);
+    const { reason, by } = await bodyOf(c, PAUSE);
+    const says = reason !== undefined && by !== undefined ? `${reason} (${by})` : reason;
+    const paused = says ?? `paused by ${by ?? SOMEBODY}`;
+    await operators.pause(id, paused, by ?? SOMEBODY);
+    return answerMasked(c, context, { rule: id, paused });
+  });
+  app.post("/rules/:id{.+}/resume", async (c) => {
+    const id = c.req.param("id");
+    const { rules: inForce, paused } = rules();
+    if (!inForce.has(id) && paused[id] === undefined) return absent(c, context, `rule "${id}"`);
+    await operators.resume(id, (await bodyOf(c, OPERATION)).by);
+    return answerMasked(c, context, { rule: id, paused: null });
+  });
+}
+
+function addRuns(app: Hono, context: WebContext): void {
+  const { store, operators } = context;
+  app.get("/runs", async (c) => listing(c, context, await store.listRuns(queryOf(c, RUNS)), ({ id }) => id));
+  app.get("/runs/:id", async (c) => {
+    const id = c.req.param("id");
+    const trace = await store.getRun(id);
+    if (trace === undefined) return absent(c, context, `run "${id}"`);
+    const configured = await configuredOf(context, trace.run);
+    return answerMasked(c, context, { ...trace, ...configured.length > 0 && { configured } });
+  });
+  app.post("/runs/:id/cancel", async (c) => {
+    const id = c.req.param("id");
+    const state = await operators.cancel(id, (await bodyOf(c, OPERATION)).by);
+    if (state === undefined) return absent(c, context, `run "${id}" that could be cancelled`);
+    return answerMasked(c, context, { run: id, state });
+  });
+  app.post("/runs/:id/replay", async (c) => {
+    const id = c.req.param("id");
+    const run = await operators.replay(id, (await bodyOf(c, OPERATION)).by);
+    return run === undefined ? absent(c, context, `run "${id}"`) : answerMasked(c, context, { run });
+  });
+
+  const operated = (c: Context, operated: Operated | undefined) => {
+    const run = c.req.param("id");
+    if (operated === undefined) return absent(c, context, `run "${run}"`);
+    if (operated.kind === "refused") return answerRefusal(c, context, 409, operated.reason);
+    return answerMasked(c, context, { run, ...operated.step !== undefined && { step: operated.step } });
+  };
+  app.post("/runs/:id/retry", async (c) => {
+    const { by } = await bodyOf(c, OPERATION);
+    return operated(c, await operators.retry(c.req.param("id"), by));
+  });
+  app.post("/runs/:id/skip", async (c) => {
+    const { by, step } = await bodyOf(c, SKIP);
+    return operated(c, await operators.skip(c.req.param("id"), step, by));
+  });
+  app.post("/runs/:id/move", async (c) => {
+    const { by } = await bodyOf(c, OPERATION);
+    return operated(c, await operators.move(c.req.param("id"), by));
+  });
+}
+
+/** The rows, with a link to the next page if there may be one (RFC 8288). */
+function listing<T extends object>(c: Context, context: WebContext, rows: T[], idOf: (row: T) => string): Response {
+  if (rows.length === Number(c.req.query("limit") ?? PAGE)) {
+    const query = new URLSearchParams({ ...c.req.query(), before: idOf(rows[rows.length - 1]) });
+    c.header("link", `<${c.req.path}?${query}>; rel="next"`);
+  }
+  return answerMasked(c, context, rows);
+}
+
+function absent(c: Context, context: WebContext, what: string): Response {
+  return answerRefusal(c, context, 404, `There is no ${what}`);
 }

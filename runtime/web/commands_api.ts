@@ -1,11 +1,11 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { checkSet, type Pairs, settable } from "../commands/check_set.ts";
 import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
 import type { Completion } from "../language/fields/relations.ts";
 import type { Json } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
-import { answerJson } from "./answer.ts";
+import { answerMasked, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { bodyOf } from "./request.ts";
 
@@ -33,26 +33,25 @@ const CHECK = z.strictObject({
 export function commandsApi(context: WebContext): Hono {
   const app = new Hono();
   const all = () => context.rules().commands;
-  app.get("/", (c) => answerJson(c, context.maskJson([...all().values()].map(listed) as unknown as Json)));
+  app.get("/", (c) => answerMasked(c, context, [...all().values()].map(listed)));
   app.get("/:id{.+}", (c) => {
     const command = all().get(c.req.param("id"));
-    if (command !== undefined) return answerJson(c, context.maskJson(command as unknown as Json));
-    return c.json({ error: context.mask(`There is no command "${c.req.param("id")}"`) }, 404);
+    return command === undefined ? absent(c, context) : answerMasked(c, context, command);
   });
   app.post("/:id{.+}/check", async (c) => {
-    const id = c.req.param("id");
-    const command = all().get(id);
-    if (command === undefined) return c.json({ error: context.mask(`There is no command "${id}"`) }, 404);
+    const command = all().get(c.req.param("id"));
+    if (command === undefined) return absent(c, context);
     const given = (await bodyOf(c, CHECK)).with;
     const pairs: Pairs = Array.isArray(given) ? given : Object.entries(given);
     const { argv = null, complete, problems } = checkSet(command, pairs, { completes: true });
     const said = problems.map((problem) => ({ ...problem, says: sayProblem(problem) }));
-    return answerJson(
-      c,
-      context.maskJson({ argv, complete, problems: said } satisfies CommandChecked as unknown as Json),
-    );
+    return answerMasked(c, context, { argv, complete, problems: said } satisfies CommandChecked);
   });
   return app;
+}
+
+function absent(c: Context, context: WebContext): Response {
+  return answerRefusal(c, context, 404, `There is no command "${c.req.param("id")}"`);
 }
 
 function listed(command: Command): CommandListing {

@@ -6,11 +6,11 @@ import type { ConfigEntry, RefusedValue, RuleConfig } from "../model/config.ts";
 import type { Field } from "../model/rule.ts";
 import type { Json } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
-import { answerJson, answerRefusal } from "./answer.ts";
+import { type Asking, personOrOperator } from "./access.ts";
+import { answerInvalid, answerMasked, answerRefusal, refuseUse } from "./answer.ts";
 import type { Trace } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms_api.ts";
-import { bodyOf } from "./request.ts";
+import { bodyOf, personName, SOMEBODY } from "./request.ts";
 
 /** One value in the answer of `/api/rules/<id>/config`. */
 export interface ConfigListing extends ConfigEntry {
@@ -31,7 +31,7 @@ export interface RunAnswer extends Trace {
 const SET = z.strictObject({
   set: z.record(z.string(), z.custom<Json>()),
   seen: z.number().optional(),
-  by: z.string().trim().min(1).max(100).optional(),
+  by: personName.default(SOMEBODY),
 });
 
 const PATH = "/rules/:id{.+}/config";
@@ -43,23 +43,21 @@ export function configApi(context: WebContext): Hono<Asking> {
   app.get(PATH, async (c) => {
     const id = c.req.param("id");
     const config = context.rules().configs.get(id);
-    if (config === undefined) return absent(c, id, context);
-    if (!mayConfigure(config, c.get("person"))) return forbidden(c, id, context);
+    if (config === undefined || !mayConfigure(config, c.get("person"))) return absent(c, id, context);
     return await list(c, config, context);
   });
   const set = async (c: Context<Asking>) => {
     const id = c.req.param("id")!;
     const person = c.get("person");
-    const { by = "an operator", ...given } = await bodyOf(c, SET);
+    const { by, ...given } = await bodyOf(c, SET);
     const outcome = await context.setConfig(id, { ...given, by: person?.id ?? by, ...person && { person } });
     const config = context.rules().configs.get(id);
     switch (outcome.kind) {
       case "accepted":
         return config === undefined ? absent(c, id, context) : await list(c, config, context);
       case "unknown":
-        return absent(c, id, context);
       case "forbidden":
-        return forbidden(c, id, context);
+        return absent(c, id, context);
       case "stored": {
         const error = `The values are stored, but not in force: ${outcome.reason}`;
         return answerRefusal(c, context, outcome.isFault ? 500 : 409, error, { stored: true });
@@ -69,12 +67,8 @@ export function configApi(context: WebContext): Hono<Asking> {
         const error = `Nothing was set: ${by} changed ${key} at ${new Date(at).toISOString()}`;
         return answerRefusal(c, context, 409, error, { key, by, at });
       }
-      case "invalid": {
-        const { problems } = outcome;
-        return answerRefusal(c, context, 422, `The config is not valid: ${Object.values(problems).join("; ")}`, {
-          problems,
-        });
-      }
+      case "invalid":
+        return answerInvalid(c, context, "The config is", outcome.problems);
     }
   };
   app.post(PATH, set);
@@ -83,7 +77,7 @@ export function configApi(context: WebContext): Hono<Asking> {
 }
 
 /** The time of the last change on a rule's page, 0 if there is none: what a later change has seen. */
-export async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
+async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
   return Math.max(0, ...(await store.listConfig(rule)).map(({ at }) => at));
 }
 
@@ -118,23 +112,17 @@ async function list(
     return { ...entry, refused: about };
   });
   c.header("etag", `"${await lastChange(rule, context)}"`);
-  return answerJson(c, context.maskJson(listing as unknown as Json));
+  return answerMasked(c, context, listing);
 }
 
 function absent(c: Context<Asking>, id: string, context: WebContext): Response {
-  // A person does not learn which rules there are.
-  if (c.get("person") !== undefined) return forbidden(c, id, context);
-  return answerRefusal(c, context, 404, `There is no rule "${id}" with config; there are: ${known(c, context)}`);
-}
-
-function forbidden(c: Context<Asking>, id: string, context: WebContext): Response {
-  const { id: person } = c.get("person")!;
-  const error = `${person} may not set the config of "${id}"; what ${person} may set: ${known(c, context)}`;
-  return answerRefusal(c, context, 403, error);
-}
-
-/** The rules whose config may be set. */
-function known(c: Context<Asking>, context: WebContext): string {
-  const configs = [...context.rules().configs.values()].filter((config) => mayConfigure(config, c.get("person")));
-  return configs.map(({ rule }) => rule).sort().join(", ") || "none";
+  const person = c.get("person");
+  const configs = [...context.rules().configs.values()].filter((config) => mayConfigure(config, person));
+  const { status, error } = refuseUse(person, {
+    absent: `There is no rule "${id}" with config`,
+    verb: "set",
+    what: `the config of "${id}"`,
+    known: configs.map(({ rule }) => rule),
+  });
+  return answerRefusal(c, context, status, error);
 }

@@ -1,20 +1,20 @@
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { z } from "zod";
 import type { Begun } from "../connections/attempts.ts";
 import { ConnectionError } from "../connections/connection.ts";
 import type { HookKey, HookListing } from "../connections/hook_secrets.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import { asJson, type Json } from "../model/json.ts";
+import { asJson } from "../model/json.ts";
 import { handshakePathOf } from "../triggers/webhook.ts";
-import { answerJson } from "./answer.ts";
+import { answerJson, answerMasked, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { bodyOf } from "./request.ts";
+import { bodyOf, personName, SOMEBODY } from "./request.ts";
 
 /** The answer of `POST /api/connections/<name>/connect`: what to do next, or that it is connected. */
 export type BegunAnswer = Begun | { kind: "connected" };
 
-const by = z.string().trim().min(1).max(100).default("an operator");
+const by = personName.default(SOMEBODY);
 const CONNECT = z.strictObject({ by, way: z.enum(["code", "device"]).optional() });
 const PASTE = z.strictObject({ attempt: z.string(), code: z.string().trim().min(1).max(8_000) });
 const DISCONNECT = z.strictObject({ by });
@@ -24,39 +24,39 @@ export function connectionsApi(context: WebContext): Hono {
   const { connections } = context;
   const app = new Hono();
   app.onError((error, c) => {
-    // Its message is about an account and a server, and says what would help: the request as such is all right.
-    if (error instanceof ConnectionError) return c.json({ error: context.mask(error.message) }, 409);
+    // Its message is about an account and a server, and says what would help: the request itself is valid.
+    if (error instanceof ConnectionError) return answerRefusal(c, context, 409, error.message);
     throw error;
   });
-  const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));
 
-  app.get("/", (c) => answer(c, connections.list()));
+  app.get("/", (c) => answerMasked(c, context, connections.list()));
   app.post("/:name/connect", async (c) => {
     const { by, way } = await bodyOf(c, CONNECT);
     const begun: BegunAnswer = await attempted(() => connections.begin(c.req.param("name"), { by }, way)) ??
       { kind: "connected" };
-    // Not masked: the address must work, and nothing in it is secret but the state, which is for the asker.
-    return answerJson(c, begun as unknown as Json);
+    // Not masked: the address must work. Its only secret is the state, which is for the sender of the request.
+    return answerJson(c, asJson(begun));
   });
   app.post("/:name/code", async (c) => {
     const { attempt, code } = await bodyOf(c, PASTE);
     await attempted(() => connections.paste(attempt, code));
-    return answer(c, { connection: c.req.param("name"), state: "connected" });
+    return answerMasked(c, context, { connection: c.req.param("name"), state: "connected" });
   });
   app.get("/attempts/:id", (c) => {
     const attempt = connections.attempt(c.req.param("id"));
-    return attempt === undefined ? c.json({ error: "There is no such attempt" }, 404) : answer(c, attempt);
+    if (attempt === undefined) return answerRefusal(c, context, 404, "There is no such attempt");
+    return answerMasked(c, context, attempt);
   });
   app.post("/:name/disconnect", async (c) => {
     const name = c.req.param("name");
     const disconnected = await connections.disconnect(name, (await bodyOf(c, DISCONNECT)).by);
-    if (disconnected !== undefined) return answer(c, { connection: name, ...disconnected });
-    return c.json({ error: `"${name}" has no tokens that could be forgotten` }, 404);
+    if (disconnected !== undefined) return answerMasked(c, context, { connection: name, ...disconnected });
+    return answerRefusal(c, context, 404, `"${name}" has no tokens that could be forgotten`);
   });
   return app;
 }
 
-/** A server that cannot be reached is no fault of this program. */
+/** Runs an attempt to connect. @throws ConnectionError for every failure of the server or the way to it */
 export async function attempted<T>(attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
@@ -66,13 +66,16 @@ export async function attempted<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
+// ── handshakes of webhooks ──────────────────────────────────────────────────────────────────────────────────────────────
+
 /** A webhook that gets its secrets by handshakes. */
 export interface HandshakeHook extends HookListing {
   /** Where it listens; absent if no rule has it any more. */
   path?: string;
 }
 
-const LONGEST = 86_400_000;
+/** The longest time for which a webhook accepts handshakes. */
+const LONGEST_OPEN = 86_400_000;
 const OPEN = z.strictObject({ rule: z.string(), for: z.string().default("10m"), by });
 const REMOVE = z.strictObject({ what: z.string().min(1), by });
 
@@ -81,7 +84,7 @@ export function hooksApi(context: WebContext): Hono {
   const { hookSecrets } = context;
   const app = new Hono();
 
-  app.get("/", (c) => answerJson(c, context.maskJson(asJson(listHooks(context)))));
+  app.get("/", (c) => answerMasked(c, context, listHooks(context)));
   app.post("/open", async (c) => {
     const { rule, for: text, by } = await bodyOf(c, OPEN);
     return answerJson(c, asJson(await openHooks(context, rule, text, by)));
@@ -90,12 +93,16 @@ export function hooksApi(context: WebContext): Hono {
     const { what, by } = await bodyOf(c, REMOVE);
     const removed = await hookSecrets.remove(what, by);
     if (removed > 0) return answerJson(c, { removed });
-    return c.json({ error: context.mask(`"${what}" is neither a secret of a webhook nor a rule with one`) }, 404);
+    return answerRefusal(c, context, 404, `"${what}" is neither a secret of a webhook nor a rule with one`);
   });
   return app;
 }
 
-/** Accepts handshakes of a rule's webhooks. @param text how long @throws UsageError */
+/**
+ * Opens a rule's webhooks for handshakes.
+ * @param text a duration, such as `10m`
+ * @throws UsageError if the duration is invalid, or the rule has no such webhook
+ */
 export async function openHooks(
   context: WebContext,
   rule: string,
@@ -103,9 +110,9 @@ export async function openHooks(
   by: string,
 ): Promise<HandshakeHook[]> {
   const ms = parseDuration(text);
-  if (ms === undefined || ms <= 0 || ms > LONGEST) {
+  if (ms === undefined || ms <= 0 || ms > LONGEST_OPEN) {
     throw new UsageError(
-      `Cannot open a webhook for "${text}": expected a duration up to ${formatDuration(LONGEST)}, such as 10m`,
+      `Cannot open a webhook for "${text}": expected a duration up to ${formatDuration(LONGEST_OPEN)}, such as 10m`,
     );
   }
   const hooks = listHooks(context).filter((hook) => hook.rule === rule && hook.path !== undefined);
@@ -116,7 +123,7 @@ export async function openHooks(
   return opened.map((each, index) => ({ ...each, path: hooks[index].path }));
 }
 
-/** Those of the rules in force, and those that still have secrets. */
+/** The webhooks with handshakes: those of the rules in force, and those that still have secrets. */
 export function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
   const stored = hookSecrets.list();
   const isSame = (one: HookKey, other: HookKey) => one.rule === other.rule && one.trigger === other.trigger;

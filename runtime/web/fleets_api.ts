@@ -1,8 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { logLine } from "../host/log_line.ts";
 import { checkValues, sayProblem } from "../language/fields/check_values.ts";
-import { parseDuration } from "../model/duration.ts";
+import { exactDuration, parseDuration } from "../model/duration.ts";
 import {
   DEVICE_STATES,
   type DeviceState,
@@ -10,16 +9,17 @@ import {
   type FleetSummary,
   type FleetTask,
   type Recipients,
-  type TaskResult,
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
-import { newId } from "../model/id.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
-import { answerJson, answerRefusal } from "./answer.ts";
+import { type TaskByHand, taskRuleId } from "../folder/task_rule.ts";
+import { startRule } from "../ingest/start_rule.ts";
+import type { Receipt } from "../store/store.ts";
+import { type Asking, personOrOperator } from "./access.ts";
+import { answerInvalid, answerJson, answerMasked, answerRefusal, eventAnswer, refuseUse } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms_api.ts";
 import { isOperator } from "./forms/people.ts";
-import { bodyOf, queryOf } from "./request.ts";
+import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
 
 /** One fleet in the listing. */
 export interface FleetListing {
@@ -31,14 +31,6 @@ export interface FleetListing {
   /** Why its inventory cannot be read, or its workers do not start; null if all is well. */
   problem: string | null;
   tasks: Pick<FleetTask, "name" | "title" | "help" | "inputs" | "to">[];
-}
-
-/** The answer of `POST /api/fleets/<id>/tasks`: the devices in the order in which they ended. */
-export interface TaskAnswer {
-  job: string;
-  total: number;
-  failed: number;
-  results: TaskResult[];
 }
 
 const MOST = 1_000;
@@ -60,7 +52,7 @@ const TASK = z.strictObject({
   max: z.int().min(1).optional(),
   timeout: z.string().refine((text) => parseDuration(text) !== undefined, { error: "expected a duration such as 30s" })
     .optional(),
-  by: z.string().trim().min(1).max(100).optional(),
+  by: personName.default(SOMEBODY),
 });
 const DEVICE = z.strictObject({ fleet: name, name });
 const TASKS = "/fleets/:id{.+}/tasks";
@@ -71,31 +63,30 @@ export function tasksApi(context: WebContext): Hono<Asking> {
   app.use(TASKS, personOrOperator(context));
   app.post(TASKS, async (c) => {
     const person = c.get("person");
-    const { by = "an operator", timeout, ...given } = await bodyOf(c, TASK);
+    const { by, timeout, ...given } = await bodyOf(c, TASK);
     const order = { ...given, ...timeout !== undefined && { timeout: parseDuration(timeout)! } };
     const sent = await sendByHand(context, c.req.param("id"), order, { by: person?.id ?? by, person });
-    if (sent.kind === "sent") return answerJson(c, context.maskJson(asJson(sent.answer)));
+    if (sent.kind === "sent") return answerJson(c, asJson(eventAnswer([sent.receipt])), 202);
     if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
-    const error = `The inputs are not valid: ${Object.values(sent.problems).join("; ")}`;
-    return answerRefusal(c, context, 422, error, { problems: sent.problems });
+    return answerInvalid(c, context, "The inputs are", sent.problems);
   });
   return app;
 }
 
 /** `/api/fleets`, `/api/devices` and `/api/device`, for operators. */
 export function fleetsApi(context: WebContext): Hono {
-  const { fleets, maskJson } = context;
+  const { fleets } = context;
   const app = new Hono();
-  app.get("/fleets", (c) => answerJson(c, maskJson(asJson(fleets.list().map(listed)))));
+  app.get("/fleets", (c) => answerMasked(c, context, fleets.list().map(listed)));
   app.get("/fleets/:id{.+}", (c) => {
     const found = fleets.get(c.req.param("id"));
-    if (found !== undefined) return answerJson(c, maskJson(asJson(listed(found))));
+    if (found !== undefined) return answerMasked(c, context, listed(found));
     return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
   });
   app.get("/device", async (c) => {
     const { fleet, name } = queryOf(c, DEVICE);
     const device = await fleets.device(fleet, name);
-    if (device !== undefined) return answerJson(c, maskJson(asJson(device)));
+    if (device !== undefined) return answerMasked(c, context, device);
     return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
   });
   app.post("/device/again", async (c) => {
@@ -115,7 +106,7 @@ export function fleetsApi(context: WebContext): Hono {
       found.push(...devices);
       if (found.length >= limit) break;
     }
-    return answerJson(c, maskJson(asJson(found)));
+    return answerMasked(c, context, found);
   });
   return app;
 }
@@ -132,42 +123,44 @@ export interface HandOrder {
 
 /** The outcome. A person gets the same answer for a fleet that does not exist and for one that they may not use. */
 export type SentByHand =
-  | { kind: "sent"; answer: TaskAnswer }
+  | { kind: "sent"; receipt: Receipt }
   | { kind: "absent"; error: string }
   | { kind: "invalid"; problems: Record<string, string> };
 
 /**
- * Sends a task by hand, and waits for all devices.
- * @param by who, for the log; `person` is absent for an operator without an account
- * @throws UsageError if the fleet does not run
+ * Sends a task by hand: starts a run that sends it.
+ * @param by who, for the run; `person` is absent for an operator without an account
+ * @throws StoreFullError
  */
 export async function sendByHand(
   context: WebContext,
   id: string,
-  { task, ...order }: HandOrder,
+  { task, to, max = 100, timeout, inputs: given }: HandOrder,
   { by, person }: { by: string; person?: Person },
 ): Promise<SentByHand> {
-  const { fleets, clock } = context;
+  const { fleets, clock, ingest } = context;
   const found = fleets.get(id);
   const known = tasksFor(found, person);
   const chosen = known.find(({ name }) => name === task);
   if (found === undefined || (known.length === 0 && person)) {
     return { kind: "absent", error: absentFleet(id, context, person) };
   }
-  if (chosen === undefined) {
-    const there = known.map(({ name }) => name).join(", ") || "none";
-    return { kind: "absent", error: `${id} has no task "${task}" for ${by}; there are: ${there}` };
-  }
-  const { values: inputs, problems } = checkValues(chosen.inputs, order.inputs);
+  const there = known.map(({ name }) => name).join(", ") || "none";
+  const absent: SentByHand = { kind: "absent", error: `${id} has no task "${task}" for ${by}; there are: ${there}` };
+  if (chosen === undefined) return absent;
+  const { values: inputs, problems } = checkValues(chosen.inputs, given);
   if (problems.length > 0) {
     return { kind: "invalid", problems: Object.fromEntries(problems.map((each) => [each.key, sayProblem(each)])) };
   }
-  const job = newId(clock.now());
-  const results: TaskResult[] = [];
-  logLine("info", `${by} sends ${task} to devices of ${id}`, { job, to: order.to });
-  await fleets.task({ ...order, fleet: id, task, inputs, job }, (slice) => void results.push(...slice));
-  const failed = results.filter(({ success }) => !success).length;
-  return { kind: "sent", answer: { job, total: results.length, failed, results } };
+  const isOne = typeof to === "string" && to !== "all";
+  const data: TaskByHand = { to: isOne ? [to] : to, inputs, max, timeout: exactDuration(timeout ?? chosen.timeout) };
+  const started = await startRule({ clock, ingest, rules: context.rules().startable }, taskRuleId(id, task), {
+    by,
+    ...person && { person },
+    data: asJson(data),
+    ...isOne && { subject: to },
+  });
+  return started.kind === "accepted" ? { kind: "sent", receipt: started.receipt } : absent;
 }
 
 /** The tasks that somebody may send. @param person absent for an operator without an account */
@@ -179,9 +172,12 @@ export function tasksFor(found: FleetSummary | undefined, person: Person | undef
 
 function absentFleet(id: string, { fleets }: WebContext, person: Person | undefined): string {
   const known = fleets.list().filter((found) => person === undefined || tasksFor(found, person).length > 0);
-  const there = known.map(({ fleet }) => fleet.id).join(", ") || "none";
-  if (person === undefined) return `There is no fleet "${id}"; there are: ${there}`;
-  return `${person.id} may not send tasks to a fleet "${id}"; fleets for ${person.id}: ${there}`;
+  return refuseUse(person, {
+    absent: `There is no fleet "${id}"`,
+    verb: "send tasks to",
+    what: `a fleet "${id}"`,
+    known: known.map(({ fleet }) => fleet.id),
+  }).error;
 }
 
 function listed({ fleet, total, counts, problem }: FleetSummary): FleetListing {

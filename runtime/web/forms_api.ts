@@ -1,17 +1,17 @@
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { mayAnswer } from "../engine/form_answers.ts";
+import { isMultipart, type SentFile } from "../formats/multipart.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Form, FormState, Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
-import { bearerToken, guard } from "./access.ts";
-import { answerJson, answerRefusal } from "./answer.ts";
+import { type Asking, personOrOperator } from "./access.ts";
+import { answerMasked, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { namesOf, type People } from "./forms/people.ts";
+import { typedValues } from "./forms/fields.ts";
+import { lastOfEach, readForm } from "./forms/multipart_answer.ts";
 import { bodyOf, queryOf } from "./request.ts";
-
-/** Who asks: a person with a token of their own, or (undefined) an operator, who may act for anybody. */
-export type Asking = { Variables: { person?: Person } };
 
 const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
 const LIST = z.strictObject({
@@ -36,22 +36,10 @@ export function formsApi(context: WebContext): Hono<Asking> {
     if (form === undefined) return answerRefusal(c, context, 404, `There is no form "${id}"`);
     const own = c.get("person");
     if (own !== undefined && !mayAnswer(form, own)) return notFor(c, context, id, own);
-    return answerJson(c, context.maskJson(form as unknown as Json));
+    return answerMasked(c, context, form);
   });
   app.post("/:id", (c) => answer(c, c.req.param("id"), context));
   return app;
-}
-
-/** Accepts a person's token, and what an operator may send. */
-export function personOrOperator(context: WebContext): MiddlewareHandler<Asking> {
-  const operatorsOnly = guard(context);
-  return async (c, next) => {
-    const token = bearerToken(c);
-    const person = token === undefined ? undefined : context.desk.people.byToken(token);
-    if (person === undefined) return await operatorsOnly(c, next);
-    c.set("person", person);
-    await next();
-  };
 }
 
 async function list(c: Context<Asking>, context: WebContext): Promise<Response> {
@@ -63,7 +51,7 @@ async function list(c: Context<Asking>, context: WebContext): Promise<Response> 
   }
   const to = own ? namesOf(own) : name === undefined ? undefined : addressees(name, people);
   const forms = await context.store.listForms({ ...filter, ...to && { to } });
-  return answerJson(c, context.maskJson(forms as unknown as Json));
+  return answerMasked(c, context, forms);
 }
 
 /** A person's forms include those of the person's groups; a group's forms are those that name the group. */
@@ -75,7 +63,9 @@ function addressees(name: string, people: People): string[] {
 }
 
 async function answer(c: Context<Asking>, id: string, context: WebContext): Promise<Response> {
-  const { as, values } = await bodyOf(c, ANSWER);
+  const given = isMultipart(c.req.header("content-type") ?? "") ? await multipartAnswer(c, id, context) : undefined;
+  if (given instanceof Response) return given;
+  const { as, values, files } = given ?? { ...await bodyOf(c, ANSWER), files: [] };
   const own = c.get("person");
   if (own === undefined && as === undefined) throw new UsageError('Cannot answer without a name: add "as": "<person>"');
   const person = as === undefined ? own : context.desk.people.get(as);
@@ -83,10 +73,10 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
     return answerRefusal(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
   }
   if (person === undefined) return answerRefusal(c, context, 403, `There is nobody "${as}"`);
-  const answered = await context.answerForm(id, person, { values, via: "api" });
+  const answered = await context.answerForm(id, person, { values, files, via: "api" });
   switch (answered.kind) {
     case "accepted":
-      return answerJson(c, context.maskJson(answered.form as unknown as Json));
+      return answerMasked(c, context, answered.form);
     case "unknown":
       return answerRefusal(c, context, 404, `There is no form "${id}"`);
     case "forbidden":
@@ -104,6 +94,19 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
       return answerRefusal(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
     }
   }
+}
+
+/** An answer with files, as a page sends it: `as`, and each field by its name. */
+async function multipartAnswer(
+  c: Context,
+  id: string,
+  context: WebContext,
+): Promise<z.output<typeof ANSWER> & { files: SentFile[] } | Response> {
+  const fields = (await context.store.getForm(id))?.fields ?? {};
+  const form = await readForm(c.req.raw, fields);
+  if (form instanceof Response) return form;
+  const { as, ...inputs } = lastOfEach(form);
+  return { ...as !== undefined && { as }, values: typedValues(fields, inputs), files: form.files };
 }
 
 function notFor(c: Context, context: WebContext, id: string, person: Person): Response {

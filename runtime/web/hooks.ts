@@ -2,9 +2,9 @@ import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
-import { byField, methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
+import { methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
 import type { Unclaimed } from "../host/uploads.ts";
-import { isMultipart, readMultipart } from "../formats/multipart.ts";
+import { byField, isMultipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
 import {
   answerBatch,
@@ -56,7 +56,7 @@ async function takeDelivery(
   // Rules that share a path share the largest of their limits.
   const handshake = await acceptSecret(request, asked, context);
   if (handshake !== undefined) return handshake;
-  const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
+  const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody)));
   if ("refused" in body) return body.refused;
   const form = await formOf(request, body.bytes);
   // Look them up again: a reload may have swapped them while the body was read.
@@ -177,7 +177,7 @@ async function deliver({ request, received, takers, hooks, context, onTaken }: T
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
   if (repliers.length === 0) return answerDelivered(await take(), context);
-  const longest = Math.max(...repliers.map(({ args }) => args.replyWithin as number));
+  const longest = Math.max(...repliers.map(({ args }) => args.replyWithin));
   return await context.replies.during(deliveries.map(({ event }) => event), async () => {
     const receipts = await take();
     if (isRefused(receipts)) return answerDelivered(receipts, context);

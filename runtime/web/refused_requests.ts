@@ -4,18 +4,18 @@ import type { Clock } from "../host/clock.ts";
 export interface RefusedRequest {
   /** Ascends, also within a millisecond; in the unit of the keys of events, so that both sort together. */
   key: number;
-  /** When it came, or the last one of several; milliseconds since the epoch. */
+  /** When it arrived, or the last of several; milliseconds since the epoch. */
   at: number;
   method: string;
   path: string;
   status: number;
   /** The answer to its sender. */
   reason: string;
-  /** The address that it came from: of a proxy, if there is one in between. */
+  /** The address of its sender, or of the last proxy. */
   sender: string;
   /** The bytes of its body, as it declared them. */
   size?: number;
-  /** How many equal ones came in a row. */
+  /** How many equal ones arrived in a row. */
   count: number;
 }
 
@@ -86,7 +86,7 @@ export class RefusedRequests {
 async function reasonOf(response: Response): Promise<string> {
   try {
     const { error } = await response.json();
-    // What comes after a colon or a bracket may quote the body or a header.
+    // The text after a colon or a bracket may quote the body or a header.
     return /^[^:(]*/.exec(String(error))![0].trim().slice(0, MOST_CHARACTERS);
   } catch {
     return "";

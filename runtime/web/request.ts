@@ -7,6 +7,43 @@ import { z } from "zod";
 import { parseJson } from "../formats/exact_json.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 
+/** The name that is recorded for the acts of somebody who gives none. */
+export const SOMEBODY = "an operator";
+/** The name of the person for whom a program acts, in the body of its request. */
+export const personName = z.string().trim().min(1).max(100);
+
+const MAX_BODY = 1024 * 1024;
+
+/**
+ * Reads and checks a request's query.
+ * @throws UsageError if it is invalid
+ */
+export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
+  return check(schema, c.req.query(), "query");
+}
+
+/**
+ * Reads and checks a request's body as JSON; an empty one is an empty object.
+ * @throws UsageError if it is invalid
+ */
+export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
+  const body = await readRequestBody(c.req.raw, MAX_BODY);
+  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
+  const text = new TextDecoder().decode(body.bytes);
+  try {
+    return check(schema, text === "" ? {} : parseJson(text), "body");
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`The body is not JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
+  const checked = schema.safeParse(given);
+  if (checked.success) return checked.data;
+  throw new UsageError(`The ${what} is not valid: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
+}
+
 /** A request's body, or the answer to a request whose body is refused. `packed`: as it was sent, if it was compressed. */
 export type Body = { bytes: Uint8Array; packed?: Uint8Array } | { refused: Response };
 
@@ -109,36 +146,4 @@ function tooLarge(limit: number): Body {
 
 function refuse(status: number, error: string, headers: Record<string, string> = {}): Body {
   return { refused: Response.json({ error }, { status, headers }) };
-}
-
-const MAX_BODY = 1024 * 1024;
-
-/**
- * Reads and checks a request's query.
- * @throws UsageError if it is invalid
- */
-export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
-  return check(schema, c.req.query(), "query");
-}
-
-/**
- * Reads and checks a request's body as JSON; an empty one is an empty object.
- * @throws UsageError if it is invalid
- */
-export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
-  const body = await readRequestBody(c.req.raw, MAX_BODY);
-  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
-  const text = new TextDecoder().decode(body.bytes);
-  try {
-    return check(schema, text === "" ? {} : parseJson(text), "body");
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UsageError(`The body is not JSON: ${error.message}`);
-    throw error;
-  }
-}
-
-function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
-  const checked = schema.safeParse(given);
-  if (checked.success) return checked.data;
-  throw new UsageError(`The ${what} is not valid: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
 }

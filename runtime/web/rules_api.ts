@@ -8,10 +8,10 @@ import type { VerdictKind } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Field, Rule, Trigger } from "../model/rule.ts";
 import type { Receipt } from "../store/store.ts";
-import { answerJson, answerRefusal, type EventAnswer, eventAnswer } from "./answer.ts";
+import { type Asking, personOrOperator } from "./access.ts";
+import { answerInvalid, answerMasked, answerRefusal, type EventAnswer, eventAnswer, refuseUse } from "./answer.ts";
 import type { WebContext } from "./context.ts";
-import { type Asking, personOrOperator } from "./forms_api.ts";
-import { bodyOf } from "./request.ts";
+import { bodyOf, personName, SOMEBODY } from "./request.ts";
 
 /** One rule, or one file that does not load, for listings. */
 export interface RuleListing {
@@ -106,6 +106,8 @@ function listTrigger({ id, kind, args }: Trigger, failure: string | undefined): 
   return { id, kind, ...failure !== undefined && { failure }, ...kind === "webhook" && { hook } };
 }
 
+// ── the start by hand ───────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** The answer of `GET /api/rules/<id>/start`: what a start of the rule takes. */
 export interface Startable {
   rule: string;
@@ -123,7 +125,7 @@ const START = z.strictObject({
   data: z.custom<Json>().default(null),
   subject: z.string().min(1).max(1_000).optional(),
   id: z.string().min(1).max(200).optional(),
-  by: z.string().trim().min(1).max(100).optional(),
+  by: personName.default(SOMEBODY),
 });
 
 const PATH = "/rules/:id{.+}/start";
@@ -140,12 +142,12 @@ export function startApi(context: WebContext): Hono<Asking> {
     const command = commandOfRule(rule);
     const inputs = command === undefined ? rule.inputs ?? {} : callerInputs(command);
     const startable: Startable = { rule: id, ...name !== undefined && { name }, inputs, to: startersOf(rule) };
-    return answerJson(c, context.maskJson(startable as unknown as Json));
+    return answerMasked(c, context, startable);
   });
   app.post(PATH, async (c) => {
     const id = c.req.param("id");
     const person = c.get("person");
-    const { by = "an operator", ...given } = await bodyOf(c, START);
+    const { by, ...given } = await bodyOf(c, START);
     const { clock, ingest } = context;
     const start = { ...given, by: person?.id ?? by, ...person && { person } };
     const started = await startRule({ clock, ingest, rules: context.rules().startable }, id, start);
@@ -154,39 +156,26 @@ export function startApi(context: WebContext): Hono<Asking> {
         const { receipt } = started;
         const answer: StartAnswer = { ...eventAnswer([receipt]), verdicts: receipt.verdicts };
         const status = receipt.delivery === "duplicate" ? 200 : 202;
-        return answerJson(c, context.maskJson(answer as unknown as Json), status);
+        return answerMasked(c, context, answer, status);
       }
       case "unknown":
       case "forbidden":
         return absent(c, id, context);
-      case "invalid": {
-        const { problems } = started;
-        return answerRefusal(c, context, 422, `The inputs are not valid: ${Object.values(problems).join("; ")}`, {
-          problems,
-        });
-      }
+      case "invalid":
+        return answerInvalid(c, context, "The inputs are", started.problems);
     }
   });
   return app;
 }
 
-/** A person gets one answer for rules that do not exist and for those that they may not start: the ids of rules are no business of theirs. */
 function absent(c: Context<Asking>, id: string, context: WebContext): Response {
   const person = c.get("person");
   const known = [...context.rules().startable.values()].filter((rule) => mayStart(rule, person)).map(({ id }) => id);
-  const there = known.sort().join(", ") || "none";
-  if (person !== undefined) {
-    return answerRefusal(
-      c,
-      context,
-      403,
-      `${person.id} may not start a rule "${id}"; what ${person.id} may start: ${there}`,
-    );
-  }
-  return answerRefusal(
-    c,
-    context,
-    404,
-    `Cannot start the rule "${id}": there is none with that id; there are: ${there}`,
-  );
+  const { status, error } = refuseUse(person, {
+    absent: `Cannot start the rule "${id}": there is none with that id`,
+    verb: "start",
+    what: `a rule "${id}"`,
+    known,
+  });
+  return answerRefusal(c, context, status, error);
 }

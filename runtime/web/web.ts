@@ -3,6 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard, securityHeaders } from "./access.ts";
+import { RETRY_AFTER } from "./answer.ts";
 import { api } from "./api.ts";
 import { configApi } from "./config_api.ts";
 import { connectionsApi, hooksApi } from "./connections_api.ts";
@@ -19,9 +20,6 @@ export interface Web {
   /** @param address of the sender; absent for requests within the process */
   fetch(request: Request, address?: () => string): Promise<Response>;
 }
-
-/** Seconds after which a sender should retry while intake is closed. */
-const RETRY_AFTER = "5";
 
 /** The HTTP side of the program: hooks, events, API, health, metrics; forms and console. */
 export function createWeb(context: WebContext): Web {
@@ -68,23 +66,42 @@ export function createWeb(context: WebContext): Web {
     async fetch(request, address = () => "") {
       const url = plainHook(request) ?? urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });
-      const isHook = /^\/hooks(\/|$)/.test(url.pathname);
-      // Bypasses the router and its middleware: no other route gets thousands of requests a second.
-      let isTaken = false;
-      const response = isHook
-        ? closed(context) ?? await answerHook(request, url, context, () => isTaken = true)
-        : await app.fetch(URL.canParse(request.url) ? request : new Request(urlOf(request)!, request), { address });
-      const isIntake = isHook || url.pathname === "/events" && request.method !== "GET";
-      // A rule may reply with any status to an accepted request.
-      if (isIntake && !isTaken && response.status >= 400) {
-        const reason = await context.refused.note(request, url.pathname, response, address);
-        if (isHook) tellRefused(url.pathname.slice("/hooks".length), response.status, reason, context);
-      } else if (isTaken) {
-        tellTaken(url.pathname.slice("/hooks".length), context);
+      if (/^\/hooks(\/|$)/.test(url.pathname)) return await answerHook(request, url, address, context);
+      const own = URL.canParse(request.url) ? request : new Request(urlOf(request)!, request);
+      const response = await app.fetch(own, { address });
+      if (url.pathname === "/events" && request.method !== "GET") {
+        await context.refused.note(request, url.pathname, response, address);
       }
       return response;
     },
   };
+}
+
+/** Answers a request to a hook without the router and its middleware: no other route gets thousands of requests a second. */
+async function answerHook(
+  request: Request,
+  url: Target,
+  address: () => string,
+  context: WebContext,
+): Promise<Response> {
+  const path = url.pathname.slice("/hooks".length);
+  let isTaken = false;
+  const response = closed(context) ?? await receive(request, url, context, () => isTaken = true);
+  // A rule may reply with any status to an accepted request.
+  if (isTaken) reportTaken(path, context);
+  else if (response.status >= 400) {
+    const reason = await context.refused.note(request, url.pathname, response, address);
+    reportRefused(path, response.status, reason, context);
+  }
+  return response;
+}
+
+async function receive(request: Request, url: Target, context: WebContext, onTaken: () => void): Promise<Response> {
+  try {
+    return await receiveHook(request, url, context, onTaken);
+  } catch (error) {
+    return answerError(error, request, context);
+  }
 }
 
 /** Answers that blame the sender of a request to a hook. */
@@ -92,12 +109,12 @@ const BLAMING = [400, 401, 405, 413, 415];
 /** Minimum milliseconds that a hook counts as refusing: two senders, one with a wrong secret, cause one event. */
 const LEAST_REFUSING = 600_000;
 
-function tellRefused(path: string, status: number, reason: string, { hooks, ownEvents }: WebContext): void {
+function reportRefused(path: string, status: number, reason: string, { hooks, ownEvents }: WebContext): void {
   const [found] = hooks.match(path);
   if (found && BLAMING.includes(status)) ownEvents.begin("hook", { path: found.hook.path }, reason, { status });
 }
 
-function tellTaken(taken: string, { clock, hooks, ownEvents }: WebContext): void {
+function reportTaken(taken: string, { clock, hooks, ownEvents }: WebContext): void {
   if (!ownEvents.holdsAny("hook")) return;
   const [found] = hooks.match(taken);
   const about = { path: found?.hook.path ?? taken };
@@ -125,14 +142,6 @@ function urlOf({ url, headers }: Request): URL | undefined {
   return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 
-async function answerHook(request: Request, url: Target, context: WebContext, onTaken: () => void): Promise<Response> {
-  try {
-    return await receiveHook(request, url, context, onTaken);
-  } catch (error) {
-    return answerError(error as Error, request, context);
-  }
-}
-
 function closed(context: WebContext): Response | undefined {
   const phase = context.phase();
   if (phase === "ready") return undefined;
@@ -140,7 +149,7 @@ function closed(context: WebContext): Response | undefined {
   return Response.json({ error: `The program is ${phase}` }, { status: 503, headers });
 }
 
-function answerError(error: Error, request: Request, context: WebContext): Response {
+function answerError(error: unknown, request: Request, context: WebContext): Response {
   if (error instanceof HTTPException) return error.getResponse();
   if (error instanceof UsageError) return Response.json({ error: context.mask(error.message) }, { status: 400 });
   if (error instanceof StoreFullError) {

@@ -513,6 +513,7 @@ Deno.test("format with options, feeds relative to their address, and warnings in
     assert.deepEqual(xml.body, { orders: { order: [{ "@id": "1" }] } });
     const json = await execute({ http: `${origin}/json`, format: "json", charset: "windows-1251" });
     assert.deepEqual(json.body, { a: "При" });
+    assert.equal((await execute({ http: `${origin}/xml`, format: "base64" })).body, btoa(answers["/xml"] as string));
   });
 });
 

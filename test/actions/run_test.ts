@@ -332,6 +332,14 @@ Deno.test("output is decoded by charset, and output that is not text fails the s
   const polish = String.raw`printf '\277\n'; printf '\363' >&2`;
   const { stdout, stderr } = await execute({ run: polish, charset: "iso-8859-2" });
   assert.deepEqual([stdout, stderr], ["ż\n", "ó"]);
+  const russian = await execute({
+    run: String.raw`printf 'id|\316\301\n1|\360\322\311\n'`,
+    charset: "koi8-r",
+    format: { csv: { delimiter: "|" } },
+  });
+  assert.deepEqual(russian.json, [{ id: "1", на: "При" }]);
+  const { stdout: none, json } = await execute({ run: String.raw`printf '\377\000'`, format: "base64" });
+  assert.deepEqual([none, json], ["", "/wA="]);
   const marked = await execute({ run: String.raw`printf '\377\3761\0002\000'` });
   assert.deepEqual([marked.stdout, marked.json], ["12", 12]);
   for (const [script, stream] of [["printf '\\277'", "output"], ["printf '\\277' >&2", "error"]]) {

@@ -44,7 +44,7 @@ with: { -algorithm: RSA, genpkey: true }
     problems: [
       '-algorithm is fixed: it is always "RSA"; take it out',
       "-text cannot be set here; here can be set: -pkeyopt, -out",
-      'unknown input "-ou"; did you mean -out?',
+      'unknown input "-ou"; did you mean "-out"?',
     ],
   });
 });
@@ -220,7 +220,7 @@ Deno.test("a wrong type and an unknown flag are refused, all at once; nothing is
   const values = Object.freeze({ "--top-ports": "abc", "-q": true });
   assert.deepEqual(given(command, values), {
     problems: [
-      'unknown input "-q"; did you mean -p?',
+      'unknown input "-q"; did you mean "-p"?',
       '--top-ports: expected a whole number, got "abc"',
     ],
   });

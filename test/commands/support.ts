@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type CheckedSet, checkSet, type Pairs } from "../../runtime/commands/check_set.ts";
-import type { LoadedCommand } from "../../runtime/folder/calls.ts";
+import type { LoadedCommand } from "../../runtime/folder/follow_calls.ts";
 import { CommandReader } from "../../runtime/folder/command_files.ts";
-import { type CommandSource, sourceOfYaml } from "../../runtime/folder/rule_source.ts";
+import { type CommandSource, sourceOfYaml } from "../../runtime/folder/source_file.ts";
 import { parseYaml } from "../../runtime/folder/yaml/yaml.ts";
 import { sayProblem } from "../../runtime/language/fields/check_values.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";

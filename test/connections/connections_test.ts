@@ -153,7 +153,7 @@ Deno.test("after invalid_grant a connection is lost: told once, and its sentence
   await assert.rejects(bench.token(), expected);
   bench.lost.clear();
   await bench.restart();
-  bench.connections.tell();
+  bench.connections.reportStates();
   await assert.rejects(bench.token(), expected);
   assert.match(bench.lost.get("asana")!, /invalid_grant/);
   assert.equal(bench.connections.list()[0].state, "lost");

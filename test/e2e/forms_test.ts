@@ -89,7 +89,7 @@ Deno.test("forms are listed and answered from a terminal, with the program runni
     assert.equal(wrong.code, 1);
     assert.match(
       wrong.stderr,
-      /decision: expected one of "approve", "reject", got "perhaps"; reson: unknown field; did you mean reason\?/,
+      /decision: expected one of "approve", "reject", got "perhaps"; reson: unknown field; did you mean "reason"\?/,
     );
     const forbidden = await cli("answer", form, "--as", "carl", "decision=approve", "amount=5");
     assert.deepEqual([forbidden.code, forbidden.stderr], [1, `The form "${form}" is not for carl\n`]);

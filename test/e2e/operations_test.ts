@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { operatorName } from "../../bin/cli/commands/operations.ts";
+import { operatorName } from "../../bin/cli/client.ts";
 import { rulesFolder } from "./folder.ts";
 import { type Answered, type Program, start, whenthen } from "./program.ts";
 import { until } from "./until.ts";

@@ -163,7 +163,7 @@ Deno.test("a task step for an unknown fleet or task, or with inputs that do not 
     'action.yaml:2:10: plant/plc has no task "stop"',
     'fleet.yaml:2:10: there is no fleet "plant/plx"',
     'inputs.yaml:2:10: delay: expected a duration such as 30s, 5m or 2h, got "soon"',
-    'inputs.yaml:2:10: unknown key "dela"; did you mean delay?',
+    'inputs.yaml:2:10: unknown key "dela"; did you mean "delay"?',
     'task.yaml:2:10: plant/plc has no task "rebot"',
     'to.yaml:2:8: "to" is missing',
   ]);

@@ -168,7 +168,7 @@ Deno.test("a call must lead to an action or an export; the problem says what exi
     shown(await folder.load()).map((text) => text.split("\n").filter((_, line) => line !== 1 && line !== 2)),
     [
       ["a.yaml:5:11: ./b.yaml is not an action", "    an action has inputs and then, and no when"],
-      ["a.yaml:6:11: ./lib/tel.yaml does not exist", "    did you mean ./lib/tell.yaml?"],
+      ["a.yaml:6:11: ./lib/tel.yaml does not exist", '    did you mean "./lib/tell.yaml"?'],
       [
         "a.yaml:7:11: ./gone.ts does not exist",
         "    nothing in this folder can be called; targets are relative to the file they stand in",

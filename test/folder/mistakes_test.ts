@@ -62,7 +62,7 @@ ops/hook.yaml:4:5: "!event.data.draft" reads as a YAML tag
 ops/hook.yaml:6:11: ./lib/tel.yaml does not exist
       - call: ./lib/tel.yaml
               ^^^^^^^^^^^^^^
-    did you mean ./lib/tell.yaml?
+    did you mean "./lib/tell.yaml"?
 ops/hook.yaml:7:15: an expression inside a shell command: its value would run as code
       - run: echo \${{ event.data.x }}
                   ^^^^^^^^^^^^^^^^^^^
@@ -74,7 +74,7 @@ ops/lib/tell.yaml:2:17: expected one of "text", "number", "integer", "boolean", 
 ops/lib/tell.yaml:4:14: unknown inputs.tex
       - log: \${{ inputs.tex }}
                  ^^^^^^^^^^
-    did you mean inputs.text?
+    did you mean "inputs.text"?
 ops/lib/tell.yaml:5:12: "level" has no value: "#" begins a comment
         level: #warn
                ^^^^^
@@ -86,7 +86,7 @@ ops/report.ts:3:16: when: expected one of "cron", "every", "at", "webhook", "pol
 orders/paid.yaml:3:5: unknown name "evnt"
     if: evnt.data.total > 5
         ^^^^^^^^^^^^^^^
-    did you mean event?
+    did you mean "event"?
 orders/paid.yaml:7:5: unknown key "retyr"
         retyr: 3
         ^^^^^

@@ -161,7 +161,7 @@ Deno.test("a form for an unknown person is a problem until the settings have the
   assert.deepEqual(heads(loaded), ["b.yaml:2:1: warning: nothing calls this action, so it never runs"]);
   assert.ok(loaded.rules.has("a"));
   await folder.write({ "whenthen.yaml": "people: { anna: { groups: [finanse] }, cfo: {} }\n" });
-  assert.match((await folder.load()).problems[0].hint!, /did you mean finanse/);
+  assert.match((await folder.load()).problems[0].hint!, /did you mean "finanse"/);
 });
 
 const problemsOf = (connection: string) =>
@@ -271,8 +271,8 @@ Deno.test("an unknown connection is a problem of the rule, with the nearest name
   }, { environment: { ASANA_PAT: "1/12345:abcdefgh" } });
   assert.deepEqual(short(await folder.load()), [
     "data.yaml:4:25: an expression is not allowed here\n    write the value itself",
-    'far.yaml:1:67: unknown connection "github"\n    there are asana in whenthen.yaml',
-    'near.yaml:4:25: unknown connection "asanna"\n    did you mean asana?',
+    'far.yaml:1:67: unknown connection "github"\n    known here: asana',
+    'near.yaml:4:25: unknown connection "asanna"\n    did you mean "asana"?',
   ]);
   // The rules are checked again with other connections, though their files are the same.
   await folder.write({

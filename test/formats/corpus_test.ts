@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { Buffer } from "node:buffer";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { decodeText } from "../../runtime/formats/decode_text.ts";
@@ -231,6 +232,11 @@ const tables: Shape[] = [
     from: 'id;"Price, EUR, net"\n1;"2,5"\n',
     is: [{ id: "1", "Price, EUR, net": "2,5" }],
   },
+  {
+    name: "the other delimiter in names without quotation marks",
+    from: "id;Price, EUR, net\r\n\r\n1;2\r\n",
+    is: [{ id: "1", "Price, EUR, net": "2" }],
+  },
   { name: "a sep= line", from: "sep=;\r\nid;a, b, c\r\n1;x\r\n", is: [{ id: "1", "a, b, c": "x" }] },
   {
     name: "names that come again, and none",
@@ -298,6 +304,46 @@ for (const { name, from, format = "csv", is, warns } of tables) {
     expectWarnings(warnings, warns);
   });
 }
+
+Deno.test("a table of quoted values is read as it was written, whatever is in them", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "ü", " ", ",", ";", '"', "'", "\n", "\r", "\t", "|") });
+  await fc.assert(fc.asyncProperty(
+    fc.array(fc.array(value, { minLength: 3, maxLength: 3 })),
+    fc.constantFrom(",", ";", "\t", "|", "::"),
+    fc.constantFrom('"', "'"),
+    async (rows, delimiter, quote) => {
+      const quoted = (text: string) => quote + text.replaceAll(quote, quote + quote) + quote;
+      const text = [["x", "y", "z"], ...rows].map((row) => row.map(quoted).join(delimiter)).join("\r\n");
+      const read = await parse(text, { csv: { delimiter, quote } });
+      assert.deepEqual(read, rows.map(([x, y, z]) => ({ x, y, z })));
+    },
+  ));
+});
+
+Deno.test("any text is read in a format, or refused with a FormatError", async () => {
+  const parts = ["<rss>", "</rss>", "<channel>", "</channel>", "<item>", "</item>", "<title>", "</title>", "<title/>"];
+  const more = [
+    `<feed ${ATOM}>`,
+    "</feed>",
+    "<entry>",
+    "</entry>",
+    "<![CDATA[",
+    "]]>",
+    "<!--",
+    "-->",
+    "<?x",
+    "?>",
+    "<",
+  ];
+  const others = [">", "&amp;", "&", "x", '"', ",", "\n", "sep=;", "<rdf:RDF>", "</rdf:RDF>", '{"items":[', "]}", "{}"];
+  const text = fc.array(fc.constantFrom(...parts, ...more, ...others)).map((chosen) => chosen.join(""));
+  await fc.assert(
+    fc.asyncProperty(text, fc.constantFrom<Format>("feed", "xml", "csv"), async (text, format) => {
+      await read(text, format).catch((error) => assert.equal(error.name, "FormatError"));
+    }),
+    { numRuns: 1_000 },
+  );
+});
 
 async function read(from: string | Uint8Array, format: Format): Promise<{ value: JsonObject; warnings: string[] }> {
   const warnings: string[] = [];

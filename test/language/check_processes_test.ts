@@ -171,7 +171,7 @@ const slips: [string, string, string[], object?][] = [
   ["a condition of a loop with a name that is none", withThen("- repeat: { until: stps.a }\n  then: [{ log: a }]"), [
     "stps.a",
     'unknown name "stps"',
-    "did you mean steps?",
+    'did you mean "steps"?',
   ]],
   ["a path that is not a part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
     "{",
@@ -186,12 +186,12 @@ const slips: [string, string, string[], object?][] = [
   ["an unknown person", withThen("- form: Ok?\n  to: [anna, finanze]"), [
     "finanze",
     'unknown person or group "finanze"',
-    "did you mean finance?",
+    'did you mean "finance"?',
   ], { people: ["anna", "finance"] }],
   ["an escalation to nobody", withThen("- form: Ok?\n  to: a@b.org\n  escalate: { after: 1d, to: boss }"), [
     "boss",
     'unknown person or group "boss"',
-    "add it under people: in whenthen.yaml, or write an e-mail address; known are none",
+    "add it under people: in whenthen.yaml, or write an e-mail address; known here: none",
   ], { people: [] }],
   [
     "an escalation after the end",

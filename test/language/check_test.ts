@@ -218,7 +218,7 @@ Deno.test("arguments from code are read with defaults, or their problems are nam
   assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xls" }), {
     problems: [
       'http: expected a URL such as https://example.org/, got "ftp://x"',
-      'format: expected one of "json", "feed", "xml", "csv", "lines", "text", or an object such as { csv: { delimiter: ";" } }, got "xls"',
+      'format: expected one of "json", "feed", "xml", "csv", "lines", "text", "base64", or an object such as { csv: { delimiter: ";" } }, got "xls"',
       'unknown key "jsn"; did you mean "json"?',
     ],
   });

@@ -100,7 +100,7 @@ Deno.test("a mistake in a test has its position and a remedy, and the rule still
         'did you mean "send"?',
       ],
       ["typ", 'unknown key "typ"', 'did you mean "type"?'],
-      ["evening", 'the rule has no trigger "evening"', 'there are: "event order.*", "morning", "webhook /stripe"'],
+      ["evening", 'the rule has no trigger "evening"', 'known here: "event order.*", "morning", "webhook /stripe"'],
       ["two days", 'expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, got "two days"'],
       [
         "done",
@@ -108,11 +108,11 @@ Deno.test("a mistake in a test has its position and a remedy, and the rule still
         'did you mean "none"?',
       ],
       ["pai", 'the rule has no step "pai"', 'did you mean "pay"?'],
-      ["pay", 'the rule has no form "pay"', "there are: none"],
+      ["pay", 'the rule has no form "pay"', "known here: none"],
       ["webhook", "a request goes under send", "write - send: { webhook: /path, json: … }"],
       ["a", 'the test "a" is here twice', "give one of the two another name"],
       ["many", 'expected a number, got "many"'],
-      ["limt", 'unknown key "limt"', "did you mean limit?"],
+      ["limt", 'unknown key "limt"', 'did you mean "limit"?'],
       ["htp", 'the rule has no step "htp"', 'did you mean "http"?'],
       ["stdot", 'unknown key "stdot"', 'did you mean "stdout"?'],
       ["b", 'expected a result of run, got "b"', "as in { code: … }"],
@@ -256,5 +256,5 @@ Deno.test("waits match in any order", () => {
 });
 
 Deno.test("an expectation about something that does not exist throws and names what exists", () => {
-  assert.throws(() => mismatches({ stepz: [] }), /no part "stepz"; known here: run, runs, verdict/);
+  assert.throws(() => mismatches({ stepz: [] }), /no part "stepz"; did you mean "steps"\?/);
 });

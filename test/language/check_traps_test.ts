@@ -117,7 +117,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["an unknown name", withThen('- log: "hi ${{ evnt.data }}"'), [
     "evnt.data",
     'unknown name "evnt"',
-    "did you mean event?",
+    'did you mean "event"?',
   ]],
   ["a name that is a step", withThen('- { id: tell, log: a }\n- log: "${{ tell.x }}"'), [
     "tell.x",
@@ -132,7 +132,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["a step that is misspelt", withThen('- { id: tell, log: a }\n- log: "${{ steps.tel.x }}"'), [
     "steps.tel.x",
     'unknown step "tel"',
-    "did you mean tell?",
+    'did you mean "tell"?',
   ]],
   ["a step id with a dash in an expression", withThen("- log: a\n  if: steps.my-step == null"), [
     "steps.my",
@@ -142,7 +142,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["an unknown config key", `config: { threshold: 85 }\n${withThen('- log: "${{ config.treshold }}"')}`, [
     "config.treshold",
     "unknown config.treshold",
-    "did you mean config.threshold?",
+    'did you mean "config.threshold"?',
   ]],
   ["an unknown part of the event", withThen('- log: "${{ event.body.x }}"'), [
     "event.body.x",
@@ -156,7 +156,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["error outside of onError", withThen('- log: "${{ error.message }}"'), [
     "error.message",
     'unknown name "error"',
-    "did you mean errors?",
+    'did you mean "errors"?',
   ]],
   ["bad syntax", "if: event.data.x = 5\n" + withThen("- log: a"), [
     "=",

@@ -99,7 +99,7 @@ Deno.test("all problems come at once, ordered by name: unknown, of the wrong typ
   const values = { "--top-ports": "abc", "--retry-delay": 3, "-I": true, "--data": "x", "--retri": 1 };
   const before = structuredClone(values);
   assert.deepEqual(says(fields, values), [
-    'unknown key "--retri"; did you mean --retry?',
+    'unknown key "--retri"; did you mean "--retry"?',
     "--retry is missing: --retry-delay requires --retry",
     '--top-ports: expected a whole number, got "abc"',
     "-I conflicts with --data",
@@ -273,7 +273,7 @@ Deno.test("values of a trigger that do not fit are problems at their places", ()
   );
   assert.deepEqual(problemsOf(text), [
     ["1024", "expected one of 2048, 4096, got 1024"],
-    ["versoin", 'unknown key "versoin"', "did you mean version?"],
+    ["versoin", 'unknown key "versoin"', 'did you mean "version"?'],
   ]);
 });
 
@@ -287,7 +287,7 @@ Deno.test("inputs need the rule's declaration; unknown names in expressions are 
     ["inputs", '"inputs" means nothing here: the rule declares none', "add inputs: beside when:"],
   ]);
   assert.deepEqual(problemsOf(rule("event: a", "if: inputs.bit > 1\n")), [
-    ["inputs.bit", "unknown inputs.bit", "did you mean inputs.bits?"],
+    ["inputs.bit", "unknown inputs.bit", 'did you mean "inputs.bits"?'],
   ]);
   const none = "when: { event: a }\nif: inputs.x == 1\nthen: [{ log: hi }]\n";
   assert.match(problemsOf(none)[0][1], /unknown name "inputs"/);
@@ -304,6 +304,6 @@ Deno.test("a batch has no event to take values from", () => {
 
 Deno.test("who may start a rule is known, or an address", () => {
   assert.deepEqual(problemsOf(rule("manual: true\nto: [anna, opps, x@example.org]")), [
-    ["opps", 'unknown person or group "opps"', "did you mean ops?"],
+    ["opps", 'unknown person or group "opps"', 'did you mean "ops"?'],
   ]);
 });

@@ -220,7 +220,7 @@ const bad: [string, string, string | undefined, number][] = [
     undefined,
     12,
   ],
-  ["lowr('a')", 'unknown function "lowr"', "did you mean lower?", 0],
+  ["lowr('a')", 'unknown function "lowr"', 'did you mean "lower"?', 0],
   ["event.data.in", 'did not expect "in" here', 'a word that means something to CEL is written x["in"]', 11],
 ];
 

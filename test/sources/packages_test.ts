@@ -96,7 +96,7 @@ Deno.test("check lists the packages with their versions, and what is wrong with 
     "type npm install whenthen-nowhere in the rules folder; nothing is installed by itself",
     'export.yaml:1:23: whenthen-tasks exports no "task" → it exports: comment, plain, tasks',
     "inputs.yaml:2:39: project is missing: expected text → ",
-    'inputs.yaml:2:47: unknown key "projct" → did you mean project?',
+    'inputs.yaml:2:47: unknown key "projct" → did you mean "project"?',
     'inputs.yaml:2:67: expected a number, got "many" → ',
     "kinds.yaml:2:17: this is an action, which a step calls → poll a source",
     "kinds.yaml:4:11: this is a source, which a poll reads → write it under when: poll:",

@@ -128,8 +128,7 @@ testRule("a", "has no such part", async (t) => {
     "cannot be: a.test.ts:14: t.advance: expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, " +
     'got "soon"',
     'misspelt: a.test.ts:17: t.send: unknown key "typ"; did you mean "type"?',
-    `has no such part: a.test.ts:20: expect has no part "stepz"; known here: run, runs, verdict, clause, form, waits, ` +
-    "steps, calls, logs, events, response, output, error, state",
+    `has no such part: a.test.ts:20: expect has no part "stepz"; did you mean "steps"?`,
   ]);
   assert.deepEqual(report.results[0].failure!.mismatches, [{ part: "run", expected: "failed", seen: "succeeded" }]);
 });
@@ -245,7 +244,7 @@ testRule("a", "fine", async () => {});
   });
   assert.deepEqual(outcomes(report), ["fine"]);
   assert.deepEqual(report.problems.map(({ file, at, message }) => `${file}:${at.line}: ${message}`), [
-    'a.test.ts:2: testRule: there is no rule "b" that loads; there are: a',
+    'a.test.ts:2: testRule: there is no rule "b" that loads; known here: a',
     'a.test.ts:3: config.n: expected a number, got "x"',
     'a.test.ts:3: stub: the rule has no step "got"; did you mean "get"?',
     'b.test.ts:1: cannot find "./nothing.ts"',

@@ -378,7 +378,7 @@ Deno.test("tests of a command file: argv, or the problems", async () => {
     "one",
     "two",
     'three: The command gives something else {"part":"argv","expected":["-a","2"],"seen":["-a","1"]}',
-    'four: The command gives something else {"part":"problems","expected":["unknown input"],"seen":["unknown input \\"-b\\"; did you mean -a?","-a: expected a whole number, got \\"x\\""]}',
+    'four: The command gives something else {"part":"problems","expected":["unknown input"],"seen":["unknown input \\"-b\\"; did you mean \\"-a\\"?","-a: expected a whole number, got \\"x\\""]}',
     'five: The command gives something else {"part":"argv","expected":null,"seen":[]}',
   ]);
 });

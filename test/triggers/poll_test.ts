@@ -553,6 +553,11 @@ Deno.test("data served as text names the format that would read it", async () =>
     new Program(poll, { poll: peer.url, key: "item.id" }).pass(),
     /"format: feed" would read it as data$/,
   );
+  const encoded = new Program(poll, { poll: peer.url, format: "base64", first: "emit" });
+  assert.equal(
+    ((await pass(encoded))[0].data as JsonObject).new,
+    btoa("<rss><channel><title>x</title></channel></rss>"),
+  );
   serve("<a/>");
   await assert.rejects(
     new Program(poll, { poll: peer.url, key: "item.id" }).pass(),

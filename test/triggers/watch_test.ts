@@ -175,6 +175,7 @@ Deno.test("content is decoded by its charset; a decoding error is in the event",
   const error = 'it is not text in utf-8; "charset" can say in which charset it is';
   assert.deepEqual(await contents({}), [[null, error], ["ź", ""]]);
   assert.deepEqual((await contents({ charset: "iso-8859-2" }))[0], ["ż", ""]);
+  assert.deepEqual(await contents({ format: "base64" }), [["vw==", ""], ["//56AQ==", ""]]);
   const check = (args: JsonObject) => watch.check!(parseArgs(watch, { watch: "*.txt", ...args }), START);
   assert.deepEqual(check({ charset: "iso-8859-2" }), ['"charset" has no use without "format"']);
   assert.deepEqual(check({ charset: "iso-8859-2", format: "text" }), []);

@@ -35,7 +35,7 @@ Deno.test("inputs that do not fit are 422 with all problems, and nothing happens
   const { status, body } = await bench.post(START, { inputs: { bit: 1, out: "/etc/passwd" } });
   assert.equal(status, 422);
   assert.deepEqual(body.problems, {
-    bit: 'unknown key "bit"; did you mean bits?',
+    bit: 'unknown key "bit"; did you mean "bits"?',
     bits: "bits is missing: expected a whole number",
     out: 'out: expected a relative path without .., such as reports/may.csv, got "/etc/passwd"',
   });

@@ -10,11 +10,12 @@ import { readExactJson, writeExactJson } from "../../../runtime/formats/exact_js
 import { joined } from "../../../runtime/language/fields/relations.ts";
 import { messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import { escapeControls } from "../../../runtime/model/problem.ts";
-import type { Command as CommandOfRules, Command as RuleCommand, CommandInput } from "../../../runtime/model/rule.ts";
+import type { Command as RuleCommand, CommandInput } from "../../../runtime/model/rule.ts";
 import type { CommandListing } from "../../../runtime/web/commands_api.ts";
+import { pathOf } from "../client.ts";
 import { printProblems } from "../print/checks.ts";
 import { paint, printTable, type Terminal, visible } from "../print/terminal.ts";
-import { addCommand, ask, type CommonOptions, ExitCode, print, type Session } from "../session.ts";
+import { addCommand, type CommonOptions, ExitCode, type Session, show } from "../session.ts";
 
 /** `commands`, `import` and `export`: the command files, and how they come from OTO and go there. */
 export function addCommands(program: Command, session: Session): void {
@@ -22,14 +23,9 @@ export function addCommands(program: Command, session: Session): void {
     .argument("[command]", "id of a command, such as commands/curl")
     .action((id: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
-      return ask(session, options, async (client) => {
-        if (id === undefined) {
-          print(session, options, await client.get<CommandListing[]>("/api/commands"), printCommands);
-          return;
-        }
-        const path = id.split("/").map(encodeURIComponent).join("/");
-        print(session, options, await client.get<CommandOfRules>(`/api/commands/${path}`), printCommand);
-      });
+      return id === undefined
+        ? show(session, options, "/api/commands", printCommands)
+        : show(session, options, `/api/commands/${pathOf(id)}`, printCommand);
     });
 
   program.command("import").description("make a command file of OTO's export of one executable")

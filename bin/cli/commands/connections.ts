@@ -7,26 +7,23 @@ import type { ConnectionListing, ConnectionState } from "../../../runtime/connec
 import type { Disconnected } from "../../../runtime/connections/connections.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { BegunAnswer, HandshakeHook } from "../../../runtime/web/connections_api.ts";
+import { type Client, operatorName, RefusedError } from "../client.ts";
 import { type Colour, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
-import { addCommand, ask, type Client, type CommonOptions, print, RefusedError, type Session } from "../session.ts";
-import { operatorName } from "./operations.ts";
+import { addCommand, ask, type CommonOptions, print, type Session, show } from "../session.ts";
 
 interface ConnectOptions extends CommonOptions {
   device?: true;
   paste?: true;
 }
 
-/** Milliseconds between two looks whether somebody has allowed it. */
-const LOOK = 500;
+/** Milliseconds between two requests for the state of an attempt. */
+const POLL_INTERVAL = 500;
 
 /** `connections`, `connect` and `disconnect`: accounts at other services. */
 export function addConnections(program: Command, session: Session): void {
   addCommand(program, "connections", "the accounts at other services: state, scopes, expiry, who connected each")
     .action((_options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions>();
-      return ask(session, options, async (client) => {
-        print(session, options, await client.get<ConnectionListing[]>("/api/connections"), printConnections);
-      });
+      return show(session, command.optsWithGlobals(), "/api/connections", printConnections);
     });
 
   addCommand(program, "connect", "connect an account at another service: somebody allows it in a browser")
@@ -37,12 +34,8 @@ export function addConnections(program: Command, session: Session): void {
       const options = command.optsWithGlobals<ConnectOptions>();
       return ask(session, options, async (client) => {
         await connect(client, name, options, session);
-        print(
-          session,
-          options,
-          { connection: name, state: "connected" },
-          ({ write }) => write(`${name} is connected\n`),
-        );
+        const done = { connection: name, state: "connected" };
+        print(session, options, done, ({ write }) => write(`${name} is connected\n`));
       });
     });
 
@@ -51,39 +44,38 @@ export function addConnections(program: Command, session: Session): void {
     .action((name: string, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
       return ask(session, options, async (client) => {
-        const done = await client.post<Disconnected>(`${pathOf(name)}/disconnect`, { by: operatorName() });
+        const done = await client.post<Disconnected>(`${addressOf(name)}/disconnect`, { by: operatorName() });
         print(session, options, done, ({ write }) => {
-          write(
-            `${name} is disconnected; its tokens are ${done.revoked ? "revoked" : `not revoked: ${done.reason}`}\n`,
-          );
+          const revoked = done.revoked ? "revoked" : `not revoked: ${done.reason}`;
+          write(`${name} is disconnected; its tokens are ${revoked}\n`);
         });
       });
     });
 }
 
-/** @throws RefusedError if it is not connected in the end */
+/** Connects, and waits until that has succeeded. @throws RefusedError if it fails */
 async function connect(client: Client, name: string, options: ConnectOptions, session: Session): Promise<void> {
   const way = options.device ? "device" : undefined;
   if (!options.device && !options.paste) listen(client, name);
-  const begun = await client.post<BegunAnswer>(`${pathOf(name)}/connect`, { by: operatorName(), way });
+  const begun = await client.post<BegunAnswer>(`${addressOf(name)}/connect`, { by: operatorName(), way });
   if (begun.kind === "connected") return;
   const tell = (text: string) => void (options.json ? stderr : session.terminal).write(text);
   tell(stepsOf(name, begun));
   if (begun.kind === "code" && (begun.outOfBand || options.paste)) {
     tell("Paste the code, or the address of the last page: ");
     const code = await readLine();
-    await client.post(`${pathOf(name)}/code`, { attempt: begun.attempt, code });
+    await client.post(`${addressOf(name)}/code`, { attempt: begun.attempt, code });
     return;
   }
   for (;;) {
     const { state, error } = await client.get<AttemptState>(`/api/connections/attempts/${begun.attempt}`);
     if (state === "connected") return;
     if (state === "failed") throw new RefusedError(`${name} is not connected: ${error}`);
-    await sleep(LOOK);
+    await sleep(POLL_INTERVAL);
   }
 }
 
-/** If no program runs that the browser could come back to, this command is there itself. */
+/** Lets this command serve the page that the browser returns to, if no program is running. */
 function listen(client: Client, name: string): void {
   try {
     client.listen();
@@ -113,22 +105,16 @@ async function readLine(): Promise<string> {
   throw new UsageError("Cannot connect: standard input ended before a code came");
 }
 
-function pathOf(name: string): string {
+function addressOf(name: string): string {
   return `/api/connections/${encodeURIComponent(name)}`;
 }
 
 /** `hooks`, `hooks open` and `hooks remove`: webhooks whose provider gives the secret in a handshake. */
 export function addHooks(program: Command, session: Session): void {
-  const hooks = addCommand(
-    program,
-    "hooks",
-    "webhooks with auth: asana and their secrets; hooks open RULE accepts new ones",
-  )
+  const description = "webhooks with auth: asana and their secrets; hooks open RULE accepts new ones";
+  const hooks = addCommand(program, "hooks", description)
     .action((_options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions>();
-      return ask(session, options, async (client) => {
-        print(session, options, await client.get<HandshakeHook[]>("/api/hooks"), printHooks);
-      });
+      return show(session, command.optsWithGlobals(), "/api/hooks", printHooks);
     });
 
   addCommand(hooks, "open", "accept the secrets that a provider gives in handshakes, for some time")

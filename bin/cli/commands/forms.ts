@@ -10,6 +10,7 @@ import {
   logOption,
   print,
   type Session,
+  show,
 } from "../session.ts";
 import { printForms } from "../print/listings.ts";
 import { readGiven, valuesOf } from "../given_values.ts";
@@ -26,17 +27,13 @@ export function addForms(program: Command, session: Session): void {
     .option("--for <who>", "only those for this person (id or e-mail address) or group")
     .addOption(
       new Option("--state <state>", "those in this state").choices(["open", "answered", "expired", "cancelled"])
-        .default(
-          "open",
-        ),
+        .default("open"),
     )
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { for?: string; state: string; limit: number }>();
-      return ask(session, options, async (client) => {
-        const query = { for: options.for, state: options.state, limit: String(options.limit) };
-        print(session, options, await client.get<Form[]>("/api/forms", query), printForms);
-      });
+      const query = { for: options.for, state: options.state, limit: String(options.limit) };
+      return show(session, options, "/api/forms", printForms, query);
     });
 
   program.command("answer")

@@ -7,12 +7,12 @@ import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
-import { UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, UsageError } from "../../../runtime/model/errors.ts";
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
 
-/** The folder for files that editors read; rules are never looked for in hidden folders. */
+/** The folder of the files that editors read. Rules are never loaded from hidden folders. */
 const EDITOR = ".editor";
 
 const YAML_RULE = `# yaml-language-server: $schema=./${EDITOR}/rule.schema.json
@@ -119,7 +119,7 @@ async function writeNew(folder: string, name: string, content: string): Promise<
     await writeFile(path, content, { flag: name.startsWith(EDITOR) ? "w" : "wx" });
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
     if (SHARED.includes(name)) return false;
     throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
   }

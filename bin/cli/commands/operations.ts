@@ -1,10 +1,9 @@
 import type { Command } from "commander";
-import { readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import type { Json } from "../../../runtime/model/json.ts";
 import { describeState, type RunState } from "../../../runtime/model/run.ts";
 import type { ConfigListing } from "../../../runtime/web/config_api.ts";
-import { readGiven, valuesOf } from "../given_values.ts";
+import { operatorName, pathOf } from "../client.ts";
+import { readTexts, valuesOf } from "../given_values.ts";
 import { printConfig } from "../print/listings.ts";
 import { addCommand, ask, type CommonOptions, print, type Session } from "../session.ts";
 
@@ -63,28 +62,6 @@ function runPath(run: string, operation: string): string {
   return `/api/runs/${encodeURIComponent(run)}/${operation}`;
 }
 
-/** A rule's id is a path; its slashes stay. */
-export function pathOf(rule: string): string {
-  return rule.split("/").map(encodeURIComponent).join("/");
-}
-
-/** The name of the user of the command line, for the notes of runs; undefined if the system knows none. */
-export function operatorName(): string | undefined {
-  try {
-    const { username, uid } = userInfo();
-    // Bun, inside the binary, only reads $USER, which services and containers need not set.
-    return username === "unknown" ? accountName(uid) : username;
-  } catch {
-    // In a container the user may be a number without a name.
-    return undefined;
-  }
-}
-
-function accountName(uid: number): string | undefined {
-  const accounts = readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"));
-  return accounts.find(([, , id]) => id === String(uid))?.[0];
-}
-
 /** `config`: the config of a rule with where each value comes from; sets values, as its page does. */
 export function addConfig(program: Command, session: Session): void {
   addCommand(program, "config", "the config of a rule, and where each value comes from; sets values as its page does")
@@ -94,13 +71,13 @@ export function addConfig(program: Command, session: Session): void {
     .action((rule: string, pairs: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { remove?: string[] }>();
       const { remove = [] } = options;
-      const given = readGiven("config", pairs, undefined) as { texts: Map<string, string> };
+      const texts = readTexts("config", pairs);
       return ask(session, options, async (client) => {
         const path = `/api/rules/${pathOf(rule)}/config`;
         let listing = await client.get<ConfigListing[]>(path);
-        if (given.texts.size + remove.length > 0) {
+        if (texts.size + remove.length > 0) {
           const fields = Object.fromEntries(listing.map(({ key, field }) => [key, field]));
-          const set: Record<string, Json> = valuesOf(given.texts, fields);
+          const set: Record<string, Json> = valuesOf(texts, fields);
           for (const key of remove) set[key] = null;
           listing = await client.post<ConfigListing[]>(path, { set, by: operatorName() });
         }

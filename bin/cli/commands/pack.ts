@@ -9,9 +9,9 @@ import type { Settings } from "../../../runtime/folder/loaded.ts";
 import { prebuild } from "../../../runtime/folder/typescript/typescript_files.ts";
 import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
-import { UsageError } from "../../../runtime/model/errors.ts";
+import { messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import type { Problem } from "../../../runtime/model/problem.ts";
-import { encode, type PackedFile, type PackedFolder, writePacked } from "../../build/packed_folder.ts";
+import { encodeFolder, type PackedFile, type PackedFolder, writePacked } from "../../build/packed_folder.ts";
 import { foldersToLoad } from "../folders.ts";
 import { count, printProblems } from "../print/checks.ts";
 import { type CommonOptions, dataOption, envOption, ExitCode, logOption, type Session } from "../session.ts";
@@ -44,9 +44,9 @@ export function addPack(program: Command, session: Session): void {
         session.exitCode = ExitCode.broken;
         return;
       }
-      const payload = encode(packed);
+      const payload = encodeFolder(packed);
       await writePacked(execPath, payload, out).catch((error) => {
-        throw new UsageError(`Cannot write ${output}: ${(error as Error).message}`);
+        throw new UsageError(`Cannot write ${output}: ${messageOf(error)}`);
       });
       const what = `${count(rules, "rule")} in ${count(packed.files.length, "file")}`;
       session.terminal.write(`${relative("", out)} runs ${what} (${Math.ceil(payload.length / 1024)} kB packed)\n`);
@@ -62,11 +62,13 @@ async function placeOf(output: string): Promise<string> {
 }
 
 const SETTINGS = "whenthen.yaml";
+/** The position of a problem of a whole file. */
+const TOP = { line: 1, column: 1 };
 const SECRETS_REMEDY =
   "the packed program takes secrets from its environment, or from a folder named by its absolute path";
 
 /** What to pack, or why it cannot be packed. */
-export interface Collected {
+interface Collected {
   /** Also warnings; if there is an error among them, `packed` is absent. */
   problems: Problem[];
   rules: number;
@@ -74,7 +76,7 @@ export interface Collected {
 }
 
 /** What to collect; absolute paths. */
-export interface CollectOptions {
+interface CollectOptions {
   folder: string;
   data: string;
   env?: string;
@@ -96,37 +98,34 @@ export async function collect(options: CollectOptions): Promise<Collected> {
   return { problems, rules, packed: { files, prebuilt } };
 }
 
-/** Call targets outside of the folder would be missing. TypeScript imports are in the bundle. */
+/** Problems of calls whose target is outside of the folder, and so would be missing. TypeScript imports are in the bundle. */
 function callsOutside({ rules }: CheckedFolder): Problem[] {
-  return [...rules.values()].flatMap(({ file, actions, commands = {}, modules }) =>
-    [...Object.keys(actions), ...Object.keys(commands), ...Object.keys(modules)].filter((path) =>
-      path.startsWith("../")
-    ).map((
-      path,
-    ): Problem => ({
+  return [...rules.values()].flatMap(({ file, actions, commands = {}, modules }) => {
+    const targets = [...Object.keys(actions), ...Object.keys(commands), ...Object.keys(modules)];
+    return targets.filter((path) => path.startsWith("../")).map((path): Problem => ({
       severity: "error",
       file,
-      at: { line: 1, column: 1 },
+      at: TOP,
       message: `calls ${path}, which lies outside of the folder and would not be packed`,
       hint: "move it into the folder, or pack the folder above",
-    }))
-  );
+    }));
+  });
 }
 
-/** A file that is bundled with code is packed, wherever it was read from. */
+/** Problems of code that imports a file of secrets: it would be packed with the bundle. */
 async function importedSecrets({ typescript }: CheckedFolder, secrets: SecretFiles): Promise<Problem[]> {
   const problems: Problem[] = [];
   for (const [file, { inputs }] of typescript) {
     for (const path of inputs) {
       if (!await secrets.has(path)) continue;
       const message = `imports ${path}, a file of secrets, which would be packed`;
-      problems.push({ severity: "error", file, at: { line: 1, column: 1 }, message, hint: "use secrets.NAME instead" });
+      problems.push({ severity: "error", file, at: TOP, message, hint: "use secrets.NAME instead" });
     }
   }
   return problems;
 }
 
-/** Whoever has the packed file can try passwords against these hashes without limit. */
+/** Warnings of password hashes: anyone with the packed file can try passwords against them without limit. */
 function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFile[]): Problem[] {
   const settings = files.find(({ path }) => path === SETTINGS);
   const owners = people.filter(({ password }) => password !== undefined);
@@ -154,13 +153,7 @@ async function filesOf(
   const files: PackedFile[] = [];
   const leftOut: Problem[] = [];
   const leave = (file: string, why: string, hint?: string) =>
-    leftOut.push({
-      severity: "warning",
-      file,
-      at: { line: 1, column: 1 },
-      message: `left out: ${why}`,
-      ...hint && { hint },
-    });
+    leftOut.push({ severity: "warning", file, at: TOP, message: `left out: ${why}`, ...hint && { hint } });
   for (const path of paths) {
     const absolute = join(folder, path);
     const facts = await stat(absolute).catch(() => undefined);

@@ -19,9 +19,9 @@ import {
 import { readSettings } from "../../../runtime/folder/settings/settings.ts";
 import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
 import { readRegularFile } from "../../../runtime/host/regular_file.ts";
-import { UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import type { Person } from "../../../runtime/model/form.ts";
-import type { Json, JsonObject } from "../../../runtime/model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../../runtime/model/json.ts";
 import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
 import { hashPassword, hashToken, newToken } from "../../../runtime/secrets/passwords.ts";
 import { ownFolder } from "../../build/packed_folder.ts";
@@ -42,7 +42,7 @@ interface AddOptions extends FolderOptions {
   token?: true;
 }
 
-/** `people` and `people add`: who answers forms. */
+/** `people` and `people add`: the people who answer forms. */
 export function addPeople(program: Command, session: Session): void {
   const people = program.command("people")
     .description("the people who answer forms; people add ID adds one to whenthen.yaml")
@@ -91,15 +91,13 @@ async function add(id: string, options: AddOptions, session: Session): Promise<v
   const value = { id, ...entry, ...token !== undefined && { token } };
   print(session, options, value, ({ write }) => {
     const lines = stringify({ people: { [id]: entry } }, { lineWidth: 0 });
-    write(
-      written
-        ? `${id} is in ${relative("", file.path)}\n`
-        : `Put this into whenthen.yaml of the rules folder:\n\n${lines}\n`,
-    );
+    if (written) write(`${id} is in ${relative("", file.path)}\n`);
+    else write(`Put this into whenthen.yaml of the rules folder:\n\n${lines}\n`);
     if (token !== undefined) write(`API token of ${id}, shown only now: ${token}\n`);
   });
 }
 
+/** Characters of the shortest password. */
 const SHORTEST = 8;
 
 /**
@@ -167,8 +165,8 @@ export class SettingsFile {
   static async open(folder: string): Promise<SettingsFile> {
     const path = join(folder, NAME);
     const text = await readRegularFile(path).then(String, (error) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
-      throw new UsageError(`Cannot read ${path}: ${(error as Error).message}`);
+      if (codeOf(error) === "ENOENT") return "";
+      throw new UsageError(`Cannot read ${path}: ${messageOf(error)}`);
     });
     const file = new SettingsFile(path, text);
     file.#read(text);
@@ -209,12 +207,16 @@ export class SettingsFile {
 }
 
 function valueOf(text: string): JsonObject {
-  return (parseYaml(text, NAME).value ?? {}) as JsonObject;
+  return objectOf(parseYaml(text, NAME).value);
 }
 
 function withPerson(settings: JsonObject, id: string, entry: JsonObject): JsonObject {
-  const people = (settings.people ?? {}) as Record<string, JsonObject | null>;
-  return { ...settings, people: { ...people, [id]: { ...people[id], ...entry } } };
+  const people = objectOf(settings.people);
+  return { ...settings, people: { ...people, [id]: { ...objectOf(people[id]), ...entry } } };
+}
+
+function objectOf(value: Json | undefined): JsonObject {
+  return isObject(value) ? value : {};
 }
 
 /**
@@ -257,28 +259,28 @@ function insert(text: string, map: YAMLMap, entries: Json): string | undefined {
     const end = map.range[1] - 1;
     const before = text.slice(0, end).trimEnd();
     const comma = map.items.length === 0 || before.endsWith(",") ? "" : ",";
-    return `${before}${comma} ${written(entries, true).slice(1, -1)}${text.slice(before.length)}`;
+    return `${before}${comma} ${yamlOf(entries, true).slice(1, -1)}${text.slice(before.length)}`;
   }
   const first = map.items[0].key;
   if (!isNode(first) || first.range == null) return undefined;
   const indent = first.range[0] - (text.lastIndexOf("\n", first.range[0] - 1) + 1);
-  return addLines(text, lastOffset(map), written(entries, false), indent);
+  return addLines(text, lastOffset(map), yamlOf(entries, false), indent);
 }
 
 /** Sets the value of a key that has none. */
 function fill(text: string, map: YAMLMap, { key }: Pair, value: Json): string | undefined {
   if (map.flow || !isNode(key) || key.range == null || typeof value !== "object") return undefined;
   const indent = key.range[0] - (text.lastIndexOf("\n", key.range[0] - 1) + 1);
-  return addLines(text, key.range[1], written(value, false), indent + 2);
+  return addLines(text, key.range[1], yamlOf(value, false), indent + 2);
 }
 
 function replace(text: string, node: unknown, value: Json): string | undefined {
   if (!isNode(node) || node.range == null) return undefined;
-  return text.slice(0, node.range[0]) + written(value, true) + text.slice(node.range[1]);
+  return text.slice(0, node.range[0]) + yamlOf(value, true) + text.slice(node.range[1]);
 }
 
 function appended(text: string, value: Json, indent: number): string {
-  return addLines(text, text.length, written(value, false), indent);
+  return addLines(text, text.length, yamlOf(value, false), indent);
 }
 
 /** Inserts lines after the line at an offset. */
@@ -302,8 +304,8 @@ function lastOffset(map: YAMLMap): number {
   return last;
 }
 
-/** A value as YAML: in braces, or as lines with line breaks; lists are always on one line. */
-function written(value: Json, flow: boolean): string {
+/** A value as YAML: in braces, or as lines with line breaks. Lists are always on one line. */
+function yamlOf(value: Json, flow: boolean): string {
   const document = new Document(value);
   visit(document, { Seq: (_key, node) => void (node.flow = true) });
   if (flow && (isMap(document.contents) || isSeq(document.contents))) document.contents.flow = true;

@@ -1,11 +1,13 @@
 import { type Command, Option } from "commander";
 import { basename, relative, resolve } from "node:path";
 import { argv, env, execPath } from "node:process";
-import { type App, type OnceReport, openApp } from "../../../runtime/app/app.ts";
+import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
+import { openProgram } from "../client.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
+import { count } from "../print/checks.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
 import {
   addCommand,
@@ -17,11 +19,10 @@ import {
   print,
   type Session,
   setOption,
-  VERSION,
   wholeNumber,
 } from "../session.ts";
 import { StopSignal } from "../signals.ts";
-import { maskLog, startLog } from "../start_log.ts";
+import { startLog } from "../start_log.ts";
 
 interface RunOptions extends CommonOptions {
   port?: number;
@@ -47,17 +48,9 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       // Before anything is opened: a signal without a listener does not end process 1 of a container.
       using signal = new StopSignal();
       if (signal.isReceived) return;
-      const { port, host } = options;
-      const app = await openApp({
-        ...folders,
-        port,
-        host,
-        env: options.env,
-        set: options.set,
-        token: env.WHENTHEN_TOKEN,
-        version: VERSION,
-      }, session.ports);
-      maskLog((text) => app.mask(text));
+      const { port, host, set } = options;
+      const token = env.WHENTHEN_TOKEN;
+      const app = await openProgram({ ...folders, port, host, env: options.env, set, token }, session.ports);
       try {
         if (!signal.isReceived) {
           await app.start();
@@ -98,9 +91,8 @@ export function addOnce(program: Command, session: Session): void {
       const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
-      const opening = { ...folders, env: options.env, set: options.set, token: env.WHENTHEN_TOKEN, version: VERSION };
-      const app = await openApp(opening, session.ports);
-      maskLog((text) => app.mask(text));
+      const token = env.WHENTHEN_TOKEN;
+      const app = await openProgram({ ...folders, env: options.env, set: options.set, token }, session.ports);
       using signal = new StopSignal();
       try {
         if (options.requireState && await app.isNew()) {
@@ -118,7 +110,7 @@ export function addOnce(program: Command, session: Session): void {
     });
 }
 
-/** A rule that does not load outweighs a run that failed: it never had a chance to run. */
+/** A rule that does not load outweighs a failed run: it could not run at all. */
 function exitCodeOf({ broken, failedRuns, failures }: OnceReport): ExitCode {
   if (broken.length > 0) return ExitCode.broken;
   return failedRuns.length + failures.length > 0 ? ExitCode.failed : ExitCode.ok;
@@ -135,15 +127,15 @@ function printOnce(terminal: Terminal, { broken, failedRuns, failures }: OnceRep
   if (broken.length + failures.length + failedRuns.length === 0) terminal.write("The pass succeeded\n");
 }
 
-/** What a program that has just started prints about itself. */
-export interface Welcome {
+/** What a program prints about itself after its start. */
+interface Welcome {
   url: string;
-  /** Absent if it is packed into the program: then it cannot be changed. */
+  /** The rules folder; absent if it is packed into the program, where nobody can change it. */
   folder?: string;
-  /** Absent if commands find it by default. */
+  /** The data folder; absent if commands find it by default. */
   data?: string;
   rules: RuleListing[];
-  /** Without a token only hooks and forms are open: a browser, which has none, does not get the page. */
+  /** Whether a token is set. Then a browser, which sends none, gets only hooks and forms. */
   asksForToken: boolean;
 }
 
@@ -155,28 +147,22 @@ function printWelcome(terminal: Terminal, { url, folder, data, rules, asksForTok
   )?.hook;
   const whenthen = commandName();
   const on = data === undefined ? "" : ` --data ${data}`;
-  const tries: [what: string, why: string][] = [
-    asksForToken
-      ? [`curl -H "Authorization: Bearer $WHENTHEN_TOKEN" ${url}/api/rules`, "the rules, as JSON"]
-      : [`${url}/`, "the rules and the last runs on a page"],
-    ...open ? [[`curl -d '{"name":"Ada"}' ${url}${open.path}`, "send something to a webhook"] as [string, string]] : [],
-    [`${whenthen} events${on}`, "what arrived, and what each rule made of it (in another terminal)"],
-    [`${whenthen} runs${on}`, "what ran; show RUN has every step of it"],
-    ...folder === undefined ? [] : [[`save a file in ${folder}`, "it is live within a second"] as [string, string]],
-  ];
+  const tries: [what: string, why: string][] = [];
+  if (!asksForToken) tries.push([`${url}/`, "the rules and the last runs on a page"]);
+  else tries.push([`curl -H "Authorization: Bearer $WHENTHEN_TOKEN" ${url}/api/rules`, "the rules, as JSON"]);
+  if (open) tries.push([`curl -d '{"name":"Ada"}' ${url}${open.path}`, "send something to a webhook"]);
+  tries.push([`${whenthen} events${on}`, "what arrived, and what each rule made of it (in another terminal)"]);
+  tries.push([`${whenthen} runs${on}`, "what ran; show RUN has every step of it"]);
+  if (folder !== undefined) tries.push([`save a file in ${folder}`, "it is live within a second"]);
   const width = Math.max(...tries.map(([what]) => what.length));
-  terminal.write(
-    `\n${live.length} ${live.length === 1 ? "rule" : "rules"} of ${
-      folder ?? "the packed folder"
-    } at ${url}. Try next:\n`,
-  );
+  terminal.write(`\n${count(live.length, "rule")} of ${folder ?? "the packed folder"} at ${url}. Try next:\n`);
   for (const [what, why] of tries) {
     terminal.write(`  ${paint(terminal, "bold", what.padEnd(width))}  ${paint(terminal, "dim", why)}\n`);
   }
   terminal.write("\n");
 }
 
-/** How the reader calls the program: as an npm script, as a Deno task, or by its name. */
+/** How this program is called: as an npm script, as a Deno task, or by its name. */
 function commandName(): string {
   if (embedded) return basename(execPath);
   if (!argv[1]?.endsWith(".ts")) return "whenthen";

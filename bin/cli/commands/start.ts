@@ -1,14 +1,13 @@
 import { type Command, Option } from "commander";
-import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
-import type { Json, JsonObject } from "../../../runtime/model/json.ts";
+import type { JsonObject } from "../../../runtime/model/json.ts";
 import type { EmitAnswer } from "../../../runtime/web/api.ts";
 import type { Startable, StartAnswer } from "../../../runtime/web/rules_api.ts";
-import { readGiven, valuesOf } from "../given_values.ts";
+import { type Client, operatorName, pathOf } from "../client.ts";
+import { readData, readGiven, valuesOf } from "../given_values.ts";
 import { verdictColour, verdictSentence } from "../print/listings.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
 import { ask, type CommonOptions, envOption, jsonOption, logOption, print, type Session } from "../session.ts";
-import { operatorName, pathOf } from "./operations.ts";
 
 interface StartOptions extends Omit<CommonOptions, "data"> {
   /** The values as JSON; the global option `--data` (the data folder) goes before the command. */
@@ -46,13 +45,8 @@ export function addStart(program: Command, session: Session): void {
         });
         print(session, common, answer, (terminal) => {
           if (answer.duplicate) terminal.write(`Started before: run ${answer.runs.join(", ") || "none"}\n`);
-          for (const { rule, verdict } of answer.verdicts) {
-            const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
-            terminal.write(paint(terminal, verdictColour(verdict), line) + "\n");
-          }
-          if (!client.live && answer.runs.length > 0) {
-            terminal.write("No whenthen is running here: its runs wait for one\n");
-          }
+          printVerdicts(terminal, answer.verdicts, "");
+          if (answer.runs.length > 0) noteWaitingRuns(terminal, client);
         });
       });
     });
@@ -80,30 +74,21 @@ export function addEmit(program: Command, session: Session): void {
       const { id, subject, rule } = options;
       if (rule !== undefined) throw new UsageError(`A rule is started by: whenthen start ${rule} name=value …`);
       if (type === undefined) throw new UsageError("Cannot emit: name the type of an event");
-      const event = { type, data: parseData(options.data), id, subject };
+      const event = {
+        type,
+        data: options.data === undefined ? undefined : readData("emit", options.data),
+        id,
+        subject,
+      };
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
       return ask(session, common, async (client) => {
         const answer = await client.post<EmitAnswer>("/api/emit", event);
         print(session, common, answer, (terminal) => {
           printAnswer(terminal, answer);
-          if (!client.live && answer.runs.length + answer.wakes.length > 0) {
-            terminal.write("No whenthen is running here: its runs wait for one\n");
-          }
+          if (answer.runs.length + answer.wakes.length > 0) noteWaitingRuns(terminal, client);
         });
       });
     });
-}
-
-function parseData(text: string | undefined): Json | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return readExactJson(text, "data") as Json;
-  } catch (error) {
-    throw new UsageError(
-      `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +
-        "the data folder goes before the command: whenthen --data DIR emit TYPE",
-    );
-  }
 }
 
 function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: EmitAnswer): void {
@@ -112,9 +97,17 @@ function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: 
   if (verdicts.length + wakes.length === 0) {
     terminal.write(paint(terminal, "yellow", "  no rule listens to it, and no run waits for it yet") + "\n");
   }
+  printVerdicts(terminal, verdicts, "  ");
+  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} was waiting for it`) + "\n");
+}
+
+function printVerdicts(terminal: Terminal, verdicts: EmitAnswer["verdicts"], indent: string): void {
   for (const { rule, verdict } of verdicts) {
     const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
-    terminal.write(`  ${paint(terminal, verdictColour(verdict), line)}\n`);
+    terminal.write(`${indent}${paint(terminal, verdictColour(verdict), line)}\n`);
   }
-  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} was waiting for it`) + "\n");
+}
+
+function noteWaitingRuns(terminal: Terminal, { live }: Client): void {
+  if (!live) terminal.write("No whenthen is running here: its runs wait for one\n");
 }

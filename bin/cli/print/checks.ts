@@ -5,7 +5,7 @@ import type { Json } from "../../../runtime/model/json.ts";
 import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
 import type { Mismatch, TestFailure, TestResult } from "../../../runtime/model/test.ts";
 import type { TestReport } from "../../../runtime/testing/run_tests.ts";
-import { absoluteTime, type Colour, oneLine, paint, type Terminal, visible } from "./terminal.ts";
+import { absoluteTime, type Colour, firstLines, oneLine, paint, type Terminal, visible } from "./terminal.ts";
 
 /** The result of `whenthen check`. */
 export interface Checked {
@@ -15,12 +15,12 @@ export interface Checked {
     /** `next`: when a cron fires next, RFC 3339. `batch`: when a cron closes the open batch. */
     triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
   }[];
-  /** The packages that their code consists of, with their versions. */
+  /** The packages that their code uses, with their versions. */
   packages: Record<string, string>;
   problems: Problem[];
 }
 
-/** Prints all problems with their places, then the next cron times, then a count. */
+/** Prints all problems with their positions, then the next cron times, then a count. */
 export function printChecked(terminal: Terminal, { rules, packages, problems }: Checked): void {
   printProblems(terminal, problems);
   for (const { id, triggers } of rules) {
@@ -44,7 +44,7 @@ export function printChecked(terminal: Terminal, { rules, packages, problems }: 
   terminal.write(paint(terminal, errors > 0 ? "red" : "green", counts.join(", ")) + "\n");
 }
 
-/** Prints each problem with its place and a caret. */
+/** Prints each problem with its position and a caret. */
 export function printProblems(terminal: Terminal, problems: Problem[]): void {
   for (const problem of problems) {
     const [head, ...rest] = visible(formatProblem(problem)).split("\n");
@@ -59,12 +59,12 @@ export function count(amount: number, what: string): string {
   return `${amount} ${what}${amount === 1 ? "" : "s"}`;
 }
 
-/** How many lines of one part are shown; `--json` shows all. */
+/** How many lines of a mismatch are shown. */
 const MOST_LINES = 40;
-/** How many lines are shown at each end of a part that is equal on both sides, or was only seen. */
+/** How many lines are shown at each end of a long part that is equal on both sides, or was only seen. */
 const ENDS = 3;
 
-/** Prints results as they arrive, those of a file below its name. */
+/** Returns a function that prints results as they arrive, those of a file below its name. */
 export function resultPrinter(terminal: Terminal): (result: TestResult) => void {
   let last: string | undefined;
   return (result) => {
@@ -77,7 +77,7 @@ export function resultPrinter(terminal: Terminal): (result: TestResult) => void 
   };
 }
 
-/** Prints what does not load, and a count. */
+/** Prints the problems of files that do not load, and a count of the tests. */
 export function printSummary(terminal: Terminal, { results, problems }: TestReport): void {
   if (results.length + problems.length > 0) terminal.write("\n");
   printProblems(terminal, problems);
@@ -108,9 +108,7 @@ function printMismatch(terminal: Terminal, { part, expected, seen }: Mismatch): 
     const texts = (removed ? value : fold(value)).map((line) => `${sign} ${visible(line)}`);
     return texts.map((text) => paint(terminal, colour, text));
   });
-  const shown = lines.slice(0, MOST_LINES);
-  if (lines.length > MOST_LINES) shown.push(`… ${lines.length - MOST_LINES} more lines (--json shows all)`);
-  terminal.write(shown.map((line) => `        ${line}\n`).join(""));
+  terminal.write(firstLines(lines, MOST_LINES).map((line) => `        ${line}\n`).join(""));
 }
 
 /** Shortens the context, so that it does not hide the differences. */

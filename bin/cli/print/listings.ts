@@ -9,9 +9,19 @@ import type { Run, RunState } from "../../../runtime/model/run.ts";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import type { ConfigListing } from "../../../runtime/web/config_api.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
-import { type Colour, deadline, fit, oneLine, paint, printTable, relativeTime, type Terminal } from "./terminal.ts";
+import {
+  type Cell,
+  type Colour,
+  deadline,
+  fit,
+  oneLine,
+  paint,
+  printTable,
+  relativeTime,
+  type Terminal,
+} from "./terminal.ts";
 
-const COLOURS: Record<RuleListing["state"], Colour> = {
+const RULE_COLOURS: Record<RuleListing["state"], Colour> = {
   on: "green",
   disabled: "dim",
   paused: "yellow",
@@ -27,7 +37,7 @@ export function printRules(terminal: Terminal, rules: RuleListing[]): void {
   if (rules.length === 0) return terminal.write("No rules yet\n");
   const rows = rules.map((rule) => [
     rule.id,
-    { text: rule.state, colour: COLOURS[rule.state] },
+    { text: rule.state, colour: RULE_COLOURS[rule.state] },
     String(rule.verdicts.started ?? 0),
     noteOfRule(rule),
   ]);
@@ -46,8 +56,8 @@ function shortened(expression: string): string {
   return line.length > LONGEST_EXPRESSION ? `${line.slice(0, LONGEST_EXPRESSION)}…` : line;
 }
 
-/** The colour of each state. */
-export const STATE_COLOURS: Record<RunState, Colour | undefined> = {
+/** The colours of the states of runs. */
+export const RUN_COLOURS: Record<RunState, Colour | undefined> = {
   queued: "yellow",
   running: "cyan",
   waiting: "yellow",
@@ -62,7 +72,7 @@ export function printRuns(terminal: Terminal, runs: Run[]): void {
   const rows = runs.map((run) => [
     run.id,
     run.rule,
-    { text: run.state, colour: STATE_COLOURS[run.state] },
+    { text: run.state, colour: RUN_COLOURS[run.state] },
     relativeTime(run.createdAt, terminal.now),
     run.startedAt === undefined ? "" : formatDuration(run.spent),
     noteOfRun(run, terminal.now),
@@ -143,7 +153,7 @@ export function verdictColour(verdict: Verdict): Colour {
   return ["error", "looped", "invalid"].includes(verdict.kind) ? "red" : "yellow";
 }
 
-/** Prints what runs wait for: one line for each waiting step. */
+/** Prints the waits of runs: one line for each waiting step. */
 export function printWaits(terminal: Terminal, runs: Run[]): void {
   if (runs.length === 0) return terminal.write("No run waits\n");
   const { now } = terminal;
@@ -179,8 +189,8 @@ function noteOfForm({ title, state, answer }: Form, now: number): string {
   return state === "open" ? title : `${title}; ${state}`;
 }
 
-/** A person in listings: says whether there is a password, but never shows its hash. */
-export type ListedPerson = Omit<Person, "password" | "token"> & { password: boolean; token: boolean };
+/** A person in listings, without the hashes of password and token. */
+type ListedPerson = Omit<Person, "password" | "token"> & { password: boolean; token: boolean };
 
 /** Prints people as a table. */
 export function printPeople(terminal: Terminal, people: ListedPerson[]): void {
@@ -192,18 +202,14 @@ export function printPeople(terminal: Terminal, people: ListedPerson[]): void {
   printTable(terminal, ["ID", "NAME", "E-MAIL", "COMES BY", "GROUPS"], rows);
 }
 
-/** Prints config as a table, with where each value comes from, what it overrides, and what is not used. */
+/** Prints config as a table: each value, its origin, the values that it overrides, and a refused value. */
 export function printConfig(terminal: Terminal, listing: ConfigListing[]): void {
-  const rows = listing.flatMap(({ refused, ...entry }) => [
-    [entry.key, textOf(entry.value), sayLayers(entry, terminal.now)],
-    ...refused
-      ? [[
-        "",
-        { text: textOf(refused.value ?? null), colour: "red" as const },
-        { text: `not used: ${refused.reason} (${sayFrom(refused, terminal.now)})`, colour: "red" as const },
-      ]]
-      : [],
-  ]);
+  const rows = listing.flatMap(({ refused, ...entry }): Cell[][] => {
+    const row = [entry.key, textOf(entry.value), sayLayers(entry, terminal.now)];
+    if (refused === undefined) return [row];
+    const why = `not used: ${refused.reason} (${sayFrom(refused, terminal.now)})`;
+    return [row, ["", { text: textOf(refused.value ?? null), colour: "red" }, { text: why, colour: "red" }]];
+  });
   printTable(terminal, ["KEY", "VALUE", "FROM"], rows);
 }
 
@@ -212,12 +218,13 @@ function sayLayers({ below, ...value }: ConfigValue, now: number): string {
   return below === undefined ? from : `${from}, over ${textOf(below.value)} (${sayLayers(below, now)})`;
 }
 
-/** `page, anna, 2 minutes ago` */
+/** The origin of a value: `page, anna, 2 minutes ago`. */
 export function sayFrom({ from, by, at }: Omit<ConfigValue, "value">, now: number): string {
   const who = by === undefined ? from : `${from}, ${by}`;
   return at === undefined ? who : `${who}, ${relativeTime(at, now)}`;
 }
 
+/** A config value as text on one line. */
 export function textOf(value: Json): string {
   return value === null ? "-" : textOfValue(value).replaceAll("\n", ", ");
 }

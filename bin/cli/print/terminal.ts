@@ -2,7 +2,7 @@ import { env, stdout } from "node:process";
 import { styleText } from "node:util";
 import { formatDuration } from "../../../runtime/model/duration.ts";
 
-/** An output, and what it can do. */
+/** An output for people, and its abilities. */
 export interface Terminal {
   write(text: string): void;
   /** Columns; Infinity if the output is no terminal, so that nothing is cut off. */
@@ -40,6 +40,12 @@ export function visible(text: string): string {
   return text.replaceAll("\r\n", "\n").replaceAll(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, "�");
 }
 
+/** The first lines, then a line with the number of the others. */
+export function firstLines(lines: string[], most: number): string[] {
+  if (lines.length <= most) return lines;
+  return [...lines.slice(0, most), `… ${lines.length - most} more lines (--json shows all)`];
+}
+
 /** Cuts a text to a number of columns, with an ellipsis if something is missing. */
 export function fit(text: string, width: number): string {
   if (text.length <= width) return text;
@@ -47,7 +53,7 @@ export function fit(text: string, width: number): string {
   return characters.length <= width ? text : characters.slice(0, Math.max(0, width - 1)).join("") + "…";
 }
 
-/** A cell: text, or text in a colour. */
+/** A cell of a table. */
 export type Cell = string | { text: string; colour?: Colour };
 
 const GAP = "  ";

@@ -2,22 +2,24 @@ import { layOutJson } from "../../../runtime/formats/exact_json.ts";
 import { formatDuration } from "../../../runtime/model/duration.ts";
 import type { RecordedError } from "../../../runtime/model/errors.ts";
 import { type HttpRequestFacts, toParameters } from "../../../runtime/model/event.ts";
-import type { Json, JsonObject } from "../../../runtime/model/json.ts";
+import { isObject, type Json } from "../../../runtime/model/json.ts";
 import {
   CONDITION_STEP,
   type RecordedNode,
   recordedTree,
+  type Run,
   type StepRecord,
   type StepState,
   type StepWait,
 } from "../../../runtime/model/run.ts";
 import type { Trace } from "../../../runtime/store/store.ts";
 import type { RunAnswer } from "../../../runtime/web/config_api.ts";
-import { sayFrom, STATE_COLOURS, textOf } from "./listings.ts";
+import { RUN_COLOURS, sayFrom, textOf } from "./listings.ts";
 import {
   absoluteTime,
   type Colour,
   deadline,
+  firstLines,
   oneLine,
   paint,
   relativeTime,
@@ -25,59 +27,80 @@ import {
   visible,
 } from "./terminal.ts";
 
-/** Prints one run for people: what happened, what was decided, what it waits for, each step, how it ended. */
+/** Prints one run for people: its verdict, waits, event, steps, notes and result. */
 export function printTrace(terminal: Terminal, { run, steps, notes, configured = [] }: RunAnswer): void {
   const say = (text = "") => terminal.write(text + "\n");
-  const fact = (label: string, text: string) =>
-    say(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}`);
-  const at = (time: number) => `${absoluteTime(time)} (${relativeTime(time, terminal.now)})`;
+  const title = (text: string) => say(`\n${paint(terminal, "bold", text)}`);
   const { waits = [] } = run;
 
-  say(`${paint(terminal, "bold", `run ${run.id}`)}  ${paint(terminal, STATE_COLOURS[run.state], run.state)}`);
-  fact("rule", `${run.rule}, version ${run.version.slice(0, 12)}`);
-  fact("created", at(run.createdAt));
-  if (run.endedAt !== undefined) fact("ended", `${at(run.endedAt)} after ${formatDuration(run.spent)} of work`);
-  if (run.key !== undefined) fact("key", run.key);
-  for (const { key, value, ...set } of configured) {
-    fact("config", `${key} ${textOf(value)} (${sayFrom(set, terminal.now)})`);
-  }
-  if (run.replayOf !== undefined) fact("replays", `run ${run.replayOf}`);
-  fact("verdict", verdictOf({ run, steps, notes }));
-  if (run.waitingFor !== undefined && waits.length === 0) fact("waits for", run.waitingFor);
-  if (run.due !== undefined && waits.length === 0) fact("resumes", at(run.due));
-
-  if (waits.length > 0) say(`\n${paint(terminal, "bold", "waits")}`);
+  printFacts(terminal, { run, steps, notes, configured });
+  if (waits.length > 0) title("waits");
   for (const wait of waits) {
-    const since = `since ${at(wait.since)}`;
+    const since = `since ${moment(wait.since, terminal.now)}`;
     say(`  ${paint(terminal, "bold", oneLine(wait.step))}  ${oneLine(waitSentence(wait, terminal.now))}, ${since}`);
   }
 
-  say(`\n${paint(terminal, "bold", "event")}`);
-  fact("  type", run.event.type);
-  if (run.event.subject !== undefined) fact("  subject", run.event.subject);
-  if (run.event.by !== undefined) fact("  by", run.event.by);
-  fact("  id", `${run.event.id} from ${run.event.source}`);
-  fact("  time", run.event.time);
-  if (run.event.cause) fact("  cause", `run ${run.event.cause.run}, ${run.event.cause.depth} deep`);
-  if (run.event.http) fact("  http", requestOf(run.event.http));
-  printValue(terminal, "  data", run.event.data);
+  title("event");
+  printEvent(terminal, run);
   if (run.inputs !== undefined) printValue(terminal, "inputs", run.inputs);
 
-  say(`\n${paint(terminal, "bold", "steps")}${steps.length === 0 ? "\n  none yet" : ""}`);
+  title("steps");
+  if (steps.length === 0) say("  none yet");
   printSteps(terminal, steps, waits);
-  if (notes.length > 0) say(`\n${paint(terminal, "bold", "notes")}`);
+  if (notes.length > 0) title("notes");
   for (const { at, text, reason } of notes) {
     say(`  ${absoluteTime(at)}  ${oneLine(reason === undefined ? text : `${text}: ${reason}`)}`);
   }
   if (run.output != null) printValue(terminal, "output", run.output);
-  if (run.error === undefined) return;
-  // The error of the step that ended the run was shown at the step, but without the stack in rule code.
-  const shown = steps.find((step) => step.error?.message === run.error?.message)?.error;
-  if (shown?.stack !== undefined) fact("error", run.error.message);
-  else if (shown !== undefined) {
-    const { message, stack } = run.error;
-    printError(terminal, "error", { name: "Error", message, ...stack !== undefined && { stack } });
-  } else printError(terminal, "error", run.error);
+  if (run.error !== undefined) printRunError(terminal, run.error, steps);
+}
+
+function printFacts(terminal: Terminal, { run, steps, notes, configured = [] }: RunAnswer): void {
+  const { now } = terminal;
+  const fact = (label: string, text: string) => printFact(terminal, label, text);
+  const state = paint(terminal, RUN_COLOURS[run.state], run.state);
+  terminal.write(`${paint(terminal, "bold", `run ${run.id}`)}  ${state}\n`);
+  fact("rule", `${run.rule}, version ${run.version.slice(0, 12)}`);
+  fact("created", moment(run.createdAt, now));
+  if (run.endedAt !== undefined) {
+    fact("ended", `${moment(run.endedAt, now)} after ${formatDuration(run.spent)} of work`);
+  }
+  if (run.key !== undefined) fact("key", run.key);
+  for (const { key, value, ...set } of configured) fact("config", `${key} ${textOf(value)} (${sayFrom(set, now)})`);
+  if (run.replayOf !== undefined) fact("replays", `run ${run.replayOf}`);
+  fact("verdict", verdictOf({ run, steps, notes }));
+  if (run.waits !== undefined && run.waits.length > 0) return;
+  if (run.waitingFor !== undefined) fact("waits for", run.waitingFor);
+  if (run.due !== undefined) fact("resumes", moment(run.due, now));
+}
+
+function printEvent(terminal: Terminal, { event }: Run): void {
+  const fact = (label: string, text: string) => printFact(terminal, `  ${label}`, text);
+  fact("type", event.type);
+  if (event.subject !== undefined) fact("subject", event.subject);
+  if (event.by !== undefined) fact("by", event.by);
+  fact("id", `${event.id} from ${event.source}`);
+  fact("time", event.time);
+  if (event.cause) fact("cause", `run ${event.cause.run}, ${event.cause.depth} deep`);
+  if (event.http) fact("http", requestOf(event.http));
+  printValue(terminal, "  data", event.data);
+}
+
+/** The error of the step that ended the run is shown at the step already, but without the stack in rule code. */
+function printRunError(terminal: Terminal, error: RecordedError, steps: StepRecord[]): void {
+  const shown = steps.find((step) => step.error?.message === error.message)?.error;
+  if (shown === undefined) return printError(terminal, "error", error);
+  if (shown.stack !== undefined) return printFact(terminal, "error", error.message);
+  const { message, stack } = error;
+  printError(terminal, "error", { name: "Error", message, ...stack !== undefined && { stack } });
+}
+
+function printFact(terminal: Terminal, label: string, text: string): void {
+  terminal.write(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}\n`);
+}
+
+function moment(time: number, now: number): string {
+  return `${absoluteTime(time)} (${relativeTime(time, now)})`;
 }
 
 function requestOf({ method, path, query }: HttpRequestFacts): string {
@@ -102,7 +125,7 @@ const STEP_COLOURS: Record<StepState, Colour> = {
   cancelled: "dim",
 };
 
-/** Prints the recorded steps of a run, nested ones below their parents. Of thousands, only the informative ones. */
+/** Prints the recorded steps of a run, nested ones below their parents. Of thousands of siblings it prints only the informative ones. */
 export function printSteps(terminal: Terminal, steps: StepRecord[], waits: StepWait[]): void {
   printNodes(terminal, stepTree(steps), "  ", waits);
 }
@@ -122,21 +145,21 @@ function printNode(terminal: Terminal, { name, record, children }: StepNode, ind
 }
 
 function factsOf(terminal: Terminal, record: StepRecord, name: string, waits: StepWait[]): string[] {
-  const { path, kind, state, attempts, startedAt, endedAt } = record;
-  if (kind === "onError") return [`handles the failure of "${oneLine(String((record.input as JsonObject).step))}"`];
+  const { path, kind, state, attempts, startedAt, endedAt, input } = record;
+  if (kind === "onError" && isObject(input)) return [`handles the failure of "${oneLine(String(input.step))}"`];
   const facts = [
     kind === name ? undefined : kind,
     paint(terminal, STEP_COLOURS[state], state),
     endedAt === undefined ? undefined : formatDuration(endedAt - startedAt),
     attempts > 1 ? `${attempts} attempts` : undefined,
-    goesOn(record, waits.find(({ step }) => step === path), terminal.now),
+    nextOf(record, waits.find(({ step }) => step === path), terminal.now),
     reasonOf(record),
   ];
-  return facts.filter((fact) => fact !== undefined).map((fact) => fact);
+  return facts.filter((fact) => fact !== undefined);
 }
 
-/** What it waits for, or when it is attempted again. */
-function goesOn({ due }: StepRecord, wait: StepWait | undefined, now: number): string | undefined {
+/** The wait of a step, or the time of its next attempt. */
+function nextOf({ due }: StepRecord, wait: StepWait | undefined, now: number): string | undefined {
   if (wait !== undefined) return oneLine(waitSentence(wait, now));
   return due === undefined ? undefined : `resumes ${relativeTime(due, now)}`;
 }
@@ -157,20 +180,19 @@ function reasonOf({ kind, state, attempts, output, error }: StepRecord): string 
 }
 
 function answeredBy(output: Json | undefined): string | undefined {
-  if (typeof output !== "object" || output === null || Array.isArray(output)) return undefined;
-  return typeof output.by === "string" ? output.by : undefined;
+  return isObject(output) && typeof output.by === "string" ? output.by : undefined;
 }
 
 function printRecord(terminal: Terminal, record: StepRecord, indent: string): void {
   const { kind, input, output, error, state, failures = [] } = record;
-  // The failure that these steps handle is shown where it happened.
+  // The failure is shown at the step that failed.
   if (kind === "onError") return;
   if (input !== undefined) printValue(terminal, `${indent}input`, input);
-  // The record of a turn says only whether it takes place.
+  // The output of a turn only says whether it takes place.
   const isTurn = kind === "repeat" && typeof output === "boolean";
   if (output != null && !isTurn) printValue(terminal, `${indent}output`, output);
   for (const { attempt, error } of failures) printError(terminal, `${indent}#${attempt}`, error);
-  // The reason of a cancellation is shown next to its name.
+  // The reason of a cancellation is shown beside the name.
   if (error !== undefined && state !== "cancelled") printError(terminal, `${indent}error`, error);
 }
 
@@ -188,7 +210,7 @@ function printFolded(terminal: Terminal, nodes: StepNode[], indent: string): voi
   terminal.write(paint(terminal, "dim", `${indent}… ${oneLine(names)}: ${said.join(", ")} (--json shows all)`) + "\n");
 }
 
-/** A step, a branch or an iteration, with its children. The name of a branch with only one step is that of both: `[3]/save`. */
+/** A step, a branch or an iteration, with its children. A branch with only one step is one node: `[3]/save`. */
 interface StepNode extends Omit<RecordedNode, "path" | "children"> {
   children: StepNode[];
 }
@@ -250,7 +272,7 @@ function fold(nodes: StepNode[]): (StepNode | StepNode[])[] {
   return folded.map((part) => Array.isArray(part) && part.length === 1 ? part[0] : part);
 }
 
-/** How many lines of one input, output or event are shown; `--json` shows all. */
+/** How many lines of one input, output or event are shown. */
 const MOST_LINES = 30;
 /** Width of a label in columns. */
 const LABEL = 9;
@@ -275,8 +297,7 @@ function column(label: string): number {
 
 function printBlock(terminal: Terminal, label: string, text: string, colour?: Colour): void {
   const lines = visible(text).trimEnd().split("\n");
-  const shown = lines.slice(0, MOST_LINES);
-  if (lines.length > MOST_LINES) shown.push(`… ${lines.length - MOST_LINES} more lines (--json shows all)`);
+  const shown = firstLines(lines, MOST_LINES);
   const indent = " ".repeat(column(label));
   const head = paint(terminal, "dim", label.padEnd(indent.length));
   terminal.write(

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { showResult } from "../../language/expressions/expression.ts";
 import { readSecrets, recordArgs } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
-import type { Kind, ReadArgs, Schemas } from "../../language/kind.ts";
+import type { Kind, OptionSchemas, ReadArgs, Schemas } from "../../language/kind.ts";
 import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
@@ -26,7 +26,7 @@ interface ControlDefinition<S extends Schemas> extends Omit<Control, keyof Schem
 }
 
 /** Defines a kind of control step; the types of its arguments follow from `main` and `options`. */
-export function defineControl<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+export function defineControl<const Name extends string, Main extends z.ZodType, Options extends OptionSchemas>(
   control: Schemas<Name, Main, Options> & ControlDefinition<Schemas<Name, Main, Options>>,
 ): Control {
   return control as Control;

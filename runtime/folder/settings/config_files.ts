@@ -1,5 +1,5 @@
 import { asWritten, checkValue, type SourceText } from "../../language/fields/field_value.ts";
-import { nearest } from "../../language/hints.ts";
+import { didYouMean, hintAtUnknown } from "../../language/hints.ts";
 import type { ConfigValue } from "../../model/config.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
@@ -69,6 +69,9 @@ function readBlocks(yaml: YamlFile, last: ConfigFile | undefined): ReturnType<ty
 
 /** Keys at the top that begin so are left alone: they hold blocks that others share. */
 const FREE = "x-";
+/** Longer lists of names would hide the problem. */
+const MOST_LISTED = 12;
+
 const SHAPE = "write a rule id, or all, and below it the values by key";
 
 /** Finds blocks of rules that do not exist, and keys that no rule declares. */
@@ -162,7 +165,7 @@ function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterabl
         const path = [id, key];
         const at = () => yaml.origin.at(path, "value");
         const source: SourceText = (below) => yaml.origin.written?.([...path, ...below]);
-        // Null undoes what stands in the files before it.
+        // Null removes the values of earlier files.
         if (value === null) byKey.delete(key);
         else byKey.set(key, [{ file, id, key, value, at, source }, ...byKey.get(key) ?? []]);
       }
@@ -172,7 +175,6 @@ function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterabl
 }
 
 function suggest(word: string, candidates: string[]): string | undefined {
-  const close = nearest(word, candidates);
-  if (close !== undefined) return `did you mean "${close}"?`;
-  return candidates.length > 0 && candidates.length <= 12 ? `known here: ${candidates.join(", ")}` : undefined;
+  if (candidates.length > 0 && candidates.length <= MOST_LISTED) return hintAtUnknown(word, candidates);
+  return didYouMean(word, candidates);
 }

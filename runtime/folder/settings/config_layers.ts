@@ -4,7 +4,7 @@ import { people } from "../../language/arg_types.ts";
 import { checkValues, type FieldProblem, sayProblem } from "../../language/fields/check_values.ts";
 import { checkValue, valueOfText } from "../../language/fields/field_value.ts";
 import { relationsOf } from "../../language/fields/relations.ts";
-import { nearest } from "../../language/hints.ts";
+import { hintAtUnknown } from "../../language/hints.ts";
 import {
   type ConfigEntry,
   type ConfigValue,
@@ -89,7 +89,7 @@ function fit(fields: Record<string, Field>, upper: UpperValue, refused: RefusedV
     return [];
   }
   const value = "is" in given ? given.is : valueOfText(fields[key], given.text);
-  // A source says so that it has no value.
+  // Null from a source: it has no value.
   if (value === null) return [];
   const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);
   if ("value" in checked) {
@@ -103,11 +103,7 @@ function fit(fields: Record<string, Field>, upper: UpperValue, refused: RefusedV
 }
 
 function unknownKey(key: string, known: string[]): { reason: string; hint: string } {
-  const close = nearest(key, known);
-  return {
-    reason: `the rule declares no "${key}"`,
-    hint: close !== undefined ? `did you mean "${close}"?` : `known here: ${known.join(", ") || "none"}`,
-  };
+  return { reason: `the rule declares no "${key}"`, hint: hintAtUnknown(key, known) };
 }
 
 /** Puts the values of one layer on the stacks, without those that make a new contradiction. */
@@ -145,8 +141,8 @@ function problemsOf(fields: Record<string, Field>, values: JsonObject): FieldPro
 }
 
 /**
- * What is wrong with a rule's config if somebody sets these values on its page, by key: what does not fit, and contradictions that
- * are not there without them.
+ * Checks values that somebody sets on a rule's page. Returns the problems by key: values that do not fit, and contradictions that
+ * they cause.
  * @param set null removes a value
  */
 export function problemsOfSet(
@@ -165,7 +161,7 @@ export function problemsOfSet(
   for (const [key, value] of Object.entries(set)) {
     if (!Object.hasOwn(fields, key)) {
       const { reason, hint } = unknownKey(key, Object.keys(fields));
-      // What is not declared any more can still be removed.
+      // A value that is no longer declared can still be removed.
       if (value !== null) problems[key] = `${reason}; ${hint}`;
     } else if (value !== null) {
       const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);
@@ -203,7 +199,7 @@ export function lowerValues(entries: readonly ConfigEntry[]): JsonObject {
 }
 
 export function isUpper({ from }: Pick<ConfigValue, "from">): boolean {
-  return (UPPER_LAYERS as readonly string[]).includes(from);
+  return UPPER_LAYERS.some((layer) => layer === from);
 }
 
 /** Who may set a rule's config besides operators, as its file says; none if that is not valid. */

@@ -1,15 +1,16 @@
 import { z } from "zod";
 import { parseDuration } from "../../model/duration.ts";
 import type { JsonObject } from "../../model/json.ts";
-import { guarded, type Problem } from "../../model/problem.ts";
+import { guarded, isError, type Problem } from "../../model/problem.ts";
 import type { Rule } from "../../model/rule.ts";
-import { createHash } from "node:crypto";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { type CheckedRule, checkRule, type Known } from "../../language/checker/check_rule.ts";
 import type { Origin } from "../../language/checker/checking.ts";
 import type { Kinds } from "../../language/kind.ts";
 import { isTarget } from "../../model/target.ts";
-import { type Call, type Callables, callsInRaw, follow } from "../calls.ts";
+import { type Call, callsInRaw } from "../calls.ts";
+import { type Callables, follow } from "../follow_calls.ts";
+import { hashVersion } from "../source_file.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 
 const EXPECTED = "expected where config values come from, such as { call: ./config.ts#read, every: 5m }";
@@ -29,8 +30,8 @@ export const configSourceSchema = z.strictObject({
 export type ConfigSourceSettings = z.infer<typeof configSourceSchema>;
 
 /**
- * The source of the config as a rule with a poll that calls it, so that it is checked, resolved and bundled as polls are. It is none
- * of the folder's rules: only its poll's source is called.
+ * The source of the config, wrapped in a rule with a poll that calls it, so that it is checked, resolved and bundled like any poll.
+ * The rule itself never runs: only the source of its poll is called.
  */
 export interface ConfigSourceRule {
   rule: Rule;
@@ -71,12 +72,12 @@ export function checkConfigSource(
   }, (problem) => ({ ...result, calls: [], problems: [problem] }));
 }
 
-/** The place in `whenthen.yaml` of a part of the rule that stands for the source. */
+/** The path in `whenthen.yaml` of a path in the rule that wraps the source. */
 function placeOf(path: (string | number)[]): (string | number)[] {
   return ["config", ...path.slice(path[1] === "poll" ? 2 : 1)];
 }
 
-/** Adds the code that the source calls. @returns undefined if it does not load; `problems` receives why */
+/** Adds the code that the source calls. @returns undefined if it does not load; `problems` receives the reasons */
 export function assembleConfigSource(
   { checked, calls, origin, every, problems: found }: CheckedConfigSource,
   callables: Callables,
@@ -85,10 +86,10 @@ export function assembleConfigSource(
   problems.push(...found);
   const { modules, definitions, problems: ofCalls, late } = follow(origin.file, calls, callables, origin);
   problems.push(...ofCalls);
-  if (checked === undefined || late || [...found, ...ofCalls].some(({ severity }) => severity === "error")) {
+  if (checked === undefined || late || [...found, ...ofCalls].some(isError)) {
     return undefined;
   }
   const whole = { ...checked, actions: {}, modules, definitions };
-  const version = createHash("sha256").update(writeExactJson(whole)).digest("hex").slice(0, 16);
+  const version = hashVersion(writeExactJson(whole));
   return { rule: { ...whole, version }, every };
 }

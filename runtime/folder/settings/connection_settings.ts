@@ -119,7 +119,7 @@ export function placeConnections(
   return Object.entries(connections).map(([name, connection]): Connection => ({ ...connection, name, at: at(name) }));
 }
 
-/** Warns of secrets that connections need and that are not set, or are no good ones; also of a missing `WHENTHEN_KEY`. */
+/** Warns about missing and weak secrets of connections, and about a missing `WHENTHEN_KEY`. */
 export function checkConnections(
   yaml: YamlFile | undefined,
   { connections }: Settings,
@@ -143,7 +143,7 @@ export function checkConnections(
       const fault = secrets.fault(name);
       return fault === undefined ? [] : [warn(["connections", connection.name, key], fault)];
     });
-    // The id of a client is no secret: a short one is a good one.
+    // A client's id is not secret, so it may be short.
     if (connection.kind === "oauth" && secrets.peek(connection.client) === undefined) {
       found.push(warn(["connections", connection.name, "client"], secrets.fault(connection.client)!));
     }

@@ -5,9 +5,10 @@ import { z } from "zod";
 import { parseAddress, type SmtpSettings } from "../../actions/mailer.ts";
 import { readRegularFileSync } from "../../host/regular_file.ts";
 import { parseSize } from "../../language/arg_types.ts";
-import { nearest } from "../../language/hints.ts";
-import { parseDuration, parseRate } from "../../model/duration.ts";
-import { messageOf } from "../../model/errors.ts";
+import { pathOf } from "../../language/checker/sentences.ts";
+import { hintAtUnknown } from "../../language/hints.ts";
+import { DAY, parseDuration, parseRate } from "../../model/duration.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Person } from "../../model/form.ts";
 import { isObject, type Json } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
@@ -18,7 +19,7 @@ import type { YamlFile } from "../yaml/yaml.ts";
 import { configSourceSchema } from "./config_source.ts";
 import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connection_settings.ts";
 
-/** A person's id, or a group's name: the entries of `to:` that are no e-mail addresses. */
+/** A person's id, or a group's name: the entries of `to:` that are not e-mail addresses. */
 const ID = /^[A-Za-z0-9][\w.-]*$/;
 const NAME = "letters, digits, _, - and .";
 const REMEDY = "make one with: whenthen people add";
@@ -110,8 +111,6 @@ const smtpSchema = z.strictObject(smtpShape, {
   }
   return { ...smtp, secure, port: port ?? (secure ? PORTS.secure : PORTS.upgraded), from: address! };
 });
-
-const DAY = 86_400_000;
 
 /** A schema for a text that is parsed into a value; `expected` gives a valid example. */
 function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.ZodType<T> {
@@ -224,7 +223,7 @@ export function checkSecretsFiles({ secrets }: Settings, folder: string): Proble
       const message = "every user of this machine can read the secrets in this file";
       return [{ severity: "warning", ...place, message, hint: `chmod 600 ${basename(path)}` }];
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      if (codeOf(error) === "ENOENT") return [];
       const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
       return [{ severity: "error", ...place, message }];
     }
@@ -250,7 +249,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFi
 
 /** Turns the schema's issues into problems with positions. */
 function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
-  const path = issue.path as (string | number)[];
+  const path = pathOf(issue);
   const problem = (at: Problem["at"], message: string, hint?: string): Problem => ({
     severity: "error",
     file: origin.file,
@@ -262,9 +261,7 @@ function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
     const isNamed = path[0] === "people" || path[0] === "connections";
     const known = KEYS[path.map((part, index) => isNamed && index === 1 ? "*" : part).join(".")];
     return issue.keys.map((key) => {
-      const close = nearest(key, known);
-      const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
-      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hint);
+      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hintAtUnknown(key, known));
     });
   }
   if (issue.code === "invalid_key") return [problem(origin.at(path, "key"), issue.issues[0].message)];

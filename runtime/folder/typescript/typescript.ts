@@ -5,6 +5,7 @@ import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import { compile } from "../../language/expressions/expression.ts";
 import { readFields } from "../../language/fields/read_fields.ts";
 import { parseDuration } from "../../model/duration.ts";
+import { messageOf } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { Position, Problem } from "../../model/problem.ts";
 import type { Definition } from "../../model/rule.ts";
@@ -60,7 +61,7 @@ export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<Lo
   try {
     bundler = await esbuild(options.cacheFolder);
   } catch (error) {
-    const problems = [await problemOf(error as Error, file, folder)];
+    const problems = [await problemOf(error, file, folder)];
     return { kind: "problems", problems, inputs: [resolve(folder, file)], warnings: [] };
   }
   const { code, inputs, problems, packages } = await bundle(file, folder, bundler);
@@ -81,7 +82,7 @@ export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<Lo
     if (error instanceof InterruptedError) throw error;
     return {
       kind: "problems",
-      problems: [await problemOf(error as Error, file, folder), ...warnings],
+      problems: [await problemOf(error, file, folder), ...warnings],
       inputs,
       warnings,
     };
@@ -108,11 +109,11 @@ async function ruleCall(path: string, near: Position | undefined): Promise<{ at:
 }
 
 /** The problem for an error that evaluating the module threw. */
-async function problemOf(error: Error, file: string, folder: string): Promise<Problem> {
+async function problemOf(error: unknown, file: string, folder: string): Promise<Problem> {
   const place = error instanceof RuleCodeError ? error.at : undefined;
   const { line, column } = place ?? { line: 1, column: 1 };
   const sourceLine = await readLine(resolve(folder, place?.file ?? file), line);
-  const message = `cannot be loaded: ${error.message}`;
+  const message = `cannot be loaded: ${messageOf(error)}`;
   return {
     severity: "error",
     file: place?.file ?? file,

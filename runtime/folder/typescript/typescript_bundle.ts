@@ -61,8 +61,8 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
     const packages = packagesOf(seen, root);
     return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings], packages };
   } catch (failure) {
-    const { errors, warnings } = failure as BuildFailure;
-    if (!Array.isArray(errors)) throw failure;
+    if (!isBuildFailure(failure)) throw failure;
+    const { errors, warnings } = failure;
     const problems = [
       ...errors.map((message) => problemOf(message, "error", file)),
       ...warnings.map((message) => problemOf(message, "warning", file)),
@@ -71,12 +71,16 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
   }
 }
 
-/** The file that stands for a package in its bundle. */
+function isBuildFailure(failure: unknown): failure is BuildFailure {
+  return failure instanceof Error && "errors" in failure && Array.isArray(failure.errors);
+}
+
+/** The virtual entry file of a package's bundle. */
 function entryName(file: string): string {
   return isPackage(file) ? `${file.replaceAll(/[:/]/g, "_")}.ts` : file;
 }
 
-/** All that the package exports, also if it is CommonJS. */
+/** Exports all that the package exports, also if it is CommonJS. */
 function entryOfPackage(file: string): string {
   return `export * as __package from ${JSON.stringify(specifierOf(file))};\n`;
 }
@@ -143,8 +147,10 @@ function locationDefines(entry: string): Record<string, string> {
 
 function loaderOf(file: string): Loader {
   const extension = /\.[cm]?([jt]sx?)$/.exec(file)?.[1];
-  return (extension ?? "ts") as Loader;
+  return LOADERS.find((loader) => loader === extension) ?? "ts";
 }
+
+const LOADERS = ["js", "jsx", "ts", "tsx"] as const;
 
 async function refusedUses(
   options: ReturnType<typeof buildOptions>,

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { readRegularFile } from "../../host/regular_file.ts";
+import { codeOf } from "../../model/errors.ts";
 import { faultOf } from "../../model/problem.ts";
 import { InterruptedError, type Isolates } from "../../workers/workers.ts";
 import { isSettled, type Mark, markFile } from "../folder_files.ts";
@@ -111,7 +112,7 @@ export class TypeScriptFiles {
     try {
       return await loadTypeScript({ folder, file, isolates, cacheFolder });
     } catch (error) {
-      if (error instanceof InterruptedError || (error as NodeJS.ErrnoException).code === "ENOENT") throw error;
+      if (error instanceof InterruptedError || codeOf(error) === "ENOENT") throw error;
       return { kind: "problems", problems: [faultOf(file, error)], inputs: [join(folder, file)], warnings: [] };
     } finally {
       this.#running--;

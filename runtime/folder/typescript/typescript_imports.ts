@@ -59,7 +59,7 @@ async function resolvePrefixed(build: PluginBuild, args: OnResolveArgs): Promise
   return { errors: [refusal(`cannot find the package ${JSON.stringify(args.path)}`, command)] };
 }
 
-/** Marks a question of this plugin, which is left to esbuild. */
+/** Marks a resolution that this plugin requests itself: esbuild answers it. */
 const PLAIN = "plain";
 
 /** A package that is not installed may be a folder below the rules folder. */
@@ -231,7 +231,7 @@ interface Manifest {
 
 function readPackage(folder: string): Manifest | undefined {
   try {
-    return JSON.parse(readRegularFileSync(join(folder, "package.json")).toString()) as Manifest;
+    return JSON.parse(readRegularFileSync(join(folder, "package.json")).toString());
   } catch {
     return undefined;
   }
@@ -241,7 +241,7 @@ function readPackage(folder: string): Manifest | undefined {
  * The packages that a bundle consists of, with their versions. A folder below the rules folder is one if its `package.json`
  * has a name.
  * @param inputs the files of the bundle, absolute
- * @param root the rules folder; its own `package.json` says what the rules need, and is no package
+ * @param root the rules folder; its own `package.json` lists what the rules need, and does not make it a package
  */
 export function packagesOf(inputs: Iterable<string>, root: string): Record<string, string> {
   const folders = new Set<string>();

@@ -17,7 +17,7 @@ import type { Position } from "../../model/problem.ts";
 export interface YamlTree {
   document: Document.Parsed;
   lines: LineCounter;
-  /** Values that were read again as text because YAML took them for something else; see `yaml_traps.ts`. */
+  /** Values that were read again as text because YAML took them for something else; see `findTraps` in `yaml.ts`. */
   reread: ReadonlyMap<Scalar, number>;
   /** What aliases stand for. */
   anchors: ReadonlyMap<Alias, Node>;

@@ -1,3 +1,4 @@
+import { isError } from "../../model/problem.ts";
 import { z } from "zod";
 import { isObject } from "../../model/json.ts";
 import type { Batch } from "../../model/rule.ts";
@@ -60,7 +61,7 @@ export function checkBatch(checking: Checking, trigger: Path, raw: unknown, rule
     checkTimes(checking, path, batch);
     checkRule(checking, path, batch, rule);
   }
-  return checking.problems.slice(before).some(({ severity }) => severity === "error") ? undefined : batch;
+  return checking.problems.slice(before).some(isError) ? undefined : batch;
 }
 
 function checkCombination(checking: Checking, path: Path, raw: Record<string, unknown>): void {

@@ -1,5 +1,6 @@
+import { isError } from "../../model/problem.ts";
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
+import { isObject, type JsonObject } from "../../model/json.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
 import { checkExpression, type Visible } from "../expressions/names.ts";
 import { lookUp } from "../expressions/references.ts";
@@ -7,7 +8,7 @@ import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressi
 import { type FieldInfo, hasTemplate } from "../arg_types.ts";
 import { isEmail } from "../fields/field_value.ts";
 import { fieldsAsWritten } from "../fields/read_fields.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean, hintAtUnknown, listKnown } from "../hints.ts";
 import type { Kind } from "../kind.ts";
 import { checkHosts } from "./check_hosts.ts";
 import type { Checking, Path } from "./checking.ts";
@@ -34,10 +35,11 @@ export function checkArgs(
   const before = checking.problems.length;
   const written = mapArgs(kind, raw, (info, value, below) => {
     checkLeaf(checking, [...path, ...below], info, value, visible, options);
-    return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
+    if (info?.is !== "fields" || !isObject(value)) return value;
+    return fieldsAsWritten(value, checking.sourceBelow([...path, ...below]));
   });
   checkHosts(checking, path, kind, raw);
-  const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
+  const failed = () => checking.problems.slice(before).some(isError);
   const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : written;
   const { value, problems } = parseWith(schemaOf(kind), resolved);
   const isNew = (problem: SchemaProblem) => {
@@ -45,9 +47,9 @@ export function checkArgs(
     return !hasOne && !options.excused.includes(String(problem.path[0]));
   };
   checking.addAll(path, problems.filter(isNew));
-  if (failed() || problems.length > 0) return undefined;
-  checkByKind(checking, path, kind, value as JsonObject);
-  return failed() ? undefined : value as JsonObject;
+  if (failed() || value === undefined) return undefined;
+  checkByKind(checking, path, kind, value);
+  return failed() ? undefined : value;
 }
 
 /** Reports what the kind itself finds. */
@@ -65,19 +67,25 @@ function checkByKind(checking: Checking, path: Path, kind: Kind, args: JsonObjec
   }
 }
 
-const schemas = new WeakMap<Kind, z.ZodObject>();
+const schemas = new WeakMap<Kind, z.ZodType<JsonObject>>();
 
-/** The schema of a kind's main argument and options together. */
-function schemaOf(kind: Kind): z.ZodObject {
+/** The schema of a kind's main argument and options together. What schemas of arguments give is JSON. */
+function schemaOf(kind: Kind): z.ZodType<JsonObject> {
   let schema = schemas.get(kind);
-  if (schema === undefined) schemas.set(kind, schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }));
+  if (schema === undefined) {
+    schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }) as z.ZodType<JsonObject>;
+    schemas.set(kind, schema);
+  }
   return schema;
 }
 
 /** Parses arguments from code at run time: without templates and positions. */
-export function parseKindArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: SchemaProblem[] } {
+export function parseKindArgs(
+  kind: Kind,
+  raw: Record<string, unknown>,
+): { args: JsonObject } | { problems: SchemaProblem[] } {
   const { value, problems } = parseWith(schemaOf(kind), raw);
-  return problems.length > 0 ? { problems } : { args: value as JsonObject };
+  return value === undefined ? { problems } : { args: value };
 }
 
 function checkLeaf(
@@ -122,7 +130,7 @@ function checkLeaf(
     case "branches":
       return;
     case "source":
-      if (typeof value === "object" && value !== null) options.checkSource(value as Record<string, unknown>, path);
+      if (isObject(value)) options.checkSource(value, path);
       return;
     case undefined:
       checkPlain(checking, path, value, visible, options.resolve);
@@ -144,10 +152,10 @@ function checkLeaf(
   }
 }
 
-/** Checks a field that is never resolved at run time, such as one without a field maker: it can only use values known when the rule loads. */
+/** Checks a field that is never resolved at run time: it can only use values that are known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
   if (!hasTemplate(value)) return;
-  const { parts } = parseTemplate(value as string);
+  const { parts } = parseTemplate(value);
   const names = expressionsIn(parts).flatMap(({ expression }) =>
     compile(expression).references.map(({ path }) => path[0])
   );
@@ -176,14 +184,14 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
   }
   if (!hasTemplate(value)) return;
-  const { parts, problem } = parseTemplate(value as string);
+  const { parts, problem } = parseTemplate(value);
   if (problem) checking.errorWithin(path, problem, problem.message, problem.hint);
   for (const { expression, offset } of expressionsIn(parts)) {
     checkExpression(checking, path, expression, visible, offset);
   }
 }
 
-/** Warns of secrets that are not set. */
+/** Warns about secrets that are missing or weak. */
 export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
@@ -193,30 +201,28 @@ export function checkSecrets(checking: Checking, path: Path, value: unknown): vo
   }
 }
 
-/** Checks that people, such as the recipients of a form, are known, or are e-mail addresses. */
+/** Checks that people, such as the recipients of a form, are known or are e-mail addresses. */
 export function checkPeople(checking: Checking, path: Path, value: unknown): void {
   const { people } = checking.context;
   if (people === undefined) return;
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
     if (typeof name !== "string" || hasTemplate(name) || isEmail(name) || people.includes(name)) continue;
-    const close = nearest(name, people);
-    const hint = close === undefined
-      ? `add it under people: in whenthen.yaml, or write an e-mail address; known are ${people.join(", ") || "none"}`
-      : `did you mean ${close}?`;
+    const hint = didYouMean(name, people) ??
+      `add it under people: in whenthen.yaml, or write an e-mail address; ${listKnown(people)}`;
     checking.error(Array.isArray(value) ? [...path, index] : path, "value", `unknown person or group "${name}"`, hint);
   }
 }
 
-/** Checks that a connection is set, and is named by its name: which hosts get its token is no matter of data. */
+/** Checks that a connection exists, and is not named by a template: data must not decide which hosts get its token. */
 function checkConnection(checking: Checking, path: Path, value: unknown): void {
   const { connections } = checking.context;
   checkLiteral(checking, path, value);
   if (connections === undefined || typeof value !== "string" || hasTemplate(value)) return;
   if (connections.includes(value)) return;
-  const close = nearest(value, connections);
-  const known = connections.length > 0 ? `there are ${connections.join(", ")}` : "add it under connections:";
-  const hint = close === undefined ? `${known} in whenthen.yaml` : `did you mean ${close}?`;
+  const hint = connections.length === 0
+    ? "add it under connections: in whenthen.yaml"
+    : hintAtUnknown(value, connections);
   checking.error(path, "value", `unknown connection "${value}"`, hint);
 }
 

@@ -19,8 +19,9 @@ const BOUND: ReadonlySet<Field["type"]> = new Set([
 ]);
 
 /**
- * Checks that people who may set the config cannot have a secret sent to a host of their choice: a config value that decides the host of a
- * request with a secret needs `hosts` on its field. For a `call`, whose code may add a secret, that is an address among its values.
+ * Checks that people who may set the config cannot send a secret to a host of their choice: if a config value decides the host of a
+ * request with a secret, its field needs `hosts`. The code of a `call` may add a secret, so for a call every address among its values
+ * needs it.
  */
 export function checkHosts(checking: Checking, path: Path, kind: Kind, raw: Record<string, unknown>): void {
   if (checking.context.editable === undefined) return;
@@ -56,12 +57,12 @@ function namesIn(text: string) {
 
 function checkUrl(checking: Checking, path: Path, url: unknown): void {
   if (!hasTemplate(url)) return;
-  for (const { key, ...place } of namesInHost(parseTemplate(url as string).parts, "config")) {
+  for (const { key, ...place } of namesInHost(parseTemplate(url).parts, "config")) {
     reportOpen(checking, path, place, key);
   }
 }
 
-/** Which values of a call name a host is unknown, so those of fields that hold addresses count. */
+/** It is unknown which values of a call name a host, so all values of fields that hold addresses count. */
 function checkGiven(checking: Checking, path: Path, given: unknown): void {
   if (isObject(given) || Array.isArray(given)) {
     for (const [key, value] of Object.entries(given)) checkGiven(checking, [...path, key], value);

@@ -66,7 +66,7 @@ export const RULE_KEYS = [
 /** Keys of a YAML action. */
 export const ACTION_KEYS = ["name", "inputs", "then", "output"];
 
-/** For a file that is meant to be a rule. */
+/** The hint for a rule without `when`. */
 export const NEEDS_WHEN = "a rule needs when: and then:; to start it by hand: when: manual";
 
 export const MODES = ["parallel", "queued", "single", "restart"] as const;
@@ -82,7 +82,7 @@ export interface RuleFound {
   rule?: CheckedRule;
   problems: Problem[];
   tests: RuleTest[];
-  /** Problems of the tests; the rule works nevertheless. */
+  /** Problems of the tests; they do not keep the rule from loading. */
   testProblems: Problem[];
 }
 
@@ -142,14 +142,9 @@ function readRule(
     config,
     ...inputNames && { inputs: inputNames },
   };
-  const option = (key: string, schema: z.ZodType) =>
+  const option = <T>(key: string, schema: z.ZodType<T>) =>
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
-  for (const key of ["when", "then"]) {
-    if (!(key in raw) && !excused.includes(key)) {
-      const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
-      checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
-    }
-  }
+  checkRequired(checking, raw, excused);
   const around = { config, inputs, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
   const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, around) : [];
   const steps = isFunction(raw.then)
@@ -168,32 +163,41 @@ function readRule(
     steps: ran(raw.then, steps, checking.kinds),
   };
   if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config, inputNames));
-  if (has("max") && MODES.includes(raw.mode as Rule["mode"]) && raw.mode !== "parallel") {
-    checking.error(
-      ["max"],
-      "key",
-      `"max" has no effect in mode ${show(raw.mode)}`,
-      "it limits the concurrent runs in mode parallel; remove it",
-    );
-  }
+  if (has("max")) checkMax(checking, raw.mode);
   return {
-    id: option("id", ruleId) as string ?? known.id,
-    ...(has("name") && { name: option("name", ruleName) as string }),
+    id: option("id", ruleId) ?? known.id,
+    ...(has("name") && { name: option("name", ruleName) }),
     file,
     language,
-    enabled: known.enabled ?? option("enabled", enabled) as boolean ?? true,
+    enabled: known.enabled ?? option("enabled", enabled) ?? true,
     triggers,
     ...(condition !== undefined && { if: condition }),
     ...(has("key") && { key: String(raw.key) }),
-    mode: option("mode", mode) as Rule["mode"] ?? "parallel",
-    max: option("max", max) as number ?? 10,
-    timeout: option("timeout", timeout) as number ?? HOUR,
-    limit: has("limit") ? option("limit", limit) as Rate | null : LIMIT,
+    mode: option("mode", mode) ?? "parallel",
+    max: option("max", max) ?? 10,
+    timeout: option("timeout", timeout) ?? HOUR,
+    limit: has("limit") ? option("limit", limit) ?? null : LIMIT,
     onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
     then: steps,
     config: checking.context.config ?? {},
     ...inputs && { inputs },
   };
+}
+
+/** @param excused keys that already have a problem */
+function checkRequired(checking: Checking, raw: Record<string, unknown>, excused: string[]): void {
+  for (const key of ["when", "then"]) {
+    if (key in raw || excused.includes(key)) continue;
+    const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
+    checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
+  }
+}
+
+/** `max` belongs to the mode `parallel`; any other wrong mode is reported itself. */
+function checkMax(checking: Checking, written: unknown): void {
+  if (written === "parallel" || !MODES.some((each) => each === written)) return;
+  const hint = "it limits the concurrent runs in mode parallel; remove it";
+  checking.error(["max"], "key", `"max" has no effect in mode ${show(written)}`, hint);
 }
 
 /** The names of declared fields, also of those with problems: a use of one is not another problem. */
@@ -271,7 +275,7 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   return values;
 }
 
-/** Keys that only rules have are no typing mistakes: the file is a rule without `when`. */
+/** Checks the keys of an action. Keys that only rules have are not typing mistakes: the file is a rule without `when`. */
 function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void {
   const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
   for (const key of ofRules) {

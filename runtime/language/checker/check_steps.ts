@@ -1,7 +1,7 @@
 import type { z } from "zod";
-import { isObject, type Json } from "../../model/json.ts";
-import type { RetryPolicy, Step } from "../../model/rule.ts";
-import { duration, fieldInfo, hasTemplate, retrySchema } from "../arg_types.ts";
+import { isObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { duration, fieldInfo, hasTemplate, type Resolved, retrySchema } from "../arg_types.ts";
 import type { Visible } from "../expressions/names.ts";
 import { resolve } from "../expressions/template.ts";
 import { writtenScalars } from "../fields/check_values.ts";
@@ -157,9 +157,9 @@ function checkStepOptions(
     if (value === undefined || value === null) continue;
     if (key === "if") options.if = checkCondition(checking, at, value, visible);
     else if (key === "timeout") {
-      options.timeout = readKnown(checking, at, value, duration(), visible) as number | undefined;
+      options.timeout = readKnown(checking, at, value, duration(), visible);
     } else if (key === "retry") {
-      options.retry = readKnown(checking, at, value, retrySchema, visible) as RetryPolicy | undefined;
+      options.retry = readKnown(checking, at, value, retrySchema, visible);
     } else if (key === "onTimeout") options.onTimeout = checkSteps(checking, at, value, failing);
     else if (key === "onError" && !(nested?.stops && value === "stop")) {
       options.onError = value === "continue" ? value : checkOnError(checking, at, value, failing, nested?.stops);
@@ -196,26 +196,25 @@ function checkCondition(checking: Checking, path: Path, value: unknown, visible:
 }
 
 /** Parses an option that must be known when the rule loads: it may use only config. */
-export function readKnown(
+export function readKnown<T>(
   checking: Checking,
   path: Path,
   value: unknown,
-  schema: z.ZodType,
+  schema: z.ZodType<T>,
   visible: Visible,
-): unknown {
+): Resolved<T> | undefined {
   let known = value;
   if (hasTemplate(value)) {
-    const text = value as string;
-    const keys = (visible.config ?? []).filter((key) => text.trim() === `\${{ config.${key} }}`);
+    const keys = (visible.config ?? []).filter((key) => value.trim() === `\${{ config.${key} }}`);
     if (keys.length === 0) {
       checking.error(path, "value", "an expression is not allowed here", "write the value itself, or ${{ config.x }}");
       return undefined;
     }
-    known = resolve(text, { config: checking.context.config as Record<string, Json> });
+    known = resolve(value, { config: checking.context.config });
   }
   const parsed = parseWith(schema, known);
   checking.addAll(path, parsed.problems);
-  return parsed.value;
+  return parsed.value as Resolved<T> | undefined;
 }
 
 /** Checks the source of a poll. */
@@ -294,8 +293,8 @@ function isId(name: string): boolean {
 }
 
 /**
- * Whether `id` next to `emit` is the event's: it is if it contains an expression, else it is the step's as everywhere. A fixed text
- * as identity would make every event after the first a duplicate.
+ * Whether `id` next to `emit` is the id of the event instead of the step. It is if it contains an expression: a fixed id would make
+ * every event after the first a duplicate.
  */
 function isIdOfEvent({ kinds }: Checking, entry: Record<string, unknown>): boolean {
   if (!hasTemplate(entry.id)) return false;
@@ -305,10 +304,9 @@ function isIdOfEvent({ kinds }: Checking, entry: Record<string, unknown>): boole
 function readId(checking: Checking, path: Path, id: unknown): string | undefined {
   if (id === null) return undefined;
   if (typeof id === "string" && ID.test(id)) return id;
-  const dash = typeof id === "string" && id.includes("-");
-  const hint = dash
+  const hint = typeof id === "string" && id.includes("-")
     ? `a dash would read as minus in an expression: write ${
-      (id as string).replace(/-+(\w?)/g, (_all, letter) => letter.toUpperCase())
+      id.replace(/-+(\w?)/g, (_all, letter) => letter.toUpperCase())
     }`
     : "begin with a small letter, then letters, digits and _";
   checking.error(path, "value", `${show(id)} is not a valid id`, hint);

@@ -6,10 +6,10 @@ import { parseKindArgs } from "./check_args.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import { checkValues } from "../fields/check_values.ts";
 import { resolvedArgs } from "../kind.ts";
-import { nearest, show } from "../hints.ts";
+import { didYouMean, hintAtUnknown, listKnown, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";
 import { isStep, withoutIterations } from "../expectation.ts";
-import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
+import { DEFAULT_NOW, isEntryKind, STUB_KEYS, testKinds, testSchema } from "./test_kinds.ts";
 import { stepsIn } from "../expressions/names.ts";
 
 /** The parts of the tested rule that tests can name. */
@@ -110,8 +110,8 @@ function isOfRequests(name: string): boolean {
 function checkAnswers(checking: Checking, path: Path, name: string, answers: Json, { steps = [] }: Tested): void {
   const last = name.slice(name.lastIndexOf("/") + 1);
   const kind = steps.find(({ id }) => id === last)?.kind ?? (isOfRequests(name) ? last : name);
-  if (!Object.hasOwn(STUB_KEYS, kind)) return;
-  const keys = STUB_KEYS[kind as StubbedKind];
+  const keys = Object.entries(STUB_KEYS).find(([stubbed]) => stubbed === kind)?.[1];
+  if (keys === undefined) return;
   for (const [index, answer] of [answers].flat().entries()) {
     const at = Array.isArray(answers) ? [...path, index] : path;
     if (isObject(answer)) checking.checkKeys(answer, at, keys, ["body"]);
@@ -127,9 +127,7 @@ function checkConfig(
   const set = Object.entries(fields).filter(([key]) => Object.hasOwn(config, key));
   return checkValues(Object.fromEntries(set), config).problems.map((problem) => {
     if (Object.hasOwn(fields, problem.key)) return problem;
-    const close = nearest(problem.key, Object.keys(fields));
-    const hint = close ? `did you mean ${close}?` : `the rule declares: ${Object.keys(fields).join(", ") || "none"}`;
-    return { ...problem, hint };
+    return { ...problem, hint: hintAtUnknown(problem.key, Object.keys(fields)) };
   });
 }
 
@@ -157,14 +155,14 @@ function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested
     return undefined;
   }
   const kind = findKind(checking, path, raw, testKinds, []);
-  if (kind === undefined) return undefined;
-  const parsed = parseKindArgs(kind, raw as JsonObject);
+  if (kind === undefined || !isEntryKind(kind.kind)) return undefined;
+  const parsed = parseKindArgs(kind, raw);
   if ("problems" in parsed) {
     checking.addAll(path, parsed.problems);
     return undefined;
   }
-  checkNames(checking, path, kind.kind as TestEntryKind, parsed.args, tested);
-  return { kind: kind.kind as TestEntryKind, at: checking.origin.at(path, "value"), args: parsed.args };
+  checkNames(checking, path, kind.kind, parsed.args, tested);
+  return { kind: kind.kind, at: checking.origin.at(path, "value"), args: parsed.args };
 }
 
 /** Checks that the parts of the rule that an entry names exist. */
@@ -176,18 +174,20 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
     case "skip":
       return checkStep(checking, at, "value", resolvedArgs(testKinds.skip, args).skip, tested, []);
     case "look":
-      return checkSend(checking, path, { trigger: args.look }, tested, "look");
+      return checkSend(checking, path, { trigger: resolvedArgs(testKinds.look, args).look }, tested, "look");
     case "send":
-      return checkSend(checking, at, args.send as JsonObject, tested);
+      return checkSend(checking, at, resolvedArgs(testKinds.send, args).send, tested);
     case "expect": {
-      const { steps, form } = args.expect as JsonObject;
+      const { steps = [], form } = resolvedArgs(testKinds.expect, args).expect;
       if (Array.isArray(steps)) {
         for (const [index, name] of steps.entries()) {
-          checkStep(checking, [...at, "steps", index], "value", name as string, tested, []);
+          checkStep(checking, [...at, "steps", index], "value", name, tested, []);
         }
-      } else {for (const name of Object.keys(steps ?? {})) {
+      } else {
+        for (const name of Object.keys(steps)) {
           checkStep(checking, [...at, "steps", name], "key", name, tested, []);
-        }}
+        }
+      }
       if (isObject(form) && typeof form.step === "string") {
         checkForm(checking, [...at, "form", "step"], form.step, tested);
       }
@@ -198,17 +198,17 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
 function checkSend(
   checking: Checking,
   path: Path,
-  { trigger, webhook }: JsonObject,
+  { trigger, webhook }: { trigger?: string; webhook?: string },
   { triggers }: Tested,
   key = "trigger",
 ): void {
   if (webhook !== undefined && !triggers.some(({ kind }) => kind === "webhook")) {
     checking.error([...path, "webhook"], "value", "the rule has no webhook", "send the event that it listens to");
   }
-  if (typeof trigger !== "string" || findTrigger(triggers, trigger) !== undefined) return;
+  if (trigger === undefined || findTrigger(triggers, trigger) !== undefined) return;
   const names = triggers.map(({ id }) => id);
-  const close = nearest(trigger, [...names, ...triggers.map(({ kind }) => kind)]);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${names.map((name) => `"${name}"`).join(", ")}`;
+  const hint = didYouMean(trigger, [...names, ...triggers.map(({ kind }) => kind)]) ??
+    listKnown(names.map((name) => JSON.stringify(name)));
   checking.error([...path, key], "value", `the rule has no trigger ${show(trigger)}`, hint);
 }
 
@@ -222,9 +222,7 @@ function checkForm(checking: Checking, path: Path, name: string, tested: Tested)
   const forms = tested.steps?.filter(({ kind }) => kind === "form");
   if (forms === undefined || forms.some(({ id }) => isStep(name, id) || name.endsWith(`/${id}`))) return;
   const there = forms.map(({ id }) => id);
-  const close = nearest(name, there);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${there.join(", ") || "none"}`;
-  checking.error(path, "value", `the rule has no form ${show(name)}`, hint);
+  checking.error(path, "value", `the rule has no form ${show(name)}`, hintAtUnknown(name, there));
 }
 
 /** The id at the end of a path. */
@@ -252,7 +250,5 @@ function checkStep(
   const last = lastOf(name);
   if (ids.some((id) => isStep(last, id))) return;
   const known = [...new Set([...ids, ...others])];
-  const close = nearest(last, known);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
-  checking.error(path, part, `the rule has no step ${show(name as Json)}`, hint);
+  checking.error(path, part, `the rule has no step ${show(name)}`, hintAtUnknown(last, known));
 }

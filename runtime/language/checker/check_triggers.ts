@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Clause, Field, Trigger } from "../../model/rule.ts";
 import { ExpressionError } from "../expressions/expression.ts";
-import { resolve } from "../expressions/template.ts";
+import { resolveObject } from "../expressions/template.ts";
 import { checkLiterals, isPlainlyMissing, readWritten, sayProblem, writtenScalars } from "../fields/check_values.ts";
 import { type AroundBatch, checkBatch } from "./batch.ts";
 import { checkArgs, checkBare, checkTemplates } from "./check_args.ts";
@@ -9,7 +9,7 @@ import { checkSource } from "./check_steps.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import type { Kind } from "../kind.ts";
 import type { Visible } from "../expressions/names.ts";
-import { nearest, show } from "../hints.ts";
+import { didYouMean, show } from "../hints.ts";
 
 /** Options that every trigger has. */
 export const TRIGGER_OPTIONS = ["name", "if", "batch", "inputs"];
@@ -145,7 +145,7 @@ function checkInputs(
 function resolveInputs(checking: Checking, path: Path, values: JsonObject): JsonObject {
   const { config = {}, env, now } = checking.context;
   try {
-    return resolve(values, { config, env, $now: now }) as JsonObject;
+    return resolveObject(values, { config, env, $now: now });
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     checking.error(path, "value", error.message);
@@ -169,14 +169,9 @@ function fromName(checking: Checking, path: Path, name: string): Record<string, 
     return undefined;
   }
   const names = Object.keys(checking.kinds.triggers);
-  const close = nearest(name, names);
   const expected = `expected one of ${names.map((known) => JSON.stringify(known)).join(", ")}`;
-  checking.error(
-    path,
-    "value",
-    `${expected}, got ${show(name)}`,
-    close ? `did you mean ${JSON.stringify(close)}?` : "write its kind, as in cron: 0 8 * * *",
-  );
+  const hint = didYouMean(name, names) ?? "write its kind, as in cron: 0 8 * * *";
+  checking.error(path, "value", `${expected}, got ${show(name)}`, hint);
   return undefined;
 }
 

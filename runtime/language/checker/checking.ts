@@ -1,9 +1,9 @@
 import type { Json } from "../../model/json.ts";
-import type { Position, Problem } from "../../model/problem.ts";
+import { isError, type Position, type Problem } from "../../model/problem.ts";
 import type { Field } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
-import { hintAtUnknownKey, nearest } from "../hints.ts";
+import { didYouMean, hintAtUnknownKey, nearest } from "../hints.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import type { SourceText } from "../fields/field_value.ts";
 import type { SchemaProblem } from "./sentences.ts";
@@ -48,7 +48,7 @@ export class Checking {
 
   /** Whether there are no errors so far; warnings do not count. */
   get ok(): boolean {
-    return this.problems.every(({ severity }) => severity !== "error");
+    return !this.problems.some(isError);
   }
 
   /**
@@ -154,8 +154,7 @@ export function findKind(
     checking.error(path, "value", `${expected}, got ${got}`, "write its kind, as in - http: POST https://example.org/");
     return undefined;
   }
-  const close = nearest(misspelt, names);
-  const hint = close ? `did you mean ${JSON.stringify(close)}?` : "each entry has one key that is its kind";
+  const hint = didYouMean(misspelt, names) ?? "each entry has one key that is its kind";
   checking.error([...path, misspelt], "key", `${expected}, got ${JSON.stringify(misspelt)}`, hint);
   return undefined;
 }

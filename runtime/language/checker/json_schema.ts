@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { asJson, type JsonObject } from "../../model/json.ts";
+import { asJson, isObject, type JsonObject } from "../../model/json.ts";
 import { batchSchema } from "./batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check_rule.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
@@ -65,6 +65,7 @@ export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas, fleet?: F
 }
 
 type Schema = Record<string, unknown>;
+type ObjectSchema = Schema & { properties: Record<string, Schema> };
 
 function ruleProperties(): Record<string, Schema> {
   const properties: Record<string, Schema> = {
@@ -136,7 +137,7 @@ function commandSchema({ keys, input, test }: CommandSchemas): Schema {
 
 function fleetFileSchema({ file, task }: FleetSchemas): Schema {
   const inputs = { $ref: "#/definitions/fields", description: "What it has to be told" };
-  const { properties, ...rest } = entrySchema(task, {}) as { properties: Record<string, Schema> };
+  const { properties, ...rest } = entrySchema(task, {});
   const tasks = {
     type: "object",
     description: "Tasks beside those of the module, by name",
@@ -160,9 +161,7 @@ function triggerSchema(kind: Kind): Schema {
     },
     inputs: { type: "object", description: "What it gives for the rule's inputs, with expressions on its event" },
   };
-  const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
-    properties: Record<string, Schema>;
-  };
+  const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS));
   const own = [kind.kind, ...Object.keys(kind.options)];
   const withTemplates = Object.entries(all).map((
     [key, schema],
@@ -171,10 +170,10 @@ function triggerSchema(kind: Kind): Schema {
 }
 
 function testEntrySchema(): Schema {
-  const { properties, ...rest } = toSchema(testSchema) as { properties: Record<string, Schema> };
+  const { properties, ...rest } = toSchema(testSchema);
   const entries = Object.values(testKinds).map((kind) => entrySchema(kind, {}));
   const happens = { type: "array", items: { anyOf: entries }, minItems: 1, description: "What happens, in order" };
-  return { ...rest, properties: { ...properties, do: happens }, required: ["name", "do"] };
+  return { ...rest, properties: { ...isObject(properties) && properties, do: happens }, required: ["name", "do"] };
 }
 
 /** Allows a template, as any argument of a trigger may use config. */
@@ -212,12 +211,10 @@ function stepOptions(kind: Kind): Record<string, Schema> {
 }
 
 /** The schema of an entry of a kind; the key of the kind is required. */
-function entrySchema(kind: Kind, common: Record<string, Schema>): Schema {
-  const own = Object.entries(kind.options).map(([key, schema]) => [key, toSchema(schema as z.ZodType)] as const);
+function entrySchema(kind: Kind, common: Record<string, Schema>): ObjectSchema {
+  const own = Object.entries(kind.options).map(([key, schema]) => [key, toSchema(schema)] as const);
   const main = toSchema(kind.main);
-  const required = Object.entries(kind.options).filter(([, schema]) =>
-    !(schema as z.ZodType).safeParse(undefined).success
-  );
+  const required = Object.entries(kind.options).filter(([, schema]) => !schema.safeParse(undefined).success);
   const properties = {
     [kind.kind]: { ...main, description: main.description ?? kind.summary },
     ...common,
@@ -230,19 +227,19 @@ function conditions(description: string): Schema {
   return { anyOf: [EXPRESSION, { type: "array", items: EXPRESSION }], description };
 }
 
-function objectOf(description: string, properties: Record<string, Schema>, required: string[]): Schema {
+function objectOf(description: string, properties: Record<string, Schema>, required: string[]): ObjectSchema {
   return { type: "object", description, properties, required, additionalProperties: false };
 }
 
-function toSchema(schema: z.ZodType): Schema {
+function toSchema(schema: z.core.$ZodType): Schema {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
     target: "draft-7",
     io: "input",
     unrepresentable: "any",
     override: ({ zodSchema, jsonSchema }) => {
-      const info = fieldInfo.get(zodSchema as unknown as z.ZodType);
+      const info = fieldInfo.get(zodSchema);
       if (info !== undefined) Object.assign(jsonSchema, info.schema);
     },
   });
-  return rest as Schema;
+  return rest;
 }

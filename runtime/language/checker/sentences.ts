@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { hintAtUnknownKey, nearest, show } from "../hints.ts";
+import { lookUp } from "../expressions/references.ts";
+import { didYouMean, hintAtUnknownKey, show } from "../hints.ts";
 
 /** A problem that a schema found in a part of a value, in plain words. */
 export interface SchemaProblem {
@@ -10,7 +11,7 @@ export interface SchemaProblem {
   hint?: string;
 }
 
-/** Parses a value; if it is not valid, explains why in our own sentences instead of zod's. */
+/** Parses a value; if it is not valid, its value is undefined, and our own sentences say why instead of zod's. */
 export function parseWith<S extends z.ZodType>(
   schema: S,
   value: unknown,
@@ -47,8 +48,13 @@ function split(message: string): { message: string; hint?: string } {
 type Issue = z.core.$ZodIssue;
 type Path = (string | number)[];
 
+/** The path of an issue; no schema here has symbols as keys. */
+export function pathOf({ path }: Pick<Issue, "path">): Path {
+  return path.map((part) => typeof part === "symbol" ? String(part) : part);
+}
+
 function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
-  const path = [...above, ...issue.path as Path];
+  const path = [...above, ...pathOf(issue)];
   if (issue.code === "invalid_union") return problemsOfUnion(issue, root, path);
   if (issue.code === "unrecognized_keys") {
     const [first, ...hints] = issue.message.split("\n");
@@ -77,7 +83,7 @@ function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
   return [{ path, part: "value", ...addGot(split(issue.message), issue, valueAt(root, path)) }];
 }
 
-/** Adds the actual value, as the makers of `field.ts` only say what they expect. */
+/** Adds the actual value: the makers of `arg_types.ts` say only what they expect. */
 function addGot(
   said: { message: string; hint?: string },
   issue: Issue,
@@ -147,7 +153,7 @@ function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case "not_multiple_of":
       return `expected a multiple of ${issue.divisor}, got ${show(issue.input)}`;
     case "unrecognized_keys":
-      return sayKeys(issue);
+      return sayKeys(issue.keys, issue.inst);
     default:
       return undefined;
   }
@@ -173,30 +179,23 @@ const FORMATS: Record<string, string> = {
 
 function sayChoice(values: readonly unknown[], input: unknown): string {
   const names = values.map((value) => JSON.stringify(value));
-  const close = typeof input === "string" ? nearest(input, values.map(String)) : undefined;
+  const near = typeof input === "string" ? didYouMean(input, values.map(String)) : undefined;
   const expected = names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
-  return `expected ${expected}, got ${show(input)}${
-    close === undefined ? "" : `\ndid you mean ${JSON.stringify(close)}?`
-  }`;
+  return `expected ${expected}, got ${show(input)}${near === undefined ? "" : `\n${near}`}`;
 }
 
 function saySize(origin: string, bound: string, limit: number, input: unknown): string {
-  const unit = origin === "string" ? " characters" : origin === "array" ? (limit === 1 ? " item" : " items") : "";
-  return `expected ${bound} ${limit}${unit}, got ${unit ? (input as { length: number }).length : show(input)}`;
+  const unit = origin === "string" ? " characters" : limit === 1 ? " item" : " items";
+  const isCounted = typeof input === "string" || Array.isArray(input);
+  return `expected ${bound} ${limit}${isCounted ? unit : ""}, got ${isCounted ? input.length : show(input)}`;
 }
 
 /** The message about all unknown keys, followed by a line with the hint for each. */
-function sayKeys(issue: z.core.$ZodRawIssue): string {
-  const { keys, inst } = issue as unknown as { keys: string[]; inst?: z.core.$ZodObject };
-  const known = Object.keys(inst?._zod.def.shape ?? {});
+function sayKeys(keys: string[], inst: unknown): string {
+  const known = inst instanceof z.ZodObject ? Object.keys(inst.shape) : [];
   return ['unknown key "KEY"', ...keys.map((key) => hintAtUnknownKey(key, known))].join("\n");
 }
 
 function valueAt(root: unknown, path: Path): unknown {
-  let value = root;
-  for (const key of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-    value = (value as Record<string | number, unknown>)[key];
-  }
-  return value;
+  return lookUp(root, path.map(String));
 }

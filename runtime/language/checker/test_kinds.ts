@@ -7,7 +7,7 @@ import { VERDICT_KINDS } from "../../model/event.ts";
 import type { Kind } from "../kind.ts";
 import { parseTime } from "../expectation.ts";
 
-const json = z.any() as z.ZodType<Json>;
+const json: z.ZodType<Json> = z.any();
 const object = z.record(z.string(), json);
 const texts = z.record(z.string(), z.string());
 const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
@@ -139,6 +139,11 @@ export const testKinds = {
   },
 } as const satisfies Record<TestEntryKind, Kind>;
 
+/** Whether a test may have an entry of this kind. */
+export function isEntryKind(kind: string): kind is TestEntryKind {
+  return Object.hasOwn(testKinds, kind);
+}
+
 /** The keys of a test besides `do`. */
 export const testSchema = z.strictObject({
   name: z.string().min(1).describe("A sentence about what is tested"),
@@ -174,11 +179,11 @@ function parseAdvance(text: string): Advance | undefined {
   return to === undefined ? undefined : { to };
 }
 
-function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T> {
+function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T, string> {
   return z.string().transform((value, context): T => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
     context.addIssue({ code: "custom", message: `expected ${expected}`, params: { expected }, input: value });
     return z.NEVER;
-  }) as unknown as z.ZodType<T>;
+  });
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import { show } from "../hints.ts";
 import { formatInZone } from "./dates.cjs";
 import { LruCache } from "./lru_cache.ts";
@@ -60,7 +61,7 @@ function findProblem(format: string): string | undefined {
     formatInZone(0, withUnicodeLetters(format), "UTC");
     return undefined;
   } catch (error) {
-    const letter = /`(.+?)`/.exec((error as Error).message)?.[1] ?? "";
+    const letter = /`(.+?)`/.exec(messageOf(error))?.[1] ?? "";
     return cannot(format, `unknown letter ${letter}; text is written in single quotes, as '${letter}'`);
   }
 }

@@ -1,5 +1,5 @@
 import { functionNames, REPLACED } from "./functions.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean } from "../hints.ts";
 
 /** A problem of an expression, with its position in the text. */
 export interface ExpressionProblem {
@@ -16,7 +16,7 @@ interface CelError {
   range?: { start: number; end: number };
 }
 
-/** Explains an error of the evaluator in plain words: what is wrong, where, and what would work. */
+/** Explains an error of the evaluator in plain words: what is wrong, at which position, and what would work. */
 export function explain(thrown: unknown, text: string): ExpressionProblem {
   const error = thrown as CelError;
   const summary = error.summary ?? error.message;
@@ -77,8 +77,8 @@ function noFunction(summary: string): { message: string; hint?: string } {
   const name = Object.keys(REPLACED).find((key) => REPLACED[key] === called) ?? called;
   const names = functionNames();
   if (!names.includes(name)) {
-    const close = nearest(name, names);
-    return { message: `unknown function ${JSON.stringify(name)}`, ...(close && { hint: `did you mean ${close}?` }) };
+    const hint = didYouMean(name, names);
+    return { message: `unknown function ${JSON.stringify(name)}`, ...hint !== undefined && { hint } };
   }
   const values = [receiver, types].filter((part) => part).join(", ");
   return { message: `${name}() does not work with ${speakTypes(values) || "nothing"}` };

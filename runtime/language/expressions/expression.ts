@@ -1,6 +1,7 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { formatHint } from "../../formats/format.ts";
+import { codeOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import type { Clause } from "../../model/rule.ts";
 import { dateFormatProblem } from "./date_format.ts";
@@ -91,8 +92,7 @@ export function showResult(text: string, result: Json): string {
  * that name. Only such data pays for the second evaluation.
  */
 function again(error: unknown, text: string, run: NonNullable<Entry["run"]>, names: Record<string, unknown>): Json {
-  const code = (error as { code?: string }).code;
-  if (code !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
+  if (codeOf(error) !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
   const mapped = mapConstructorKeys(names) as Record<string, unknown>;
   if (mapped === names) throw failure(error, text, names);
   try {
@@ -110,10 +110,10 @@ function mapConstructorKeys(value: unknown): unknown {
   }
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return value;
-  const entries = Object.entries(value).map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
-  if (Object.hasOwn(value, "constructor")) return new Map(entries);
-  const changed = entries.some(([key, entry]) => entry !== (value as Record<string, unknown>)[key]);
-  return changed ? Object.fromEntries(entries) : value;
+  const entries = Object.entries(value);
+  const mapped = entries.map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
+  if (Object.hasOwn(value, "constructor")) return new Map(mapped);
+  return mapped.some(([, entry], index) => entry !== entries[index][1]) ? Object.fromEntries(mapped) : value;
 }
 
 function entryOf(text: string): Entry {
@@ -178,7 +178,7 @@ function failure(error: unknown, text: string, names: Record<string, unknown>): 
   return cannot(explain(error, text).message, key);
 }
 
-/** `event.data.new has no key "used"`, or which part of the path is missing or null. */
+/** Says which part of a path is missing or null: `event.data.new has no key "used"`. */
 function sayAbsent(path: string[], names: Record<string, unknown>): string {
   const depth = path.findIndex((_name, index) => lookUp(names, path.slice(0, index + 1)) === undefined);
   if (depth === 0) return `there is no ${path[0]} here`;
@@ -262,7 +262,7 @@ function describe(value: Json): Json {
  * Expressions read `state['x']` synchronously, but the store is asynchronous. So this evaluates with a view that notes the keys
  * read, fetches missing keys, and evaluates again until none is missing. Expressions are pure, so repetition has no effect.
  * @param read returns the values of the keys that exist
- * @param use evaluates with the view as `state`; few expressions read it, so it is made when it is asked for
+ * @param use evaluates with the view as `state`; the view is made on demand, as few expressions read it
  */
 export async function withState<T>(
   read: (keys: string[]) => Promise<Record<string, Json>>,

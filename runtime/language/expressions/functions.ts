@@ -4,11 +4,12 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { parseJson, rawNumber, readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
+import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import { show } from "../hints.ts";
 import { formatDate } from "./date_format.ts";
 import { checkText, countTurn } from "./meter.ts";
-import { absolute, addMixedArithmetic, addUp, divide, type Numeric, round, whole } from "./numbers.ts";
+import { absolute, addMixedArithmetic, addUp, divide, isNumeric, type Numeric, round, whole } from "./numbers.ts";
 import { capture, matches } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { childrenOf } from "./references.ts";
@@ -28,6 +29,102 @@ export const REPLACED: Record<string, string> = {
   trim: "_trim",
   json: "_json",
 };
+
+/** Codes of errors which mean that a value in the expression does not exist. */
+export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
+
+let currentTime = 0;
+
+/** Runs `use` while `now()` returns `time`. Evaluation is synchronous, so no other evaluation can run in between. */
+export function atTime<T>(time: number, use: () => T): T {
+  currentTime = time;
+  return use();
+}
+
+/** Parses with all the functions and operators of the rule language. */
+export function parseExpression(text: string): ReturnType<Environment["parse"]> {
+  const parsed = environment.parse(text);
+  prepare(parsed.ast);
+  return parsed;
+}
+
+/** Names of all functions and methods, for hints. */
+export function functionNames(): string[] {
+  const names = environment.getDefinitions().functions.map(({ name }) => name);
+  return [...new Set(names)].filter((name) => /^[a-z]/i.test(name)).concat(Object.keys(REPLACED));
+}
+
+/**
+ * Replaces CEL's own functions by ours of the same name, limits loops, and lets the branches of `? :` differ in type.
+ */
+function prepare(node: ASTNode): void {
+  const { alternate }: Expansion = Reflect.get(node, "meta");
+  if (alternate?.op === "comprehension") {
+    const { condition } = alternate.args;
+    alternate.args.condition = (result) => {
+      countTurn();
+      return condition?.(result) ?? true;
+    };
+  }
+  if (node.op === "call" || node.op === "rcall") {
+    const { args } = node;
+    if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
+  }
+  for (const child of childrenOf(node)) prepare(child);
+  if (node.op === "?:") {
+    const { args } = node;
+    args[1] = asDynamic(args[1]);
+    args[2] = asDynamic(args[2]);
+  }
+}
+
+function asDynamic(node: ASTNode): ASTNode {
+  const wrapped = environment.parse("dyn(null)").ast;
+  if (wrapped.op === "call") wrapped.args[1] = [node];
+  return wrapped;
+}
+
+/** The parts of the evaluator that a macro receives; the library has no types for them. */
+interface Evaluator {
+  run(node: ASTNode, context: unknown): unknown;
+}
+interface Checker {
+  check(node: ASTNode, context: unknown): unknown;
+  getType(name: string): unknown;
+}
+interface DefaultMacro {
+  args: ASTNode[];
+}
+
+/** The `meta` of a node, which the library does not declare: `map`, `filter`, `exists` and `all` have their expansion to a loop. */
+interface Expansion {
+  alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
+}
+
+function makeEnvironment(): Environment {
+  const made = new Environment({ unlistedVariablesAreDyn: true, homogeneousAggregateLiterals: false });
+  addFunctions(made, () => currentTime);
+  made.registerFunction("default(ast, ast): dyn", ({ args }: DefaultMacro) => ({
+    args,
+    async: false,
+    typeCheck(checker: Checker, macro: DefaultMacro, context: unknown) {
+      for (const arg of macro.args) checker.check(arg, context);
+      return checker.getType("dyn");
+    },
+    evaluate(evaluator: Evaluator, macro: DefaultMacro, context: unknown) {
+      const [wanted, otherwise] = macro.args;
+      try {
+        const value = evaluator.run(wanted, context);
+        if (value !== null) return value;
+      } catch (error) {
+        if (!ABSENT.has(codeOf(error) ?? "")) throw error;
+      }
+      return evaluator.run(otherwise, context);
+    },
+  }));
+  addMixedArithmetic(made);
+  return made;
+}
 
 const TIME = "google.protobuf.Timestamp";
 
@@ -101,10 +198,9 @@ function addNumbers(add: Add): void {
 }
 
 function sum(list: unknown[]): Numeric {
-  for (const item of list) {
-    if (typeof item !== "number" && typeof item !== "bigint") throw new Error(`sum() needs numbers, got ${show(item)}`);
-  }
-  return addUp(list as Numeric[]);
+  const wrong = list.findIndex((item) => !isNumeric(item));
+  if (wrong !== -1) throw new Error(`sum() needs numbers, got ${show(list[wrong])}`);
+  return addUp(list.filter(isNumeric));
 }
 
 function number(value: string | bigint | number | boolean): number | bigint {
@@ -121,12 +217,13 @@ function replace(text: string, from: string, to: string): string {
 }
 
 function sort(list: unknown[]): unknown[] {
-  const kinds = new Set(list.map((item) => typeof item === "bigint" ? "number" : typeof item));
-  const [kind] = kinds;
-  if (list.length > 0 && (kinds.size > 1 || (kind !== "number" && kind !== "string"))) {
-    throw new Error("sort() needs a list of numbers or a list of texts");
-  }
-  return [...list].sort((a, b) => (a as number) < (b as number) ? -1 : (a as number) > (b as number) ? 1 : 0);
+  if (list.every(isNumeric)) return [...list].sort(ascending);
+  if (list.every((item) => typeof item === "string")) return [...list].sort(ascending);
+  throw new Error("sort() needs a list of numbers or a list of texts");
+}
+
+function ascending<T extends Numeric | string>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function unique(list: unknown[]): unknown[] {
@@ -148,7 +245,7 @@ function fromJson(text: string): Json {
   try {
     return parseJson(text);
   } catch (error) {
-    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${(error as Error).message}`);
+    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${messageOf(error)}`);
   }
 }
 
@@ -202,102 +299,5 @@ function urlEncode(value: string | Numeric | boolean): string {
   return encodeURIComponent(text);
 }
 
-/** Codes of errors which mean that a value in the expression does not exist. */
-export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
-
-/** The parts of the evaluator that a macro receives; the library has no types for them. */
-interface Evaluator {
-  run(node: ASTNode, context: unknown): unknown;
-}
-interface Checker {
-  check(node: ASTNode, context: unknown): unknown;
-  getType(name: string): unknown;
-}
-interface DefaultMacro {
-  args: ASTNode[];
-}
-
-/** A node. Nodes of `map`, `filter`, `exists` and `all` also have their expansion to a loop. */
-interface Expanded {
-  meta: {
-    alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
-  };
-}
-
-let currentTime = 0;
-
-/** Runs `use` while `now()` returns `time`. Evaluation is synchronous, so no other evaluation can run in between. */
-export function atTime<T>(time: number, use: () => T): T {
-  currentTime = time;
-  return use();
-}
-
-/** Parses with all the functions and operators of the rule language. */
-export function parseExpression(text: string): ReturnType<Environment["parse"]> {
-  const parsed = environment.parse(text);
-  prepare(parsed.ast);
-  return parsed;
-}
-
-/** Names of all functions and methods, for hints. */
-export function functionNames(): string[] {
-  const names = environment.getDefinitions().functions.map(({ name }) => name);
-  return [...new Set(names)].filter((name) => /^[a-z]/i.test(name)).concat(Object.keys(REPLACED));
-}
-
+// Last: it needs the tables above.
 const environment = makeEnvironment();
-
-function makeEnvironment(): Environment {
-  const made = new Environment({ unlistedVariablesAreDyn: true, homogeneousAggregateLiterals: false });
-  addFunctions(made, () => currentTime);
-  made.registerFunction("default(ast, ast): dyn", ({ args }: DefaultMacro) => ({
-    args,
-    async: false,
-    typeCheck(checker: Checker, macro: DefaultMacro, context: unknown) {
-      for (const arg of macro.args) checker.check(arg, context);
-      return checker.getType("dyn");
-    },
-    evaluate(evaluator: Evaluator, macro: DefaultMacro, context: unknown) {
-      const [wanted, otherwise] = macro.args;
-      try {
-        const value = evaluator.run(wanted, context);
-        if (value !== null) return value;
-      } catch (error) {
-        if (!ABSENT.has((error as { code?: string }).code ?? "")) throw error;
-      }
-      return evaluator.run(otherwise, context);
-    },
-  }));
-  addMixedArithmetic(made);
-  return made;
-}
-
-/**
- * Replaces CEL's own functions by ours of the same name, limits loops, and lets the branches of `? :` differ in type.
- */
-function prepare(node: ASTNode): void {
-  const { alternate } = (node as unknown as Expanded).meta;
-  if (alternate?.op === "comprehension") {
-    const { condition } = alternate.args;
-    alternate.args.condition = (result) => {
-      countTurn();
-      return condition?.(result) ?? true;
-    };
-  }
-  if (node.op === "call" || node.op === "rcall") {
-    const args = node.args as unknown as [string];
-    if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
-  }
-  for (const child of childrenOf(node)) prepare(child);
-  if (node.op === "?:") {
-    const args = node.args as ASTNode[];
-    args[1] = asDynamic(args[1]);
-    args[2] = asDynamic(args[2]);
-  }
-}
-
-function asDynamic(node: ASTNode): ASTNode {
-  const wrapped = environment.parse("dyn(null)").ast;
-  (wrapped.args as [string, ASTNode[]])[1] = [node];
-  return wrapped;
-}

@@ -113,12 +113,8 @@ function seconds(ms: number): string {
   return String(Math.round(ms / 100) / 10);
 }
 
-/**
- * Limits of one evaluation. Expressions run on the program's own thread, where nested loops over a large list, or text that
- * grows with each call, would block everything else.
- *
- * @module
- */
+// Limits of one evaluation. Expressions run on the program's own thread: nested loops over a large list, or text that grows with
+// each call, would block everything else.
 
 /** Maximum time in milliseconds. Two million small expressions take one second. */
 const LONGEST = 2_000;

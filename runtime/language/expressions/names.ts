@@ -1,10 +1,10 @@
-import { isObject, type Json } from "../../model/json.ts";
+import { isObject } from "../../model/json.ts";
 import type { Position } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Checking, Path } from "../checker/checking.ts";
 import { type FieldInfo, hasTemplate } from "../arg_types.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean, listKnown } from "../hints.ts";
 import type { Kinds } from "../kind.ts";
 import { compile } from "./expression.ts";
 import type { Reference } from "./references.ts";
@@ -87,11 +87,11 @@ function unknownName(name: string, text: string, offset: number, visible: Visibl
   if (/[\w\])]-$/.test(before)) {
     return { message, hint: 'a dash reads as minus: write x["a-b"] for a key, and a_b in an id' };
   }
-  const close = nearest(name, visible.names);
-  if (close) return { message, hint: `did you mean ${close}?` };
+  const near = didYouMean(name, visible.names);
+  if (near !== undefined) return { message, hint: near };
   if (visible.allSteps.includes(name)) return { message, hint: `the result of a step is steps.${name}` };
   if (visible.config?.includes(name)) return { message, hint: `a value of config is config.${name}` };
-  return { message, hint: `known here: ${visible.names.join(", ")}; write text in quotes` };
+  return { message, hint: `${listKnown(visible.names)}; write text in quotes` };
 }
 
 function unknownStep(id: string, text: string, offset: number, { steps, allSteps, beside, apart }: Visible): Found {
@@ -105,8 +105,8 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
     return { message, hint: `it is executed separately each time; its results are in steps.${around}` };
   }
   if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
-  const close = nearest(id, steps);
-  if (close) return { message, hint: `did you mean ${close}?` };
+  const near = didYouMean(id, steps);
+  if (near !== undefined) return { message, hint: near };
   return {
     message,
     hint: steps.length > 0 ? `steps before this one: ${steps.join(", ")}` : "there is no step before this one",
@@ -115,8 +115,8 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
 
 function unknownKey(root: string, member: string, known: string[] | undefined, otherwise: string): Found | undefined {
   if (known === undefined || known.includes(member)) return undefined;
-  const close = nearest(member, known);
-  return { message: `unknown ${root}.${member}`, hint: close ? `did you mean ${root}.${close}?` : otherwise };
+  const near = didYouMean(member, known, (close) => `${root}.${close}`);
+  return { message: `unknown ${root}.${member}`, hint: near ?? otherwise };
 }
 
 /** The parts that rules and actions share. */
@@ -132,7 +132,7 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
   for (const name of secretChoices(part.inputs ?? {})) names.add(name);
   visitArgs(part, kinds, (info, value) => {
     if (info?.is === "expression") addExpression(String(value));
-    else if (info?.is === "secret") { for (const name of value as string[]) names.add(name); }
+    else if (info?.is === "secret") { for (const name of [value].flat()) names.add(String(name)); }
     else for (const text of templatesIn(value)) addExpression(text);
   });
   return [...names];
@@ -141,8 +141,8 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
 /** The secrets whose names the values of some fields can be. */
 export function secretChoices(fields: Record<string, Field>): string[] {
   return Object.values(fields).flatMap(({ type, choices = [], of }) => {
-    if (type === "secret") return choices as string[];
-    return of?.type === "secret" ? of.choices as string[] : [];
+    const names = type === "secret" ? choices : of?.type === "secret" ? of.choices ?? [] : [];
+    return names.map(String);
   });
 }
 
@@ -150,7 +150,7 @@ export function secretChoices(fields: Record<string, Field>): string[] {
 export function callTargets(part: Part, kinds: Kinds): { target: string; at: Position }[] {
   const targets: { target: string; at: Position }[] = [];
   visitArgs(part, kinds, (info, value, at) => {
-    if (info?.is === "target") targets.push({ target: value as string, at });
+    if (info?.is === "target") targets.push({ target: String(value), at });
   });
   return targets;
 }
@@ -173,7 +173,7 @@ function visitEntry(
   mapArgs(table[kind], args, (info, value) => {
     if (info?.is === "source" && isObject(value)) {
       const inner = Object.keys(value).find((key) => Object.hasOwn(kinds.steps, key));
-      if (inner !== undefined) visitEntry({ kind: inner, args: value as Step["args"], at }, kinds.steps, kinds, visit);
+      if (inner !== undefined) visitEntry({ kind: inner, args: value, at }, kinds.steps, kinds, visit);
     } else visit(info, value, at);
     return value;
   });
@@ -206,8 +206,6 @@ function bareExpressions(part: Part): string[] {
 /** The expressions in the templates of a value, at any depth. */
 export function templatesIn(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(templatesIn);
-  if (isObject(value)) return Object.values(value as Record<string, Json>).flatMap(templatesIn);
-  return hasTemplate(value)
-    ? expressionsIn(parseTemplate(value as string).parts).map(({ expression }) => expression)
-    : [];
+  if (isObject(value)) return Object.values(value).flatMap(templatesIn);
+  return hasTemplate(value) ? expressionsIn(parseTemplate(value).parts).map(({ expression }) => expression) : [];
 }

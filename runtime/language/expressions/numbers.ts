@@ -3,6 +3,11 @@ import type { Environment } from "@marcbachmann/cel-js";
 /** A number in an expression: JSON's are doubles; literals and whole numbers beyond 2^53 are integers. */
 export type Numeric = number | bigint;
 
+/** Whether a value of an expression is a number. */
+export function isNumeric(value: unknown): value is Numeric {
+  return typeof value === "number" || typeof value === "bigint";
+}
+
 interface Operator {
   double: (a: number, b: number) => number;
   /** Undefined if the result is not an integer. */

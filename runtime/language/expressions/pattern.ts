@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { messageOf } from "../../model/errors.ts";
 import { checkTime } from "./meter.ts";
 import { LruCache } from "./lru_cache.ts";
 import { show } from "../hints.ts";
@@ -82,7 +83,7 @@ function compile(pattern: string): Compiled {
   try {
     program = RE2JS.compile(pattern);
   } catch (error) {
-    return { size: 0, problem: `cannot read the pattern ${show(pattern)}: ${(error as Error).message}` };
+    return { size: 0, problem: `cannot read the pattern ${show(pattern)}: ${messageOf(error)}` };
   }
   const size = program.programSize();
   return size > MOST_INSTRUCTIONS ? { size, problem: describeSize(pattern, size) } : { program, size };

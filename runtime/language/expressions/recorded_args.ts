@@ -33,10 +33,10 @@ export function readSecrets(args: JsonObject, unresolved: Unresolved): boolean {
 export function recordArgs(kind: Kind, args: JsonObject, scope: Scope, unresolved: Unresolved): JsonObject {
   return mapArgs(kind, args, (info, value) => {
     if (!templatesIn(value).some((text) => readsSecret(text, scope, unresolved))) {
-      return resolveField(info, value as Json, scope);
+      return resolveField(info, value, scope);
     }
     return mapTexts(value, (text) => recordText(info, text, scope, unresolved));
-  }) as JsonObject;
+  });
 }
 
 /** The recorded form of an expression: its value, or the expression itself if it reads a secret. */

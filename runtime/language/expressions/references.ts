@@ -41,11 +41,8 @@ function walk(node: ASTNode, bound: Set<string>, found: Reference[]): void {
     return;
   }
   const variable = boundBy(node);
-  for (const child of childrenOf(node)) {
-    if (child !== variable) {
-      walk(child, variable === undefined ? bound : new Set([...bound, variable.args as string]), found);
-    }
-  }
+  const inner = variable === undefined ? bound : new Set([...bound, variable.args]);
+  for (const child of childrenOf(node)) if (child !== variable) walk(child, inner, found);
 }
 
 /** The names of a path such as `a.b['c'][0]`; undefined for any other node. */
@@ -61,7 +58,7 @@ function pathOf(node: ASTNode): string[] | undefined {
 }
 
 /** The variable node of `list.map(x, …)` or `cel.bind(x, …)`. */
-function boundBy(node: ASTNode): ASTNode | undefined {
+function boundBy(node: ASTNode): Extract<ASTNode, { op: "id" }> | undefined {
   if (node.op !== "rcall") return undefined;
   const [name, receiver, args] = node.args;
   const binds = MACROS.has(name) || (name === "bind" && receiver.op === "id" && receiver.args === "cel");
@@ -110,9 +107,8 @@ export function lookUp(value: unknown, path: string[]): unknown {
   let at = value;
   for (const name of path) {
     if (at instanceof Map) at = at.get(name);
-    else if (typeof at === "object" && at !== null && Object.hasOwn(at, name)) {
-      at = (at as Record<string, unknown>)[name];
-    } else return undefined;
+    else if (typeof at === "object" && at !== null && Object.hasOwn(at, name)) at = Reflect.get(at, name);
+    else return undefined;
   }
   return at;
 }

@@ -1,8 +1,9 @@
+import type { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { type FieldInfo, hasTemplate, parseSize } from "../arg_types.ts";
-import { mapFields } from "../map_args.ts";
+import { mapFields, type Visit } from "../map_args.ts";
 import type { Kind } from "../kind.ts";
 import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { LruCache } from "./lru_cache.ts";
@@ -14,7 +15,12 @@ import { expectHost, withoutMethod } from "./url_host.ts";
  * @throws ExpressionError
  */
 export function resolve(value: Json, scope: Scope): Json {
-  return mapTexts(value, (text) => resolveText(text, scope)) as Json;
+  return mapTexts(value, (text) => resolveText(text, scope));
+}
+
+/** {@link resolve} for the values of an object. */
+export function resolveObject(values: JsonObject, scope: Scope): JsonObject {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, resolve(value, scope)]));
 }
 
 /**
@@ -23,18 +29,17 @@ export function resolve(value: Json, scope: Scope): Json {
  * @throws ExpressionError
  */
 export function resolveArgs(kind: Kind, args: JsonObject, scope: Scope): JsonObject {
-  return mapArgs(kind, args, (info, value) => resolveField(info, value as Json, scope)) as JsonObject;
+  return mapArgs(kind, args, (info, value) => resolveField(info, value, scope));
 }
 
-type Schemas = Record<string, Parameters<typeof mapFields>[0]>;
-const schemasOf = new WeakMap<Kind, Schemas>();
+const schemasOf = new WeakMap<Kind, Record<string, z.core.$ZodType>>();
 
 /** Visits the main argument and the options of a trigger or step along its kind's schemas. */
-export function mapArgs(
+export function mapArgs<Value>(
   kind: Kind,
-  args: Record<string, unknown>,
-  visit: Parameters<typeof mapFields>[2],
-): Record<string, unknown> {
+  args: Record<string, Value>,
+  visit: Visit<Value>,
+): Record<string, Value> {
   let schemas = schemasOf.get(kind);
   if (schemas === undefined) schemasOf.set(kind, schemas = { ...kind.options, [kind.kind]: kind.main });
   return Object.fromEntries(
@@ -70,7 +75,7 @@ export function resolveKnown(
 
 /** Escapes a value, which is resolved again later and must not be taken for a template: values are never expressions. */
 function escape(value: Json): Json {
-  return mapTexts(value, (text) => text.replaceAll("${{", () => "$${{")) as Json;
+  return mapTexts(value, (text) => text.replaceAll("${{", () => "$${{"));
 }
 
 /** Resolves one field of the arguments by its schema. @throws ExpressionError */
@@ -89,9 +94,9 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "people":
       return resolvePeople(value, scope);
     case "source":
-      return mapTexts(value, (text) => resolveSourceText(text, scope)) as Json;
+      return mapTexts(value, (text) => resolveSourceText(text, scope));
     case "url":
-      return resolveUrl(value as string, scope);
+      return resolveUrl(String(value), scope);
     case "template":
     case "path":
       return asText(resolve(value, scope));
@@ -105,13 +110,13 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "size":
     case "number":
     case "boolean":
-      return hasTemplate(value) ? readResolved(info, resolve(value, scope), value as string) : value;
+      return hasTemplate(value) ? readResolved(info, resolve(value, scope), value) : value;
   }
 }
 
 /** Resolves names, and expressions that return a name or a list of names. */
 function resolvePeople(value: Json, scope: Scope): Json {
-  const names = (resolve(value, scope) as Json[]).flat();
+  const names = [resolve(value, scope)].flat(2);
   const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
   if (wrong === undefined) return names;
   throw new ExpressionError(
@@ -134,7 +139,10 @@ function readResolved(info: FieldInfo, value: Json, text: string): Json {
 
 const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined>> = {
   duration: (value) => typeof value === "string" ? parseDuration(value) : undefined,
-  rate: (value) => typeof value === "string" ? parseRate(value) as Json | undefined : undefined,
+  rate: (value) => {
+    const rate = typeof value === "string" ? parseRate(value) : undefined;
+    return rate && { ...rate };
+  },
   size: parseSize,
   number: (value) => {
     const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
@@ -202,6 +210,8 @@ export function expressionsIn(parts: (string | TemplateExpression)[]): TemplateE
 }
 
 /** Replaces every text in a value, at any depth. */
+export function mapTexts(value: Json, map: (text: string) => Json): Json;
+export function mapTexts(value: unknown, map: (text: string) => unknown): unknown;
 export function mapTexts(value: unknown, map: (text: string) => unknown): unknown {
   if (typeof value === "string") return map(value);
   if (Array.isArray(value)) return value.map((item) => mapTexts(item, map));

@@ -40,8 +40,7 @@ export function withoutMethod(text: string): string {
 }
 
 /**
- * Checks that a request goes to one of the hosts of the config fields that decide its host: other parts of the URL may have added
- * to what they say.
+ * Checks that a request goes to a host that the config fields in its URL allow: other parts of the URL may have changed the host.
  * @param hosts by field
  * @throws ExpressionError
  */
@@ -53,7 +52,7 @@ export function expectHost(parts: Parts, url: string, hosts: Record<string, stri
   if (found === null) return;
   const allowed = keys.flatMap((key) => hosts[key]);
   if (allowed.includes(hostOf(found))) return;
-  // Only the rule itself may choose another port, or that nothing is encrypted.
+  // Only the rule itself may choose another port or plain HTTP.
   const [first] = parts;
   const isInRule = typeof first === "string" && SCHEME.test(withoutMethod(first));
   if (allowed.includes(found.hostname) && (isInRule || found.protocol === "https:")) return;

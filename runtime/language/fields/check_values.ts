@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
 import { hasTemplate } from "../arg_types.ts";
-import { nearest } from "../hints.ts";
+import { didYouMean, listKnown } from "../hints.ts";
 import { allAsWritten, checkValue, isAbsent, type SourceText } from "./field_value.ts";
 import {
   conflictsAmong,
@@ -92,9 +92,8 @@ function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>
   const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key)).slice(0, MOST_UNKNOWN);
   return unknown.map((full) => {
     const key = full.slice(0, LONGEST_KEY);
-    const close = nearest(key, names);
-    const known = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ", …" : "");
-    const hint = close ? `did you mean ${close}?` : `known are ${known || "none"}`;
+    const shown = names.length > MOST_NAMES ? [...names.slice(0, MOST_NAMES), "…"] : names;
+    const hint = didYouMean(key, names) ?? listKnown(shown);
     return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint };
   });
 }

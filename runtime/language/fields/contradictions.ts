@@ -1,5 +1,5 @@
 import type { Field } from "../../model/rule.ts";
-import { nearest } from "../hints.ts";
+import { hintAtUnknown } from "../hints.ts";
 import type { SchemaProblem } from "../checker/sentences.ts";
 import {
   conflictsAmong,
@@ -31,8 +31,7 @@ function unknownNames(fields: Record<string, Field>): SchemaProblem[] {
     if (name === path[0]) {
       problems.push({ path, part: "value", message: `${name} cannot name itself`, hint: "take it out" });
     } else if (!Object.hasOwn(fields, name)) {
-      const close = nearest(name, Object.keys(fields));
-      const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(", ")}`;
+      const hint = hintAtUnknown(name, Object.keys(fields));
       problems.push({ path, part: "value", message: `there is no field ${JSON.stringify(name)}`, hint });
     }
   };

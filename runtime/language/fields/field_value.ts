@@ -1,11 +1,14 @@
 import { isIP } from "node:net";
 import { readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
-import type { Json } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field, ItemField } from "../../model/rule.ts";
 import { matches } from "../expressions/pattern.ts";
 import { hostOf } from "../expressions/url_host.ts";
 import { show } from "../hints.ts";
+
+/** The most bytes of a file, unless its field has another `max`. */
+export const FILE_BYTES = 10_000_000;
 
 /** Types whose values are text. */
 const TEXT_TYPES: ReadonlySet<Field["type"]> = new Set(
@@ -39,7 +42,7 @@ export function isAbsent({ type }: Pick<Field, "type">, value: Json | undefined)
 function problemOf(field: Omit<Field, "required">, value: Json): string | undefined {
   // A text entered instead of a secret's name may be the secret itself.
   if (!fits(field, value)) return `expected ${expected(field)}${field.type === "secret" ? "" : `, got ${show(value)}`}`;
-  if (field.type === "list") return outOfRange(field, value) ?? problemOfItems(field.of, value as Json[]);
+  if (Array.isArray(value)) return outOfRange(field, value) ?? problemOfItems(field.of, value);
   if (field.choices !== undefined && !field.choices.includes(value)) {
     return `expected ${oneOf(field.choices)}, got ${show(value)}`;
   }
@@ -64,7 +67,7 @@ function fits({ type, choices, under }: Omit<Field, "required">, value: Json): b
     case "integer":
       return typeof value === "bigint" || Number.isInteger(value);
     case "port":
-      return Number.isInteger(value) && value as number >= 1 && value as number <= 65_535;
+      return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_535;
     case "boolean":
       return typeof value === "boolean";
     case "choice":
@@ -85,6 +88,8 @@ function fits({ type, choices, under }: Omit<Field, "required">, value: Json): b
       return typeof value === "string" && isPath(value, under);
     case "list":
       return Array.isArray(value);
+    case "file":
+      return isObject(value) && typeof value.name === "string" && typeof value.bytes === "number";
   }
 }
 
@@ -142,6 +147,8 @@ function expected({ type, choices, under }: Omit<Field, "required">): string {
         : `a path below ${under} without ..`;
     case "list":
       return "a list";
+    case "file":
+      return "a file, sent as multipart/form-data";
   }
 }
 
@@ -149,7 +156,13 @@ function oneOf(choices: Json[]): string {
   return `one of ${choices.map((choice) => JSON.stringify(choice)).join(", ")}`;
 }
 
-function outOfRange({ min = -Infinity, max = Infinity }: Omit<Field, "required">, value: Json): string | undefined {
+function outOfRange(field: Omit<Field, "required">, value: Json): string | undefined {
+  if (field.type === "file") {
+    const { max = FILE_BYTES } = field;
+    const { bytes } = value as { bytes: number };
+    return bytes > max ? `expected a file of at most ${max} bytes, got ${bytes}` : undefined;
+  }
+  const { min = -Infinity, max = Infinity } = field;
   if (typeof value === "number" || typeof value === "bigint") {
     if (value < min) return `expected at least ${min}, got ${value}`;
     return value > max ? `expected at most ${max}, got ${value}` : undefined;
@@ -251,16 +264,12 @@ export function asWritten(field: Pick<Field, "type" | "choices" | "of">, value: 
 }
 
 /** {@link asWritten} for all values of a set; returns the same object if nothing changes. */
-export function allAsWritten<T extends Record<string, Json>>(
-  fields: Record<string, Field>,
-  values: T,
-  source: SourceText,
-): T {
-  let changed: Record<string, Json> | undefined;
+export function allAsWritten(fields: Record<string, Field>, values: JsonObject, source: SourceText): JsonObject {
+  let changed: JsonObject | undefined;
   for (const [name, value] of Object.entries(values)) {
     if (!Object.hasOwn(fields, name)) continue;
     const written = asWritten(fields[name], value, (path) => source([name, ...path]));
     if (written !== value) (changed ??= { ...values })[name] = written;
   }
-  return (changed ?? values) as T;
+  return changed ?? values;
 }

@@ -4,7 +4,7 @@ import { type Field, FIELD_TYPES, type ItemField } from "../../model/rule.ts";
 import { fieldInfo } from "../arg_types.ts";
 import { parseWith, type SchemaProblem } from "../checker/sentences.ts";
 import { patternProblem } from "../expressions/pattern.ts";
-import { nearest } from "../hints.ts";
+import { hintAtUnknown } from "../hints.ts";
 import { findContradictions } from "./contradictions.ts";
 import { asWritten, checkValue, hostProblem, isTextType, type SourceText, wholeText } from "./field_value.ts";
 
@@ -20,7 +20,7 @@ const host = z.string().superRefine((value, context) => {
 const valueShape = {
   choices: z.array(scalar).min(1).optional().describe("The values to choose from; for a secret, names of secrets"),
   min: z.number().optional().describe("Least number, or least length of a text or list"),
-  max: z.number().optional().describe("Greatest number, or greatest length of a text or list"),
+  max: z.number().optional().describe("Greatest number, or greatest length of a text or list, or most bytes of a file"),
   pattern: z.string().min(1).optional().describe("A regular expression that matches the whole text"),
   under: z.string().regex(/^\//, { error: "expected an absolute folder such as /srv/data" }).optional().describe(
     "For a path: the folder that it is in; without it the path is relative",
@@ -60,6 +60,8 @@ export interface FieldsOptions {
   flags?: boolean;
   /** Whether a value must be set unless a field says otherwise. @default true */
   required?: boolean;
+  /** Whether people can upload files: in forms. @default false */
+  files?: boolean;
   /** The long form, with further options. @default fieldSchema */
   schema?: z.ZodType<z.output<typeof fieldSchema>>;
   /** The source text of scalars below the fields, so that `1.10` stays `1.10` where text is expected. */
@@ -98,7 +100,7 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
   if (!Object.hasOwn(raw, ONE_OF)) return grouped;
   const { value, problems: found } = parseWith(oneOfSchema, raw[ONE_OF]);
   problems.push(...found.map((problem) => ({ ...problem, path: [ONE_OF, ...problem.path] })));
-  for (const [index, group] of (value as string[][] | undefined ?? []).entries()) {
+  for (const [index, group] of (value ?? []).entries()) {
     for (const [at, name] of group.entries()) {
       grouped.set(name, [...grouped.get(name) ?? [], group]);
       const path = [ONE_OF, index, at];
@@ -106,9 +108,8 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
         problems.push({ path, part: "value", message: `${name} stands here twice`, hint: "keep one of them" });
       } else if (!Object.hasOwn(raw, name) || name === ONE_OF) {
         const names = Object.keys(raw).filter((each) => each !== ONE_OF);
-        const close = nearest(name, names);
-        const hint = close ? `did you mean ${close}?` : `known are ${names.join(", ") || "none"}`;
-        problems.push({ path, part: "value", message: `there is no field ${JSON.stringify(name)}`, hint });
+        const message = `there is no field ${JSON.stringify(name)}`;
+        problems.push({ path, part: "value", message, hint: hintAtUnknown(name, names) });
       }
     }
   }
@@ -116,28 +117,33 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
 }
 
 /** Raw fields in which the default and the choices of text fields are as they are written. */
-export function fieldsAsWritten(raw: unknown, source: SourceText): Record<string, unknown> {
-  if (!isObject(raw)) return raw as Record<string, unknown>;
+export function fieldsAsWritten(raw: Record<string, unknown>, source: SourceText): Record<string, unknown> {
   const read = (name: string, entry: unknown) => {
     if (!isObject(entry)) return entry;
-    const of = typeof entry.of === "string" ? { type: entry.of } : entry.of;
-    const field = { ...entry, of } as unknown as Field;
-    if (!isTextType(field) && !(isObject(of) && isTextType(of as unknown as ItemField))) return entry;
+    const own = outlineOf(entry);
+    const of = outlineOf(isObject(entry.of) ? entry.of : { type: entry.of });
+    if (own === undefined || !(isTextType(own) || (of && isTextType(of)))) return entry;
     const at = (key: string): SourceText => (path) => source([name, key, ...path]);
-    const choices = { type: "list", of: isObject(of) ? field.of : { type: field.type } } as const;
     return {
       ...entry,
-      ...entry.default !== undefined && { default: asWritten(field, field.default!, at("default")) },
-      ...Array.isArray(entry.choices) && { choices: asWritten(choices, field.choices!, at("choices")) },
+      ...entry.default !== undefined && { default: asWritten({ ...own, of }, entry.default as Json, at("default")) },
+      ...own.choices &&
+        { choices: asWritten({ type: "list", of: of ?? { type: own.type } }, own.choices, at("choices")) },
     };
   };
   return Object.fromEntries(Object.entries(raw).map(([name, entry]) => [name, read(name, entry)]));
 }
 
+/** The type and the choices of a raw field; undefined if it has no known type. */
+function outlineOf(entry: Record<string, unknown>): ItemField | undefined {
+  const type = FIELD_TYPES.find((each) => each === entry.type);
+  return type && { type, ...Array.isArray(entry.choices) && { choices: entry.choices } };
+}
+
 /** The fields of a form, by name; they cannot contain templates. */
 export function fields(): z.ZodType<Record<string, Field>> {
   const schema = z.unknown().transform((value, context): Record<string, Field> => {
-    const { fields, problems } = readFields(value);
+    const { fields, problems } = readFields(value, { files: true });
     problems.push(...chosenFrom(value));
     for (const { path, part, message, hint } of problems) {
       const text = hint === undefined ? message : `${message}\n${hint}`;
@@ -150,7 +156,7 @@ export function fields(): z.ZodType<Record<string, Field>> {
   return schema;
 }
 
-/** A list as the field of a form is meant as the choices, not as a list with a default. */
+/** Reports lists as fields of a form: their author means the choices, but they would be the default of a list. */
 function chosenFrom(raw: unknown): SchemaProblem[] {
   const lists = isObject(raw)
     ? Object.entries(raw).filter(([name, entry]) => name !== ONE_OF && Array.isArray(entry))
@@ -170,7 +176,7 @@ function readField(
   name: string,
   entry: unknown,
   groups: string[][] | undefined,
-  { flags = false, required = true, schema = fieldSchema }: FieldsOptions,
+  { flags = false, required = true, files = false, schema = fieldSchema }: FieldsOptions,
 ): { field?: Field; problems: SchemaProblem[] } {
   if (!(flags ? FLAG : WORD).test(name) || name === "__proto__") {
     const hint = flags
@@ -186,16 +192,23 @@ function readField(
   }
   if (!isObject(entry)) return readShort(name, entry as Json, groups);
   const parsed = parseWith(schema, entry);
-  if (parsed.problems.length > 0) return { problems: parsed.problems };
-  const { default: fallback, of, ...rest } = parsed.value as z.infer<typeof fieldSchema>;
+  if (parsed.value === undefined) return { problems: parsed.problems };
+  const { default: fallback, of, ...rest } = parsed.value;
   const field: Field = {
-    ...rest as Omit<Field, "required" | "of" | "default">,
+    ...rest,
     required: rest.required ?? (required && groups === undefined),
     ...groups && { oneOf: groups },
   };
-  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of as ItemField;
+  if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of;
   if (field.type === "list") moveToItems(field);
+  if (field.type === "file" && !files) {
+    const hint = "ask for it in a form, or take it by a webhook";
+    return { problems: [{ path: ["type"], part: "value", message: "only a form can ask for a file", hint }] };
+  }
   const problems = [...problemsOfOptions(field), ...field.of ? problemsOfOptions(field.of, "of") : []];
+  if (field.type === "file" && fallback !== undefined) {
+    problems.push({ path: ["default"], part: "key", message: "a file has no default" });
+  }
   if (problems.length > 0) return { problems };
   if (fallback === undefined || fallback === null) return { field, problems };
   const checked = checkValue(field, fallback as Json);
@@ -230,6 +243,10 @@ function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): S
   if ((type === "choice" || type === "secret") && choices === undefined) {
     const what = type === "choice" ? "a choice" : "a secret";
     report("type", `${what} needs its choices`, type === "choice" ? "add choices: [a, b]" : "add choices: [API_TOKEN]");
+  }
+  if (type === "file") {
+    if (below !== undefined) report("type", "a list of files is not possible", "make a field of each");
+    if (choices !== undefined) report("choices", '"choices" means nothing for a file', undefined, "key");
   }
   if (of !== undefined && type !== "list") report("of", '"of" means nothing without type: list', undefined, "key");
   if (under !== undefined && type !== "path") {
@@ -272,7 +289,7 @@ function readShort(
   value: Json,
   groups: string[][] | undefined,
 ): { field?: Field; problems: SchemaProblem[] } {
-  if (typeof value === "string" && (FIELD_TYPES as readonly string[]).includes(value)) {
+  if (typeof value === "string" && FIELD_TYPES.some((type) => type === value)) {
     const message = `${name}: ${value} would be a text with the default ${JSON.stringify(value)}`;
     const hint = `write ${name}: { type: ${value} } for the type, or { type: text, default: ${value} }`;
     return { problems: [{ path: [], part: "value", message, hint }] };

@@ -216,7 +216,7 @@ export function smallest(
   return best;
 }
 
-/** Whether a set, and so each larger one that holds it, is no better than another. */
+/** Whether a set is no better than another; then no superset of it is better either. */
 function isAtLeast(set: string[], best: string[]): boolean {
   if (set.length !== best.length) return set.length > best.length;
   return set.join("\n") >= best.join("\n");

@@ -5,7 +5,10 @@ import type { TriggerOptions } from "../trigger_definition.ts";
 /** The kinds of actions. */
 export const ACTIONS = ["http", "run", "call", "emit", "log", "mail", "patch", "reply", "state", "task"] as const;
 
-/** The options of a poll, beside those of every trigger. */
+/** The options of every trigger. */
+export const TRIGGER_OPTIONS: readonly string[] = ["name", "if", "batch", "inputs"];
+
+/** The options of a poll, besides those of every trigger. */
 export const POLL_OPTIONS: readonly string[] = [
   "every",
   "headers",
@@ -27,7 +30,16 @@ export const POLL_OPTIONS: readonly string[] = [
   "pages",
 ];
 
-export type Format = "json" | "feed" | "xml" | "csv" | "lines" | "text" | { csv: CsvOptions } | { xml: XmlOptions };
+export type Format =
+  | "json"
+  | "feed"
+  | "xml"
+  | "csv"
+  | "lines"
+  | "text"
+  | "base64"
+  | { csv: CsvOptions }
+  | { xml: XmlOptions };
 
 export type RequestAuth = { bearer: string } | { basic: string } | { connection: string };
 
@@ -116,7 +128,7 @@ export interface WebhookOptions extends TriggerOptions {
   within?: Duration;
   /** How long to wait for the rule's reply. @default "10s" */
   replyWithin?: Duration;
-  /** @default 1000000 */
+  /** The largest body that is accepted. @default 1000000 */
   maxBody?: string | number;
 }
 

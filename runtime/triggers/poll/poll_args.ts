@@ -70,7 +70,7 @@ export const schemas = {
   },
 } as const;
 
-type PollArgs = Args<typeof schemas>;
+export type PollArgs = Args<typeof schemas>;
 export type ReadPollArgs = ReadArgs<typeof schemas>;
 export type PollContext = TriggerContext<PollArgs>;
 

@@ -40,7 +40,9 @@ const NOTE_EVERY = 60_000;
 /** A source that asks for a longer pause is polled again after this time. */
 const LONGEST_PAUSE = 86_400_000;
 
-export async function readPollMark({ store, rule, trigger }: PollContext): Promise<PollMark | undefined> {
+export async function readPollMark(
+  { store, rule, trigger }: Pick<PollContext, "store" | "rule" | "trigger">,
+): Promise<PollMark | undefined> {
   return await store.getMark({ rule: rule.id, trigger: trigger.id }) as PollMark | undefined;
 }
 

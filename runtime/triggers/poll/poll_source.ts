@@ -157,12 +157,13 @@ async function request(
     ...(etag !== undefined && { "if-none-match": etag }),
     ...(lastModified !== undefined && { "if-modified-since": lastModified }),
   };
+  const isBase64 = formatOf(context, source) === "base64";
   const asked = {
     ...source,
     headers: { ...isObject(source.headers) && source.headers, ...conditions },
     ok: [...Array.isArray(source.ok) ? source.ok : [], NOT_MODIFIED],
     // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
-    format: "text",
+    format: isBase64 ? "base64" : "text",
   };
   const answer = await context.execute(asked, {}, context.signal) as {
     status: number;
@@ -179,7 +180,7 @@ async function request(
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, nameOfFormat(format), contentType);
   const warn = (message: string) => context.log.warn(`${context.trigger.id}: ${message}`);
-  const body = await parseBeside(text, format, { base: addressOf(source), warn });
+  const body = isBase64 ? text : await parseBeside(text, format, { base: addressOf(source), warn });
   checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to decode, and as long again to process.
   await turn();

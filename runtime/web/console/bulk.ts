@@ -6,13 +6,13 @@ import { timeOfRun } from "../../store/ledger/keys.ts";
 import type { WebContext } from "../context.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { filtersOf, href } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
-import { pathOf } from "./rules.ts";
-import { perform } from "./run_actions.ts";
+import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
+import { rulePath } from "./rules.ts";
+import { applyAction } from "./run_actions.ts";
 import { RUN_FILTERS, type RunFilters, runSearch } from "./run_search.ts";
 import { oneLine } from "./run_words.ts";
 import { timesFor } from "./times.ts";
-import { type ConsoleEnv, SOMEBODY } from "./viewer.ts";
+import type { ConsoleEnv } from "./viewer.ts";
 
 /** The most runs that one action applies to. */
 const MOST = 1_000;
@@ -59,11 +59,11 @@ const ACTIONS: Record<BulkName, Bulk> = {
 /** A confirmed bulk action. */
 interface Request {
   name: BulkName;
-  /** Its number, with which each run's note is recorded. */
+  /** Its id, which is recorded in each run's note. */
   id: string;
   runs: string[];
   reason: string;
-  /** What the list has besides these runs. */
+  /** What the list contains in addition to these runs. */
   rest: Rest;
 }
 
@@ -83,7 +83,7 @@ interface Result extends Pick<Request, "name" | "reason" | "rest"> {
 /** Links to the actions on all runs of a list. */
 export function bulkLinks(set: RunFilters): Markup {
   const fitting = BULK.filter((name) =>
-    set.state === undefined || ACTIONS[name].states.includes(set.state as RunState)
+    set.state === undefined || ACTIONS[name].states.some((state) => state === set.state)
   );
   const links = fitting.map((name) =>
     markup`<a href="${href("/runs/bulk", { do: name, ...set })}">${ACTIONS[name].verb} all…</a>\n`
@@ -93,7 +93,7 @@ export function bulkLinks(set: RunFilters): Markup {
 
 /** `/runs/bulk`: retries, replays or cancels all runs of a filtered list, after a page that confirms the set. */
 export function addBulk(app: Hono<ConsoleEnv>, context: WebContext): void {
-  /** By number, so that a form that is sent twice at once acts once. After a restart, the notes of the runs know it. */
+  /** By id, so that a form that is sent twice at once acts once. After a restart, the notes of the runs show it. */
   const results = new Map<string, Promise<Result>>();
   app.get("/runs/bulk", (c) => confirm(c, context));
   app.post("/runs/bulk", async (c) => {
@@ -125,7 +125,7 @@ export function addBulk(app: Hono<ConsoleEnv>, context: WebContext): void {
 }
 
 function isBulk(name: string): name is BulkName {
-  return (BULK as readonly string[]).includes(name);
+  return BULK.some((each) => each === name);
 }
 
 function isRest(rest: string): rest is Rest {
@@ -150,7 +150,7 @@ async function findRuns(
     wanted.map((state) => context.store.searchRuns({ ...search, state, limit: MOST + 1, parts: PARTS })),
   );
   const all = found.flatMap(({ rows }) => rows).sort((a, b) => a.id < b.id ? 1 : -1);
-  // Beyond the point where one of the searches ended early, runs of the other states would be a part only.
+  // If one of the searches ended early, the runs of the other states from before that point are left out, too.
   const stoppedAt = found.map(({ stoppedAt = "" }) => stoppedAt).sort().at(-1)!;
   const runs = all.filter(({ id }) => id >= stoppedAt).slice(0, MOST);
   const rest = all.length > MOST ? "most" : stoppedAt !== "" ? "stopped" : "";
@@ -172,7 +172,7 @@ async function confirm(c: Context<ConsoleEnv>, context: WebContext): Promise<Res
     return await page(c, context, notice(`Nothing to ${name}`, text, "/runs"), 404);
   }
   const rules = [...Map.groupBy(runs, ({ rule }) => rule)].map(([rule, { length }]) =>
-    markup`<li>${length} of <a href="${pathOf(rule)}">${rule}</a></li>\n`
+    markup`<li>${length} of <a href="${rulePath(rule)}">${rule}</a></li>\n`
   );
   const oldest = runs[runs.length - 1];
   const title = `${verb} ${countOf(runs.length)}?`;
@@ -184,10 +184,10 @@ ${rules}</ul>
 ${rest !== "" && markup`<p class="error">${restOf(rest, runs.length, times.long(reached))}</p>`}
 <form method="post" action="/runs/bulk">
 ${csrfInput(c.get("viewer").csrf)}
-<input type="hidden" name="do" value="${name}">
-<input type="hidden" name="once" value="${newId(context.clock.now())}">
-<input type="hidden" name="rest" value="${rest}">
-<input type="hidden" name="ids" value="${runs.map(({ id }) => id).join(" ")}">
+${hiddenInput("do", name)}
+${hiddenInput("once", newId(context.clock.now()))}
+${hiddenInput("rest", rest)}
+${hiddenInput("ids", runs.map(({ id }) => id).join(" "))}
 <div class="field"><label for="reason">Reason</label><input id="reason" name="reason" required maxlength="${MOST_REASON}" autocomplete="off"></div>
 <p class="actions"><button class="main">${verb} ${
     countOf(runs.length)
@@ -196,7 +196,7 @@ ${csrfInput(c.get("viewer").csrf)}
   return await page(c, context, { title, at: "/runs", narrow: true, body });
 }
 
-/** What a list has besides the runs that are acted on. @param back the time to which the search came */
+/** What a list contains in addition to the runs that are acted on. @param back the time that the search reached */
 function restOf(rest: Rest, count: number, back?: Part): Markup | string {
   if (rest === "most") return `The list has more: these are the ${count.toLocaleString("en")} newest of it.`;
   return markup`The search looked at a part of history only${
@@ -228,7 +228,7 @@ async function actOnAll(
   };
   const act = async (run: string) => {
     if (await isDone(run)) return void result.before++;
-    const outcome = await perform(name, run, { seen: undefined }, decision, context);
+    const outcome = await applyAction(name, run, { seen: undefined }, decision, context);
     if (outcome?.kind === "done") result.done++;
     else result.refused.push({ run, reason: outcome?.reason ?? "it is no longer in history" });
   };
@@ -249,7 +249,7 @@ function resultPage(c: Context<ConsoleEnv>, context: WebContext, result: Result)
     markup`<li><a href="/runs/${run}">${run}</a> <span class="soft">${oneLine(reason, 300)}</span></li>\n`
   );
   const body = markup`<h1>${title}</h1>
-<p class="soft">By ${by === SOMEBODY ? "an operator" : by}, ${timesFor(c, context).long(at)}: ${reason}</p>
+<p class="soft">By ${by}, ${timesFor(c, context).long(at)}: ${reason}</p>
 ${
     before > 0 &&
     markup`<p>${countOf(before)} of them by the same form, when it was sent before: nothing was done twice.</p>`

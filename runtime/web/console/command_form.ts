@@ -4,7 +4,7 @@ import { relationsOf } from "../../language/fields/relations.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { CommandInput, Field } from "../../model/rule.ts";
 import { fieldMarkup, idOf, textIn, typedValues } from "../forms/fields.ts";
-import { attributes, type Markup, markup } from "./markup.ts";
+import { attributes, hiddenInput, type Markup, markup } from "./markup.ts";
 import { graph, type GraphEdge, type GraphNode } from "./svg.ts";
 
 /** The name of the checkbox that sets a flag without its value. No input has a name with a blank. */
@@ -37,13 +37,13 @@ function elementsOf({ choices = [], value }: CommandInput): number {
 export function hiddenTexts(inputs: Record<string, CommandInput>, shown: string[], texts: Texts): Markup[] {
   const others = Object.keys(inputs).filter((name) => !shown.includes(name));
   const names = others.flatMap((name) => [name, alone(name)]).filter((name) => textIn(texts, name) !== "");
-  return names.map((name) => markup`<input type="hidden"${attributes({ name, value: textIn(texts, name) })}>\n`);
+  return names.map((name) => markup`${hiddenInput(name, textIn(texts, name))}\n`);
 }
 
 /** The texts of a command's form, by the names of its inputs. */
 export type Texts = Record<string, string>;
 
-/** The values that were typed, as declared: that is their order in argv unless the command says otherwise. */
+/** The values that were typed, in the order of their declaration, which is their order in argv unless the command sets another. */
 export function typedPairs(inputs: Record<string, CommandInput>, texts: Texts): Pairs {
   const typed = typedValues(inputs, texts, () => false);
   return Object.keys(inputs).flatMap((name): Pairs => {
@@ -85,7 +85,7 @@ export function inputMarkup(name: string, input: CommandInput, texts: Texts, pro
 `;
 }
 
-/** A flag that is there or not. */
+/** A flag without a value. */
 function checkbox(name: string, { title, help }: Field, texts: Texts, problem: string | undefined): Markup {
   const id = idOf(name);
   const ids = [...help ? [`${id}-help`] : [], ...problem ? [`${id}-error`] : []];
@@ -104,6 +104,8 @@ ${help && markup`<p class="help" id="${id}-help">${help}</p>\n`}${
   }</div>
 `;
 }
+
+// ── relations ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The most inputs that are drawn: a larger graph cannot be read. */
 const MOST = 60;
@@ -169,7 +171,7 @@ function readEdges(fields: Record<string, Field>): { names: string[]; edges: Gra
   return { names, edges, groups: oneOf };
 }
 
-/** What is required stands to the right of everything that requires it. The checker has refused circles of `requires`. */
+/** The column of each input: to the right of everything that requires it. The checker has refused cycles of `requires`. */
 function columnsOf(names: string[], edges: GraphEdge[]): Map<string, number> {
   const columns = new Map(names.map((name) => [name, 0]));
   const arrows = edges.filter(({ kind }) => kind !== "excludes");

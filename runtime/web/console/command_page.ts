@@ -20,9 +20,10 @@ import {
   textsOf,
   typedPairs,
 } from "./command_form.ts";
-import { argvMarkup, commandPath, commandRuns, commandRunsPath, usesCommand, visibleCommands } from "./commands.ts";
+import { argvMarkup, commandPath, commandRuns, commandRunsPath, rulesUsing, visibleCommands } from "./commands.ts";
+import { rowTable } from "./lists.ts";
 import { liveMark } from "./live.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { factList, hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { startPath } from "./start_page.ts";
 import type { ConsoleEnv } from "./viewer.ts";
@@ -145,7 +146,7 @@ async function show(
   const body = markup`<p class="crumbs"><a href="${AT}">Commands</a></p>
 <h1>${name}</h1>
 ${help !== undefined && markup`<p>${help}</p>`}
-<dl class="facts">${facts(command)}</dl>
+${facts(command)}
 ${tried(command, form, context)}
 <section><h2>Inputs</h2>
 ${inputTable(command, partOf(command, form))}
@@ -159,9 +160,9 @@ ${isOperator && await commandRuns(c, context, command)}
   return await page(c, context, { title, at: AT, head, body }, status);
 }
 
-function facts(command: Command): Markup[] {
+function facts(command: Command): Markup {
   const { id, file, program, root, version, fixed, only, end, complete } = command;
-  const all: [string, Part][] = [
+  return factList([
     ["Program", markup`<span class="mono">${program}</span>${root && " as root: by sudo, unless the program is root"}`],
     ["Version", version && markup`<span class="mono">${version.is}</span>`],
     [
@@ -174,8 +175,7 @@ function facts(command: Command): Markup[] {
     ["Completes", complete && "adds what is required by what is set"],
     ["Id", markup`<span class="mono">${id}</span>`],
     ["File", markup`<span class="mono">${file}</span>`],
-  ];
-  return all.filter(([, value]) => value).map(([label, value]) => markup`<dt>${label}</dt><dd>${value}</dd>\n`);
+  ]);
 }
 
 function written(name: string, value: Parameters<typeof textOfValue>[0]): string {
@@ -194,11 +194,7 @@ function inputTable(command: Command, { names, at, parts }: ReturnType<typeof pa
 `;
   });
   if (rows.length === 0) return markup`<p class="soft">It takes none.</p>`;
-  return markup`<table class="rows inputs">
-<thead><tr><th>Input</th><th>Type</th><th>Help</th><th>Requires and excludes</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>
+  return markup`${rowTable("inputs", ["Input", "Type", "Help", "Requires and excludes"], rows)}
 ${parts.length > 1 && markup`<p class="soft">${range(at, parts)}: the buttons below show the others.</p>`}`;
 }
 
@@ -247,7 +243,7 @@ ${completes}<p class="soft">Nothing has been started.</p></div>`;
 <h2 id="tried">${problems.length === 1 ? "One problem" : `${problems.length} problems`}; nothing has been started</h2>
 <ul>
 ${problems.map((problem) => markup`<li>${sentence(command, problem, form)}</li>\n`)}</ul>
-${completes}${complete === null && markup`<p>No other set that has this one in it would be right.</p>`}</div>`;
+${completes}${complete === null && markup`<p>No set that contains this one would be valid.</p>`}</div>`;
 }
 
 function sentence(command: Command, problem: FieldProblem, form: Form): Part {
@@ -273,13 +269,13 @@ function formMarkup(c: Context<ConsoleEnv>, command: Command, form: Form, contex
     }${
       at + 1 < parts.length && markup` <button name="${ASKED_INPUT}" value="part ${at + 2}">Further inputs</button>`
     }</p>
-<input type="hidden" name="${PART_INPUT}" value="${at + 1}">
+${hiddenInput(PART_INPUT, at + 1)}
 ${hiddenTexts(inputs, names, form.texts)}`;
   const canStart = mayStart(commandRule(command), person);
   return markup`<section class="set"><h2>Try a set</h2>
 <form method="post" action="${commandPath(command.id)}" accept-charset="utf-8">
 ${csrfInput(csrf)}
-<input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
+${hiddenInput(ID_INPUT, newId(context.clock.now()))}
 ${fields}
 ${others}
 <p class="actions"><button name="${ASKED_INPUT}" value="try">Try</button> <button name="${ASKED_INPUT}" value="complete">Complete</button>${
@@ -292,9 +288,9 @@ ${others}
 }
 
 /** The rules that call it. */
-function users(c: Context<ConsoleEnv>, { file }: Command, context: WebContext): Markup | false {
+function users(c: Context<ConsoleEnv>, command: Command, context: WebContext): Markup | false {
   const { person, isOperator } = c.get("viewer");
-  const all = [...context.rules().rules.values()].filter((rule) => usesCommand(rule, file));
+  const all = rulesUsing(command, context);
   const shown = isOperator ? all : all.filter((rule) => mayStart(rule, person));
   if (shown.length === 0) return false;
   const items = shown.map((rule) => {

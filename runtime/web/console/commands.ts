@@ -4,7 +4,7 @@ import { mayStart } from "../../ingest/start_rule.ts";
 import type { Command, Rule } from "../../model/rule.ts";
 import { isFinal, type Run } from "../../model/run.ts";
 import type { WebContext } from "../context.ts";
-import { type Filter, filterForm, filtersOf, href, pageOf, pager } from "./lists.ts";
+import { type Filter, filterForm, filtersOf, href, idPath, memoryPage, pager, rowTable } from "./lists.ts";
 import { type Look, part } from "./live.ts";
 import { type Markup, markup } from "./markup.ts";
 import { outputsOf } from "./run_output.ts";
@@ -15,8 +15,6 @@ import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
 const AT = "/commands";
-/** Commands of a page of the list. */
-const PAGE = 50;
 const FILTERS = [
   { name: "text", label: "Text", placeholder: "name, program, help" },
   { name: "flag", label: "Flag", placeholder: "--output" },
@@ -29,31 +27,28 @@ export function addCommands(app: Hono<ConsoleEnv>, context: WebContext): void {
 
 /** The path of a command's page; its id may contain slashes. */
 export function commandPath(id: string): string {
-  return `${AT}/${id.split("/").map(encodeURIComponent).join("/")}`;
+  return idPath(AT, id);
 }
 
-/** The commands that somebody may see: operators all of them, others those of the rules that they may start. */
+/** The commands that the viewer may see: operators see all of them, other people those of the rules that they may start. */
 export function visibleCommands({ person, isOperator }: Viewer, context: WebContext): Command[] {
-  const { rules, commands } = context.rules();
-  const all = [...commands.values()];
+  const all = [...context.rules().commands.values()];
   if (isOperator) return all;
-  const own = [...rules.values()].filter((rule) => mayStart(rule, person));
-  return all.filter(({ file }) => own.some((rule) => usesCommand(rule, file)));
+  return all.filter((command) => rulesUsing(command, context).some((rule) => mayStart(rule, person)));
 }
 
-/** Whether a rule calls a command, directly or through actions. @param file of the command */
-export function usesCommand({ commands = {} }: Rule, file: string): boolean {
-  return Object.hasOwn(commands, file);
+/** The rules that call a command, directly or through actions. */
+export function rulesUsing({ file }: Command, context: WebContext): Rule[] {
+  return [...context.rules().rules.values()].filter(({ commands = {} }) => Object.hasOwn(commands, file));
 }
 
 function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const viewer = c.get("viewer");
   const set = filtersOf(c, FILTERS);
   const { before } = c.req.query();
-  const first = Number(before) || 0;
   const all = visibleCommands(viewer, context);
   const wanted = all.filter((command) => hasText(command, set.text) && hasFlag(command, set.flag));
-  const { rows, last } = pageOf(wanted.slice(first, first + PAGE + 1), PAGE);
+  const { rows, next } = memoryPage(wanted, before);
   const none = all.length > 0
     ? "No command is like that."
     : viewer.isOperator
@@ -62,7 +57,7 @@ function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const body = markup`<h1>Commands</h1>
 ${all.length > 0 && filterForm(AT, FILTERS, set)}
 ${rows.length > 0 ? commandTable(rows, context) : markup`<p class="soft">${none}</p>`}
-${pager(AT, set, before, last && String(first + PAGE))}
+${pager(AT, set, before, next)}
 ${viewer.isOperator && howToAdd()}`;
   return page(c, context, { title: "Commands", at: AT, body });
 }
@@ -81,10 +76,9 @@ end: "--"</pre>
 }
 
 function commandTable(commands: Command[], context: WebContext): Markup {
-  const { rules } = context.rules();
   const rows = commands.map((command) => {
-    const { id, name = id, help, program, root, file } = command;
-    const users = [...rules.values()].filter((rule) => usesCommand(rule, file)).length;
+    const { id, name = id, help, program, root } = command;
+    const users = rulesUsing(command, context).length;
     return markup`<tr><td class="grow cut"><div><a href="${commandPath(id)}">${name}</a></div></td>
 <td class="mono nowrap">${program}${
       root && markup` <span class="soft">as root</span>`
@@ -95,11 +89,8 @@ function commandTable(commands: Command[], context: WebContext): Markup {
     }</td></tr>
 `;
   });
-  return markup`<table class="rows">
-<thead><tr><th>Command</th><th>Program</th><th>What it does</th><th class="number">Inputs</th><th class="number wide">Used by</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  const heads = ["Command", "Program", "What it does", ["Inputs", "number"], ["Used by", "number wide"]] as const;
+  return rowTable("", heads, rows);
 }
 
 function hasText(command: Command, text: string | undefined): boolean {
@@ -116,7 +107,9 @@ function hasFlag(command: Command, flag: string | undefined): boolean {
   return Object.keys(command.inputs).some((name) => name === flag || bare(name).startsWith(bare(flag)));
 }
 
-/** Runs that are shown, and the rules whose runs are looked for. */
+// ── the runs of a command ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Runs that are shown, and the rules whose runs are read. */
 const MOST = 10;
 const MOST_RULES = 20;
 
@@ -125,7 +118,7 @@ export function commandRunsPath(command: string): string {
   return href("/live", { page: "command", command });
 }
 
-/** The last runs of a command: those that were started by itself, and those of rules that call it. */
+/** The last runs of a command: its own, and those of the rules that call it. */
 export async function commandRuns(c: Context<ConsoleEnv>, context: WebContext, command: Command): Promise<Markup> {
   return markup`<section><h2>Its runs</h2>
 <div id="runs">${await runsMarkup(c, context, command)}</div></section>`;
@@ -141,9 +134,9 @@ export function lookForCommandRuns(c: Context<ConsoleEnv>, context: WebContext):
   };
 }
 
-async function runsMarkup(c: Context<ConsoleEnv>, context: WebContext, { id, file }: Command): Promise<Markup> {
-  const users = [...context.rules().rules.values()].filter((rule) => usesCommand(rule, file)).slice(0, MOST_RULES);
-  const rules = [id, ...users.map((rule) => rule.id)];
+async function runsMarkup(c: Context<ConsoleEnv>, context: WebContext, command: Command): Promise<Markup> {
+  const users = rulesUsing(command, context).slice(0, MOST_RULES);
+  const rules = [command.id, ...users.map(({ id }) => id)];
   const found = await Promise.all(rules.map((rule) => context.store.listRuns({ rule, limit: MOST })));
   // Ids of runs sort by time.
   const runs = found.flat().sort((a, b) => a.id < b.id ? 1 : -1).slice(0, MOST);
@@ -157,11 +150,7 @@ async function runsMarkup(c: Context<ConsoleEnv>, context: WebContext, { id, fil
 `
   );
   const live = runs.filter(({ state }) => !isFinal(state));
-  return markup`<table class="rows">
-<thead><tr><th>State</th><th>Rule</th><th>Why</th><th class="number">Started</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>
+  return markup`${rowTable("", ["State", "Rule", "Why", ["Started", "number"]], rows)}
 ${live.map((run) => outputsOf(run.id, context))}`;
 }
 

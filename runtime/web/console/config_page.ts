@@ -5,20 +5,16 @@ import type { ConfigEntry, ConfigValue, RefusedValue, RuleConfig } from "../../m
 import type { Json } from "../../model/json.ts";
 import type { PageValue } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
-import { fieldMarkup, labelOf, problemSummary, type ShownField, textIn } from "../forms/fields.ts";
-import { type Filter, filterForm, filtersOf, pageOf, pager } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
-import { pathOf } from "./rules.ts";
+import { fieldMarkup, labelOf, problemsBeside, problemSummary, type ShownField, textIn } from "../forms/fields.ts";
+import { idPath, namedList, rowTable } from "./lists.ts";
+import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
+import { rulePath } from "./rules.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
-import { forPeople } from "./start_page.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 
 const AT = "/config";
-/** Rules of a page of the list. */
-const PAGE = 50;
-const FILTERS = [{ name: "text", label: "Name", placeholder: "part of a name" }] as const satisfies Filter[];
-/** Names of inputs besides those of the fields, which have no dash. */
+/** Names of other inputs than those of the fields, whose names have no dash. */
 const SEEN = "config-seen";
 const UNDO = "config-undo";
 const REMOVE = "config-remove";
@@ -37,30 +33,23 @@ export function addConfig(app: Hono<ConsoleEnv>, context: WebContext): void {
 
 /** The path of the page of a rule's config. */
 export function configPath(rule: string): string {
-  return `${AT}/${rule.split("/").map(encodeURIComponent).join("/")}`;
+  return idPath(AT, rule);
 }
 
 // ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const { person, isOperator } = c.get("viewer");
-  const set = filtersOf(c, FILTERS);
-  const text = (set.text ?? "").toLowerCase();
-  const all = [...context.rules().configs.values()].filter((config) => mayConfigure(config, person));
-  const wanted = all.filter(({ rule, name }) => `${rule}\n${name ?? ""}`.toLowerCase().includes(text));
-  wanted.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
-  const { before } = c.req.query();
-  const first = Number(before) || 0;
-  const { rows, last } = pageOf(wanted.slice(first, first + PAGE + 1), PAGE);
-  const none = all.length > 0
-    ? "No rule is like that."
-    : isOperator
-    ? "No rule has config: fields stand under config: in its file."
-    : "There is nothing that you may set.";
-  const body = markup`<h1>Config</h1>
-${(all.length > PAGE || set.text !== undefined) && filterForm(AT, FILTERS, set)}
-${rows.length > 0 ? ruleTable(rows, isOperator) : markup`<p class="soft">${none}</p>`}
-${pager(AT, set, before, last && String(first + PAGE))}`;
+  const body = namedList(c, {
+    title: "Config",
+    path: AT,
+    all: [...context.rules().configs.values()].filter((config) => mayConfigure(config, person)),
+    nameOf: ({ rule: id, name }) => ({ id, name }),
+    table: (configs) => ruleTable(configs, isOperator),
+    none: isOperator
+      ? "No rule has config: fields stand under config: in its file."
+      : "There is nothing that you may set.",
+  });
   return page(c, context, { title: "Config", at: AT, body });
 }
 
@@ -73,13 +62,8 @@ function ruleTable(configs: RuleConfig[], isOperator: boolean): Markup {
       isOperator && markup`<td class="why soft">${["operators", ...config.editors].join(", ")}</td>`
     }</tr>\n`;
   });
-  return markup`<table class="rows">
-<thead><tr><th>Rule</th><th class="number">Values</th><th>Problems</th>${
-    isOperator && markup`<th>Who may set it</th>`
-  }</tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  const heads = ["Rule", ["Values", "number"], "Problems", ...isOperator ? ["Who may set it"] : []] as const;
+  return rowTable("", heads, rows);
 }
 
 function nameOf({ rule, name = rule }: RuleConfig): string {
@@ -111,18 +95,16 @@ async function form(
   const { csrf, isOperator } = c.get("viewer");
   const times = timesFor(c, context);
   const set = new Map((await context.store.listConfig(rule)).map((value) => [value.key, value]));
-  // After a refusal it stays what the person saw: another change since then is still noticed.
+  // After a refusal this stays what the person saw first, so that another change since then is still noticed.
   const seen = typed?.[SEEN] ?? Math.max(0, ...[...set.values()].map(({ at }) => at));
-  const hidden = markup`${csrfInput(csrf)}<input type="hidden" name="${SEEN}" value="${seen}">`;
+  const hidden = markup`${csrfInput(csrf)}${hiddenInput(SEEN, seen)}`;
   const shown = entries.map((entry) => shownOf(entry, config, context, typed, problems));
   const parts = entries.map((entry, index) => {
     const { key } = entry;
     const notUsed = refused.filter((each) => each.key === key).map((each) => refusedMarkup(each, times));
     const below = [origin(entry, times), ...notUsed, earlierOf(set.get(key), c.req.query("earlier") === key, times)];
     if (entry.from === "--set") return overridden(entry, fields[key], below);
-    const was = markup`<input type="hidden" name="${WAS}${key}" value="${
-      typed?.[WAS + key] ?? textShown(entry, context)
-    }">`;
+    const was = hiddenInput(WAS + key, typed?.[WAS + key] ?? textShown(entry, context));
     return [fieldMarkup(shown[index]), was, below];
   });
   const unknown = refused.filter(({ key }) => !Object.hasOwn(fields, key)).map((each) => refusedMarkup(each, times));
@@ -130,7 +112,7 @@ async function form(
   const isWrong = typed !== undefined;
   const path = configPath(rule);
   const body = markup`<p class="crumbs"><a href="${AT}">Config</a>${
-    isOperator && markup` · <a href="${pathOf(rule)}">The rule</a>`
+    isOperator && markup` · <a href="${rulePath(rule)}">The rule</a>`
   }</p>
 <h1>${title}</h1>
 ${c.req.query("saved") !== undefined && markup`<p role="status">Saved. What starts from now on uses it.</p>`}
@@ -184,7 +166,7 @@ function overridden(entry: ConfigEntry, field: RuleConfig["fields"][string], bel
 ${below}</div>`;
 }
 
-/** Where a value comes from, what is below it, and the button that takes it away. */
+/** Where a value comes from, the value of the next lower layer, and the button that removes it. */
 function origin(entry: ConfigEntry, times: Times): Markup {
   const { below, key } = entry;
   const isOnPage = entry.from === "page";
@@ -244,7 +226,7 @@ function refusedMarkup({ key, value, from, by = "", at, reason, hint }: RefusedV
   }</div>`;
 }
 
-/** @param isAll the page was opened for all of this field's */
+/** The earlier values of a field. @param isAll whether to list all of them */
 function earlierOf(set: PageValue | undefined, isAll: boolean, times: Times): Part {
   if (set === undefined || set.earlier.length === 0) return false;
   const { rule, key, earlier } = set;
@@ -295,10 +277,8 @@ async function change(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
   switch (outcome.kind) {
     case "accepted":
       return c.redirect(`${configPath(rule)}?saved=1`, 303);
-    case "invalid": {
-      const found = Object.entries(outcome.problems).map(([key, problem]) => [key, forPeople(key, problem)]);
-      return await again(Object.fromEntries(found));
-    }
+    case "invalid":
+      return await again(problemsBeside(outcome.problems));
     case "stored": {
       const text =
         markup`The values are kept, and take effect when the rule loads with them. Until then it runs with those from
@@ -328,7 +308,7 @@ interface Setting {
   problems?: Record<string, string>;
 }
 
-/** What the inputs set: an earlier value (undefined if it is gone), a removal, or what was typed over what the page showed. */
+/** What the inputs set: an earlier value (undefined if it was removed), a removal, or what the person changed on the page. */
 async function settingOf(
   config: RuleConfig,
   inputs: Record<string, string>,
@@ -364,7 +344,7 @@ function plain(text: string): string {
   return text.replaceAll("\r\n", "\n").trim();
 }
 
-/** Whoever may not set a rule's config must not learn whether it exists. */
+/** A person who may not set a rule's config must not learn whether it exists. */
 function notConfigurable(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const link = markup`<a href="${AT}">What you may set</a>`;
   if (c.get("viewer").isOperator) {
@@ -375,7 +355,7 @@ function notConfigurable(c: Context<ConsoleEnv>, context: WebContext): Promise<R
 
 // ── in the page of a rule ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The values of a rule's config in force, with where they come from. */
+/** The values of a rule's config in force, with their origins. */
 export function configView(rule: string, context: WebContext): Part {
   const config = context.rules().configs.get(rule);
   if (config === undefined || config.entries.length === 0) {
@@ -387,6 +367,5 @@ export function configView(rule: string, context: WebContext): Part {
     }</td><td class="why soft">${sayPlace(entry)}</td></tr>\n`
   );
   return markup`<p><a href="${configPath(rule)}">Set the config</a></p>
-<table class="rows"><thead><tr><th>Field</th><th>Value in force</th><th>From</th></tr></thead><tbody>
-${rows}</tbody></table>`;
+${rowTable("", ["Field", "Value in force", "From"], rows)}`;
 }

@@ -6,10 +6,10 @@ import { ConnectionError, type ConnectionListing } from "../../connections/conne
 import { messageOf, UsageError } from "../../model/errors.ts";
 import { attempted, type HandshakeHook, listHooks, openHooks } from "../connections_api.ts";
 import type { WebContext } from "../context.ts";
-import { href } from "./lists.ts";
+import { href, rowTable } from "./lists.ts";
 import { liveMark, type Look, part } from "./live.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
-import { pathOf } from "./rules.ts";
+import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
+import { rulePath } from "./rules.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
@@ -17,8 +17,8 @@ import { word } from "./words.ts";
 
 const PATH = "/connections";
 /**
- * Ties the answer of the authorization server to the browser that has begun. The cookie of the session does not: it is not sent when
- * another site leads here.
+ * Ties the answer of the authorization server to the browser that began the attempt. The session's cookie cannot: browsers do
+ * not send it when another site links here.
  */
 const COOKIE = "whenthen_connect";
 
@@ -51,13 +51,7 @@ export function addConnections(app: Hono<ConsoleEnv>, context: WebContext): void
       const way = inputs.way === "device" ? "device" : undefined;
       const begun = await attempted(() => connections.begin(name, { by, browser }, way));
       if (begun === undefined) return c.redirect(PATH, 303);
-      setCookie(c, COOKIE, browser, {
-        path: PATH,
-        httpOnly: true,
-        sameSite: "Lax",
-        maxAge: ATTEMPT_LIFE / 1_000,
-        secure: context.desk.address().startsWith("https:"),
-      });
+      rememberBrowser(c, browser, context);
       return await page(c, context, nextPage(name, begun, c.get("viewer"), timesFor(c, context)));
     } catch (error) {
       return refused(c, "Not connected", error);
@@ -88,6 +82,16 @@ export function addConnections(app: Hono<ConsoleEnv>, context: WebContext): void
       ? "Its tokens are forgotten here, and its server has revoked them."
       : `Its tokens are forgotten here, but not revoked: ${done.reason}. Revoke them at the service itself.`;
     return page(c, context, notice(`${name} is disconnected`, [text, back()], PATH));
+  });
+}
+
+function rememberBrowser(c: Context, browser: string, { desk }: WebContext): void {
+  setCookie(c, COOKIE, browser, {
+    path: PATH,
+    httpOnly: true,
+    sameSite: "Lax",
+    maxAge: ATTEMPT_LIFE / 1_000,
+    secure: desk.address().startsWith("https:"),
   });
 }
 
@@ -143,11 +147,8 @@ function connectionTable(c: Context<ConsoleEnv>, context: WebContext): Markup {
 <td class="wide nowrap">${by !== undefined && at !== undefined && markup`${by}, ${times.short(at)}`}</td>
 <td>${actions(connection, viewer)}</td></tr>\n`;
   });
-  return markup`<table class="rows">
-<thead><tr><th>State</th><th>Connection</th><th>Token</th><th class="wide">Hosts</th><th class="wide">Scopes</th><th class="wide">Connected by</th><th>To do</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  const wide = [["Hosts", "wide"], ["Scopes", "wide"], ["Connected by", "wide"]] as const;
+  return rowTable("", ["State", "Connection", "Token", ...wide, "To do"], rows);
 }
 
 function expiryOf({ kind, expiresAt, renews }: ConnectionListing, times: Times): Part {
@@ -186,7 +187,7 @@ ${state}`;
   }
   const { host } = new URL(begun.url);
   const paste = markup`<form method="post" action="${PATH}/${encodeURIComponent(name)}/code">${csrfInput(csrf)}
-<input type="hidden" name="attempt" value="${begun.attempt}">
+${hiddenInput("attempt", begun.attempt)}
 <label>The code, or the address of the last page<br><input name="code" required autocomplete="off" spellcheck="false"></label>
 <button>Connect</button></form>`;
   const device = markup`<form method="post" action="${PATH}/${encodeURIComponent(name)}/connect">${csrfInput(csrf)}
@@ -218,6 +219,8 @@ function back(): Markup {
 function sentence(error: Error): string {
   return `${messageOf(error)}.`;
 }
+
+// ── handshakes of webhooks ───────────────────────────────────────────────────────────────────────────────────────────
 
 const HOOKS_PATH = `${PATH}/handshakes`;
 /** How long the button opens a webhook. */
@@ -254,15 +257,11 @@ function handshakes(c: Context<ConsoleEnv>, context: WebContext): Markup {
   const rows = hooks.map((hook) =>
     markup`<tr><td class="nowrap">${word(hook.openUntil === undefined ? "closed" : "open")}</td>
 <td class="grow">${
-      hook.path === undefined ? hook.rule : markup`<a href="${pathOf(hook.rule)}">${hook.rule}</a>`
+      hook.path === undefined ? hook.rule : markup`<a href="${rulePath(hook.rule)}">${hook.rule}</a>`
     }</td><td class="wide mono">${hook.path ?? "gone"}</td>
 <td class="why">${secretsOf(hook, times)}</td><td>${hookActions(hook, viewer, times)}</td></tr>\n`
   );
-  return markup`<table class="rows">
-<thead><tr><th>State</th><th>Rule</th><th class="wide">Webhook</th><th>Secrets</th><th>To do</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("", ["State", "Rule", ["Webhook", "wide"], "Secrets", "To do"], rows);
 }
 
 function secretsOf({ secrets }: HandshakeHook, times: Times): Part {
@@ -279,7 +278,7 @@ function secretsOf({ secrets }: HandshakeHook, times: Times): Part {
 function hookActions({ rule, path, openUntil, secrets }: HandshakeHook, { csrf }: Viewer, times: Times): Markup {
   return markup`<div class="connect">${
     path !== undefined && markup`<form method="post" action="${HOOKS_PATH}/open">${csrfInput(csrf)}
-<input type="hidden" name="rule" value="${rule}"><button>Open for 10 minutes</button></form>`
+${hiddenInput("rule", rule)}<button>Open for 10 minutes</button></form>`
   }${openUntil !== undefined && markup`<span class="soft">until ${times.short(openUntil)}</span>`}${
     secrets.length > 0 && markup`<a href="${href(`${HOOKS_PATH}/remove`, { what: rule })}">Remove all…</a>`
   }</div>`;
@@ -298,6 +297,6 @@ function hookConfirmation(c: Context<ConsoleEnv>, context: WebContext) {
     hook.rule === what ? "them" : "it"
   } are refused from then on. To have the provider give a new one, open the webhook and create the webhook there again.</p>
 <form method="post" action="${HOOKS_PATH}/remove">${csrfInput(c.get("viewer").csrf)}
-<input type="hidden" name="what" value="${what}"><button>Remove</button> <a href="${PATH}">Keep</a></form>`;
+${hiddenInput("what", what)}<button>Remove</button> <a href="${PATH}">Keep</a></form>`;
   return { title, at: PATH, narrow: true, body };
 }

@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { UsageError } from "../../model/errors.ts";
 import { StoreFullError } from "../../store/store.ts";
+import { RETRY_AFTER } from "../answer.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
@@ -31,9 +32,6 @@ import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
 import { addStart } from "./start_page.ts";
 import { type ConsoleEnv, isForOwnRun, letIn, sessionViewer, wantsPage } from "./viewer.ts";
-
-/** Seconds after which people should retry while the program starts or stops. */
-const RETRY_AFTER = "5";
 
 /**
  * The pages for people: forms and console. Loaded on the first request for one. Each page is a file with a function

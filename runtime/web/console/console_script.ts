@@ -2,10 +2,10 @@
 import "htmx.org";
 import "htmx.org/dist/ext/hx-sse.js";
 
-/** Set once the page was reloaded for the viewer's zone: a browser without cookies must not reload for ever. */
+/** Set after the page was reloaded for the viewer's zone: a browser without cookies must not reload for ever. */
 const ZONE_ASKED = "whenthen-zone";
 
-/** Has the server write times in the viewer's zone: the page names the zone that it was written in, if it is not the viewer's. */
+/** Tells the server the viewer's time zone by a cookie, and reloads a page that was written in another zone. */
 function keepZone(): void {
   const { zone } = document.documentElement.dataset;
   const own = new Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -20,11 +20,11 @@ function keepZone(): void {
   }
 }
 
-/** If the server sends nothing for this long, the page is not live: heartbeats come every 25 s. */
+/** Milliseconds without a message after which the page counts as not live: the server sends a heartbeat every 25 s. */
 const SILENCE = 60_000;
 
 /** Shows in the head whether the page is live, is one of too many live pages, or has lost contact, and since when. */
-function sayLive(): void {
+function showLive(): void {
   const mark = document.getElementById("live");
   if (mark === null) return;
   let heard = Date.now();
@@ -47,7 +47,8 @@ function sayLive(): void {
     if (!document.hidden) say("lost");
   });
   on(["htmx:after:request"], (event) => {
-    const { status } = (event as CustomEvent).detail.ctx.response;
+    if (!(event instanceof CustomEvent)) return;
+    const { status } = event.detail.ctx.response;
     if (status < 400) return;
     // Otherwise htmx would replace the status with the answer.
     event.preventDefault();
@@ -66,8 +67,9 @@ function sayLive(): void {
 function keepOpen(): void {
   const key = `whenthen-open ${location.pathname}${location.search}`;
   try {
-    const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-    const open: string[] = navigation?.type === "back_forward" ? JSON.parse(sessionStorage.getItem(key) ?? "[]") : [];
+    const [navigation] = performance.getEntriesByType("navigation");
+    const isBack = navigation instanceof PerformanceNavigationTiming && navigation.type === "back_forward";
+    const open: string[] = isBack ? JSON.parse(sessionStorage.getItem(key) ?? "[]") : [];
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     addEventListener("pagehide", () => {
       const ids = [...document.querySelectorAll<HTMLElement>("details[open][id]")].map(({ id }) => id);
@@ -80,5 +82,5 @@ function keepOpen(): void {
 }
 
 keepZone();
-sayLive();
+showLive();
 keepOpen();

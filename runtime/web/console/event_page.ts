@@ -3,16 +3,15 @@ import type { Event } from "../../model/event.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { Run } from "../../model/run.ts";
 import type { EventRecord, Store } from "../../store/store.ts";
-import { answerJson } from "../answer.ts";
 import type { WebContext } from "../context.ts";
 import { reasonOf, verdictOf } from "./events.ts";
-import { href } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
-import { pathOf } from "./rules.ts";
+import { href, rowTable } from "./lists.ts";
+import { joined, type Markup, markup, type Part } from "./markup.ts";
+import { rulePath } from "./rules.ts";
 import { oneLine } from "./run_words.ts";
 import { notice, page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
-import { shownValue } from "./values.ts";
+import { answerValue, shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word, wordOf } from "./words.ts";
 
@@ -64,9 +63,7 @@ ${
     if (record === undefined) return unknownEvent(c, context);
     const part = c.req.param("part");
     const found = part === "data" ? undefined : record.event[PARTS[part][0]];
-    const value = part === "data" ? record.event.data : found === undefined ? null : asJson(found);
-    if (typeof value === "string") return c.text(context.mask(value));
-    return answerJson(c, context.maskJson(value));
+    return answerValue(c, context, part === "data" ? record.event.data : found === undefined ? null : asJson(found));
   });
 }
 
@@ -100,8 +97,8 @@ function facts({ event, receivedAt, deliveries }: EventRecord, times: Times): Ma
       href("/runs", { subject })
     }">its runs</a>`,
     markup`id <code>${id}</code> from <code>${source}</code>`,
-  ].filter((part) => part !== false);
-  return markup`<p class="about">${parts.map((part, index) => [index > 0 && " · ", part])}</p>`;
+  ];
+  return markup`<p class="about">${joined(parts)}</p>`;
 }
 
 /** Each rule's verdict, its reason and the values that decided it. */
@@ -111,7 +108,7 @@ function verdicts({ verdicts, ended }: EventRecord, runs: Run[]): Markup | false
   const rows = verdicts.map(({ rule, trigger, verdict }) => {
     const run = "run" in verdict && verdict.run !== undefined ? byId.get(verdict.run) : undefined;
     return markup`<tr><td class="nowrap">${word(verdict.kind)}</td><td class="grow cut"><div><a href="${
-      pathOf(rule)
+      rulePath(rule)
     }">${rule}</a></div></td>
 <td class="wide mono cut"><div>${trigger}</div></td><td class="why">${reasonOf(verdict)}${
       run !== undefined && markup` ${word(run.state)}`
@@ -120,16 +117,12 @@ function verdicts({ verdicts, ended }: EventRecord, runs: Run[]): Markup | false
   });
   const waits = ended.map(({ rule, run, step }) =>
     markup`<tr><td class="nowrap">${word("accepted", "ended a wait")}</td><td class="grow cut"><div><a href="${
-      pathOf(rule)
+      rulePath(rule)
     }">${rule}</a></div></td>
 <td class="wide mono cut"><div>${step}</div></td><td class="why">of <a href="/runs/${run}">its run</a></td></tr>
 `
   );
-  return markup`<table class="rows verdicts">
-<thead><tr><th>Verdict</th><th>Rule</th><th>Trigger</th><th>Why</th></tr></thead>
-<tbody>
-${rows}${waits}</tbody>
-</table>`;
+  return rowTable("verdicts", ["Verdict", "Rule", "Trigger", "Why"], [...rows, ...waits]);
 }
 
 /** The values in a clause of a condition. */
@@ -221,9 +214,8 @@ ${after}</ul>`
 export function eventLink(
   { key, event: { type, subject }, receivedAt, ...record }: EventRecord,
   times: Times,
-  withVerdict = true,
 ): Markup {
   return markup`<a href="/events/${key}">${type}</a>${subject !== undefined && ` ${oneLine(subject, 60)}`} ${
     times.short(receivedAt)
-  }${withVerdict && markup` ${word(verdictOf(record))}`}`;
+  } ${word(verdictOf(record))}`;
 }

@@ -8,15 +8,18 @@ import {
   type Filter,
   type Filters,
   filtersOf,
+  type Found,
   hasFilters,
   href,
   listBody,
   MOST_PARTS,
   ROWS,
+  rowTable,
+  TIME_FILTERS,
 } from "./lists.ts";
-import { liveMark, type Look, newerPart } from "./live.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
-import { pathOf } from "./rules.ts";
+import { liveMark, type Look, MOST_NEWER, newerPart } from "./live.ts";
+import { joined, type Markup, markup, type Part } from "./markup.ts";
+import { rulePath } from "./rules.ts";
 import { page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
 import { sizeOf } from "./values.ts";
@@ -26,8 +29,6 @@ import { word, type WordName } from "./words.ts";
 /** Runs and other verdicts of one event that its row names; the rest is counted. */
 const MOST_RUNS = 4;
 const MOST_SAID = 2;
-/** Newer rows that are counted; more are "99+". */
-const MOST_NEWER = 100;
 
 /** `/events`: received events with the verdict of each rule, and refused requests. */
 export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
@@ -45,7 +46,7 @@ export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
       set,
       before,
       counts: await countsOf(context, set),
-      table: eventTable(found, set, times),
+      table: eventTable(found.rows, set, times),
       none: hasFilters(set) ? "No event is like that. Upper and lower case differ." : "No event has come yet.",
       found,
       reached: (cursor) => Number(cursor) / 1_000,
@@ -61,7 +62,7 @@ export function lookForEvents(c: Context, context: WebContext): Look {
   const path = href("/events", set);
   return async () => {
     const { rows } = await findEventRows(context, set, timesFor(c, context), { after, limit: MOST_NEWER });
-    return { parts: [newerPart(path, rows.length, MOST_NEWER)], isLast: rows.length === MOST_NEWER };
+    return { parts: [newerPart(path, rows.length)], isLast: rows.length === MOST_NEWER };
   };
 }
 
@@ -80,12 +81,9 @@ async function countsOf(context: WebContext, set: EventFilters): Promise<Markup>
   return countLinks("By verdict", "/events", "verdict", set, some);
 }
 
-function eventTable({ rows }: EventPage, set: EventFilters, times: Times): Markup | false {
-  return rows.length > 0 && markup`<table class="rows events">
-<thead><tr><th>Time</th><th>Event</th><th>Subject</th><th>Verdict</th><th>Why</th></tr></thead>
-<tbody>
-${rows.map((row) => "event" in row ? eventRow(row.event, set, times) : refusedRow(row.refused, times))}</tbody>
-</table>`;
+function eventTable(rows: EventRow[], set: EventFilters, times: Times): Markup | false {
+  const shown = rows.map((row) => "event" in row ? eventRow(row.event, set, times) : refusedRow(row.refused, times));
+  return rows.length > 0 && rowTable("events", ["Time", "Event", "Subject", "Verdict", "Why"], shown);
 }
 
 function eventRow(record: EventRecord, set: EventFilters, times: Times): Markup {
@@ -120,7 +118,7 @@ function refusedRow({ at, method, path, status, reason, sender, size, count }: R
 `;
 }
 
-type Record = Pick<EventRecord, "delivery" | "verdicts" | "ended">;
+type Outcome = Pick<EventRecord, "delivery" | "verdicts" | "ended">;
 
 /** Most important first: problems, then started runs. */
 const ORDER: VerdictKind[] = [
@@ -136,35 +134,33 @@ const ORDER: VerdictKind[] = [
 ];
 
 /** The verdict that a row shows for an event with several. */
-export function verdictOf({ delivery, verdicts }: Record): WordName {
+export function verdictOf({ delivery, verdicts }: Outcome): WordName {
   const kinds = verdicts.map(({ verdict }) => verdict.kind);
   return ORDER.find((kind) => kinds.includes(kind)) ?? delivery;
 }
 
 /** Why an event has its verdicts: what it started, and the reasons why it started nothing elsewhere. */
-function whyOf({ verdicts, ended, delivery }: Record): Part {
+function whyOf({ verdicts, ended, delivery }: Outcome): Part {
   const started = verdicts.flatMap(({ rule, verdict }) =>
     verdict.kind === "started" ? [{ rule, run: verdict.run }] : []
   );
   const others = verdicts.filter(({ verdict }) => verdict.kind !== "started")
     .sort((a, b) => ORDER.indexOf(a.verdict.kind) - ORDER.indexOf(b.verdict.kind));
-  const runs = started.slice(0, MOST_RUNS).map(({ rule, run }, index) =>
-    markup`${index > 0 && ", "}<a href="/runs/${run}">${rule}</a>`
-  );
+  const runs = started.slice(0, MOST_RUNS).map(({ rule, run }) => markup`<a href="/runs/${run}">${rule}</a>`);
   const rest = started.length - runs.length + Math.max(0, others.length - MOST_SAID);
   const parts: Part[] = [
-    ...runs.length > 0 ? [markup`${started.length === 1 ? "run of " : "runs of "}${runs}`] : [],
+    ...runs.length > 0 ? [markup`${started.length === 1 ? "run of " : "runs of "}${joined(runs, ", ")}`] : [],
     ...ended.map(({ rule, run, step }) => markup`ended the wait ${step} of <a href="/runs/${run}">${rule}</a>`),
     ...others.slice(0, MOST_SAID).map(sentenceOf),
     ...rest > 0 ? [`${rest} more`] : [],
   ];
   if (parts.length === 0) return delivery === "unmatched" ? "no rule listens for this type" : "";
-  return parts.map((part, index) => [index > 0 && " · ", part]);
+  return joined(parts);
 }
 
 /** One rule's verdict in words. */
 function sentenceOf({ rule, verdict }: EventRecord["verdicts"][number]): Part {
-  return markup`<a href="${pathOf(rule)}">${rule}</a>: ${reasonOf(verdict)}`;
+  return markup`<a href="${rulePath(rule)}">${rule}</a>: ${reasonOf(verdict)}`;
 }
 
 /** Why a rule gave its verdict, with links to the runs that it names. */
@@ -181,13 +177,14 @@ function runLink(id: string): Markup {
   return markup`<a class="mono" href="/runs/${id}">${id}</a>`;
 }
 
+// ── the search ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 const EVENT_FILTERS = [
   { name: "type", label: "Type" },
   { name: "rule", label: "Rule" },
   { name: "subject", label: "Subject" },
   { name: "verdict", label: "Verdict", choices: [...VERDICT_KINDS, "unmatched", "refused"] },
-  { name: "from", label: "From", placeholder: "2h or 09:00" },
-  { name: "to", label: "To", placeholder: "2026-11-30" },
+  ...TIME_FILTERS,
   { name: "text", label: "Text", placeholder: "in its data" },
 ] as const satisfies Filter[];
 
@@ -196,33 +193,24 @@ type EventFilters = Filters<typeof EVENT_FILTERS[number]["name"]>;
 /** A row of the page of events: an event, or a request that was refused. */
 export type EventRow = { key: number; event: EventRecord } | { key: number; refused: RefusedRequest };
 
-/** A page of rows, and the cursor of the next page. */
-interface EventPage {
-  rows: EventRow[];
-  /** The cursor of the next page; undefined on the last one. */
-  next?: string;
-  /** Whether the search ended before the page was full; it continues at `next`. */
-  isPartial: boolean;
-}
-
 /** The store's search for filters; undefined if they are for refused requests only. */
-export function eventSearch(set: EventFilters, times: Times): Omit<EventSearch, "limit"> | undefined {
+function eventSearch(set: EventFilters, times: Times): Omit<EventSearch, "limit"> | undefined {
   const { verdict, from, to, ...rest } = set;
   if (verdict === "refused") return undefined;
   return { ...rest, ...times.range(from, to), verdict: verdict as EventSearch["verdict"], parts: MOST_PARTS };
 }
 
-/** Events and refused requests that fit, in order of time, newest first. @param before a key */
+/** Events and refused requests that match, newest first. @param before a key */
 async function findEventRows(
   { store, refused, mask }: Pick<WebContext, "store" | "refused" | "mask">,
   set: EventFilters,
   times: Times,
   { before, after = 0, limit = ROWS }: { before?: string; after?: number; limit?: number },
-): Promise<EventPage> {
+): Promise<Found<EventRow>> {
   const search = eventSearch(set, times);
   const asked = search && { ...search, mask, before, ...after > 0 && { after: String(after) }, limit: limit + 1 };
   const { rows: events, stoppedAt } = asked === undefined ? { rows: [] } : await store.searchEvents(asked);
-  const requests = refused.list(limit + 1, Number(before ?? Infinity), fits(set, times, mask));
+  const requests = refused.list(limit + 1, Number(before ?? Infinity), matches(set, times, mask));
   const rows: EventRow[] = [
     ...events.map((event) => ({ key: Number(event.key), event })),
     ...requests.map((refused) => ({ key: refused.key, refused })),
@@ -237,7 +225,7 @@ async function findEventRows(
 }
 
 /** Refused requests have no type, rule or subject: a filter by one of these leaves them out. */
-function fits(set: EventFilters, times: Times, mask: WebContext["mask"]): (request: RefusedRequest) => boolean {
+function matches(set: EventFilters, times: Times, mask: WebContext["mask"]): (request: RefusedRequest) => boolean {
   const { type, rule, subject, verdict, text, from, to } = set;
   if (type ?? rule ?? subject) return () => false;
   if (verdict !== undefined && verdict !== "refused") return () => false;

@@ -1,21 +1,16 @@
 import type { Context, Hono } from "hono";
-import { textOfValue } from "../../language/fields/field_value.ts";
 import { UsageError } from "../../model/errors.ts";
-import type { FleetSummary, FleetTask, Recipients, TaskResult } from "../../model/fleet.ts";
+import type { FleetSummary, FleetTask, Recipients } from "../../model/fleet.ts";
 import type { Field } from "../../model/rule.ts";
 import type { WebContext } from "../context.ts";
-import { sendByHand, type TaskAnswer, tasksFor } from "../fleets_api.ts";
-import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "../forms/fields.ts";
+import { sendByHand, tasksFor } from "../fleets_api.ts";
+import { defaultTexts, fieldMarkup, problemSummary, shownFields, textIn, typedValues } from "../forms/fields.ts";
 import { fleetPath, unknownFleet, visibleFleet } from "./fleets.ts";
-import { csrfInput, page, readAction } from "./shell.ts";
-import { href } from "./lists.ts";
-import { type Markup, markup } from "./markup.ts";
+import { csrfInput, notice, page, readAction } from "./shell.ts";
+import { hiddenInput, type Markup, markup } from "./markup.ts";
 import type { ConsoleEnv } from "./viewer.ts";
-import { word } from "./words.ts";
 
 const AT = "/task";
-/** Answers of a page, those that failed first. */
-const MOST_SHOWN = 100;
 /** No field of a task has a name with a dash. */
 const FLEET = "send-fleet";
 const TASK = "send-task";
@@ -27,18 +22,13 @@ const TO_FIELD: Field = {
   required: true,
 };
 
-/** `/task?fleet=…&task=…`: the form that sends a task by hand, and the answers of the devices. */
+/** `/task?fleet=…&task=…`: the form that sends a task by hand. */
 export function addFleetTask(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, async (c) => {
     const found = chosen(c, context, c.req.query());
     if (found === undefined) return await unknownFleet(c, context);
-    const { inputs } = found.task;
-    const texts = Object.fromEntries(
-      Object.entries(inputs).flatMap(([name, { default: value }]) =>
-        value === undefined ? [] : [[name, textOfValue(value)]]
-      ),
-    );
-    return await form(c, context, found, { texts: { ...texts, [TO]: c.req.query("to") ?? "" } });
+    const texts = { ...defaultTexts(found.task.inputs), [TO]: c.req.query("to") ?? "" };
+    return await form(c, context, found, { texts });
   });
   app.post(AT, (c) => send(c, context));
 }
@@ -60,15 +50,10 @@ function form(
   c: Context<ConsoleEnv>,
   context: WebContext,
   { found: { fleet }, task }: Chosen,
-  { texts, problems = {} }: { texts: Record<string, string>; problems?: Record<string, string> },
+  { texts, problems }: { texts: Record<string, string>; problems?: Record<string, string> },
   status: 200 | 422 = 200,
 ): Promise<Response> {
-  const shown = [[TO, TO_FIELD] as const, ...Object.entries(task.inputs)].map(([name, field]): ShownField => ({
-    name,
-    field,
-    text: textIn(texts, name),
-    ...Object.hasOwn(problems, name) && { problem: problems[name] },
-  }));
+  const shown = shownFields({ [TO]: TO_FIELD, ...task.inputs }, texts, problems);
   const title = `${task.title ?? task.name}: ${fleet.name ?? fleet.id}`;
   const body = markup`${crumbs(fleet.id)}
 <h1>${title}</h1>
@@ -76,7 +61,7 @@ ${task.help !== undefined && markup`<p>${task.help}</p>`}
 ${problemSummary(shown, "input")}
 <form method="post" action="${AT}" accept-charset="utf-8">
 ${csrfInput(c.get("viewer").csrf)}
-<input type="hidden" name="${FLEET}" value="${fleet.id}"><input type="hidden" name="${TASK}" value="${task.name}">
+${hiddenInput(FLEET, fleet.id)}${hiddenInput(TASK, task.name)}
 ${shown.map(fieldMarkup)}
 <p class="actions"><button class="main">Send</button></p>
 </form>`;
@@ -101,11 +86,10 @@ async function send(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
   const sent = await sendByHand(context, fleet.id, order, { by, ...!isOperator && person && { person } });
   if (sent.kind === "invalid") return await form(c, context, given, { texts, problems: sent.problems }, 422);
   if (sent.kind === "absent") throw new UsageError(sent.error);
-  const body = markup`${crumbs(fleet.id)}
-<h1>${task.title ?? task.name}: ${sent.answer.total - sent.answer.failed} of ${sent.answer.total} succeeded</h1>
-${resultTable(sent.answer)}
-<p><a href="${href(AT, { fleet: fleet.id, task: task.name, to: textIn(texts, TO) })}">Send it again</a></p>`;
-  return await page(c, context, { title: `Answers to ${task.name}`, at: "/fleets", body });
+  const [run] = sent.receipt.runs;
+  if (run !== undefined) return c.redirect(`/runs/${run}`, 303);
+  const text = markup`The fleet's file is being replaced. <a href="${fleetPath(fleet.id)}">Back</a>`;
+  return await page(c, context, notice("Nothing was sent", text, "/fleets"));
 }
 
 /** @returns undefined if nothing was typed */
@@ -114,26 +98,4 @@ function readTo(text: string): Recipients | undefined {
   const tags = words.filter((word) => word.startsWith("tag:")).map((word) => word.slice(4));
   if (tags.length > 0 && tags.length === words.length) return { tags };
   return words.length === 0 ? undefined : words.length === 1 ? words[0] : words;
-}
-
-function resultTable({ results, total }: TaskAnswer): Markup {
-  const rows = results.toSorted((a, b) => Number(a.success) - Number(b.success)).slice(0, MOST_SHOWN);
-  if (rows.length === 0) return markup`<p class="soft">No device is like that.</p>`;
-  const cells = rows.map((result) =>
-    markup`<tr><td class="state nowrap">${word(result.success ? "succeeded" : "failed")}</td>
-<td class="grow cut"><div>${result.device}</div></td><td class="why">${sentence(result)}</td>
-<td class="number nowrap">${Math.round(result.executionTime)} ms</td></tr>
-`
-  );
-  return markup`<table class="rows">
-<thead><tr><th>State</th><th>Device</th><th>Answer</th><th class="number">Took</th></tr></thead>
-<tbody>
-${cells}</tbody>
-</table>
-${total > rows.length && markup`<p class="soft">The first ${rows.length} of ${total}, those that failed first.</p>`}`;
-}
-
-function sentence({ success, error, return: returned }: TaskResult): string {
-  if (!success) return error!;
-  return returned === null ? "" : textOfValue(returned).slice(0, 500);
 }

@@ -4,26 +4,25 @@ import { UsageError } from "../../model/errors.ts";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type FleetSummary } from "../../model/fleet.ts";
 import { isObject, type Json } from "../../model/json.ts";
 import type { WebContext } from "../context.ts";
+import { taskRuleId } from "../../folder/task_rule.ts";
 import { tasksFor } from "../fleets_api.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
-import { countLinks, type Filter, filterForm, filtersOf, href, pageOf, pager } from "./lists.ts";
+import { countLinks, type Filter, filterForm, filtersOf, href, idPath, LONG_PAGE, pager, rowTable } from "./lists.ts";
 import { liveMark, type Look, part } from "./live.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { factList, hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
 const AT = "/fleets";
 const DEVICE = "/device";
-/** Devices of a page of the list. */
-const PAGE = 50;
 const FILTERS = [
   { name: "name", label: "Name", placeholder: "part of a name" },
   { name: "state", label: "State", choices: DEVICE_STATES },
   { name: "tag", label: "Tag" },
 ] as const satisfies Filter[];
 
-/** `/fleets`, `/fleets/<id>` with its devices, and `/device?fleet=…&name=…`. Others than operators see the tasks that they may send. */
+/** `/fleets`, `/fleets/<id>` with its devices, and `/device?fleet=…&name=…`. Other people than operators see only the tasks that they may send. */
 export function addFleets(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, (c) => list(c, context));
   app.get(`${AT}/:id{.+}`, async (c) => {
@@ -36,7 +35,7 @@ export function addFleets(app: Hono<ConsoleEnv>, context: WebContext): void {
 
 /** The path of a fleet's page; its id may contain slashes. */
 export function fleetPath(id: string): string {
-  return `${AT}/${id.split("/").map(encodeURIComponent).join("/")}`;
+  return idPath(AT, id);
 }
 
 function devicePath(fleet: string, name: string): string {
@@ -48,7 +47,7 @@ function taskPath(fleet: string, task: string, to?: string): string {
   return href("/task", { fleet, task, to });
 }
 
-/** A fleet that somebody may see: operators all, others those with a task for them. */
+/** A fleet that the viewer may see: operators see all of them, other people those with a task for them. */
 export function visibleFleet(c: Context<ConsoleEnv>, { fleets }: WebContext, id: string): FleetSummary | undefined {
   const found = fleets.get(id);
   return found !== undefined && mayView(c.get("viewer"), found) ? found : undefined;
@@ -93,11 +92,7 @@ function fleetTable(c: Context<ConsoleEnv>, { fleets }: WebContext): Markup {
 <td class="number nowrap">${total.toLocaleString("en")}</td></tr>
 `
   );
-  return markup`<table class="rows">
-<thead><tr><th>Fleet</th><th>Its devices</th><th class="number">All</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("", ["Fleet", "Its devices", ["All", "number"]], rows);
 }
 
 /** `812 reachable, 3 dead`: states that no device has are left out. */
@@ -150,15 +145,15 @@ async function deviceList(c: Context<ConsoleEnv>, context: WebContext, id: strin
   const { before } = c.req.query();
   const { state, tag, name } = set;
   const { devices } = await context.fleets.devices(id, {
-    max: PAGE + 1,
+    max: LONG_PAGE + 1,
     ...name !== undefined && { name },
     ...state !== undefined && { states: DEVICE_STATES.filter((each) => each === state) },
     ...tag !== undefined && { tags: [tag] },
     ...before !== undefined && { after: before },
   });
-  const { rows, last } = pageOf(devices, PAGE);
+  const next = devices.length > LONG_PAGE ? devices[LONG_PAGE - 1].device : undefined;
   const times = timesFor(c, context);
-  const cells = rows.map(({ device, state, tags, since, error }) =>
+  const rows = devices.slice(0, LONG_PAGE).map(({ device, state, tags, since, error }) =>
     markup`<tr><td class="state nowrap">${word(state)}</td>
 <td class="grow cut"><div><a href="${devicePath(id, device)}">${device}</a></div></td>
 <td class="wide soft">${tags.join(", ")}</td><td class="why cut"><div>${error}</div></td>
@@ -168,13 +163,11 @@ async function deviceList(c: Context<ConsoleEnv>, context: WebContext, id: strin
   return markup`<section><h2>Devices</h2>
 ${filterForm(path, FILTERS, set)}
 ${
-    rows.length === 0 ? markup`<p class="soft">No device is like that.</p>` : markup`<table class="rows">
-<thead><tr><th>State</th><th>Device</th><th class="wide">Tags</th><th>Why</th><th class="number">Since</th></tr></thead>
-<tbody>
-${cells}</tbody>
-</table>`
+    rows.length === 0
+      ? markup`<p class="soft">No device is like that.</p>`
+      : rowTable("", ["State", "Device", ["Tags", "wide"], "Why", ["Since", "number"]], rows)
   }
-${pager(path, set, before, last?.device)}</section>`;
+${pager(path, set, before, next)}</section>`;
 }
 
 /** Links to the forms that send a task. @param to the device filled in; none by default */
@@ -193,7 +186,7 @@ ${links}</ul></section>`;
 
 // ── a device ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How many of its events a device's page shows. */
+/** How many of its events and tasks a device's page shows. */
 const EVENTS = 20;
 
 async function devicePage(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
@@ -216,6 +209,8 @@ ${
     device.info !== undefined && markup`<section><h2>Its session</h2>
 ${jsonMarkup("What the platform says", device.info)}</section>`
   }
+<section><h2>Tasks by hand</h2>
+${await sentTable(c, context, device)}</section>
 <section><h2>Events</h2>
 ${await eventTable(c, context, device)}</section>`;
   const head = liveMark(href("/live", { page: "device", fleet: id, name }));
@@ -235,21 +230,19 @@ export function lookForDevice(c: Context<ConsoleEnv>, context: WebContext): Look
 function deviceFacts(c: Context<ConsoleEnv>, context: WebContext, device: DeviceView): Markup {
   const { state, since, tags, failures, lastPing, error, again } = device;
   const times = timesFor(c, context);
-  const all: [string, Part][] = [
+  return factList([
     ["State", [word(state), " since ", times.long(since)]],
     ["Why", error !== undefined && markup`<span class="error">${error}</span>`],
     ["Tried again", again !== undefined && times.long(again)],
     ["Failed pings in a row", failures > 0 && String(failures)],
     ["Last ping", lastPing !== undefined && times.distance(lastPing)],
     ["Tags", tags.length > 0 && tags.join(", ")],
-  ];
-  const rows = all.filter(([, value]) => value).map(([label, value]) => markup`<dt>${label}</dt><dd>${value}</dd>\n`);
-  return markup`<dl class="facts">${rows}</dl>`;
+  ]);
 }
 
 function againForm({ csrf }: Viewer, { fleet, device, again }: DeviceView): Markup | false {
   return again !== undefined && markup`<form method="post" action="${DEVICE}/again" class="actions">
-${csrfInput(csrf)}<input type="hidden" name="fleet" value="${fleet}"><input type="hidden" name="name" value="${device}">
+${csrfInput(csrf)}${hiddenInput("fleet", fleet)}${hiddenInput("name", device)}
 <button>Try again now</button></form>`;
 }
 
@@ -263,8 +256,28 @@ async function again(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   return await page(c, context, notice("Not tried again", text, AT), 409);
 }
 
-export function jsonMarkup(label: string, value: Json): Markup {
+function jsonMarkup(label: string, value: Json): Markup {
   return markup`<pre class="value" tabindex="0" aria-label="${label}">${writeExactJson(value, 2)}</pre>`;
+}
+
+/** Runs that somebody has started to send this device alone a task. */
+async function sentTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {
+  const { rows: found } = await store.searchRunHeads({ subject: device.device, limit: 5 * EVENTS });
+  const prefix = taskRuleId(device.fleet, "");
+  const own = found.filter(({ rule }) => rule.startsWith(prefix)).slice(0, EVENTS);
+  if (own.length === 0) return markup`<p class="soft">None was sent to this device alone.</p>`;
+  const times = timesFor(c, { clock });
+  const shown = own.map(({ id, rule, state, createdAt }) =>
+    markup`<tr><td class="state nowrap">${word(state)}</td>
+<td class="grow cut"><div><a href="/runs/${id}">${rule.slice(prefix.length)}</a></div></td>
+<td class="number nowrap">${times.short(createdAt)}</td></tr>
+`
+  );
+  return markup`<table class="rows">
+<thead><tr><th>State</th><th>Task</th><th class="number">When</th></tr></thead>
+<tbody>
+${shown}</tbody>
+</table>`;
 }
 
 async function eventTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {
@@ -280,9 +293,5 @@ async function eventTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, 
 <td class="number nowrap">${times.short(Date.parse(time))}</td></tr>
 `
   );
-  return markup`<table class="rows">
-<thead><tr><th>Event</th><th>Why</th><th class="number">When</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("", ["Event", "Why", ["When", "number"]], rows);
 }

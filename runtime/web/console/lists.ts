@@ -9,6 +9,8 @@ export const MOST_PARTS = 8;
 
 /** Rows of a page of a list. */
 export const ROWS = 20;
+/** Rows of a page of a list that is in memory: they are short, and most such lists have fewer. */
+export const LONG_PAGE = 50;
 
 /** GET parameters by name; those that are not set are absent. */
 export type Filters<Name extends string = string> = Partial<Record<Name, string>>;
@@ -22,10 +24,23 @@ export interface Filter<Name extends string = string> {
   placeholder?: string;
 }
 
+/** The filter of a list by a part of a name. */
+export const NAME_FILTER = { name: "text", label: "Name", placeholder: "part of a name" } as const satisfies Filter;
+
+/** The filters for a range of time, see {@link Times.range}. */
+export const TIME_FILTERS = [
+  { name: "from", label: "From", placeholder: "2h or 09:00" },
+  { name: "to", label: "To", placeholder: "2026-11-30" },
+] as const satisfies Filter[];
+
 /** The filters of a request: trimmed, without the empty ones that a form sends. */
 export function filtersOf<Name extends string>(c: Context, filters: readonly Filter<Name>[]): Filters<Name> {
-  const given = filters.map(({ name }) => [name, c.req.query(name)?.trim() ?? ""] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== "")) as Filters<Name>;
+  const set: Filters<Name> = {};
+  for (const { name } of filters) {
+    const value = c.req.query(name)?.trim() ?? "";
+    if (value !== "") set[name] = value;
+  }
+  return set;
 }
 
 /** The address of a page with these GET parameters; those that are undefined are left out. */
@@ -34,6 +49,11 @@ export function href(path: string, parameters: Record<string, string | number | 
     [name, value],
   ) => [name, String(value)]);
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`;
+}
+
+/** The path of the page about something whose id may contain slashes. */
+export function idPath(base: string, id: string): string {
+  return `${base}/${id.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /** The form with a list's filters: on a phone folded, with the number of those that are set. */
@@ -72,6 +92,15 @@ ${
   }</select>`;
 }
 
+/** The rows of a page, and the cursor of the next page. */
+export interface Found<Row> {
+  rows: Row[];
+  /** The cursor of the next page; undefined on the last one. */
+  next?: string;
+  /** Whether the search ended before the page was full; it continues at `next`. */
+  isPartial: boolean;
+}
+
 /** A list with filters and pages. */
 export interface List<Name extends string> {
   title: string;
@@ -88,13 +117,12 @@ export interface List<Name extends string> {
   table: Part;
   /** Shown if there are no rows. */
   none: string;
-  /** `isPartial`: the search ended before the page was full; it continues at `next`. */
-  found: { next?: string; isPartial: boolean };
+  found: Pick<Found<unknown>, "next" | "isPartial">;
   /** The time that a cursor stands for. */
   reached(cursor: string): number;
 }
 
-/** The page of a list: heading with counts, filters, rows, and where it goes on. */
+/** The page of a list: heading with counts, filters, rows, and the link to the next page. */
 export function listBody<Name extends string>(list: List<Name>, times: Times): Markup {
   const { title, path, filters, set, before, counts, actions, table, none, found: { next, isPartial } } = list;
   return markup`<div class="beside top"><h1>${title}</h1> ${counts} ${before === undefined && newerMark()}</div>
@@ -104,6 +132,26 @@ ${table}
 ${table === false && !isPartial && markup`<p class="soft">${none}</p>`}
 ${isPartial && stoppedHint(href(path, { ...set, before: next }), times, list.reached(next!))}
 ${pager(path, set, before, isPartial ? undefined : next)}`;
+}
+
+/**
+ * A table of rows.
+ * @param kind its class besides `rows`; "" for none
+ * @param heads the columns; with a class if it is not plain text
+ */
+export function rowTable(
+  kind: string,
+  heads: readonly (string | readonly [text: string, looks: string])[],
+  rows: Part,
+): Markup {
+  const cells = heads.map((head) =>
+    typeof head === "string" ? markup`<th>${head}</th>` : markup`<th class="${head[1]}">${head[0]}</th>`
+  );
+  return markup`<table class="rows${kind !== "" && ` ${kind}`}">
+<thead><tr>${cells}</tr></thead>
+<tbody>
+${rows}</tbody>
+</table>`;
 }
 
 /** Whether any filter is set. */
@@ -142,9 +190,42 @@ function stoppedHint(path: string, times: Times, reached: number): Markup {
   }. <a rel="next" href="${path}">Search further</a></p>`;
 }
 
-/** A page of rows, and the row after which the next page begins. Query one more row than a page has. */
-export function pageOf<T>(found: T[], rows = ROWS): { rows: T[]; last: T | undefined } {
-  return { rows: found.slice(0, rows), last: found.length > rows ? found[rows - 1] : undefined };
+/** One page of a list that is in memory; its cursor is the number of the rows before it. */
+export function memoryPage<Row>(all: Row[], before: string | undefined): { rows: Row[]; next: string | undefined } {
+  const first = Number(before) || 0;
+  const end = first + LONG_PAGE;
+  return { rows: all.slice(first, end), next: all.length > end ? String(end) : undefined };
+}
+
+/** A list of rules by their names that is in memory. */
+export interface NamedList<Row> {
+  title: string;
+  path: string;
+  all: Row[];
+  nameOf(row: Row): { id: string; name?: string };
+  table(rows: Row[]): Markup;
+  /** Shown if there are none at all. */
+  none: Part;
+}
+
+/** The page of such a list: heading, a filter by name if it is long, one page of rows in the order of their names, and the pager. */
+export function namedList<Row>(c: Context, { title, path, all, nameOf, table, none }: NamedList<Row>): Markup {
+  const filters = [NAME_FILTER];
+  const set = filtersOf(c, filters);
+  const text = set.text?.toLowerCase() ?? "";
+  const wanted = all.map((row) => ({ row, ...nameOf(row) }))
+    .filter(({ id, name = "" }) => `${id}\n${name}`.toLowerCase().includes(text))
+    .sort((a, b) => (a.name ?? a.id).localeCompare(b.name ?? b.id));
+  const { before } = c.req.query();
+  const { rows, next } = memoryPage(wanted, before);
+  return markup`<h1>${title}</h1>
+${(all.length > LONG_PAGE || set.text !== undefined) && filterForm(path, filters, set)}
+${
+    rows.length > 0
+      ? table(rows.map(({ row }) => row))
+      : markup`<p class="soft">${all.length > 0 ? "No rule is like that." : none}</p>`
+  }
+${pager(path, set, before, next)}`;
 }
 
 /**

@@ -49,9 +49,12 @@ export function newerMark(): Markup {
   return markup`<span id="newer" class="newer" role="status"></span>`;
 }
 
-/** @param path of the list's first page @param most the number above which newer rows are not counted */
-export function newerPart(path: string, count: number, most: number): Markup {
-  const text = count >= most ? `${most - 1}+ newer` : `${count} newer`;
+/** Newer rows that are counted; more are "99+". */
+export const MOST_NEWER = 100;
+
+/** The number of newer rows. @param path of the list's first page */
+export function newerPart(path: string, count: number): Markup {
+  const text = count >= MOST_NEWER ? `${MOST_NEWER - 1}+ newer` : `${count} newer`;
   return part("newer", count > 0 ? markup`<a href="${path}">${text}</a>` : markup``);
 }
 

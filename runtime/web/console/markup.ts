@@ -18,6 +18,24 @@ export function attributes(given: Record<string, string | number | boolean | und
   return markup`${entries.map(([name, value]) => value === true ? raw(` ${name}`) : markup` ${raw(name)}="${value}"`)}`;
 }
 
+/** Parts with a separator between them; those that are `false` are left out. */
+export function joined(parts: Part[], separator = " · "): Part[] {
+  return parts.filter((part) => part !== false).map((part, index) => [index > 0 && separator, part]);
+}
+
+/** Facts with their labels; those without a value are left out. */
+export function factList(facts: [label: string, value: Part][]): Markup {
+  const items = facts.filter(([, value]) => value).map(([label, value]) =>
+    markup`<dt>${label}</dt><dd>${value}</dd>\n`
+  );
+  return markup`<dl class="facts">${items}</dl>`;
+}
+
+/** An input that a form sends, but does not show. */
+export function hiddenInput(name: string, value: string | number): Markup {
+  return markup`<input type="hidden" name="${name}" value="${value}">`;
+}
+
 /** The parts of a page that are not visible, or must be sent back unchanged: tags with attributes, and typed text. */
 const NOT_SHOWN = /<textarea[^>]*>[^]*?<\/textarea>|<[^>]*>/g;
 

@@ -1,15 +1,16 @@
 import type { Context, Hono } from "hono";
 import { formatDuration } from "../../model/duration.ts";
 import type { Rule } from "../../model/rule.ts";
+import { VERDICT_KINDS } from "../../model/event.ts";
 import type { WebContext } from "../context.ts";
 import type { TriggerListing } from "../rules_api.ts";
 import { configView } from "./config_page.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { factList, type Markup, markup, type Part } from "./markup.ts";
 import { SEE, type See, sourceView, testsView } from "./rule_source.ts";
-import { outcomeStrip, pathOf, whyOf } from "./rules.ts";
+import { outcomeStrip, rulePath, whyOf } from "./rules.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { nextTimes, type Standing, standings } from "./standing.ts";
-import { routineGraph, runDots } from "./svg.ts";
+import { runDots, stepGraph } from "./svg.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
@@ -56,7 +57,7 @@ ${runDots(runs, times)}
 ${verdicts(rule)}
 <h2>When</h2>
 ${triggers(rule, next, times)}
-<dl class="facts">${facts(rule, live)}</dl>
+${facts(rule, live)}
 </section>
 </div>
 ${live !== undefined && stepsOf(live)}
@@ -67,7 +68,7 @@ ${await VIEWS[see](rule, live, context)}`;
 
 /** The graph of the steps, if there are several. */
 function stepsOf(live: Rule): Part {
-  const drawn = routineGraph(live);
+  const drawn = stepGraph(live);
   return drawn && markup`<section><h2>Steps</h2>
 ${drawn}</section>`;
 }
@@ -81,7 +82,7 @@ const VIEWS: Record<See, (rule: Standing, live: Rule | undefined, context: WebCo
 function tabs(id: string, see: See): Markup {
   const links = SEE.map((view) => {
     const current = view === see && markup` aria-current="true"`;
-    return markup`<a href="${pathOf(id)}?see=${view}#see"${current}>${view.charAt(0).toUpperCase()}${
+    return markup`<a href="${rulePath(id)}?see=${view}#see"${current}>${view.charAt(0).toUpperCase()}${
       view.slice(1)
     }</a>\n`;
   });
@@ -92,29 +93,30 @@ ${links}</nav>`;
 function actions({ id, state }: Standing, csrf: string): Part {
   if (state === "broken") return false;
   if (state === "paused") {
-    return markup`<form class="actions" method="post" action="${pathOf(id)}/resume">${
+    return markup`<form class="actions" method="post" action="${rulePath(id)}/resume">${
       csrfInput(csrf)
     }<button>Resume</button></form>`;
   }
   return markup`<div class="actions"><details class="action"><summary>Pause…</summary>
-<form method="post" action="${pathOf(id)}/pause">
+<form method="post" action="${rulePath(id)}/pause">
 ${
     csrfInput(csrf)
   }<label>Reason, for the others <input name="reason" required maxlength="500" autocomplete="off"></label>
 <button>Pause the rule</button>
-<span class="soft">Its events start nothing until it is resumed. Runs under way go on.</span>
+<span class="soft">Its events start nothing until it is resumed. Runs under way continue.</span>
 </form></details></div>`;
 }
 
 function verdicts({ id, verdicts }: Standing): Part {
-  const given = Object.entries(verdicts).filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a);
+  const given = VERDICT_KINDS.map((kind) => [kind, verdicts[kind] ?? 0] as const)
+    .filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a);
   if (given.length === 0) return markup`<p class="soft">No event has concerned it yet.</p>`;
   return markup`<table class="rows counted"><tbody>
 ${
     given.map(([kind, count]) =>
       markup`<tr><td class="number"><a href="/events?rule=${
         encodeURIComponent(id)
-      }&verdict=${kind}">${count}</a></td><td class="grow">${word(kind as keyof typeof verdicts)}</td></tr>\n`
+      }&verdict=${kind}">${count}</a></td><td class="grow">${word(kind)}</td></tr>\n`
     )
   }</tbody></table>`;
 }
@@ -136,15 +138,14 @@ function hookOf({ hook }: TriggerListing): Part {
 }
 
 function facts({ id, name, file, version, longest }: Standing, live: Rule | undefined): Part {
-  const all: [string, Part][] = [
-    ...name !== undefined ? [["Id", markup`<span class="mono">${id}</span>`] as [string, Part]] : [],
+  return factList([
+    ["Id", name !== undefined && markup`<span class="mono">${id}</span>`],
     ["File", markup`<span class="mono">${file}</span>`],
     ["Version", version && markup`<span class="mono">${version}</span>`],
     ["Mode", live && (live.mode === "parallel" ? `parallel, at most ${live.max}` : live.mode)],
     ["Limit", live && (live.limit === null ? "none" : `${live.limit.count} in ${formatDuration(live.limit.per)}`)],
     ["Slow", longest && markup`${longest.ms} ms for <span class="mono">${longest.expression}</span>`],
-  ];
-  return all.filter(([, value]) => value).map(([label, value]) => markup`<dt>${label}</dt><dd>${value}</dd>\n`);
+  ]);
 }
 
 async function pause(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
@@ -158,7 +159,7 @@ async function pause(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   if (reason === "") return show(c, context, "A reason is needed: the others will want to know why it is paused.");
   const { by } = c.get("viewer");
   await context.operators.pause(id, `${reason} (${by})`, by);
-  return c.redirect(pathOf(id), 303);
+  return c.redirect(rulePath(id), 303);
 }
 
 async function resume(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
@@ -169,11 +170,11 @@ async function resume(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
   if (!rules.has(id) && paused[id] === undefined) return unknownRule(c, context, id);
   if (paused[id] === undefined) return stale(c, context, `“${id}” is not paused: somebody has resumed it.`);
   await context.operators.resume(id, c.get("viewer").by);
-  return c.redirect(pathOf(id), 303);
+  return c.redirect(rulePath(id), 303);
 }
 
 function stale(c: Context, context: WebContext, text: string): Promise<Response> {
-  const back = markup`${text}<br><a href="${pathOf(c.req.param("id")!)}">See how it is now</a>`;
+  const back = markup`${text}<br><a href="${rulePath(c.req.param("id")!)}">See how it is now</a>`;
   return page(c, context, notice("Nothing was changed", back, AT), 409);
 }
 

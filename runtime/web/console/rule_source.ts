@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from "yaml";
+import { isCollection, LineCounter, parseDocument } from "yaml";
 import type { Problem } from "../../model/problem.ts";
 import type { StepRecord } from "../../model/run.ts";
 import type { WebContext } from "../context.ts";
@@ -70,10 +70,10 @@ const HOW_TO_RUN = markup`They run on a simulated clock, with <code>whenthen tes
 async function yamlTests(file: string, context: WebContext): Promise<Part> {
   const text = await context.readRuleFile(file) ?? "";
   const counter = new LineCounter();
-  const tests = parseDocument(text, { lineCounter: counter, logLevel: "silent" }).get("tests", true) as
-    | { range?: [number, number, number]; items?: unknown[] }
-    | undefined;
-  if (!tests?.range || !tests.items?.length) return noTests(markup`<code>tests:</code> in its file`);
+  const tests = parseDocument(text, { lineCounter: counter, logLevel: "silent" }).get("tests", true);
+  if (!isCollection(tests) || !tests.range || tests.items.length === 0) {
+    return noTests(markup`<code>tests:</code> in its file`);
+  }
   const count = tests.items.length;
   const { line } = counter.linePos(tests.range[0]);
   const lines = text.split("\n").slice(line - 1, counter.linePos(tests.range[1]).line);
@@ -86,6 +86,8 @@ async function yamlTests(file: string, context: WebContext): Promise<Part> {
 function noTests(where: Markup): Markup {
   return markup`<p class="soft">It has no tests: they stand under ${where}.</p>`;
 }
+
+// ── the source of one run ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The source of a TypeScript rule around one of its steps. */
 export interface SourceView {

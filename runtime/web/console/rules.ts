@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
-import type { Outcome } from "../activity.ts";
+import { type Outcome, RECENT } from "../activity.ts";
 import type { WebContext } from "../context.ts";
-import { type Filter, filterForm, filtersOf, pageOf, pager } from "./lists.ts";
+import { type Filter, filterForm, filtersOf, idPath, memoryPage, NAME_FILTER, pager, rowTable } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { page } from "./shell.ts";
 import { MOST_LOOKED_AT, type Need, NEEDS, nextTimes, type Standing, standings } from "./standing.ts";
@@ -9,14 +9,10 @@ import { strip } from "./svg.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word, wordOf } from "./words.ts";
-import { RECENT } from "../activity.ts";
-
-/** Rules of a page; their rows are short, and most folders have fewer rules. */
-const PAGE = 50;
 
 const FILTERS = [
   { name: "state", label: "State", choices: NEEDS },
-  { name: "text", label: "Name", placeholder: "part of a name" },
+  NAME_FILTER,
 ] as const satisfies Filter[];
 
 /** `/rules`: all rules, those that need attention first. */
@@ -30,9 +26,7 @@ export function addRules(app: Hono<ConsoleEnv>, context: WebContext): void {
       (set.state === undefined || need === set.state) &&
       (text === undefined || id.toLowerCase().includes(text) || name?.toLowerCase().includes(text))
     );
-    const start = Number(before) || 0;
-    const { rows, last } = pageOf(wanted.slice(start, start + PAGE + 1), PAGE);
-    const next = last && String(start + PAGE);
+    const { rows, next } = memoryPage(wanted, before);
     const body = markup`<h1>Rules</h1>
 ${countsOf(all, set.state)}
 ${filterForm("/rules", FILTERS, set)}
@@ -71,7 +65,7 @@ export async function ruleTable(rules: Standing[], context: WebContext, times: T
     return rule && (await nextTimes(rule, context)).at(0)?.at;
   }));
   const rows = rules.map((rule, index) =>
-    markup`<tr><td>${word(rule.need)}</td><td class="grow cut"><div><a href="${pathOf(rule.id)}">${
+    markup`<tr><td>${word(rule.need)}</td><td class="grow cut"><div><a href="${rulePath(rule.id)}">${
       rule.name ?? rule.id
     }</a></div></td>
 <td class="why cut">${inBox(whyOf(rule, times))}</td>
@@ -79,21 +73,17 @@ export async function ruleTable(rules: Standing[], context: WebContext, times: T
       next[index] !== undefined && times.short(next[index])
     }</td></tr>\n`
   );
-  return markup`<table class="rows rules">
-<thead><tr><th>State</th><th>Rule</th><th>Why</th><th class="wide">Last ${RECENT} runs</th><th class="number">Next</th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  return rowTable("rules", ["State", "Rule", "Why", [`Last ${RECENT} runs`, "wide"], ["Next", "number"]], rows);
 }
 
-/** A box that truncates its only line; none if it is empty, so that the cell takes no space on a phone. */
+/** A box that truncates its only line. Empty content gets none, so that the cell takes no space on a phone. */
 function inBox(content: Part): Part {
   return content && markup`<div>${content}</div>`;
 }
 
 /** The path of a rule's page; a rule's id may contain slashes. */
-export function pathOf(rule: string): string {
-  return `/rules/${rule.split("/").map(encodeURIComponent).join("/")}`;
+export function rulePath(rule: string): string {
+  return idPath("/rules", rule);
 }
 
 const TONES = { succeeded: "good", failed: "bad", cancelled: "off" } as const;
@@ -119,7 +109,7 @@ export function whyOf(rule: Standing, times: Times): Part {
         markup` <span class="mono">${id}</span>: ${firstLine(failure!)}`
       ),
     ],
-    overdue: () => markup`${runsOf(overdue.length, "should have gone on")} since ${times.short(overdue[0].due!)}`,
+    overdue: () => markup`${runsOf(overdue.length, "should have resumed")} since ${times.short(overdue[0].due!)}`,
     waiting: () => waitsOf(rule, times),
     paused: () => reason,
     on: () => waiting.length === 0 && markup`<span class="soft">${triggers.map(({ id }) => id).join(", ")}</span>`,

@@ -1,16 +1,16 @@
 import type { Context, Hono } from "hono";
 import { mayStart } from "../../ingest/start_rule.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
-import type { Run } from "../../model/run.ts";
+import { isObject, type Json } from "../../model/json.ts";
+import type { Run, StepRecord } from "../../model/run.ts";
 import type { EventRecord } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
-import { answerJson } from "../answer.ts";
 import type { WebContext } from "../context.ts";
+import { fleetPath } from "./fleets.ts";
 import { commandPath } from "./commands.ts";
 import { brief, configPath, lowerFirst, sayPlace } from "./config_page.ts";
 import { causedBy, eventLink } from "./event_page.ts";
 import { href } from "./lists.ts";
-import { type Markup, markup } from "./markup.ts";
+import { hiddenInput, joined, type Markup, markup } from "./markup.ts";
 import { sourceLines, viewSource } from "./rule_source.ts";
 import {
   addRunActions,
@@ -27,7 +27,7 @@ import { shownText, stepHref, stepTable } from "./run_steps.ts";
 import { notice, page } from "./shell.ts";
 import { startPath } from "./start_page.ts";
 import { span } from "./times.ts";
-import { shownValue } from "./values.ts";
+import { answerValue, shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { wordOf } from "./words.ts";
 
@@ -67,7 +67,7 @@ async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, t
 function runPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown, caused: EventRecord[]) {
   const { trace: { run, notes }, view, rule } = shown;
   const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="${
-    context.rules().startable.get(run.rule)?.command === undefined ? `/rules/${run.rule}` : commandPath(run.rule)
+    originOf(run, context)
   }">${run.rule}</a></p>
 ${heading(shown)}
 ${buttons(c, shown)}
@@ -82,6 +82,13 @@ ${eventOf(shown)}
 ${caused.length > 0 && effectsOf(caused, shown)}
 ${notes.length > 0 && notesOf(shown)}`;
   return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", head: runLiveMark(run), body };
+}
+
+/** The page of what the run belongs to: a rule, or the command or fleet of a run by hand. */
+function originOf({ rule: id }: Run, { rules }: WebContext): string {
+  const { command, fleet } = rules().startable.get(id) ?? {};
+  if (fleet !== undefined) return fleetPath(fleet);
+  return command === undefined ? `/rules/${id}` : commandPath(id);
 }
 
 /** For the person who started the run and is not an operator: no actions, and no links to pages for operators only. */
@@ -112,6 +119,7 @@ function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
 function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Markup | false {
   const rule = rules().startable.get(run.rule);
   if (rule === undefined || !mayStart(rule, c.get("viewer").person)) return false;
+  if (rule.fleet !== undefined) return false;
   if (rule.command === undefined && (run.inputs === undefined || rule.inputs === undefined)) return false;
   const path = rule.command === undefined ? startPath(rule.id) : commandPath(rule.id);
   return markup`<p class="actions"><a href="${href(path, { from: run.id })}">Start again with these inputs</a></p>`;
@@ -132,8 +140,8 @@ function facts({ trace: { run }, view, current, behind, times }: Shown): Markup 
     view.wait >= 1_000 && markup`waits ${span(view.wait)}`,
     run.key !== undefined && markup`key <code>${run.key}</code>`,
     run.replayOf !== undefined && markup`replays <a href="/runs/${run.replayOf}">${run.replayOf}</a>`,
-  ].filter((part) => part !== false);
-  return markup`<p class="about">${parts.map((part, index) => markup`${index > 0 && " · "}${part}`)}</p>`;
+  ];
+  return markup`<p class="about">${joined(parts)}</p>`;
 }
 
 /** Values of the config that are shown with who set them. */
@@ -142,13 +150,13 @@ const MOST_CONFIGURED = 5;
 /** By whom the run was configured. */
 function configuredMarkup({ trace: { run }, configured, times }: Shown): Markup | false {
   if (configured.length === 0) return false;
-  const parts = configured.slice(0, MOST_CONFIGURED).map((value, index) =>
-    markup`${index > 0 && " · "}<code>${value.key}</code> ${brief(value.value)}, ${lowerFirst(sayPlace(value))}${
+  const parts = configured.slice(0, MOST_CONFIGURED).map((value) =>
+    markup`<code>${value.key}</code> ${brief(value.value)}, ${lowerFirst(sayPlace(value))}${
       value.at !== undefined && markup`, ${times.short(value.at)}`
     }`
   );
   const rest = configured.length - MOST_CONFIGURED;
-  return markup`<p class="about">Config: ${parts}${
+  return markup`<p class="about">Config: ${joined(parts)}${
     rest > 0 && markup` · <a href="${configPath(run.rule)}">${rest} more</a>`
   }</p>`;
 }
@@ -182,9 +190,7 @@ function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown): Markup
   const { name, label, effect, confirms, step } = action;
   const path = `/runs/${shown.run}/${name}`;
   const open = confirms ? markup`<form action="${path}">` : markup`<form method="post" action="${path}">`;
-  const inputs = confirms
-    ? step !== undefined && markup`<input type="hidden" name="step" value="${step}">`
-    : hiddenInputs(c, action, shown);
+  const inputs = confirms ? step !== undefined && hiddenInput("step", step) : hiddenInputs(c, action, shown);
   return markup`${open}${inputs}<button${
     name === "retry" && markup` class="main"`
   }>${label}</button> <span class="effect">${shownText(effect, shown)}</span></form>
@@ -254,28 +260,17 @@ async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Re
   const trace = await context.store.getRun(c.req.param("id")!);
   if (trace === undefined) return await unknownRun(c, context);
   const { step, of = "" } = c.req.query();
-  const record = trace.steps.find(({ path }) => path === step);
-  const { event, inputs } = trace.run;
-  const whole: Record<string, Json | undefined> = { event: event.data, inputs };
-  const value = Object.hasOwn(whole, of)
-    ? whole[of]
-    : Object.hasOwn(VALUES, of)
-    ? VALUES[of](record as unknown as JsonObject ?? {})
-    : undefined;
-  if (value === undefined) {
-    const text = "The run has no such value.";
-    return await page(c, context, notice("No such value", text, "/runs"), 404);
-  }
-  if (typeof value === "string") return c.text(context.mask(value));
-  return answerJson(c, context.maskJson(value));
+  const values = { ...valuesOfStep(trace.steps.find(({ path }) => path === step)), ...valuesOfRun(trace.run) };
+  const value = Object.hasOwn(values, of) ? values[of] : undefined;
+  if (value !== undefined) return answerValue(c, context, value);
+  return await page(c, context, notice("No such value", "The run has no such value.", "/runs"), 404);
 }
 
-/** The values of a step that can be requested. */
-const VALUES: Record<string, (record: JsonObject) => Json | undefined> = {
-  input: ({ input }) => input,
-  output: ({ output }) => output,
-  detail: ({ error }) => (error as JsonObject | undefined)?.detail,
-  stdout: ({ output }) => (output as JsonObject | undefined)?.stdout,
-  stderr: ({ output }) => (output as JsonObject | undefined)?.stderr,
-  json: ({ output }) => (output as JsonObject | undefined)?.json,
-};
+function valuesOfRun({ event, inputs }: Run): Record<string, Json | undefined> {
+  return { event: event.data, inputs };
+}
+
+function valuesOfStep({ input, output, error }: Partial<StepRecord> = {}): Record<string, Json | undefined> {
+  const { stdout, stderr, json } = isObject(output) ? output : {};
+  return { input, output, detail: error?.detail, stdout, stderr, json };
+}

@@ -1,4 +1,4 @@
-import type { Run, StepRecord, StepWait } from "../../model/run.ts";
+import { isFinal, type Run, type StepRecord, type StepWait } from "../../model/run.ts";
 import {
   failureOf,
   foldRepeated,
@@ -16,7 +16,7 @@ import {
   worst,
 } from "./run_tree.ts";
 import { decodeName } from "./rule_source.ts";
-import { join, lengthOf, type Span, type Times } from "./run_timeline.ts";
+import { joinSpans, lengthOf, type Span, type WorkAndWait } from "./run_timeline.ts";
 import { oneLine, outcomeOf, type Text } from "./run_words.ts";
 
 /** One line of the tree of a run. */
@@ -28,14 +28,14 @@ export interface Row {
   /** Absent if it equals the name, and for branches. */
   kind?: string;
   progress: Progress;
-  /** It is probably being attempted: the first attempt of a step is recorded only when it ends. */
+  /** Whether it is probably being attempted: the first attempt of a step is recorded only when it ends. */
   isCurrent: boolean;
   outcome: Text;
   attempts: number;
   /** Milliseconds in which it, or something inside, worked, and in which everything inside waited. */
   work: number;
   wait: number;
-  times: Times;
+  times: WorkAndWait;
   loop?: LoopRow;
   /** Its record, if this is the row that is open. */
   open?: StepRecord;
@@ -187,15 +187,15 @@ function rowOf(node: StepNode, context: RowContext, depth: number): Row {
   const kind = record?.kind ?? step?.kind;
   const times = timesOf(node, now);
   const work = lengthOf(times.work);
-  const wait = lengthOf(join([...times.work, ...times.wait])) - work;
+  const wait = lengthOf(joinSpans([...times.work, ...times.wait])) - work;
   return {
     depth,
     path,
     name: labelOf(name, run),
     ...kind !== undefined && kind !== name && record?.kind !== "onError" && { kind },
-    progress: ended(progressOf(node), run),
+    progress: withoutOpen(progressOf(node), run),
     isCurrent: false,
-    outcome: words(node, context),
+    outcome: outcomeText(node, context),
     attempts: record?.attempts ?? 0,
     work,
     wait,
@@ -205,9 +205,8 @@ function rowOf(node: StepNode, context: RowContext, depth: number): Row {
 }
 
 /** In an ended run nothing is open: a stop may have left steps unfinished. */
-function ended(progress: Progress, { state }: Run): Progress {
-  const isOver = state === "succeeded" || state === "failed" || state === "cancelled";
-  return isOver && progress === "open" ? "cancelled" : progress;
+function withoutOpen(progress: Progress, { state }: Run): Progress {
+  return isFinal(state) && progress === "open" ? "cancelled" : progress;
 }
 
 function labelOf(name: string, { rule }: Run): string {
@@ -216,7 +215,7 @@ function labelOf(name: string, { rule }: Run): string {
   return attempt === undefined ? decodeName(name) : `attempt ${attempt}`;
 }
 
-function words(node: StepNode, { run: { waits = [] }, now }: RowContext): Text {
+function outcomeText(node: StepNode, { run: { waits = [] }, now }: RowContext): Text {
   const { record, step, children } = node;
   if (record === undefined) return isBegun(node) ? aroundOpen(node) : ["not reached"];
   if (record.kind === "onError") return [];
@@ -234,13 +233,13 @@ function aroundOpen({ step }: StepNode): Text {
 }
 
 /** When a step and its children worked and when they waited. */
-function timesOf(node: StepNode, now: number): Times {
+function timesOf(node: StepNode, now: number): WorkAndWait {
   const work: Span[] = [];
   const wait: Span[] = [];
   walk(node, ({ record, children }) => {
     if (record !== undefined) addTimes(record, children.length > 0, now, work, wait);
   });
-  return { work: join(work), wait: join(wait) };
+  return { work: joinSpans(work), wait: joinSpans(wait) };
 }
 
 function addTimes(record: StepRecord, hasInside: boolean, now: number, work: Span[], wait: Span[]): void {
@@ -288,8 +287,8 @@ function foldDone(groups: Row[][], depth: number, { open }: RowContext): Row[] {
 
 function foldedRow(rows: Row[], depth: number): Row {
   const times = {
-    work: join(rows.flatMap(({ times }) => times.work)),
-    wait: join(rows.flatMap(({ times }) => times.wait)),
+    work: joinSpans(rows.flatMap(({ times }) => times.work)),
+    wait: joinSpans(rows.flatMap(({ times }) => times.wait)),
   };
   const isDone = rows.every(({ progress }) => progress === "done");
   const work = lengthOf(times.work);
@@ -302,7 +301,7 @@ function foldedRow(rows: Row[], depth: number): Row {
     outcome: [`${rows.length} steps ${isDone ? "succeeded" : "not reached"}`],
     attempts: 0,
     work,
-    wait: lengthOf(join([...times.work, ...times.wait])) - work,
+    wait: lengthOf(joinSpans([...times.work, ...times.wait])) - work,
     times,
   };
 }

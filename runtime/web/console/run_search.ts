@@ -1,14 +1,13 @@
 import { isFinal, type Run, RUN_STATES, type RunState } from "../../model/run.ts";
 import type { RunHead, RunSearch, Store } from "../../store/store.ts";
-import { type Filter, type Filters, MOST_PARTS, ROWS } from "./lists.ts";
+import { type Filter, type Filters, type Found, MOST_PARTS, ROWS, TIME_FILTERS } from "./lists.ts";
 import type { Times } from "./times.ts";
 
 export const RUN_FILTERS = [
   { name: "rule", label: "Rule" },
   { name: "state", label: "State", choices: RUN_STATES },
   { name: "subject", label: "Subject" },
-  { name: "from", label: "From", placeholder: "2h or 09:00" },
-  { name: "to", label: "To", placeholder: "2026-11-30" },
+  ...TIME_FILTERS,
 ] as const satisfies Filter[];
 
 export type RunFilters = Filters<typeof RUN_FILTERS[number]["name"]>;
@@ -28,15 +27,6 @@ export interface RunRow {
   isCut?: true;
 }
 
-/** A page of rows, and the cursor of the next page. */
-export interface RunPage {
-  rows: RunRow[];
-  /** The cursor of the next page; undefined on the last one. */
-  next?: string;
-  /** Whether the search ended before the page was full; it continues at `next`. */
-  isPartial: boolean;
-}
-
 export function runSearch({ state, from, to, ...rest }: RunFilters, times: Times): Omit<RunSearch, "limit"> {
   return { ...rest, ...times.range(from, to), state: state as RunState | undefined, parts: MOST_PARTS };
 }
@@ -47,7 +37,7 @@ export async function findRunRows(
   set: RunFilters,
   times: Times,
   before?: string,
-): Promise<RunPage> {
+): Promise<Found<RunRow>> {
   const { rows, isCut, ...page } = await findFolds(store, set, times, before);
   const asked = rows.map(([{ id }]) => id);
   const { rows: found } = await store.searchRuns({ ids: asked, limit: asked.length });
@@ -67,7 +57,7 @@ async function findFolds(
   set: RunFilters,
   times: Times,
   before?: string,
-): Promise<Omit<RunPage, "rows"> & { rows: RunHead[][]; isCut?: true }> {
+): Promise<Found<RunHead[]> & { isCut?: true }> {
   const search = runSearch(set, times);
   const isFolded = set.state === undefined;
   const runs: RunHead[] = [];

@@ -1,7 +1,7 @@
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { href } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { hiddenInput, joined, type Markup, markup, type Part } from "./markup.ts";
 import { MOST_LISTED, type Progress } from "./run_tree.ts";
 import type { LoopRow, Row } from "./run_rows.ts";
 import { type Axis, AXIS_WIDTH, type Span } from "./run_timeline.ts";
@@ -59,7 +59,7 @@ ${body}</tbody>
 </table>
 ${rows.length === 0 && !isOpenEnded && markup`<p class="soft">It has no steps yet.</p>`}
 ${more > 0 && markup`<p class="soft">${more} more steps are not shown here.</p>`}
-${isOpenEnded && markup`<p class="soft further">○ further steps: known once the code asks</p>`}
+${isOpenEnded && markup`<p class="soft further">○ further steps: known when the code begins them</p>`}
 `;
 }
 
@@ -144,7 +144,9 @@ function loopLines({ depth, path }: Row, loop: LoopRow, drawing: Drawing): Marku
     others > 0 && markup`<span class="soft">${others} more messages</span> `
   }${
     loop.count > MOST_LISTED &&
-    markup`<form action="/runs/${drawing.run}#step"><input type="hidden" name="of" value="${base}"><label>Turn <input name="turn" inputmode="numeric" pattern="[0-9]*" required size="5" autocomplete="off" aria-label="Turn of ${path}"></label> <button>Open</button></form>`
+    markup`<form action="/runs/${drawing.run}#step">${
+      hiddenInput("of", base)
+    }<label>Turn <input name="turn" inputmode="numeric" pattern="[0-9]*" required size="5" autocomplete="off" aria-label="Turn of ${path}"></label> <button>Open</button></form>`
   }</td></tr>
 `;
 }
@@ -223,8 +225,8 @@ function recordMarkup(record: StepRecord, { run, times }: Drawing): Markup {
     markup`began ${times.short(startedAt)}`,
     endedAt !== undefined && markup`ended ${times.short(endedAt)} after ${span(endedAt - startedAt)}`,
     attempts > 1 && markup`${attempts} attempts`,
-  ].filter((fact) => fact !== false);
-  return markup`<p class="about">${facts.map((fact, index) => markup`${index > 0 && " · "}${fact}`)}</p>
+  ];
+  return markup`<p class="about">${joined(facts)}</p>
 ${formLink(record)}${attemptsMarkup(record, times)}${error !== undefined && errorMarkup(error, raw)}${
     kind === "run" && isOutput(output)
       ? outputMarkup(output, raw)
@@ -234,7 +236,7 @@ ${formLink(record)}${attemptsMarkup(record, times)}${error !== undefined && erro
 
 /** A link to the page on which the form is answered. */
 function formLink({ kind, state, input }: StepRecord): Markup | false {
-  const id = kind === "form" && state === "waiting" && (input as JsonObject | undefined)?.id;
+  const id = kind === "form" && state === "waiting" && isObject(input) && input.id;
   return typeof id === "string" && markup`<p><a href="/forms/${id}">The form that people answer</a></p>`;
 }
 
@@ -266,9 +268,9 @@ function errorMarkup(
 ${detail !== undefined && shownValue("Received", detail, raw("detail"))}`;
 }
 
-/** What a program printed is shown as text, not within JSON. */
-function isOutput(output: Json | undefined): output is JsonObject & { stdout: Json; stderr: Json } {
-  return typeof output === "object" && output !== null && "stdout" in output && "stderr" in output;
+/** Whether this is the output of a program: what it printed is shown as text, not within JSON. */
+function isOutput(output: Json | undefined): output is JsonObject {
+  return isObject(output) && "stdout" in output && "stderr" in output;
 }
 
 function outputMarkup({ stdout, stderr, json }: JsonObject, raw: (part: string) => string): Markup[] {

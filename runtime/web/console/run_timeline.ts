@@ -5,7 +5,7 @@ export interface Span {
 }
 
 /** When something worked and when it waited. */
-export interface Times {
+export interface WorkAndWait {
   work: Span[];
   wait: Span[];
 }
@@ -38,7 +38,7 @@ const SHORTEST = 24;
 const MOST_CUTS = 4;
 
 /** Spans in order, joined where they overlap or are closer than `within`. */
-export function join(spans: Span[], within = 0): Span[] {
+export function joinSpans(spans: Span[], within = 0): Span[] {
   const joined: Span[] = [];
   for (const { from, to } of spans.toSorted((a, b) => a.from - b.from)) {
     const last = joined.at(-1);

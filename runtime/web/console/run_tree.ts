@@ -1,4 +1,4 @@
-import type { JsonObject } from "../../model/json.ts";
+import { isObject } from "../../model/json.ts";
 import type { Rule, Step } from "../../model/rule.ts";
 import { isFinalStep, ON_ERROR_STEP, type RecordedNode, recordedTree, type StepRecord } from "../../model/run.ts";
 
@@ -121,6 +121,8 @@ export function walk(node: StepNode, visit: (node: StepNode) => void): void {
   for (const child of node.children) walk(child, visit);
 }
 
+// ── loops ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** A step that was executed many times, as one row. */
 export interface Loop {
   turns: Turn[];
@@ -132,27 +134,27 @@ export interface Loop {
   /** The worst state in each part of the loop, in order: at most {@link MOST_CELLS}. */
   cells: Progress[];
   /** Failures by message, the most frequent first. */
-  failures: Failures[];
+  failures: FailureGroup[];
 }
 
 /** One turn of a loop, or one item of a list. */
 export interface Turn {
   /** Its number as people write it: `#12` is the turn at `lines[12]`, or the step `look#12`. */
   number: number;
-  /** Its place among the turns, from 0. */
+  /** Its position among the turns, from 0. */
   at: number;
   node: StepNode;
   progress: Progress;
 }
 
 /** Turns that failed for the same reason. */
-export interface Failures {
+export interface FailureGroup {
   message: string;
   turns: Turn[];
 }
 
 /** Cells of a strip. */
-export const MOST_CELLS = 100;
+const MOST_CELLS = 100;
 /** Turns of a loop that are listed. */
 export const MOST_LISTED = 20;
 /** Steps of TypeScript with the same name become one row from this number on. */
@@ -215,7 +217,8 @@ export function turnAround({ turns }: Loop, path: string | undefined): Turn | un
 function countOf({ record, children }: StepNode): number {
   const items = children.find(({ name }) => name === "[items]")?.record?.output;
   const plan = children.find((child) => turnOf(child) === 0)?.record?.input;
-  const { each, times } = { ...plan as JsonObject, ...record?.input as JsonObject };
+  const input = record?.input;
+  const { each, times } = { ...isObject(plan) && plan, ...isObject(input) && input };
   const known = Array.isArray(items) ? items.length : each ?? times;
   return typeof known === "number" ? known : 0;
 }
@@ -268,7 +271,7 @@ function cellsOf(turns: Turn[], total: number): Progress[] {
   return cells;
 }
 
-function failuresOf(turns: Turn[]): Failures[] {
+function failuresOf(turns: Turn[]): FailureGroup[] {
   const failed = turns.filter(({ progress }) => progress === "failed");
   const grouped = Map.groupBy(failed, ({ node }) => failureOf(node)?.error?.message ?? "failed");
   return [...grouped].map(([message, turns]) => ({ message, turns })).sort((a, b) => b.turns.length - a.turns.length);

@@ -2,7 +2,7 @@ import type { Rule } from "../../model/rule.ts";
 import { isFinal, type Run, type StepRecord } from "../../model/run.ts";
 import type { Trace } from "../../store/store.ts";
 import { lastEndOf, MOST_ROWS, type Row, rowsOf } from "./run_rows.ts";
-import { type Axis, join, layOutAxis, lengthOf, type Span } from "./run_timeline.ts";
+import { type Axis, joinSpans, layOutAxis, lengthOf, type Span } from "./run_timeline.ts";
 import { isHandled, runTree, type StepNode, walk } from "./run_tree.ts";
 import { sentenceOf, stepFinder, type Text } from "./run_words.ts";
 
@@ -47,7 +47,7 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
   const isWorking = run.state === "running" && !hasPlan;
   // What the code does between its steps is not recorded.
   const coded = isWorking ? [{ from: Math.max(run.startedAt ?? run.createdAt, lastEndOf(roots)), to: now }] : [];
-  const work = join([...rows.flatMap(({ times }) => times.work), ...coded]);
+  const work = joinSpans([...rows.flatMap(({ times }) => times.work), ...coded]);
   const shown = withinRoom(rows);
   return {
     sentence: sentenceOf(run, { step: failed?.path ?? attempted(rows, steps), stepAt: stepFinder(rule) }),
@@ -71,7 +71,7 @@ function attempted(rows: Row[], steps: StepRecord[]): string | undefined {
 function totals({ state, spent }: Run, { from, to }: Span, work: Span[], rows: Row[]): { work: number; wait: number } {
   const elapsed = to - from;
   if (state !== "running") return { work: Math.min(spent, elapsed), wait: Math.max(0, elapsed - spent) };
-  const wait = lengthOf(join([...work, ...rows.flatMap(({ times }) => times.wait)])) - lengthOf(work);
+  const wait = lengthOf(joinSpans([...work, ...rows.flatMap(({ times }) => times.wait)])) - lengthOf(work);
   return { work: elapsed - wait, wait };
 }
 

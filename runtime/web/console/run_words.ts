@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Rule, Step } from "../../model/rule.ts";
 import { ON_ERROR_STEP, type Run, type StepRecord, type StepWait } from "../../model/run.ts";
 import { listsOf, turnOf } from "./run_tree.ts";
@@ -15,7 +15,7 @@ export function oneLine(text: string, most = SHORT): string {
   return line.length > most ? `${line.slice(0, most - 1)}…` : line;
 }
 
-/** The outcome of a step, in a few words. @param wait what it waits for, if anything */
+/** The outcome of a step, in a few words. @param wait the step's open wait, if there is one */
 export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: Step | undefined, now: number): Text {
   const { state, attempts, due, error } = record;
   switch (state) {
@@ -39,16 +39,16 @@ export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: 
   }
 }
 
-/** What a step waits for, until when, and what then: `waits for bank.booked until Thu 09:00, then null`. */
-export function waitText({ kind, what, until }: StepWait, step: Step | undefined): Text {
+/** What a step waits for, until when, and what happens then: `waits for bank.booked until Thu 09:00, then null`. */
+function waitText({ kind, what, until }: StepWait, step: Step | undefined): Text {
   if (kind === "time") return until === undefined ? ["waits for its time"] : ["waits until ", { at: until }];
   const then = step?.onTimeout === undefined ? "null" : "its onTimeout";
   return [`waits for ${oneLine(what)}`, ...until === undefined ? [] : [" until ", { at: until }, `, then ${then}`]];
 }
 
 function resultOf({ kind, path, input, output }: StepRecord): string {
-  const given = (input ?? {}) as JsonObject;
-  const result = (typeof output === "object" && output !== null && !Array.isArray(output) ? output : {}) as JsonObject;
+  const given = isObject(input) ? input : {};
+  const result = isObject(output) ? output : {};
   const isTurn = turnOf({ name: /\[\d+\]$/.exec(path)?.[0] ?? "" }) !== undefined;
   switch (kind) {
     case "if":
@@ -64,7 +64,7 @@ function resultOf({ kind, path, input, output }: StepRecord): string {
     case "stop":
       return `stops the run: ${oneLine(String(result.reason))}`;
     case "parallel":
-      return `${joined(given.join)} of ${Array.isArray(given.parallel) ? given.parallel.length : "several"}`;
+      return `${given.join ?? "all"} of ${Array.isArray(given.parallel) ? given.parallel.length : "several"}`;
     case "repeat":
       return isTurn ? "" : counted(Number(result.turns), "turn");
     case "each":
@@ -78,10 +78,6 @@ function resultOf({ kind, path, input, output }: StepRecord): string {
 function answerOf({ by, at: _at, ...values }: JsonObject): string {
   const shown = Object.values(values).map(scalar).find((text) => text !== "");
   return shown === undefined ? `answered by ${by}` : `${by}: ${shown}`;
-}
-
-function joined(join: Json | undefined): string {
-  return join === undefined ? "all" : String(join);
 }
 
 /** A short value as it is; "" for anything else. */
@@ -102,7 +98,7 @@ interface SentenceFacts {
   stepAt(path: string): Step | undefined;
 }
 
-/** The sentence that a run's page begins with: its state, the error, or what it waits for and until when. */
+/** The sentence at the top of a run's page: its state, its error, or what it waits for and until when. */
 export function sentenceOf(run: Run, { step, stepAt }: SentenceFacts): Text {
   const at = { at: run.endedAt ?? run.createdAt };
   switch (run.state) {

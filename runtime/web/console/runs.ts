@@ -3,8 +3,8 @@ import { isFinal, type Run, RUN_STATES } from "../../model/run.ts";
 import { timeOfRun } from "../../store/ledger/keys.ts";
 import type { WebContext } from "../context.ts";
 import { bulkLinks } from "./bulk.ts";
-import { type LiveChange, liveMark, type Look, newerPart, part } from "./live.ts";
-import { countLinks, filtersOf, hasFilters, href, listBody } from "./lists.ts";
+import { type LiveChange, liveMark, type Look, MOST_NEWER, newerPart, part } from "./live.ts";
+import { countLinks, filtersOf, hasFilters, href, listBody, rowTable } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch } from "./run_search.ts";
 import { oneLine } from "./run_words.ts";
@@ -13,8 +13,6 @@ import { span, type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
 
-/** Newer rows that are counted; more are "99+". */
-const MOST_NEWER = 100;
 /** The most runs that a folded row, and all rows of a page, can open: the page must stay small. */
 const MOST_LISTED = 50;
 const MOST_LISTED_IN_ALL = 240;
@@ -74,7 +72,7 @@ export function lookForRuns(c: Context, context: WebContext): Look {
       newer = found.rows.length;
     }
     return {
-      parts: [newerPart(path, newer, MOST_NEWER), ...parts],
+      parts: [newerPart(path, newer), ...parts],
       isLast: newer === MOST_NEWER && watched.size === 0,
     } satisfies LiveChange;
   };
@@ -106,11 +104,11 @@ async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup>
 function runTable(rows: RunRow[], set: RunFilters, times: Times): Markup | false {
   const folded = rows.filter(({ runs }) => runs.length > 1).length;
   const listed = Math.min(MOST_LISTED, Math.floor(MOST_LISTED_IN_ALL / Math.max(1, folded)));
-  return rows.length > 0 && markup`<table class="rows runs">
-<thead><tr><th>State</th><th>Rule</th><th>Subject</th><th>Why</th><th class="number">Work</th><th class="number">Started</th></tr></thead>
-<tbody>
-${rows.map((row) => row.runs.length === 1 ? runRow(row.newest, times) : foldedRow(row, listed, set, times))}</tbody>
-</table>`;
+  const heads = ["State", "Rule", "Subject", "Why", ["Work", "number"], ["Started", "number"]] as const;
+  const shown = rows.map((row) =>
+    row.runs.length === 1 ? runRow(row.newest, times) : foldedRow(row, listed, set, times)
+  );
+  return rows.length > 0 && rowTable("runs", heads, shown);
 }
 
 function runRow(run: Run, times: Times): Markup {
@@ -136,7 +134,7 @@ function whyOf({ state, waitingFor, due, error, output, event }: Run, times: Tim
   return markup`<span class="soft">${event.type}</span>`;
 }
 
-/** Several runs in one row; opened, it has a link to each of them. */
+/** Several runs in one row that can be opened: it has a link to each of them. */
 function foldedRow({ newest, runs, isCut }: RunRow, listed: number, set: RunFilters, times: Times): Markup {
   const { rule, state, id, spent } = newest;
   const all = href("/runs", { ...set, rule, state, before: `${id}0` });

@@ -5,7 +5,7 @@ import { commandPath } from "./commands.ts";
 import { verdictOf } from "./events.ts";
 import { href, MOST_PARTS } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
-import { pathOf } from "./rules.ts";
+import { rulePath } from "./rules.ts";
 import { oneLine } from "./run_words.ts";
 import { page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
@@ -51,7 +51,7 @@ ${q !== "" && markup`<p><a href="${href("/events", { text: q })}">Search the dat
 async function findById(q: string, { store, rules, hooks }: WebContext): Promise<string | undefined> {
   if (/^[\da-z]{20}$/.test(q) && await store.getRun(q) !== undefined) return `/runs/${q}`;
   if (/^\d{13,16}$/.test(q) && await store.getEvent(q) !== undefined) return `/events/${q}`;
-  if (rules().rules.has(q) || rules().broken.has(q)) return pathOf(q);
+  if (rules().rules.has(q) || rules().broken.has(q)) return rulePath(q);
   if (rules().commands.has(q)) return commandPath(q);
   if (await store.getForm(q) !== undefined) return `/forms/${encodeURIComponent(q)}`;
   const sources = ["/events", ...hooks.paths().map((path) => `/hooks${path}`)];

@@ -4,7 +4,7 @@ import type { WebContext } from "../context.ts";
 import { CSRF_INPUT, isFromOurPage } from "../forms/signatures.ts";
 import { readRequestBody } from "../request.ts";
 import { assets } from "./assets.ts";
-import { type Markup, markup, type Part, respond } from "./markup.ts";
+import { hiddenInput, type Markup, markup, type Part, respond } from "./markup.ts";
 import { timesFor } from "./times.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 
@@ -121,7 +121,7 @@ function navLink({ path, name, rare }: typeof NAV[number], at: string | undefine
 
 /** The hidden input that every form with an effect sends back: it proves that the form was on our own page. */
 export function csrfInput(token: string): Markup {
-  return markup`<input type="hidden" name="${CSRF_INPUT}" value="${token}">`;
+  return hiddenInput(CSRF_INPUT, token);
 }
 
 /** A page with one message. */
@@ -129,11 +129,12 @@ export function notice(title: string, text: Part, at?: string): Page {
   return { title, at, narrow: true, body: markup`<h1>${title}</h1>\n<p>${text}</p>` };
 }
 
-const MAX_BODY = 256 * 1_024;
+/** The most bytes of what a page sends, files aside. */
+export const MAX_INPUTS = 256 * 1_024;
 
 /** The inputs that a page sent, the last one of each name; or the answer if the body is refused. */
 export async function readInputs(c: Context, context: WebContext): Promise<Record<string, string> | Response> {
-  const body = await readRequestBody(c.req.raw, MAX_BODY);
+  const body = await readRequestBody(c.req.raw, MAX_INPUTS);
   if ("bytes" in body) return Object.fromEntries(new URLSearchParams(new TextDecoder().decode(body.bytes)));
   const { error } = await body.refused.json();
   return await page(c, context, notice("Not sent", error), body.refused.status as ContentfulStatusCode);

@@ -1,8 +1,11 @@
 import type { Form } from "../../model/form.ts";
-import type { JsonObject } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import type { Rule, Trigger } from "../../model/rule.ts";
 import type { Run } from "../../model/run.ts";
 import { cronSchedule } from "../../language/fields/cron_schedule.ts";
+import { resolvedArgs } from "../../language/kind.ts";
+import { at, cron, every } from "../../triggers/cron_every_at.ts";
+import { poll } from "../../triggers/poll/poll.ts";
 import type { Outcome } from "../activity.ts";
 import type { WebContext } from "../context.ts";
 import { listRules, type RuleListing } from "../rules_api.ts";
@@ -62,7 +65,7 @@ function needOf(
   { failed, overdue, waiting }: Pick<Standing, "failed" | "overdue" | "waiting">,
 ): Need {
   if (state === "broken" || state === "kept") return "broken";
-  // Whoever paused a rule knows about it.
+  // The person who paused a rule knows about it.
   if (state === "paused") return "paused";
   if (connections !== undefined) return "failing";
   if (failed !== undefined || triggers.some(({ failure }) => failure !== undefined)) return "failing";
@@ -98,20 +101,22 @@ export async function nextTimes(
 }
 
 /** @param mark the trigger's own progress, see `triggers/timetable.ts` and `triggers/poll/` */
-function nextOf({ kind, args }: Trigger, mark: unknown, now: number): number | undefined {
+function nextOf({ kind, args }: Trigger, mark: Json | undefined, now: number): number | undefined {
   switch (kind) {
-    case "cron":
-      return cronSchedule(args.cron as string, args.timezone as string | undefined).after(now);
+    case "cron": {
+      const { cron: pattern, timezone } = resolvedArgs(cron, args);
+      return cronSchedule(pattern, timezone).after(now);
+    }
     case "every":
-      return nextAfter(String(mark), args.every as number, now);
+      return nextAfter(String(mark), resolvedArgs(every, args).every, now);
     case "poll": {
-      const { polled, notBefore } = (mark ?? {}) as JsonObject;
-      const next = nextAfter(String(polled), args.every as number, now);
+      const { polled, notBefore } = isObject(mark) ? mark : {};
+      const next = nextAfter(String(polled), resolvedArgs(poll, args).every, now);
       return next === undefined ? undefined : Math.max(next, Date.parse(String(notBefore)) || 0);
     }
     case "at": {
-      const at = Date.parse(args.at as string);
-      return at > now ? at : undefined;
+      const moment = Date.parse(resolvedArgs(at, args).at);
+      return moment > now ? moment : undefined;
     }
   }
 }

@@ -9,20 +9,25 @@ import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field, Rule, Trigger } from "../../model/rule.ts";
 import type { Receipt } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
-import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "../forms/fields.ts";
+import {
+  fieldMarkup,
+  problemsBeside,
+  problemSummary,
+  shownFields,
+  textIn,
+  textsOf,
+  typedValues,
+} from "../forms/fields.ts";
 import { reasonOf } from "./events.ts";
-import { type Filter, filterForm, filtersOf, pageOf, pager } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { idPath, namedList, rowTable } from "./lists.ts";
+import { hiddenInput, type Markup, markup, type Part } from "./markup.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { previewMarkup } from "./start_preview.ts";
-import { routineGraph } from "./svg.ts";
+import { stepGraph } from "./svg.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
 const AT = "/start";
-/** Rules of a page of the list. */
-const PAGE = 50;
-const FILTERS = [{ name: "text", label: "Name", placeholder: "part of a name" }] as const satisfies Filter[];
 /** The hidden input with the one-time id; no field can have a name with a dash. */
 const ID_INPUT = "start-id";
 const LONGEST_ID = 200;
@@ -38,26 +43,21 @@ export function addStart(app: Hono<ConsoleEnv>, context: WebContext): void {
 
 /** The path of the form that starts a rule; a rule's id may contain slashes. */
 export function startPath(rule: string): string {
-  return `${AT}/${rule.split("/").map(encodeURIComponent).join("/")}`;
+  return idPath(AT, rule);
 }
 
 // ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const { person, isOperator } = c.get("viewer");
-  const set = filtersOf(c, FILTERS);
-  const text = set.text?.toLowerCase() ?? "";
-  const all = [...context.rules().rules.values()].filter((rule) => mayStart(rule, person));
-  const wanted = all.filter((rule) => `${rule.id}\n${rule.name ?? ""}`.toLowerCase().includes(text));
-  wanted.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
-  const { before } = c.req.query();
-  const first = Number(before) || 0;
-  const { rows, last } = pageOf(wanted.slice(first, first + PAGE + 1), PAGE);
-  const none = all.length === 0 ? nothing(isOperator) : "No rule is like that.";
-  const body = markup`<h1>Start a rule</h1>
-${(all.length > PAGE || set.text !== undefined) && filterForm(AT, FILTERS, set)}
-${rows.length > 0 ? ruleTable(rows, isOperator, context) : markup`<p class="soft">${none}</p>`}
-${pager(AT, set, before, last && String(first + PAGE))}`;
+  const body = namedList(c, {
+    title: "Start a rule",
+    path: AT,
+    all: [...context.rules().rules.values()].filter((rule) => mayStart(rule, person)),
+    nameOf: (rule) => rule,
+    table: (rules) => ruleTable(rules, isOperator, context),
+    none: nothing(isOperator),
+  });
   return page(c, context, { title: "Start a rule", at: AT, body });
 }
 
@@ -77,13 +77,8 @@ function ruleTable(rules: Rule[], isOperator: boolean, context: WebContext): Mar
       countOf(Object.keys(rule.inputs ?? {}).length)
     }</td>${who}</tr>\n`;
   });
-  return markup`<table class="rows">
-<thead><tr><th>Rule</th><th>State</th><th class="number">Inputs</th>${
-    isOperator && markup`<th>Who may start it</th>`
-  }</tr></thead>
-<tbody>
-${rows}</tbody>
-</table>`;
+  const heads = ["Rule", "State", ["Inputs", "number"], ...isOperator ? ["Who may start it"] : []] as const;
+  return rowTable("", heads, rows);
 }
 
 function nameOf({ id, name = id }: Rule): string {
@@ -150,24 +145,17 @@ async function open(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
   return await form(c, context, found, { texts, problems });
 }
 
-function textsOf(values: JsonObject): Record<string, string> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOfValue(value)]));
-}
-
 /** @param filled the texts of the fields, and their problems */
 function form(
   c: Context<ConsoleEnv>,
   context: WebContext,
   { rule, fields, later }: Startable,
-  { texts, problems = {} }: { texts: Record<string, string>; problems?: Record<string, string> },
+  { texts, problems }: { texts: Record<string, string>; problems?: Record<string, string> },
   status: 200 | 422 = 200,
 ): Promise<Response> {
-  const shown = Object.entries(fields).map(([name, field]): ShownField => ({
-    name,
-    field: later.has(name) ? { ...field, required: false } : field,
-    text: textIn(texts, name),
-    ...Object.hasOwn(problems, name) && { problem: problems[name] },
-  }));
+  const shown = shownFields(fields, texts, problems).map((each) =>
+    later.has(each.name) ? { ...each, field: { ...each.field, required: false } } : each
+  );
   const preview = previewMarkup(rule, valuesFor(fields, later, texts), context.mask);
   const { paused } = context.rules();
   const title = `Start ${nameOf(rule)}`;
@@ -177,14 +165,14 @@ ${isPaused(rule, paused) && markup`<p>${word("paused")} ${paused[rule.id]}. A st
 ${problemSummary(shown, "input")}
 <form method="post" action="${startPath(rule.id)}" accept-charset="utf-8">
 ${csrfInput(c.get("viewer").csrf)}
-<input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
+${hiddenInput(ID_INPUT, newId(context.clock.now()))}
 ${shown.map(fieldMarkup)}
 <p class="actions"><button class="main">Start</button>${
     preview !== false && shown.length > 0 && markup` <button name="${PREVIEW_INPUT}" value="yes">Preview</button>`
   }</p>
 </form>
 ${preview}
-${routineGraph(rule)}`;
+${stepGraph(rule)}`;
   return page(c, context, {
     title: status === 200 ? title : `Error: ${title}`,
     at: AT,
@@ -224,10 +212,8 @@ async function start(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   switch (started.kind) {
     case "accepted":
       return await accepted(c, context, rule, started.receipt);
-    case "invalid": {
-      const problems = Object.entries(started.problems).map(([name, problem]) => [name, forPeople(name, problem)]);
-      return await form(c, context, found, { texts: inputs, problems: Object.fromEntries(problems) }, 422);
-    }
+    case "invalid":
+      return await form(c, context, found, { texts: inputs, problems: problemsBeside(started.problems) }, 422);
     case "unknown":
     case "forbidden":
       return await notStartable(c, context);
@@ -243,8 +229,7 @@ function preview(
 ): Promise<Response> {
   const trigger = triggerFor(found.rule, c.get("viewer").person)!;
   const problems = problemsOfGiven(found.rule.inputs, trigger, givenOf(found, inputs)) ?? {};
-  const entries = Object.entries(problems).map(([name, problem]) => [name, forPeople(name, problem)]);
-  return form(c, context, found, { texts: inputs, problems: Object.fromEntries(entries) });
+  return form(c, context, found, { texts: inputs, problems: problemsBeside(problems) });
 }
 
 function starterOf({ person, by }: Viewer) {
@@ -267,15 +252,6 @@ function givenOf({ fields, base }: Startable, inputs: Record<string, string>): J
   );
 }
 
-/** A problem next to its field, without the field's name. */
-export function forPeople(name: string, problem: string): string {
-  const missing = `${name} is missing: expected `;
-  const own = `${name}: `;
-  if (problem.startsWith(missing)) return `A value is needed: expected ${problem.slice(missing.length)}`;
-  const text = problem.startsWith(own) ? problem.slice(own.length) : problem;
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
 function accepted(c: Context<ConsoleEnv>, context: WebContext, rule: Rule, { runs, verdicts }: Receipt) {
   if (runs.length > 0) return c.redirect(`/runs/${runs[0]}`, 303);
   const verdict = verdicts[0]?.verdict;
@@ -284,7 +260,7 @@ function accepted(c: Context<ConsoleEnv>, context: WebContext, rule: Rule, { run
   return page(c, context, notice("Nothing has started", text, AT));
 }
 
-/** Whoever may not start a rule must not learn whether it exists. */
+/** A person who may not start a rule must not learn whether it exists. */
 function notStartable(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const link = markup`<a href="${AT}">What you may start</a>`;
   if (c.get("viewer").isOperator) {

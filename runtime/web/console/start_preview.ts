@@ -12,8 +12,8 @@ import { type Markup, markup } from "./markup.ts";
 /** Steps that are shown. */
 const MOST = 20;
 
-/** A step of a rule that runs a command, as far as its arguments can be told before the start. */
-export interface PreviewedStep {
+/** A step of a rule that runs a command, as far as its arguments are known before the start. */
+interface PreviewedStep {
   step: string;
   command: Command;
   argv?: string[];
@@ -26,15 +26,15 @@ export interface PreviewedStep {
  * What the commands of a rule would get.
  * @param inputs the checked values of the rule's inputs; undefined if they are not valid yet
  */
-export function previewSteps(rule: Rule, inputs: JsonObject | undefined): PreviewedStep[] {
+function previewSteps(rule: Rule, inputs: JsonObject | undefined): PreviewedStep[] {
   const { then, file, commands = {}, config } = rule;
   if (then === "function") return [];
-  return commandSteps(then).flatMap((step) => {
-    const path = posix.join(posix.dirname(file), step.args.call as string);
+  return callsIn(then).flatMap(({ step, call }) => {
+    const path = posix.join(posix.dirname(file), call);
     if (!Object.hasOwn(commands, path)) return [];
     const command = commands[path];
-    const given = isObject(step.args.with) ? step.args.with as JsonObject : {};
-    const isOpen = (value: Json) => !canTell(value, inputs !== undefined);
+    const given = isObject(step.args.with) ? step.args.with : {};
+    const isOpen = (value: Json) => !isKnown(value, inputs !== undefined);
     const open = Object.keys(given).filter((name) => isOpen(given[name]));
     const known = Object.entries(given).filter(([name]) => !open.includes(name));
     return [{ step: step.id, command, open, ...checkKnown(step, command, known, new Set(open), { inputs, config }) }];
@@ -59,15 +59,15 @@ function stepMarkup({ step, command, argv, problems, open }: PreviewedStep, mask
   return markup`<li><a class="mono" href="${commandPath(command.id)}">${step}</a> ${outcome}</li>\n`;
 }
 
-function commandSteps(steps: Step[]): Step[] {
+function callsIn(steps: Step[]): { step: Step; call: string }[] {
   return steps.flatMap((step) => [
-    ...typeof step.args.call === "string" ? [step] : [],
-    ...commandSteps(Object.values(step.children).flat()),
+    ...typeof step.args.call === "string" ? [{ step, call: step.args.call }] : [],
+    ...callsIn(Object.values(step.children).flat()),
   ]);
 }
 
 /** Only literals, `inputs` and `config` are known before a run. */
-function canTell(value: Json, hasInputs: boolean): boolean {
+function isKnown(value: Json, hasInputs: boolean): boolean {
   const roots = hasInputs ? ["inputs", "config"] : ["config"];
   const texts = templatesIn(value);
   if (texts.some((text) => /\bnow\s*\(/.test(text))) return false;

@@ -53,6 +53,8 @@ function drawBar({ counts, title }: Bar, x: number, height: number, most: number
   }" width="5" height="1"/></g>`;
 }
 
+// ── graphs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** A node of a graph, with its place on a grid. */
 export interface GraphNode {
   id: string;
@@ -136,6 +138,8 @@ function cut(label: string): string {
   return label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label;
 }
 
+// ── the times of runs ───────────────────────────────────────────────────────────────────────────────────────────────────
+
 const HEIGHT = 120;
 const STEP = 10;
 const LEFT = 68;
@@ -191,22 +195,24 @@ function lengthsOf({ state, spent, createdAt, startedAt, endedAt }: Run, now: nu
   return { work: spent, wait: Math.max(0, end - (startedAt ?? createdAt) - spent) };
 }
 
+// ── the steps of a rule ─────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** The most steps that are drawn. */
 const MOST = 60;
 
 /** Which steps of a rule follow which, and which run at the same time; false for code and for a single step. */
-export function routineGraph({ then }: Pick<Rule, "then">): Markup | false {
+export function stepGraph({ then }: Pick<Rule, "then">): Markup | false {
   if (then === "function") return false;
-  const drawing: Drawing = { nodes: [], edges: [] };
-  place(then, { path: "", column: 0, row: 0, from: [] }, drawing);
-  const { nodes, edges } = drawing;
+  const drawn: Graph = { nodes: [], edges: [] };
+  place(then, { path: "", column: 0, row: 0, from: [] }, drawn);
+  const { nodes, edges } = drawn;
   if (nodes.length < 2) return false;
   if (nodes.length > MOST) return markup`<p class="soft">It has ${nodes.length} steps: too many to draw.</p>`;
   return markup`${graph("The steps in their order", nodes, edges)}
 <p class="soft">${inWords(then)}.</p>`;
 }
 
-interface Drawing {
+interface Graph {
   nodes: GraphNode[];
   edges: GraphEdge[];
 }
@@ -221,22 +227,22 @@ interface Place {
 }
 
 /** Places a list of steps. @returns the steps that end last, and how much room the list takes */
-function place(steps: Step[], { path, column, row, from }: Place, drawing: Drawing) {
+function place(steps: Step[], { path, column, row, from }: Place, drawn: Graph) {
   let [at, ends, height] = [column, from, 1];
   for (const step of steps) {
     const id = `${path}/${step.id}`;
     const lists = Object.entries(step.children).filter(([, list]) => list.length > 0);
-    // Branches are drawn in the place of the step that holds them.
+    // Branches are drawn instead of the step that contains them.
     const isDrawn = step.kind !== "parallel" || lists.length === 0;
     if (isDrawn) {
-      drawing.nodes.push({ id, label: labelOf(step), column: at, row });
-      for (const end of ends) drawing.edges.push({ from: end, to: id, kind: "next" });
+      drawn.nodes.push({ id, label: labelOf(step), column: at, row });
+      for (const end of ends) drawn.edges.push({ from: end, to: id, kind: "next" });
       [at, ends] = [at + 1, [id]];
     }
     const last: string[] = [];
     let [below, width] = [row, 0];
     for (const [name, list] of lists) {
-      const placed = place(list, { path: `${id}/${name}`, column: at, row: below, from: ends }, drawing);
+      const placed = place(list, { path: `${id}/${name}`, column: at, row: below, from: ends }, drawn);
       last.push(...placed.ends);
       below += placed.height;
       width = Math.max(width, placed.width);
@@ -254,7 +260,7 @@ function labelOf({ id, kind, args }: Step): string {
   return id === target || id === kind ? target : `${id}: ${target}`;
 }
 
-/** The same for those who cannot see it: `first, then base64 and nonce side by side, then seal`. */
+/** The same in words, for people who cannot see it: `first, then base64 and nonce side by side, then seal`. */
 function inWords(steps: Step[]): string {
   return steps.map((step) => {
     const lists = Object.values(step.children).filter((list) => list.length > 0).map(inWords);

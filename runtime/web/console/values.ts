@@ -1,6 +1,9 @@
+import type { Context } from "hono";
 import { Buffer } from "node:buffer";
 import { layOutJson, writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
+import { answerJson } from "../answer.ts";
+import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
 
 /** The most bytes of a value shown whole; of a larger one only the beginning is shown. */
@@ -17,6 +20,15 @@ export function shownValue(label: string, value: Json, raw: string): Markup {
   const text = typeof value === "string" ? value : writeExactJson(value, 2);
   const note = markup`the first ${sizeOf(BEGINNING)} of ${sizeOf(bytes)}; <a href="${raw}">all of it</a>`;
   return labelled(label, `${beginningOf(text)}…`, note);
+}
+
+/** Answers with a whole value: text as it is, anything else as JSON. */
+export function answerValue(
+  c: Context,
+  { mask, maskJson }: Pick<WebContext, "mask" | "maskJson">,
+  value: Json,
+): Response {
+  return typeof value === "string" ? c.text(mask(value)) : answerJson(c, maskJson(value));
 }
 
 /** The output of a program: its last lines, as text. */

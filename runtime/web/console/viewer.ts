@@ -1,14 +1,15 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Person } from "../../model/form.ts";
-import { bearerToken, holdsToken, refuseTokenless } from "../access.ts";
+import { type AccessRefusal, answerRefusedAccess, bearerToken, refusalOf } from "../access.ts";
 import type { WebContext } from "../context.ts";
 import { isOperator } from "../forms/people.ts";
 import { sessionOf, toSignIn } from "../forms/sessions.ts";
 import { csrfToken } from "../forms/signatures.ts";
+import { SOMEBODY } from "../request.ts";
 
 /** The person who requests a page, or acts on it. */
 export interface Viewer {
-  /** Absent if nobody is asked for a name: on this machine while no token is set, and with the API token. */
+  /** Absent if the request needs no account: on this machine while no token is set, and with the API token. */
   person?: Person;
   /** Sees and does everything. Others see the forms addressed to them, the rules they may start, and their runs. */
   isOperator: boolean;
@@ -23,25 +24,18 @@ export interface Viewer {
 /** What the routes of the console know about a request. */
 export interface ConsoleEnv {
   Variables: { viewer: Viewer };
+  /** `address` of the sender. */
+  Bindings: { address(): string };
 }
 
-/** The name that is recorded for the acts of somebody who is not signed in. */
-export const SOMEBODY = "an operator";
-
 /** The viewer of a request; or why it is refused. */
-export async function viewerOf(
-  c: Context,
-  context: WebContext,
-): Promise<Viewer | { refused: 401 | 403; error: string }> {
-  const given = bearerToken(c);
-  if (given !== undefined) {
-    if (!holdsToken(given, context.tokens)) return { refused: 401, error: "Wrong token" };
-    return { isOperator: true, by: SOMEBODY, csrf: "" };
-  }
-  const signedIn = await sessionViewer(c, context);
+async function viewerOf(c: Context, context: WebContext): Promise<Viewer | { refused: AccessRefusal }> {
+  const hasToken = bearerToken(c) !== undefined;
+  const signedIn = hasToken ? undefined : await sessionViewer(c, context);
   if (signedIn !== undefined) return signedIn;
-  const refusal = refuseTokenless(c.req.raw, context);
-  if (refusal !== undefined) return { refused: refusal.status, error: refusal.error };
+  const refused = refusalOf(c, context);
+  if (refused !== undefined) return { refused };
+  if (hasToken) return { isOperator: true, by: SOMEBODY, csrf: "" };
   return { isOperator: true, by: SOMEBODY, csrf: csrfToken(context.desk, LOCAL), owner: LOCAL };
 }
 
@@ -53,7 +47,7 @@ export async function sessionViewer(c: Context, { desk }: WebContext): Promise<V
   return { person, isOperator: isOperator(person), by: person.id, csrf: csrfToken(desk, cookie), owner: cookie };
 }
 
-/** The owner of the pages that this machine sees without a session. */
+/** The owner of pages for requests from this machine without a session. */
 const LOCAL = "this machine";
 
 /** Authenticates viewers. A browser without a session is sent to the sign-in and then back; programs get 401. */
@@ -64,12 +58,12 @@ export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
       c.set("viewer", viewer);
       return await next();
     }
-    const { refused, error } = viewer;
-    if (refused === 401 && bearerToken(c) === undefined && wantsPage(c)) {
+    const { refused } = viewer;
+    if (refused.status === 401 && bearerToken(c) === undefined && wantsPage(c)) {
       const { pathname, search } = new URL(c.req.url);
       return toSignIn(c, c.req.method === "GET" ? pathname + search : undefined);
     }
-    return c.json({ error }, refused, refused === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
+    return answerRefusedAccess(c, refused);
   };
 }
 

@@ -19,155 +19,94 @@ interface Word {
   sentence: string;
 }
 
+const look = (icon: string, tone: Tone) => (sentence: string): Word => ({ icon, tone, sentence });
+const good = look("✓", "good");
+const bad = look("✕", "bad");
+const fine = look("✓", "plain");
+const ongoing = look("●", "plain");
+const pending = look("○", "wait");
+const suspended = look("◐", "wait");
+const nothing = look("–", "off");
+
 const RUNS = {
-  queued: {
-    icon: "○",
-    tone: "wait",
-    sentence: "The run has its turn later: after the runs before it, or at the rate of its rule's limit.",
-  },
-  running: { icon: "●", tone: "plain", sentence: "A step of the run is being executed." },
-  waiting: {
-    icon: "◐",
-    tone: "wait",
-    sentence:
-      "The run is suspended until a time, an event or an answer; it survives a restart. A device: its init is in the queue.",
-  },
-  succeeded: { icon: "✓", tone: "good", sentence: "All steps of the run have ended as they should." },
-  failed: {
-    icon: "✕",
-    tone: "bad",
-    sentence:
-      "A step failed with an error that nothing handled. Retry resumes the run at that step. A device: its init failed.",
-  },
-  cancelled: {
-    icon: "⊘",
-    tone: "off",
-    sentence: "The run was ended early, by a person or by a newer run of its rule.",
-  },
+  queued: pending("The run has its turn later: after the runs before it, or at the rate of its rule's limit."),
+  running: ongoing("A step of the run is being executed."),
+  waiting: suspended(
+    "The run is suspended until a time, an event or an answer; it survives a restart. A device: its init is in the queue.",
+  ),
+  succeeded: good("All steps of the run have ended as they should."),
+  failed: bad(
+    "A step failed with an error that nothing handled. Retry resumes the run at that step. A device: its init failed.",
+  ),
+  cancelled: look("⊘", "off")("The run was ended early, by a person or by a newer run of its rule."),
 } satisfies Record<RunState, Word>;
 
 const STEPS = {
-  retrying: { icon: "↻", tone: "wait", sentence: "An attempt of the step failed; it is attempted again." },
-  skipped: {
-    icon: "⤼",
-    tone: "off",
-    sentence: "The step's condition did not hold, or somebody ended its wait; its result is null.",
-  },
+  retrying: look("↻", "wait")("An attempt of the step failed; it is attempted again."),
+  skipped: look("⤼", "off")("The step's condition did not hold, or somebody ended its wait; its result is null."),
 } satisfies Partial<Record<StepState, Word>>;
 
 const VERDICTS = {
-  started: { icon: "✓", tone: "good", sentence: "The event started a run of the rule." },
-  held: {
-    icon: "○",
-    tone: "wait",
-    sentence: "The event started a run that is delayed by the rule's limit; it runs later.",
-  },
-  batched: { icon: "○", tone: "wait", sentence: "The event was collected; a run gets it together with others." },
-  condition: {
-    icon: "–",
-    tone: "off",
-    sentence: "A clause of the rule's condition did not hold for the event; the clause and its values are recorded.",
-  },
-  busy: {
-    icon: "–",
-    tone: "off",
-    sentence: "The rule's mode is single and a run of the same key was still going, so the event started nothing.",
-  },
-  disabled: {
-    icon: "–",
-    tone: "off",
-    sentence: "The rule was paused, or has enabled: false, so the event started nothing.",
-  },
-  looped: {
-    icon: "✕",
-    tone: "bad",
-    sentence:
-      "A chain of runs and events was longer than 16; it ends here, so that rules cannot trigger themselves for ever.",
-  },
-  invalid: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "The values that the trigger gives for the rule's inputs are not valid, so the event started nothing.",
-  },
-  error: { icon: "✕", tone: "bad", sentence: "The condition or the key of the rule failed with an error." },
+  started: good("The event started a run of the rule."),
+  held: pending("The event started a run that is delayed by the rule's limit; it runs later."),
+  batched: pending("The event was collected; a run gets it together with others."),
+  condition: nothing(
+    "A clause of the rule's condition did not hold for the event; the clause and its values are recorded.",
+  ),
+  busy: nothing(
+    "The rule's mode is single and a run of the same key was still under way, so the event started nothing.",
+  ),
+  disabled: nothing("The rule was paused, or has enabled: false, so the event started nothing."),
+  looped: bad(
+    "A chain of runs and events was longer than 16; it ends here, so that rules cannot trigger themselves for ever.",
+  ),
+  invalid: bad("The values that the trigger gives for the rule's inputs are not valid, so the event started nothing."),
+  error: bad("The condition or the key of the rule failed with an error."),
 } satisfies Record<VerdictKind, Word>;
 
 const DELIVERIES = {
-  accepted: { icon: "✓", tone: "plain", sentence: "The event is new, and at least one rule was concerned." },
-  duplicate: {
-    icon: "–",
-    tone: "off",
-    sentence: "An event with the same source and id was here before; it starts nothing a second time.",
-  },
-  unmatched: { icon: "–", tone: "off", sentence: "No rule listens for events of this type." },
+  accepted: fine("The event is new, and at least one rule listens for its type."),
+  duplicate: nothing("An event with the same source and id was received before; it starts nothing a second time."),
+  unmatched: nothing("No rule listens for events of this type."),
 } satisfies Record<DeliveryVerdict, Word>;
 
 const RULES = {
-  broken: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "The rule's file does not load. If there was a good version before, that one stays in force.",
-  },
-  failing: { icon: "✕", tone: "bad", sentence: "The rule's last run failed, or one of its triggers cannot look." },
-  overdue: {
-    icon: "!",
-    tone: "bad",
-    sentence: "A run of the rule should have gone on over a minute ago: the program was busy, or its limit is too low.",
-  },
-  paused: {
-    icon: "‖",
-    tone: "wait",
-    sentence:
-      "Somebody paused the rule: its events get the verdict disabled until it is resumed. Runs under way go on.",
-  },
-  off: { icon: "–", tone: "off", sentence: "The rule's file has enabled: false." },
-  on: { icon: "✓", tone: "plain", sentence: "The rule is in force, and nothing about it needs anybody." },
+  broken: bad("The rule's file does not load. If there was a good version before, that one stays in force."),
+  failing: bad("The rule's last run failed, or one of its triggers fails."),
+  overdue: look("!", "bad")(
+    "A run of the rule should have resumed over a minute ago: the program was busy, or its limit is too low.",
+  ),
+  paused: look("‖", "wait")(
+    "Somebody paused the rule: its events get the verdict disabled until it is resumed. Runs under way continue.",
+  ),
+  off: nothing("The rule's file has enabled: false."),
+  on: fine("The rule is in force, and nothing about it needs attention."),
 } satisfies Record<string, Word>;
 
 const CONNECTIONS = {
-  connected: { icon: "✓", tone: "good", sentence: "The connection has a token; steps and polls can use it." },
-  unconnected: {
-    icon: "○",
-    tone: "wait",
-    sentence: "It has no token: nobody has connected it yet, its secret is not set, or its server gave none.",
-  },
-  lost: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "The server does not renew the connection's token any more: somebody has to connect it again.",
-  },
-  locked: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "The connection's tokens were sealed with a key that WHENTHEN_KEY does not contain.",
-  },
-  unused: { icon: "–", tone: "off", sentence: "There are tokens of a connection that whenthen.yaml does not name." },
+  connected: good("The connection has a token; steps and polls can use it."),
+  unconnected: pending("It has no token: nobody has connected it yet, its secret is not set, or its server gave none."),
+  lost: bad("The server does not renew the connection's token any more: somebody has to connect it again."),
+  locked: bad("The connection's tokens were sealed with a key that WHENTHEN_KEY does not contain."),
+  unused: nothing("There are tokens of a connection that whenthen.yaml does not name."),
 } satisfies Record<ConnectionState, Word>;
 
 /** A device is also waiting or failed, as a run is. */
 const DEVICES = {
-  initializing: { icon: "●", tone: "plain", sentence: "The device is being connected: its init is under way." },
-  initialized: { icon: "○", tone: "wait", sentence: "The device has a session, and was not pinged yet." },
-  reachable: { icon: "✓", tone: "good", sentence: "The last ping of the device worked." },
-  unreachable: { icon: "◐", tone: "wait", sentence: "The last ping of the device failed." },
-  dead: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "Too many pings in a row failed: the device was stopped, and is tried again after some time.",
-  },
+  initializing: ongoing("The device is being connected: its init is under way."),
+  initialized: pending("The device has a session, and was not pinged yet."),
+  reachable: good("The last ping of the device worked."),
+  unreachable: suspended("The last ping of the device failed."),
+  dead: bad("Too many pings in a row failed: the device was stopped, and is tried again after some time."),
 } satisfies Partial<Record<DeviceState, Word>>;
 
 const HANDSHAKES = {
-  open: { icon: "○", tone: "wait", sentence: "For some time the webhook takes the secrets that its provider gives." },
-  closed: { icon: "–", tone: "off", sentence: "The webhook refuses new secrets; those that it has count." },
+  open: pending("For some time the webhook accepts the secrets that its provider gives."),
+  closed: nothing("The webhook refuses new secrets; those that it has stay valid."),
 } satisfies Record<string, Word>;
 
 const OTHERS = {
-  refused: {
-    icon: "✕",
-    tone: "bad",
-    sentence: "The request was not taken: its path, its credentials or its body were wrong, or intake was closed.",
-  },
+  refused: bad("The request was not accepted: its path, its credentials or its body were wrong, or intake was closed."),
 } satisfies Record<string, Word>;
 
 /** The sections of the help page, and all words. */

@@ -93,6 +93,46 @@ export function typedValues(
   return values;
 }
 
+/** The texts of values in their inputs. */
+export function textsOf(values: JsonObject): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOfValue(value)]));
+}
+
+/** The texts with which a form opens: the defaults of its fields. */
+export function defaultTexts(fields: Record<string, Field>): Record<string, string> {
+  const defaults = Object.entries(fields).flatMap(([name, { default: value }]) => {
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return textsOf(Object.fromEntries(defaults));
+}
+
+/** The fields of a form with their texts and problems. */
+export function shownFields(
+  fields: Record<string, Field>,
+  texts: Record<string, string>,
+  problems: Record<string, string> = {},
+): ShownField[] {
+  return Object.entries(fields).map(([name, field]) => ({
+    name,
+    field,
+    text: textIn(texts, name),
+    ...Object.hasOwn(problems, name) && { problem: problems[name] },
+  }));
+}
+
+/** Problems as they stand beside their fields: without the names of the fields. */
+export function problemsBeside(problems: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(problems).map(([name, problem]) => [name, problemBeside(name, problem)]));
+}
+
+function problemBeside(name: string, problem: string): string {
+  const missing = `${name} is missing: expected `;
+  const own = `${name}: `;
+  if (problem.startsWith(missing)) return `A value is needed: expected ${problem.slice(missing.length)}`;
+  const text = problem.startsWith(own) ? problem.slice(own.length) : problem;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** The text that was typed into a field. Its name may be that of a property which every object has. */
 export function textIn(inputs: Record<string, string>, name: string): string {
   return Object.hasOwn(inputs, name) ? inputs[name] : "";
@@ -186,6 +226,8 @@ function input({ name, field, text }: ShownField, described: Record<string, stri
       return one({ type: "text", autocapitalize: "none", autocomplete: "off" });
     case "list":
       return area(text, { ...common, rows: 4 });
+    case "file":
+      return markup`<input${attributes({ ...common, type: "file" })}>`;
     case "choice":
     case "secret":
     case "boolean":

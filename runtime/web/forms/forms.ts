@@ -1,24 +1,27 @@
 import { type Context, Hono } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { isOpen, mayAnswer } from "../../engine/form_answers.ts";
-import { textOfValue } from "../../language/fields/field_value.ts";
+import { isMultipart, type SentFile } from "../../formats/multipart.ts";
 import type { Form, Person } from "../../model/form.ts";
-import { markup } from "../console/markup.ts";
+import { attributes, markup } from "../console/markup.ts";
 import { csrfInput, notice, type Page, page, readInputs, refuseForeign } from "../console/shell.ts";
 import { type Times, timesFor } from "../console/times.ts";
 import { type ConsoleEnv, sessionViewer } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
-import { fieldMarkup, problemSummary, type ShownField, textIn, typedValues } from "./fields.ts";
+import { defaultTexts, fieldMarkup, problemSummary, shownFields, typedValues } from "./fields.ts";
+import { lastOfEach, readForm } from "./multipart_answer.ts";
 import { namesOf } from "./people.ts";
 import { toSignIn } from "./sessions.ts";
 import { addSignIn } from "./sign_in.ts";
 import { CSRF_INPUT, csrfToken, isFromOurPage, type Link } from "./signatures.ts";
 
-/** How many forms a page of the list has. */
+const AT = "/forms";
+/** Forms of a page of the list. */
 const PAGE = 50;
 
 /**
- * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link
- * identifies the person.
+ * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link identifies
+ * the person.
  */
 export function formPages(context: WebContext): Hono<ConsoleEnv> {
   const app = new Hono<ConsoleEnv>();
@@ -46,33 +49,42 @@ export function formPages(context: WebContext): Hono<ConsoleEnv> {
   return app;
 }
 
+/** The list of open forms that ask the person who is signed in, oldest first. */
 async function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const person = c.get("viewer")?.person;
-  if (person === undefined) return toSignIn(c, "/forms");
+  if (person === undefined) return toSignIn(c, AT);
   const { store, clock } = context;
   const after = c.req.query("after");
   const to = namesOf(person);
   const found = await store.listForms({ state: "open", to, limit: PAGE + 1, ...after !== undefined && { after } });
-  const listed = listPage({
-    forms: found.slice(0, PAGE).filter((form) => isOpen(form, clock.now())),
-    next: found.length > PAGE ? found[PAGE - 1].id : undefined,
-    ruleName: (id) => ruleName(id, context),
-    times: timesFor(c, context),
+  const next = found.length > PAGE ? found[PAGE - 1].id : undefined;
+  const times = timesFor(c, context);
+  const items = found.slice(0, PAGE).filter((form) => isOpen(form, clock.now())).map((form) => {
+    const until = form.due !== undefined && markup`, until ${times.long(form.due)}`;
+    return markup`<li>
+<a href="/forms/${form.id}">${form.title}</a>
+<p class="soft">${ruleName(form.rule, context)}, since ${times.long(form.createdAt)}${until}</p>
+</li>
+`;
   });
-  return await page(c, context, listed);
+  const body = markup`<h1>Waiting for you</h1>
+${items.length === 0 ? markup`<p>Nothing waits for you.</p>` : markup`<ul class="waiting">${items}</ul>`}
+${next !== undefined && markup`<p><a href="/forms?after=${next}">More</a></p>`}`;
+  return await page(c, context, { title: "Waiting for you", body, at: AT, narrow: true });
 }
 
 async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
-  const inputs = await readInputs(c, context);
-  if (inputs instanceof Response) return inputs;
   const visit = await visitOf(c, context);
   if (visit instanceof Response) return visit;
   const { form, person, link, query, owner } = visit;
+  const sent = await readAnswer(c, context, form);
+  if (sent instanceof Response) return sent;
+  const { inputs, files } = sent;
   if (!isFromOurPage(c, context.desk, inputs[CSRF_INPUT] ?? "", owner)) return refuseForeign(c, context);
   const late = tooLate(c, context, visit);
   if (late !== undefined) return late;
   const via = link === undefined ? "page" : "link";
-  const answered = await context.answerForm(form.id, person, { values: typedValues(form.fields, inputs), via });
+  const answered = await context.answerForm(form.id, person, { values: typedValues(form.fields, inputs), files, via });
   switch (answered.kind) {
     case "accepted":
       return c.redirect(`/forms/${form.id}/thanks${query}`, 303);
@@ -87,7 +99,25 @@ async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
   }
 }
 
-/** @param sent the invalid answer, shown again with its problems */
+/** What the page of a form sent; or the answer if it is refused. A form that asks for files is sent as multipart. */
+async function readAnswer(
+  c: Context<ConsoleEnv>,
+  context: WebContext,
+  { fields }: Form,
+): Promise<{ inputs: Record<string, string>; files: SentFile[] } | Response> {
+  if (!isMultipart(c.req.header("content-type") ?? "")) {
+    const inputs = await readInputs(c, context);
+    return inputs instanceof Response ? inputs : { inputs, files: [] };
+  }
+  const form = await readForm(c.req.raw, fields);
+  if (form instanceof Response) {
+    const { error } = await form.json();
+    return await page(c, context, notice("Not sent", error), form.status as ContentfulStatusCode);
+  }
+  return { inputs: lastOfEach(form), files: form.files };
+}
+
+/** The page on which a person answers a form. @param sent the invalid answer, shown again with its problems */
 function showForm(
   c: Context,
   { form, query, csrf }: Visit,
@@ -95,15 +125,21 @@ function showForm(
   sent?: { texts: Record<string, string>; problems: Record<string, string> },
 ): Promise<Response> {
   const problems = Object.entries(sent?.problems ?? {}).map(([name, problem]) => [name, forPeople(problem)]);
-  const shown = formPage({
-    form,
-    rule: ruleName(form.rule, context),
-    action: `/forms/${form.id}${query}`,
-    csrf,
-    times: timesFor(c, context),
-    ...sent && { texts: sent.texts, problems: Object.fromEntries(problems) },
-  });
-  return page(c, context, shown, sent === undefined ? 200 : 422);
+  const fields = shownFields(form.fields, sent?.texts ?? defaultTexts(form.fields), Object.fromEntries(problems));
+  const enctype = fields.some(({ field }) => field.type === "file") ? "multipart/form-data" : undefined;
+  const summary = problemSummary(fields, "answer");
+  const times = timesFor(c, context);
+  const until = form.due !== undefined && markup` Please answer until ${times.long(form.due)}.`;
+  const body = markup`<h1>${form.title}</h1>
+<p class="soft">Asked by ${ruleName(form.rule, context)} on ${times.long(form.createdAt)}.${until}</p>
+${summary}
+<form method="post" action="/forms/${form.id}${query}" accept-charset="utf-8"${attributes({ enctype })}>
+${csrfInput(csrf)}
+${fields.map(fieldMarkup)}
+<p><button class="main">Send the answer</button></p>
+</form>`;
+  const title = summary ? `Error: ${form.title}` : form.title;
+  return page(c, context, { title, body, at: AT, narrow: true }, sent === undefined ? 200 : 422);
 }
 
 /** A problem in words for the person who answers. */
@@ -115,6 +151,8 @@ function forPeople(problem: string): string {
 function ruleName(id: string, { rules }: WebContext): string {
   return rules().rules.get(id)?.name ?? id;
 }
+
+// ── the visitor ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A person whom a form asks, and how they were identified. */
 interface Visit {
@@ -129,7 +167,7 @@ interface Visit {
   csrf: string;
 }
 
-/** Whether a request came by a link, which counts more than a session. */
+/** Whether a request came by a link, which takes precedence over a session. */
 function isByLink(c: Context): boolean {
   return c.req.query("sig") !== undefined;
 }
@@ -182,67 +220,7 @@ function byLink(c: Context, form: string, { desk }: WebContext): Known {
   return { person, link, query: `?${new URLSearchParams({ for: name, until, sig })}`, owner: `${form} ${sig}` };
 }
 
-const AT = "/forms";
-
-/** The contents of an open form's page. */
-export interface FormPage {
-  form: Form;
-  /** The name of the rule that asks. */
-  rule: string;
-  /** Where it is sent: the page's own address, with the query of a link. */
-  action: string;
-  csrf: string;
-  times: Times;
-  /** The texts that were sent before, if they were invalid. */
-  texts?: Record<string, string>;
-  problems?: Record<string, string>;
-}
-
-/** The page on which a person answers a form. */
-function formPage({ form, rule, action, csrf, times, texts, problems = {} }: FormPage): Page {
-  const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
-    const text = texts === undefined ? textOfValue(field.default ?? null) : textIn(texts, name);
-    return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
-  });
-  const summary = problemSummary(fields, "answer");
-  const until = form.due !== undefined && markup` Please answer until ${times.long(form.due)}.`;
-  const body = markup`<h1>${form.title}</h1>
-<p class="soft">Asked by ${rule} on ${times.long(form.createdAt)}.${until}</p>
-${summary}
-<form method="post" action="${action}" accept-charset="utf-8">
-${csrfInput(csrf)}
-${fields.map(fieldMarkup)}
-<p><button class="main">Send the answer</button></p>
-</form>`;
-  return { title: summary ? `Error: ${form.title}` : form.title, body, at: AT, narrow: true };
-}
-
-/** The contents of the list. */
-export interface ListPage {
-  /** Oldest first. */
-  forms: Form[];
-  /** The name of a rule. */
-  ruleName: (id: string) => string;
-  times: Times;
-  /** The form after which the next page begins, if there is one. */
-  next?: string;
-}
-
-/** The list of forms that wait for a person. */
-function listPage({ forms, ruleName, times, next }: ListPage): Page {
-  const items = forms.map(({ id, title, rule, createdAt, due }) => {
-    const until = due !== undefined && markup`, until ${times.long(due)}`;
-    return markup`<li>
-<a href="/forms/${id}">${title}</a>
-<p class="soft">${ruleName(rule)}, since ${times.long(createdAt)}${until}</p>
-</li>
-`;
-  });
-  const body = markup`<h1>Waiting for you</h1>
-${forms.length === 0 ? markup`<p>Nothing waits for you.</p>` : markup`<ul class="waiting">${items}</ul>`}
-${next !== undefined && markup`<p><a href="/forms?after=${next}">More</a></p>`}`;
-  return { title: "Waiting for you", body, at: AT, narrow: true };
-}
+// ── notices ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The form is for others; the page reveals nothing about it. @param person who is signed in, if anybody is */
 function forbiddenNotice(form: string, person: Person | undefined): Page {

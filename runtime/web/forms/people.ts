@@ -63,6 +63,8 @@ export function isOperator({ groups }: Person): boolean {
   return groups.includes(OPERATORS);
 }
 
+// ── passwords ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** The result of checking a name and a password. */
 export type PasswordChecked =
   | { kind: "right"; person: Person }
@@ -132,7 +134,7 @@ interface AttemptLimit {
   within: number;
 }
 
-/** The most names counted at once; trying ever new names evicts the oldest instead of filling the memory. */
+/** The most names counted at once; further names evict the oldest, so that they cannot fill the memory. */
 const MOST_NAMES = 10_000;
 
 /** Counts attempts by name, in memory: a restart resets the counts. */

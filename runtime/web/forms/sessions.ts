@@ -2,10 +2,10 @@ import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import type { FormPeople } from "../../engine/runner_options.ts";
 import type { Clock } from "../../host/clock.ts";
 import type { Person } from "../../model/form.ts";
-import type { JsonObject } from "../../model/json.ts";
 import type { Store } from "../../store/store.ts";
 import { PasswordCheck, People } from "./people.ts";
 import { Devices, FormLinks, isSigned, sign } from "./signatures.ts";
@@ -23,7 +23,7 @@ export interface FormDesk {
   address(): string;
 }
 
-/** What a desk needs. */
+/** The dependencies of a desk. */
 export interface DeskOptions {
   /** A key of the data folder for one purpose. */
   keyFor: (purpose: string) => Uint8Array;
@@ -48,7 +48,7 @@ export function openDesk({ keyFor, people: listed, address, store, clock }: Desk
   };
 }
 
-/** What steps that ask people need to know about them. */
+/** The people as the steps see them that ask people. */
 export function formPeople({ people, links, address }: FormDesk, clock: Clock, canMail: () => boolean): FormPeople {
   const url = (form: string) => `${address()}/forms/${form}`;
   return {
@@ -72,13 +72,15 @@ export interface Session {
   cookie: string;
 }
 
-/** The sessions of a person that were ended early. */
-interface Ended {
+/** The sessions of a person that were ended early, as stored. */
+const ENDED = z.object({
   /** All sessions that would have expired by then have ended; milliseconds since the epoch. */
-  until: number;
+  until: z.number().default(0),
   /** By nonce: when the session would have expired. */
-  sessions: Record<string, number>;
-}
+  sessions: z.record(z.string(), z.number()).default({}),
+});
+
+type Ended = z.infer<typeof ENDED>;
 
 /**
  * Stateless sessions: the cookie names the person and the expiry, signed together with the hash of the person's password. A
@@ -136,8 +138,7 @@ export class Sessions {
   }
 
   async #load(person: Person): Promise<Ended> {
-    const { until = 0, sessions = {} } = (await this.store.getMark(markOf(person)) ?? {}) as JsonObject;
-    return { until: until as number, sessions: sessions as Record<string, number> };
+    return ENDED.parse(await this.store.getMark(markOf(person)) ?? {});
   }
 }
 

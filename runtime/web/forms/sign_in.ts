@@ -1,7 +1,7 @@
 import type { Context, Hono } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { type Page, page, readInputs, refuseForeign } from "../console/shell.ts";
-import { markup } from "../console/markup.ts";
+import { hiddenInput, markup } from "../console/markup.ts";
 import type { ConsoleEnv } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
 import { isOperator } from "./people.ts";
@@ -71,7 +71,7 @@ function signInPage({ to, name = "", problem }: SignIn): Page {
   const body = markup`<h1>Sign in</h1>
 ${summary}
 <form method="post" action="/forms/sign-in" accept-charset="utf-8">
-${to !== undefined && markup`<input type="hidden" name="to" value="${to}">`}
+${to !== undefined && hiddenInput("to", to)}
 <div class="field">
 <label for="name">Name or e-mail address</label>
 <input id="name" name="name" type="text" value="${name}" required autocomplete="username" autocapitalize="none" spellcheck="false">
@@ -98,8 +98,8 @@ function ownPath(given: string | undefined): string | undefined {
  * The address that a request came from. A proxy's header is trusted only if a proxy must have set it: the connection comes
  * from this machine or its private network, and the last entry is the one that the nearest proxy wrote.
  */
-function addressOf(c: Context): string {
-  const address = (c.env as { address?: () => string } | undefined)?.address?.() ?? "";
+function addressOf(c: Context<ConsoleEnv>): string {
+  const address = c.env.address();
   const forwarded = c.req.header("x-forwarded-for")?.split(",").at(-1)?.trim();
   return forwarded && PRIVATE.test(address) ? forwarded : address;
 }

@@ -118,7 +118,7 @@ Deno.test("a set is tried: its arguments, or all problems beside their fields wi
   assert.match(wrong.text, /<a href="#field---retry">--retry is missing: --retry-delay requires --retry<\/a>/);
   assert.match(wrong.text, /id="field--I-error">-I conflicts with --data</);
   assert.match(wrong.text, /id="field--m-error">expected a whole number, got &quot;abc&quot;</);
-  assert.match(wrong.text, /No other set that has this one in it would be right/);
+  assert.match(wrong.text, /No set that contains this one would be valid/);
   assert.deepEqual(await bench.store.listRuns({ limit: 9 }), []);
 });
 

@@ -52,7 +52,7 @@ Deno.test("what needs somebody stands first: broken, failing, overdue, waiting, 
   assert.match(text, /got &quot;evry&quot;/);
   assert.ok(text.includes(`<a href="/runs/${failed}">`), "the failed run is one click away");
   assert.match(text, /no route to &lt;b&gt;host&lt;\/b&gt;/);
-  assert.match(text, /1 run should have gone on since/);
+  assert.match(text, /1 run should have resumed since/);
   assert.match(text, /1 run<\/a> waits for payment\.received/);
   assert.match(text, /floods \(ada\)/);
   assert.match(text, /<b>1<\/b> failing/);

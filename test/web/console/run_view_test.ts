@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Run, StepRecord } from "../../../runtime/model/run.ts";
 import { viewSource } from "../../../runtime/web/console/rule_source.ts";
 import { actionsOf, type ActionSource } from "../../../runtime/web/console/run_actions.ts";
-import { AXIS_WIDTH, join, layOutAxis, lengthOf } from "../../../runtime/web/console/run_timeline.ts";
+import { AXIS_WIDTH, joinSpans, layOutAxis, lengthOf } from "../../../runtime/web/console/run_timeline.ts";
 import { BEGAN, DAY, drawn, failure, openRecord, record, ruleOf, said, SECOND, step, traceOf, view } from "./traces.ts";
 
 const REFUND = ruleOf([
@@ -294,7 +294,7 @@ Deno.test("layOutAxis() also cuts a wait that is long only beside what is left a
 Deno.test("layOutAxis() keeps the order of time, within the axis, whatever worked when", () => {
   const spans = fc.array(fc.tuple(fc.nat(10_000_000), fc.nat(10_000_000)), { maxLength: 20 });
   fc.assert(fc.property(spans, fc.array(fc.nat(10_000_000)), (pairs, moments) => {
-    const work = join(pairs.map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) })));
+    const work = joinSpans(pairs.map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) })));
     const axis = layOutAxis({ from: 0, to: 10_000_000 }, work);
     const places = moments.sort((a, b) => a - b).map(axis.place);
     assert.ok(places.every((x, index) => x >= 0 && x <= AXIS_WIDTH + 1e-6 && (index === 0 || x >= places[index - 1])));
@@ -302,8 +302,8 @@ Deno.test("layOutAxis() keeps the order of time, within the axis, whatever worke
   }));
 });
 
-Deno.test("join() and lengthOf() count time once that several steps share", () => {
-  const spans = join([{ from: 5, to: 9 }, { from: 0, to: 6 }, { from: 20, to: 21 }]);
+Deno.test("joinSpans() and lengthOf() count time once that several steps share", () => {
+  const spans = joinSpans([{ from: 5, to: 9 }, { from: 0, to: 6 }, { from: 20, to: 21 }]);
   assert.deepEqual(spans, [{ from: 0, to: 9 }, { from: 20, to: 21 }]);
   assert.equal(lengthOf(spans), 10);
 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { OTHER_KINDS } from "../commands/read_command.ts";
 import { ACTION_KEYS } from "../language/checker/check_rule.ts";
@@ -59,6 +60,13 @@ export interface FleetSource {
   problems: Problem[];
 }
 
+/** The version of a rule, a fleet or a module: a hash of the texts that it consists of. */
+export function hashVersion(...texts: string[]): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text);
+  return hash.digest("hex").slice(0, 16);
+}
+
 /** The rule id of a path: `ops/disk.yaml` → `ops/disk`. */
 export function idOfPath(file: string): string {
   return file.replace(/\.[^./]+$/, "");
@@ -68,9 +76,9 @@ export function idOfPath(file: string): string {
 const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
 
 /**
- * Finds the kind of a file by its keys: `command` makes it a command; `devices` a fleet; `when` a rule; `then` with nothing but keys of actions,
- * or `inputs` or `output`, an action. A file that has only some keys of a rule stays a rule, so that the last good version of
- * one that lost its `when` goes on.
+ * Finds the kind of a file by its keys: a command has `command`, a fleet `devices`, a rule `when`. A file with `inputs` or `output`, or
+ * with `then` and only keys of actions, is an action. Any other file counts as a rule, so that a rule that lost its `when` keeps
+ * its last good version.
  */
 export function sourceOfYaml(yaml: YamlFile): Source {
   const { origin: { file }, problems } = yaml;
@@ -99,7 +107,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
 }
 
-/** A fleet whose `devices` has a typo: its last good version goes on. */
+/** Whether a file looks like a fleet with a misspelt `devices`: then its last good version stays in force. */
 function wasFleet(value: JsonObject): boolean {
   const others = ["when", "then", "inputs", "output"];
   return ("device" in value || "ping" in value) && !others.some((key) => key in value);
@@ -111,7 +119,7 @@ function isAction(value: JsonObject): boolean {
   return "then" in value && Object.keys(value).every((key) => ACTION_KEYS.includes(key) || key.startsWith("x-"));
 }
 
-/** A file is of one kind. */
+/** Reports keys of other kinds in a command file. */
 function otherKinds(value: JsonObject, origin: Origin): Problem[] {
   return OTHER_KINDS.filter((key) => key in value).map((key) => ({
     severity: "error",

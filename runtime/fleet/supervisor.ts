@@ -10,24 +10,24 @@ import { type FleetWorker, Workers, type WorkersOptions } from "./fleet_workers.
 import type { Edge } from "./messages.ts";
 import { resolveTarget } from "./pings.ts";
 
-/** Options of `Lives`. */
-export interface LivesOptions extends Omit<WorkersOptions, "fleet"> {
+/** Options of `Supervisor`. */
+export interface SupervisorOptions extends Omit<WorkersOptions, "fleet"> {
   clock: Clock;
   surroundings: (fleet: string) => Scope;
 }
 
-/** Milliseconds between two slices of devices that get new sessions since the platform has changed. */
+/** Milliseconds between two slices of devices that get new sessions after a change of the platform. */
 const SLICE_PAUSE = 100;
-/** The longest pause before a worker is started again that ended without a culprit; it begins with a second. */
+/** The longest pause until a worker is started again that ended for an unknown reason. The first pause is a second. */
 const LONGEST_PAUSE = 60_000;
-/** After so long without another end, the next one is the first. */
+/** Milliseconds without such an end after which the pauses begin with a second again. */
 const CALM = 300_000;
 
 /**
- * Decides over the lives of one fleet's devices: who is initialized next, who is unreachable, dead or failed, and when those are
- * tried again. Sessions are in workers, which report changes only.
+ * Decides about the devices of one fleet: which is initialized next, which is unreachable, dead or failed, and when it is tried
+ * again. The sessions are in workers, which report only changes.
  */
-export class Lives {
+export class Supervisor {
   /** Why the platform does not work; null if it does. */
   fault: string | null = null;
   readonly workers: Workers<Device>;
@@ -35,17 +35,17 @@ export class Lives {
   #initializing = 0;
   /** Sessions of removed devices that still end, by name: a new device of that name waits for it. */
   readonly #leaving = new Map<string, Device>();
-  /** Dead and failed devices, those first that are initialized again first. */
+  /** Dead and failed devices, in the order in which they are initialized again. */
   readonly #stopped = new Map<string, Device>();
-  /** Names of devices with a row in the store, which goes with their next init. */
+  /** Names of devices with a row in the store; their next init removes it. */
   readonly #hadRow = new Set<string>();
   #alarm: { at: number; cancel: Cancel } | undefined;
   #isOpen = false;
-  /** Workers that ended without a culprit, one soon after another. */
+  /** Workers that ended for an unknown reason, one soon after another. */
   #crashes = 0;
   #crashedAt = -Infinity;
   readonly #timers = new Set<Cancel>();
-  /** Counts renewals: a newer one takes over from one that is under way. */
+  /** Counts renewals: a newer one ends the one that is under way. */
   #renewals = 0;
 
   constructor(
@@ -53,7 +53,7 @@ export class Lives {
     /** The devices of the inventory. */
     private readonly devices: ReadonlyMap<string, Device>,
     private readonly log: DeviceLog,
-    private readonly options: LivesOptions,
+    private readonly options: SupervisorOptions,
   ) {
     this.workers = new Workers({
       ...options,
@@ -64,7 +64,7 @@ export class Lives {
     });
   }
 
-  /** Begins. @param rows the devices that were left alone when the program ended */
+  /** Begins. @param rows the devices that were dead or failed when the program ended */
   open(rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
     for (const name of rows.keys()) if (!this.devices.has(name)) this.log.clear(name);
@@ -72,7 +72,7 @@ export class Lives {
     const latest = this.options.clock.now() + this.fleet.init.again;
     for (const [name, row] of known) {
       const device = this.devices.get(name)!;
-      // The clock may have been set back since.
+      // The clock may have been rolled back since.
       Object.assign(device, row, { again: Math.min(row.again, latest) });
       this.#hadRow.add(name);
       this.#stopped.set(name, device);
@@ -82,7 +82,7 @@ export class Lives {
     this.#pump();
   }
 
-  /** Begins with a few devices only, also those that were left alone. */
+  /** Begins with a few devices only, also dead and failed ones. */
   openFor(devices: Device[], rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
     for (const name of rows.keys()) this.#hadRow.add(name);
@@ -137,7 +137,7 @@ export class Lives {
     worker.stop([index]);
   }
 
-  /** Sends changed items to workers; a failed or dead device with a changed item is worth another try. */
+  /** Sends changed items to workers. A dead or failed device with a changed item is tried again. */
   #update(changed: Device[]): void {
     const given: Device[] = [];
     for (const device of changed) {
@@ -161,7 +161,7 @@ export class Lives {
     this.#enqueue(device);
   }
 
-  /** Behind the others, unless its last session still ends: then it comes when that has ended. */
+  /** Puts a device at the end of the queue. If its last session still ends, that end does it. */
   #enqueue(device: Device): void {
     if (device.worker !== undefined || this.#leaving.has(device.name) || device.isQueued) return;
     device.isQueued = true;
@@ -187,7 +187,7 @@ export class Lives {
     for (const [worker, devices] of byWorker(begun)) worker.init(devices.map(givenOf));
   }
 
-  /** Resolves the address to ping. @returns false if the device's item lacks it: then the device has failed */
+  /** Resolves the target to ping. @returns false if that fails, for example because the item lacks a field: the device has failed */
   #resolve(device: Device): boolean {
     const { fleet, options: { surroundings, clock } } = this;
     if (fleet.ping?.by === undefined) return true;
@@ -211,7 +211,7 @@ export class Lives {
     const renewal = ++this.#renewals;
     const next = () => {
       if (renewal !== this.#renewals) return;
-      // No more are without a session than may be initialized at once.
+      // At any time, only as many are without a session as may be initialized at once.
       let away = 0;
       for (const { state } of this.devices.values()) if (isComing(state)) away++;
       const slice = stale.splice(0, Math.max(0, this.fleet.init.max - away));
@@ -238,7 +238,7 @@ export class Lives {
       const error = this.log.mask(told);
       if (kind === "stopped") this.#onStopped(worker, device, index);
       else if (kind === "stop.error") this.log.add(kind, device.name, { error });
-      // A session that ends may send changes from before it got the order.
+      // A session that is to end may still send changes from before that.
       else if (!device.isRemoved && device.worker === worker && fits(kind, device.state)) {
         this.#onEdge(device, kind, error);
       }
@@ -309,11 +309,11 @@ export class Lives {
     if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
   }
 
-  /** Initializes those again whose time has come, and sets the alarm for the next one. */
+  /** Initializes the dead and failed devices that are due, and sets the alarm for the next one. */
   #wakeStopped(now: number): void {
     let next: number | undefined;
     for (const [name, device] of this.#stopped) {
-      // The setting may have become shorter meanwhile: those in front of it are at most one interval late.
+      // If the setting has become shorter meanwhile, a device is at most one interval late.
       if (device.again! > now) {
         next = device.again!;
         break;
@@ -335,7 +335,7 @@ export class Lives {
 
   #onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void {
     this.options.onLog(this.fleet.id, "error", culprit ? `${reason}; it was called for ${culprit.name}` : reason);
-    this.#bereave(worker, reason, culprit);
+    this.#requeue(worker, reason, culprit);
     if (culprit !== undefined || worker.isOld) return this.#pump();
     const now = this.options.clock.now();
     this.#crashes = now - this.#crashedAt > CALM ? 0 : this.#crashes + 1;
@@ -343,15 +343,15 @@ export class Lives {
     this.#pause(reason, Math.min(1_000 * 2 ** this.#crashes, LONGEST_PAUSE));
   }
 
-  /** The devices of a worker that has ended wait for another one, but for the culprit. */
-  #bereave(worker: FleetWorker<Device>, reason: string, culprit?: Device): void {
+  /** Queues the devices of a worker that has ended, except the culprit. */
+  #requeue(worker: FleetWorker<Device>, reason: string, culprit?: Device): void {
     for (const [index, device] of worker.devices.entries()) {
       if (device === undefined) continue;
       this.#release(worker, device, index);
       if (device.isRemoved) continue;
       if (device.state === "initializing") this.#initializing--;
       if (device.state === "dead" || device.state === "failed") continue;
-      if (device === culprit && device.state !== "waiting") this.#accuse(device, reason);
+      if (device === culprit && device.state !== "waiting") this.#blame(device, reason);
       else {
         device.before ??= isLive(device.state) ? device.state : undefined;
         this.#wait(device);
@@ -369,21 +369,21 @@ export class Lives {
     });
   }
 
-  /** A device whose function never returned. */
-  #accuse(device: Device, reason: string): void {
+  /** Gives up a device whose function never returned. */
+  #blame(device: Device, reason: string): void {
     if (device.state === "initializing") return this.#fail(device, "failed", reason);
     device.failures++;
     this.log.add("unreachable", device.name, { error: reason, failures: device.failures });
     this.#fail(device, "dead", reason);
   }
 
-  /** The platform does not load: it is tried again when its file changes, and after a while. */
+  /** A platform that does not load is tried again when its file changes, and after a while. */
   #onUnusable(worker: FleetWorker<Device>, error: string): void {
     const fault = `the platform does not load: ${this.log.mask(error)}`;
     this.options.onLog(this.fleet.id, "error", fault);
-    // Of an older platform, the newer one may load.
+    // If this was an older platform, the newer one may load.
     if (!worker.isOld) this.#pause(fault, LONGEST_PAUSE);
-    this.#bereave(worker, fault);
+    this.#requeue(worker, fault);
     this.#pump();
   }
 

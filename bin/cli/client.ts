@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { versions } from "node:process";
+import manifest from "../../package.json" with { type: "json" };
+import { type App, type AppOptions, openApp } from "../../runtime/app/app.ts";
+import type { Ports } from "../../runtime/app/wire.ts";
+import { readExactJson, writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { embedded } from "../../runtime/host/embedded.ts";
+import { readAddress } from "../../runtime/host/private_file.ts";
+import type { Folders } from "./folders.ts";
+import { maskLog } from "./start_log.ts";
+
+/** Sends requests to the running program, or to one that is opened in this process. Both answer the same. */
+export interface Client {
+  /** False if no program is running: started runs wait in the store. */
+  live: boolean;
+  get<T>(path: string, query?: Record<string, string | undefined>): Promise<T>;
+  post<T>(path: string, body?: unknown): Promise<T>;
+  /** If no program is running, serves the page to which an authorization server sends the browser back. @throws UsageError */
+  listen(): void;
+  close(): Promise<void>;
+}
+
+/** The program refused a request; the message is its answer. */
+export class RefusedError extends Error {
+  override name = "RefusedError";
+}
+
+/**
+ * A client of the program that is running on the data folder. If none is, takes the folder's lock and answers the requests in
+ * this process.
+ * @throws UsageError if another program holds the lock but does not answer
+ */
+export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
+  const address = await readAddress(folders.data);
+  if (address !== undefined) {
+    const send = (path: string, init?: RequestInit) => {
+      const headers = { authorization: `Bearer ${address.token}`, "content-type": "application/json" };
+      return fetch(address.url + path, { ...init, headers });
+    };
+    if (await isRunning(send)) return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
+  }
+  const app = await openProgram({ ...folders, env, host: "127.0.0.1" }, ports);
+  try {
+    await app.serveCommand();
+  } catch (error) {
+    await app.stop();
+    throw error;
+  }
+  const send = (path: string, init?: RequestInit) => {
+    const headers = { "content-type": "application/json" };
+    return app.web.fetch(new Request(`http://127.0.0.1${path}`, { ...init, headers }));
+  };
+  return { live: false, ...clientOf(send), listen: () => app.serveCallback(), close: () => app.stop() };
+}
+
+/** Opens the program in this process, and masks its secrets in the log. */
+export async function openProgram(options: Omit<AppOptions, "version">, ports: Ports): Promise<App> {
+  const app = await openApp({ ...options, version: manifest.version }, ports);
+  maskLog((text) => app.mask(text));
+  return app;
+}
+
+type Send = (path: string, init?: RequestInit) => Promise<Response>;
+
+/** The address may be that of a program that has ended, and another program may use its port by now. */
+async function isRunning(send: Send): Promise<boolean> {
+  try {
+    const response = await send("/api/problems", { signal: AbortSignal.timeout(5_000) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function clientOf(send: Send): Pick<Client, "get" | "post"> {
+  return {
+    async get<T>(path: string, query: Record<string, string | undefined> = {}) {
+      const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+      return await answerOf<T>(await send(`${path}?${new URLSearchParams(given)}`));
+    },
+    async post<T>(path: string, body: unknown = {}) {
+      return await answerOf<T>(await send(path, { method: "POST", body: writeExactJson(body) }));
+    },
+  };
+}
+
+async function answerOf<T>(response: Response): Promise<T> {
+  const answer = readExactJson(await response.text());
+  if (!response.ok) throw new RefusedError((answer as { error: string }).error);
+  return answer as T;
+}
+
+/** The id of a rule, a fleet or a command in the path of a request. An id is a path itself: its slashes stay. */
+export function pathOf(id: string): string {
+  return id.split("/").map(encodeURIComponent).join("/");
+}
+
+/** The user of the command line, for the notes of runs; undefined if the system knows no name. */
+export function operatorName(): string | undefined {
+  try {
+    const { username, uid } = userInfo();
+    // Bun, inside the binary, only reads $USER, which services and containers need not set.
+    return username === "unknown" ? accountName(uid) : username;
+  } catch {
+    // In a container the user may be a number without a name.
+    return undefined;
+  }
+}
+
+function accountName(uid: number): string | undefined {
+  const accounts = readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"));
+  return accounts.find(([, , id]) => id === String(uid))?.[0];
+}
+
+/** Identifies this program: version, commit and target of the binary. */
+export function describeVersion(): string {
+  const origin = embedded ? `commit ${embedded.commit}, ${embedded.target}` : `from source, Deno ${versions.deno}`;
+  return `${manifest.version} (${origin})`;
+}

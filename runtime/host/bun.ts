@@ -1,0 +1,20 @@
+/** The part of Bun that is used here; Bun's own types would conflict with Deno's. */
+export interface BunHost {
+  serve(options: {
+    hostname: string;
+    port: number;
+    idleTimeout: number;
+    fetch(request: Request, server: BunServer): Promise<Response>;
+  }): BunServer;
+  /** Collects garbage: all of it if `force`, else the young objects. */
+  gc(force: boolean): void;
+}
+
+interface BunServer {
+  port: number;
+  requestIP(request: Request): { address: string } | null;
+  stop(closeActive: boolean): Promise<void>;
+}
+
+/** Bun, if this is the binary; undefined on Deno. */
+export const bun = (globalThis as { Bun?: BunHost }).Bun;
