@@ -44,6 +44,8 @@ export interface Rule {
   commands?: Record<string, Command>;
   /** Of the rule that starts a command by itself: the command's path. Other rules do not have it. */
   command?: string;
+  /** Of the rule that sends a task of a fleet by hand: the fleet's id. Other rules do not have it. */
+  fleet?: string;
   /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
   definitions?: Record<string, Definition>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */

@@ -117,22 +117,27 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
 }
 
 /** Raw fields in which the default and the choices of text fields are as they are written. */
-export function fieldsAsWritten(raw: unknown, source: SourceText): Record<string, unknown> {
-  if (!isObject(raw)) return raw as Record<string, unknown>;
+export function fieldsAsWritten(raw: Record<string, unknown>, source: SourceText): Record<string, unknown> {
   const read = (name: string, entry: unknown) => {
     if (!isObject(entry)) return entry;
-    const of = typeof entry.of === "string" ? { type: entry.of } : entry.of;
-    const field = { ...entry, of } as unknown as Field;
-    if (!isTextType(field) && !(isObject(of) && isTextType(of as unknown as ItemField))) return entry;
+    const own = outlineOf(entry);
+    const of = outlineOf(isObject(entry.of) ? entry.of : { type: entry.of });
+    if (own === undefined || !(isTextType(own) || (of && isTextType(of)))) return entry;
     const at = (key: string): SourceText => (path) => source([name, key, ...path]);
-    const choices = { type: "list", of: isObject(of) ? field.of : { type: field.type } } as const;
     return {
       ...entry,
-      ...entry.default !== undefined && { default: asWritten(field, field.default!, at("default")) },
-      ...Array.isArray(entry.choices) && { choices: asWritten(choices, field.choices!, at("choices")) },
+      ...entry.default !== undefined && { default: asWritten({ ...own, of }, entry.default as Json, at("default")) },
+      ...own.choices &&
+        { choices: asWritten({ type: "list", of: of ?? { type: own.type } }, own.choices, at("choices")) },
     };
   };
   return Object.fromEntries(Object.entries(raw).map(([name, entry]) => [name, read(name, entry)]));
+}
+
+/** The type and the choices of a raw field; undefined if it has no known type. */
+function outlineOf(entry: Record<string, unknown>): ItemField | undefined {
+  const type = FIELD_TYPES.find((each) => each === entry.type);
+  return type && { type, ...Array.isArray(entry.choices) && { choices: entry.choices } };
 }
 
 /** The fields of a form, by name; they cannot contain templates. */
