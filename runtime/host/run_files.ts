@@ -166,6 +166,11 @@ class Draft implements FileDraft {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    // In pieces: other work goes on while one is written.
+    for (let at = 0; at < bytes.length; at += PIECE) await this.#add(bytes.subarray(at, at + PIECE));
+  }
+
+  async #add(bytes: Uint8Array): Promise<void> {
     const { task, most } = this.#parts;
     this.#bytes += bytes.length;
     if (this.#bytes > most) {

@@ -124,6 +124,8 @@ function listenOnBun(bun: BunHost, flight: Flight, { host, port }: ServeOptions)
     hostname: host,
     port,
     idleTimeout: 60,
+    // Each path has its own limit. Bun's is 128 MB, and its answer says nothing.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: async (request, server) => {
       try {
         return await flight.handle(request, () => server.requestIP(request)?.address ?? "");
