@@ -164,6 +164,7 @@ export const FIELD_TYPES = [
   "port",
   "path",
   "secret",
+  "file",
 ] as const;
 
 /** One field of `config`, of a form, or of the `inputs` of a rule, an action or a command. */
@@ -176,6 +177,7 @@ export interface Field {
   /** A value is one of these. For a secret: names of secrets. */
   choices?: Json[];
   min?: number;
+  /** For a file: its most bytes. */
   max?: number;
   /** A regular expression that matches the whole text. */
   pattern?: string;

@@ -101,6 +101,7 @@ export async function openBench(
   const woken: string[] = [];
   const files: Record<string, string> = {};
   const outputs = new LiveOutputs();
+  const runFiles = new RunFiles(join(folder, "files"), realDisk);
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
   const connections = new Connections({
@@ -162,7 +163,7 @@ export async function openBench(
     }),
     ingest,
     store,
-    uploads: new Uploads(join(folder, "files"), new RunFiles(join(folder, "files"), realDisk), realDisk),
+    uploads: new Uploads(join(folder, "files"), runFiles, realDisk),
     connections,
     hookSecrets: new HookSecrets({
       clock,
@@ -185,7 +186,7 @@ export async function openBench(
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     fleets,
     answerForm: (form, person, answer) =>
-      answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
+      answerForm({ store, files: runFiles, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     setConfig: (rule, setting) =>
       setConfig(
         {

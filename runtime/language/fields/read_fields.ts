@@ -20,7 +20,7 @@ const host = z.string().superRefine((value, context) => {
 const valueShape = {
   choices: z.array(scalar).min(1).optional().describe("The values to choose from; for a secret, names of secrets"),
   min: z.number().optional().describe("Least number, or least length of a text or list"),
-  max: z.number().optional().describe("Greatest number, or greatest length of a text or list"),
+  max: z.number().optional().describe("Greatest number, or greatest length of a text or list, or most bytes of a file"),
   pattern: z.string().min(1).optional().describe("A regular expression that matches the whole text"),
   under: z.string().regex(/^\//, { error: "expected an absolute folder such as /srv/data" }).optional().describe(
     "For a path: the folder that it is in; without it the path is relative",
@@ -60,6 +60,8 @@ export interface FieldsOptions {
   flags?: boolean;
   /** Whether a value must be set unless a field says otherwise. @default true */
   required?: boolean;
+  /** Whether people can upload files: in forms. @default false */
+  files?: boolean;
   /** The long form, with further options. @default fieldSchema */
   schema?: z.ZodType<z.output<typeof fieldSchema>>;
   /** The source text of scalars below the fields, so that `1.10` stays `1.10` where text is expected. */
@@ -141,7 +143,7 @@ function outlineOf(entry: Record<string, unknown>): ItemField | undefined {
 /** The fields of a form, by name; they cannot contain templates. */
 export function fields(): z.ZodType<Record<string, Field>> {
   const schema = z.unknown().transform((value, context): Record<string, Field> => {
-    const { fields, problems } = readFields(value);
+    const { fields, problems } = readFields(value, { files: true });
     problems.push(...chosenFrom(value));
     for (const { path, part, message, hint } of problems) {
       const text = hint === undefined ? message : `${message}\n${hint}`;
@@ -174,7 +176,7 @@ function readField(
   name: string,
   entry: unknown,
   groups: string[][] | undefined,
-  { flags = false, required = true, schema = fieldSchema }: FieldsOptions,
+  { flags = false, required = true, files = false, schema = fieldSchema }: FieldsOptions,
 ): { field?: Field; problems: SchemaProblem[] } {
   if (!(flags ? FLAG : WORD).test(name) || name === "__proto__") {
     const hint = flags
@@ -199,7 +201,14 @@ function readField(
   };
   if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of;
   if (field.type === "list") moveToItems(field);
+  if (field.type === "file" && !files) {
+    const hint = "ask for it in a form, or take it by a webhook";
+    return { problems: [{ path: ["type"], part: "value", message: "only a form can ask for a file", hint }] };
+  }
   const problems = [...problemsOfOptions(field), ...field.of ? problemsOfOptions(field.of, "of") : []];
+  if (field.type === "file" && fallback !== undefined) {
+    problems.push({ path: ["default"], part: "key", message: "a file has no default" });
+  }
   if (problems.length > 0) return { problems };
   if (fallback === undefined || fallback === null) return { field, problems };
   const checked = checkValue(field, fallback as Json);
@@ -234,6 +243,10 @@ function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): S
   if ((type === "choice" || type === "secret") && choices === undefined) {
     const what = type === "choice" ? "a choice" : "a secret";
     report("type", `${what} needs its choices`, type === "choice" ? "add choices: [a, b]" : "add choices: [API_TOKEN]");
+  }
+  if (type === "file") {
+    if (below !== undefined) report("type", "a list of files is not possible", "make a field of each");
+    if (choices !== undefined) report("choices", '"choices" means nothing for a file', undefined, "key");
   }
   if (of !== undefined && type !== "list") report("of", '"of" means nothing without type: list', undefined, "key");
   if (under !== undefined && type !== "path") {
