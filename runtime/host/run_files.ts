@@ -76,8 +76,8 @@ export class RunFiles {
   }
 
   /**
-   * Reads a file that a run has saved or a sender has uploaded: another one, whose path came from outside, is not read.
-   * @throws TerminalError if it is none, is no longer there, or is not the one whose hash was recorded
+   * Reads a file that a run has saved or a sender has uploaded, and no other: its path may come from outside.
+   * @throws TerminalError if it is another file, was removed, or has another hash than the recorded one
    */
   async read({ path, name, bytes, sha256 }: SavedFile): Promise<Uint8Array> {
     const task = `Cannot read the file ${JSON.stringify(name)}`;
