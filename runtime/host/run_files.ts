@@ -28,7 +28,7 @@ export interface NewFile {
 }
 
 /** Maximum size of a file, in bytes. */
-export const MOST_FILE_BYTES = 1_000_000_000;
+const MOST_FILE_BYTES = 1_000_000_000;
 /** Bytes that are written at once. */
 const PIECE = 1_000_000;
 /** Folders checked per sweep, so that even 100,000 of them cause no burst of work. */
@@ -216,7 +216,7 @@ class Draft implements FileDraft {
 }
 
 /** The states of files, by path relative to their folder. */
-export type FileStates = ReadonlyMap<string, string>;
+type FileStates = ReadonlyMap<string, string>;
 
 /** Maximum number of files that a command may leave behind. Each of them is read. */
 const MOST_FILES = 1_000;
