@@ -12,7 +12,7 @@ const WORKERS = [
   "runtime/workers/rule_thread.ts",
   "runtime/fleet/fleet_thread.ts",
   "runtime/store/store_worker.ts",
-  "runtime/workers/parsing/parse_worker.ts",
+  "runtime/workers/parse_worker.ts",
 ];
 
 /**

@@ -298,7 +298,7 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { clock, secrets, dataFolder: { store, signer, uploads } } = this;
+    const { clock, secrets, dataFolder: { store, signer, files, uploads } } = this;
     const failures = () => this.#failures.list(this.#parts.live.rules);
     return createWeb({
       ...accessTo(host, this.options.token, this.#token),
@@ -328,7 +328,7 @@ export class App {
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
-        answerForm({ store, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
+        answerForm({ store, files, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
       setConfig: (rule, setting) =>
         setConfig(
           {

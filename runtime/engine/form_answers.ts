@@ -1,8 +1,18 @@
+import { writeExactJson } from "../formats/exact_json.ts";
+import { byField, type SentFile } from "../formats/multipart.ts";
 import type { Clock } from "../host/clock.ts";
+import { isFileName, type RunFiles } from "../host/run_files.ts";
 import { checkValues, withoutCleared } from "../language/fields/check_values.ts";
 import { type Form, type FormAnswer, isAmong, type Person } from "../model/form.ts";
-import type { Json } from "../model/json.ts";
+import type { SavedFile } from "../model/event.ts";
+import { newId } from "../model/id.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Store } from "../store/store.ts";
+
+/** A person's answer, with the files that came with it. */
+export interface GivenAnswer extends Pick<FormAnswer, "values" | "via"> {
+  files?: SentFile[];
+}
 
 /** The outcome of an answer. */
 export type FormAnswered =
@@ -20,6 +30,7 @@ export type FormAnswered =
 /** What {@link answerForm} works with. */
 interface AnswerOptions {
   store: Pick<Store, "getForm" | "answerForm">;
+  files: Pick<RunFiles, "create" | "remove">;
   clock: Clock;
   /** Receives the runs that continue: {@link Runner.woken}. */
   onWoken: (runs: string[]) => void;
@@ -37,23 +48,60 @@ export function isOpen({ state, due }: Form, now: number): boolean {
 
 /** Takes a person's answer to a form from any channel: it is checked here, then the run continues at once. */
 export async function answerForm(
-  { store, clock, onWoken }: AnswerOptions,
+  { store, files, clock, onWoken }: AnswerOptions,
   id: string,
   person: Person,
-  { values: given, via }: Pick<FormAnswer, "values" | "via">,
+  { values: given, files: sent = [], via }: GivenAnswer,
 ): Promise<FormAnswered> {
   const form = await store.getForm(id);
   if (form === undefined) return { kind: "unknown" };
   if (!mayAnswer(form, person)) return { kind: "forbidden", form };
   const at = clock.now();
   if (!isOpen(form, at)) return { kind: "closed", form };
-  const { values, problems } = checkAnswer(form, given);
+  const { values, problems } = checkAnswer(form, withFiles(form, given, sent));
   if (Object.keys(problems).length > 0) return { kind: "invalid", form, problems };
-  const answered = await store.answerForm(id, { values, by: person.id, at, via });
-  if (answered === undefined) return { kind: "unknown" };
-  if (!answered.accepted) return { kind: "closed", form: answered.form };
-  onWoken([form.run]);
-  return { kind: "accepted", form: answered.form };
+  const saved: Record<string, SavedFile> = {};
+  for (const file of sent) saved[file.field] = await save(files, form, file, at);
+  const answered = await store.answerForm(id, { values: { ...values, ...saved }, by: person.id, at, via });
+  if (answered?.accepted) {
+    onWoken([form.run]);
+    return { kind: "accepted", form: answered.form };
+  }
+  for (const file of Object.values(saved)) await files.remove(file);
+  return answered === undefined ? { kind: "unknown" } : { kind: "closed", form: answered.form };
+}
+
+/** The values with the facts of the files. Only an upload is a file: a value that describes one could be any file. */
+function withFiles({ fields }: Form, given: Record<string, Json>, sent: SentFile[]): Record<string, Json> {
+  const isFile = (name: string) => Object.hasOwn(fields, name) && fields[name].type === "file";
+  const others = Object.entries(given).map(([name, value]) => {
+    return [name, isFile(name) && value !== null ? writeExactJson(value) : value];
+  });
+  const facts = byField(sent, ({ name, type, bytes }): JsonObject => ({ name, type, bytes: bytes.length }));
+  return { ...Object.fromEntries(others), ...facts };
+}
+
+/** Each answer has files of its own: of two people who answer at once, only one is first. */
+async function save(
+  files: AnswerOptions["files"],
+  { run, step }: Form,
+  { field, name, type, bytes }: SentFile,
+  at: number,
+): Promise<SavedFile> {
+  const what = `the file of the field "${field}"`;
+  const draft = await files.create({
+    run,
+    step: `${step}/${field}/${newId(at)}`,
+    name: isFileName(name) ? name : "file",
+    what,
+  });
+  try {
+    await draft.write(bytes);
+    return await draft.keep(type);
+  } catch (error) {
+    await draft.discard();
+    throw error;
+  }
 }
 
 /** The values of all fields, and what is wrong with them, by field. An empty text is not a value for a required field. */

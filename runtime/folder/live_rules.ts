@@ -1,4 +1,5 @@
 import { commandRules } from "../commands/command_rule.ts";
+import { taskRules } from "./task_rule.ts";
 import { logLines } from "../host/log_line.ts";
 import type { About, OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -45,7 +46,7 @@ export class LiveRules {
     return this.#loaded?.rules ?? new Map();
   }
 
-  /** The rules by id, together with those that start a command by itself. */
+  /** The rules by id, together with those that start a command by itself, or send a task by hand. */
   get startable(): ReadonlyMap<string, Rule> {
     return this.#startable;
   }
@@ -71,7 +72,11 @@ export class LiveRules {
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
-    const startable = new Map([...commandRules(loaded.commands.values()), ...loaded.rules]);
+    const startable = new Map([
+      ...commandRules(loaded.commands.values()),
+      ...taskRules(loaded.fleets.values()),
+      ...loaded.rules,
+    ]);
     this.#versions = [this.#startable, startable].flatMap((rules) => [...rules.values()].map(({ version }) => version));
     await this.#putVersions(before && this.#startable, startable);
     if (before === undefined) await this.#readPaused();

@@ -3,7 +3,7 @@ import type { Json } from "../model/json.ts";
 
 /** Options of the format `csv`. */
 export interface CsvOptions {
-  /** What separates values; by default comma, semicolon or tab, whichever the header row has most of. */
+  /** What separates values; by default comma, semicolon or tab, as the first two rows show. */
   delimiter?: string;
   /** The quotation mark; false if there are none. By default `"`. */
   quote?: string | false;
@@ -107,16 +107,34 @@ function readTable(text: string, { delimiter, quote = '"', skip = 0, relaxed = f
   };
 }
 
-/** Spreadsheets in many countries write semicolons. The header row shows that, as names seldom contain separators unquoted. */
+/**
+ * Spreadsheets in many countries write semicolons. The delimiter is the mark that the header row has most of, among those that the
+ * next row has as many of, if there are any.
+ */
 function delimiterOf(text: string, quote: string | false): string {
-  const counts = new Map(DELIMITERS.map((mark) => [mark, 0]));
+  const [header, row] = marksOf(text, quote);
+  const most = (marks: string[]) => marks.reduce((best, mark) => header.get(mark)! > header.get(best)! ? mark : best);
+  const steady = DELIMITERS.filter((mark) => header.get(mark)! > 0 && row?.get(mark) === header.get(mark));
+  return most(steady.length > 0 ? steady : DELIMITERS);
+}
+
+/** How many of each delimiter the first two rows have outside quotation marks. */
+function marksOf(text: string, quote: string | false): Map<string, number>[] {
+  const none = () => new Map(DELIMITERS.map((mark) => [mark, 0]));
+  const rows = [none()];
   let isQuoted = false;
+  let isEmpty = true;
   for (const character of text.trimStart()) {
+    const row = rows.at(-1)!;
     if (character === quote) isQuoted = !isQuoted;
-    else if (!isQuoted && /[\r\n]/.test(character)) break;
-    else if (!isQuoted && counts.has(character)) counts.set(character, counts.get(character)! + 1);
+    else if (!isQuoted && (character === "\n" || character === "\r")) {
+      if (!isEmpty && rows.push(none()) > 2) return rows;
+      isEmpty = true;
+      continue;
+    } else if (!isQuoted && row.has(character)) row.set(character, row.get(character)! + 1);
+    isEmpty = false;
   }
-  return [...counts].reduce((most, next) => next[1] > most[1] ? next : most)[0];
+  return isEmpty && rows.length > 1 ? rows.slice(0, -1) : rows;
 }
 
 function namesOf(header: string[]): string[] {

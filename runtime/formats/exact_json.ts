@@ -122,9 +122,8 @@ export function rawNumber(value: bigint): unknown {
   return raw(String(value));
 }
 
-function raw(text: string): unknown {
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
-}
+/** `JSON.rawJSON`, which TypeScript does not declare yet. */
+const raw: (text: string) => unknown = Reflect.get(JSON, "rawJSON");
 
 /** JSON up to this length stays on one line for people. */
 const SHORT_LINE = 90;

@@ -71,3 +71,13 @@ function textOf({ bytes, headers }: MultipartPart, field: string): string {
     throw new Error(`the field "${field}": ${messageOf(error)}`, { cause: error });
   }
 }
+
+/** By the field of a form; several of one field are a list. */
+export function byField<T>(files: SentFile[], convert: (file: SentFile, index: number) => T): Record<string, T | T[]> {
+  const converted = files.map((file, index) => ({ field: file.field, value: convert(file, index) }));
+  const groups = [...Map.groupBy(converted, ({ field }) => field)];
+  return Object.fromEntries(groups.map(([field, group]) => {
+    const values = group.map(({ value }) => value);
+    return [field, values.length === 1 ? values[0] : values];
+  }));
+}

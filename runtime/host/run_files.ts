@@ -97,6 +97,11 @@ export class RunFiles {
     throw new TerminalError(`${task}: it has changed since it was saved`);
   }
 
+  /** Removes a file that nothing refers to. */
+  async remove({ path }: Pick<SavedFile, "path">): Promise<void> {
+    await rm(dirname(path), { recursive: true, force: true });
+  }
+
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   async folderOf(run: string): Promise<string> {
     const folder = join(this.folder, run);

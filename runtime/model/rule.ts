@@ -44,6 +44,8 @@ export interface Rule {
   commands?: Record<string, Command>;
   /** Of the rule that starts a command by itself: the command's path. Other rules do not have it. */
   command?: string;
+  /** Of the rule that sends a task of a fleet by hand: the fleet's id. Other rules do not have it. */
+  fleet?: string;
   /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
   definitions?: Record<string, Definition>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */
@@ -162,6 +164,7 @@ export const FIELD_TYPES = [
   "port",
   "path",
   "secret",
+  "file",
 ] as const;
 
 /** One field of `config`, of a form, or of the `inputs` of a rule, an action or a command. */
@@ -174,6 +177,7 @@ export interface Field {
   /** A value is one of these. For a secret: names of secrets. */
   choices?: Json[];
   min?: number;
+  /** For a file: its most bytes. */
   max?: number;
   /** A regular expression that matches the whole text. */
   pattern?: string;

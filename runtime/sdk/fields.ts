@@ -1,3 +1,4 @@
+import type { SavedFile } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
 
@@ -69,6 +70,7 @@ type FieldValue<T, E> = T extends "list" ? ItemOf<E>[]
   : T extends "number" | "integer" | "port" ? number
   : T extends "boolean" ? boolean
   : T extends "choice" ? Json
+  : T extends "file" ? SavedFile
   : string;
 
 type ItemOf<E> = E extends { of: { type: infer T } } ? FieldValue<T, E["of"]>
@@ -93,7 +95,7 @@ type Widen<E> = E extends string ? string
 /** The fields of a form, declared like `config`: `{ decision: { type: "choice", choices: ["approve", "reject"] } }`. */
 export type FormFields = { readonly [name: string]: ConfigEntry | FormField | Groups };
 
-/** One field of a form. */
+/** One field of a form. Only a form asks for files: `{ type: "file", max: 5_000_000 }`, by default of at most 10 MB. */
 export interface FormField extends ConfigField {
   /** For text: how many lines to show. */
   readonly lines?: number;

@@ -20,8 +20,8 @@ export interface BackgroundOptions<T extends Tasks> {
   folder: string;
   /** Throws if the folder must no longer be changed. */
   assertHeld?: () => void;
-  /** Loads the table, only if the tasks run in this thread. */
-  tasks: () => Promise<T>;
+  /** Used in this thread only if the disk is not the machine's. */
+  tasks: T;
   /** Starts the thread, whose file calls `serveTasks` with the same table. `new Worker(new URL(…))`, for the bundler. */
   startWorker: () => Worker;
 }
@@ -80,7 +80,7 @@ export class Background<T extends Tasks> {
     if (this.#closed) throw new Error(`Cannot run ${name}: the background is closed`);
     const { disk, folder, tasks, assertHeld } = this.#options;
     assertHeld?.();
-    if (disk !== realDisk) return (await (await tasks())[name](disk, folder, args)).result;
+    if (disk !== realDisk) return (await tasks[name](disk, folder, args)).result;
     if (!this.#thread?.isAlive) this.#thread = new TaskThread(this.#options.startWorker());
     return await this.#thread.run({ name, folder, args }, transfer) as Result<T[N]>;
   }

@@ -128,7 +128,7 @@ export class Folding {
     const { delta, catalogue: part } = await background.run("fold", segment);
     if (part) history.addPart(part);
     else onWarning(`Cannot read the part of history that was made of ${segment.name}; the history in it is not shown`);
-    history.folded(segment.lastSeq);
+    history.dropFolded(segment.lastSeq);
     log.forget(segment);
     this.#deltas.push(delta);
     if (part) await this.#keep(part);

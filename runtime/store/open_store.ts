@@ -90,9 +90,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
   const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
-  const tasks = () => Promise.resolve(storeTasks);
-  const background = () =>
-    new Background({ disk: base, folder, assertHeld: () => lock?.assertHeld(), tasks, startWorker });
+  const assertHeld = () => lock?.assertHeld();
+  const background = () => new Background({ disk: base, folder, assertHeld, tasks: storeTasks, startWorker });
   // Folds take long, so reads have a separate thread.
   const [folds, reads] = [background(), background()];
   const found = await recoverState(options, disk, reads).finally(() => reads.rest());

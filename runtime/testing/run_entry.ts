@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHmac, randomUUID } from "node:crypto";
 import { answerForm, type FormAnswered } from "../engine/form_answers.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
+import type { SentFile } from "../formats/multipart.ts";
 import { BY_HAND } from "../ingest/rule_inputs.ts";
 import { startRule } from "../ingest/start_rule.ts";
 import { findTrigger } from "../language/checker/check_tests.ts";
@@ -19,7 +20,7 @@ import { methodsOf } from "../triggers/webhook.ts";
 import { hmacOf } from "../triggers/webhook_auth.ts";
 import { TestFailed } from "./activity.ts";
 import { look } from "./seen.ts";
-import { HANDSHAKE_SECRET, type World } from "./world.ts";
+import { FILES, HANDSHAKE_SECRET, type World } from "./world.ts";
 
 /**
  * Runs one entry of a test, until nothing more happens before the clock moves.
@@ -146,12 +147,24 @@ async function answer(world: World, { answer: step, as, with: values, refused }:
     throw new TestFailed(`There is no open form "${step}"; open are: ${there}`);
   }
   const person = personOf(world, as, form.to);
-  const options = { store, clock, onWoken: (runs: string[]) => runner.woken(runs) };
-  const answered = await answerForm(options, form.id, person, { values, via: "page" });
+  const options = { store, files: FILES, clock, onWoken: (runs: string[]) => runner.woken(runs) };
+  const isFile = (name: string) => Object.hasOwn(form.fields, name) && form.fields[name].type === "file";
+  const [files, others] = Object.entries(values).reduce<[SentFile[], JsonObject]>(([files, others], [name, value]) => {
+    return isFile(name) && value !== null
+      ? [[...files, fileOf(name, value)], others]
+      : [files, { ...others, [name]: value }];
+  }, [[], {}]);
+  const answered = await answerForm(options, form.id, person, { values: others, files, via: "page" });
   const became = answered.kind === "accepted" ? undefined : answered.kind;
   if (became === refused) return;
   if (became === undefined) throw new TestFailed(`The answer of ${person.id} was accepted, not refused as ${refused}`);
   throw new TestFailed(`The answer of ${person.id} was refused: ${reasonOf(answered)}`);
+}
+
+/** A file in a test: its text, or `{ name, type, text }`. */
+function fileOf(field: string, value: Json): SentFile {
+  const { name = field, type = "text/plain", text = "" } = isObject(value) ? value as JsonObject : { text: value };
+  return { field, name: String(name), type: String(type), bytes: Buffer.from(String(text)) };
 }
 
 /** Somebody starts the rule by hand; acceptance or refusal must be as the test expects. */

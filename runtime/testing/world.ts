@@ -38,7 +38,7 @@ import { Stubs } from "./stubs.ts";
 const MAX_RUNS = 100_000;
 
 /** Files of which only name, size and hash are kept. */
-const FILES = new RunFiles("/files", noDisk);
+export const FILES = new RunFiles("/files", noDisk);
 
 /** What a world needs. */
 export interface WorldOptions {

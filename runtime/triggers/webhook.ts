@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { parseJson, writeExactJson } from "../formats/exact_json.ts";
-import type { SentFile } from "../formats/multipart.ts";
+import { byField } from "../formats/multipart.ts";
 import { evaluate, ExpressionError } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { HttpRequestFacts } from "../model/event.ts";
@@ -113,16 +113,6 @@ function hashedFiles({ form }: WebhookRequest): Json {
   return byField(form.files, ({ name, type, bytes }) => {
     return { name, type, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
   });
-}
-
-/** By the field of a form; several of one field are a list. */
-export function byField<T>(files: SentFile[], convert: (file: SentFile, index: number) => T): Record<string, T | T[]> {
-  const converted = files.map((file, index) => ({ field: file.field, value: convert(file, index) }));
-  const groups = [...Map.groupBy(converted, ({ field }) => field)];
-  return Object.fromEntries(groups.map(([field, group]) => {
-    const values = group.map(({ value }) => value);
-    return [field, values.length === 1 ? values[0] : values];
-  }));
 }
 
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {

@@ -14,8 +14,8 @@ import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { Store } from "../store/store.ts";
-import type { FormAnswer, Person } from "../model/form.ts";
-import type { FormAnswered } from "../engine/form_answers.ts";
+import type { Person } from "../model/form.ts";
+import type { FormAnswered, GivenAnswer } from "../engine/form_answers.ts";
 import type { Operators } from "../engine/operators.ts";
 import type { Access } from "./access.ts";
 import type { Activity } from "./activity.ts";
@@ -48,7 +48,7 @@ export interface WebContext extends Access {
   /** Who may use the forms, and how they are authenticated. */
   desk: FormDesk;
   /** A person's answer to a form. It is checked; if it is valid, the run continues. */
-  answerForm(form: string, person: Person, answer: Pick<FormAnswer, "values" | "via">): Promise<FormAnswered>;
+  answerForm(form: string, person: Person, answer: GivenAnswer): Promise<FormAnswered>;
   /** Sets the config of a rule, after checking who does it and the values; resolves when they are in force. */
   setConfig(rule: string, setting: ConfigSetting): Promise<ConfigSet>;
   /** Requests that wait for the `reply` step of their event. */

@@ -1,8 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { logLine } from "../host/log_line.ts";
 import { checkValues, sayProblem } from "../language/fields/check_values.ts";
-import { parseDuration } from "../model/duration.ts";
+import { exactDuration, parseDuration } from "../model/duration.ts";
 import {
   DEVICE_STATES,
   type DeviceState,
@@ -10,13 +9,14 @@ import {
   type FleetSummary,
   type FleetTask,
   type Recipients,
-  type TaskResult,
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
-import { newId } from "../model/id.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
+import { type TaskByHand, taskRuleId } from "../folder/task_rule.ts";
+import { startRule } from "../ingest/start_rule.ts";
+import type { Receipt } from "../store/store.ts";
 import { type Asking, personOrOperator } from "./access.ts";
-import { answerInvalid, answerJson, answerMasked, answerRefusal, refuseUse } from "./answer.ts";
+import { answerInvalid, answerJson, answerMasked, answerRefusal, eventAnswer, refuseUse } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { isOperator } from "./forms/people.ts";
 import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
@@ -31,14 +31,6 @@ export interface FleetListing {
   /** Why its inventory cannot be read, or its workers do not start; null if all is well. */
   problem: string | null;
   tasks: Pick<FleetTask, "name" | "title" | "help" | "inputs" | "to">[];
-}
-
-/** The answer of `POST /api/fleets/<id>/tasks`: the devices in the order in which they ended. */
-export interface TaskAnswer {
-  job: string;
-  total: number;
-  failed: number;
-  results: TaskResult[];
 }
 
 const MOST = 1_000;
@@ -74,7 +66,7 @@ export function tasksApi(context: WebContext): Hono<Asking> {
     const { by, timeout, ...given } = await bodyOf(c, TASK);
     const order = { ...given, ...timeout !== undefined && { timeout: parseDuration(timeout)! } };
     const sent = await sendByHand(context, c.req.param("id"), order, { by: person?.id ?? by, person });
-    if (sent.kind === "sent") return answerMasked(c, context, sent.answer);
+    if (sent.kind === "sent") return answerJson(c, asJson(eventAnswer([sent.receipt])), 202);
     if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
     return answerInvalid(c, context, "The inputs are", sent.problems);
   });
@@ -131,42 +123,44 @@ export interface HandOrder {
 
 /** The outcome. A person gets the same answer for a fleet that does not exist and for one that they may not use. */
 export type SentByHand =
-  | { kind: "sent"; answer: TaskAnswer }
+  | { kind: "sent"; receipt: Receipt }
   | { kind: "absent"; error: string }
   | { kind: "invalid"; problems: Record<string, string> };
 
 /**
- * Sends a task by hand, and waits for all devices.
- * @param by who, for the log; `person` is absent for an operator without an account
- * @throws UsageError if the fleet does not run
+ * Sends a task by hand: starts a run that sends it.
+ * @param by who, for the run; `person` is absent for an operator without an account
+ * @throws StoreFullError
  */
 export async function sendByHand(
   context: WebContext,
   id: string,
-  { task, ...order }: HandOrder,
+  { task, to, max = 100, timeout, inputs: given }: HandOrder,
   { by, person }: { by: string; person?: Person },
 ): Promise<SentByHand> {
-  const { fleets, clock } = context;
+  const { fleets, clock, ingest } = context;
   const found = fleets.get(id);
   const known = tasksFor(found, person);
   const chosen = known.find(({ name }) => name === task);
   if (found === undefined || (known.length === 0 && person)) {
     return { kind: "absent", error: absentFleet(id, context, person) };
   }
-  if (chosen === undefined) {
-    const there = known.map(({ name }) => name).join(", ") || "none";
-    return { kind: "absent", error: `${id} has no task "${task}" for ${by}; there are: ${there}` };
-  }
-  const { values: inputs, problems } = checkValues(chosen.inputs, order.inputs);
+  const there = known.map(({ name }) => name).join(", ") || "none";
+  const absent: SentByHand = { kind: "absent", error: `${id} has no task "${task}" for ${by}; there are: ${there}` };
+  if (chosen === undefined) return absent;
+  const { values: inputs, problems } = checkValues(chosen.inputs, given);
   if (problems.length > 0) {
     return { kind: "invalid", problems: Object.fromEntries(problems.map((each) => [each.key, sayProblem(each)])) };
   }
-  const job = newId(clock.now());
-  const results: TaskResult[] = [];
-  logLine("info", `${by} sends ${task} to devices of ${id}`, { job, to: order.to });
-  await fleets.task({ ...order, fleet: id, task, inputs, job }, (slice) => void results.push(...slice));
-  const failed = results.filter(({ success }) => !success).length;
-  return { kind: "sent", answer: { job, total: results.length, failed, results } };
+  const isOne = typeof to === "string" && to !== "all";
+  const data: TaskByHand = { to: isOne ? [to] : to, inputs, max, timeout: exactDuration(timeout ?? chosen.timeout) };
+  const started = await startRule({ clock, ingest, rules: context.rules().startable }, taskRuleId(id, task), {
+    by,
+    ...person && { person },
+    data: asJson(data),
+    ...isOne && { subject: to },
+  });
+  return started.kind === "accepted" ? { kind: "sent", receipt: started.receipt } : absent;
 }
 
 /** The tasks that somebody may send. @param person absent for an operator without an account */

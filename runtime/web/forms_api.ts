@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { mayAnswer } from "../engine/form_answers.ts";
+import { isMultipart, type SentFile } from "../formats/multipart.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Form, FormState, Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
@@ -8,6 +9,8 @@ import { type Asking, personOrOperator } from "./access.ts";
 import { answerMasked, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { namesOf, type People } from "./forms/people.ts";
+import { typedValues } from "./forms/fields.ts";
+import { lastOfEach, readForm } from "./forms/multipart_answer.ts";
 import { bodyOf, queryOf } from "./request.ts";
 
 const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
@@ -60,7 +63,9 @@ function addressees(name: string, people: People): string[] {
 }
 
 async function answer(c: Context<Asking>, id: string, context: WebContext): Promise<Response> {
-  const { as, values } = await bodyOf(c, ANSWER);
+  const given = isMultipart(c.req.header("content-type") ?? "") ? await multipartAnswer(c, id, context) : undefined;
+  if (given instanceof Response) return given;
+  const { as, values, files } = given ?? { ...await bodyOf(c, ANSWER), files: [] };
   const own = c.get("person");
   if (own === undefined && as === undefined) throw new UsageError('Cannot answer without a name: add "as": "<person>"');
   const person = as === undefined ? own : context.desk.people.get(as);
@@ -68,7 +73,7 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
     return answerRefusal(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
   }
   if (person === undefined) return answerRefusal(c, context, 403, `There is nobody "${as}"`);
-  const answered = await context.answerForm(id, person, { values, via: "api" });
+  const answered = await context.answerForm(id, person, { values, files, via: "api" });
   switch (answered.kind) {
     case "accepted":
       return answerMasked(c, context, answered.form);
@@ -89,6 +94,19 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
       return answerRefusal(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
     }
   }
+}
+
+/** An answer with files, as a page sends it: `as`, and each field by its name. */
+async function multipartAnswer(
+  c: Context,
+  id: string,
+  context: WebContext,
+): Promise<z.output<typeof ANSWER> & { files: SentFile[] } | Response> {
+  const fields = (await context.store.getForm(id))?.fields ?? {};
+  const form = await readForm(c.req.raw, fields);
+  if (form instanceof Response) return form;
+  const { as, ...inputs } = lastOfEach(form);
+  return { ...as !== undefined && { as }, values: typedValues(fields, inputs), files: form.files };
 }
 
 function notFor(c: Context, context: WebContext, id: string, person: Person): Response {

@@ -2,9 +2,9 @@ import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
-import { byField, methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
+import { methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
 import type { Unclaimed } from "../host/uploads.ts";
-import { isMultipart, readMultipart } from "../formats/multipart.ts";
+import { byField, isMultipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
 import {
   answerBatch,

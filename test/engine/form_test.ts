@@ -3,7 +3,7 @@ import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Step } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/form_answers.ts";
-import { type Bench, callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
+import { type Bench, callStep, makeRule, makeStep, NO_FILES, START, states, withBench } from "./harness.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -36,7 +36,7 @@ async function asked(bench: Bench, steps: Step[], data: Json = 250) {
   const [open] = await bench.store.listForms({ run, limit: 1 });
   const answer = (by: Person, values: JsonObject) =>
     answerForm(
-      { store: bench.store, clock: bench.clock, onWoken: (runs) => bench.runner.woken(runs) },
+      { store: bench.store, files: NO_FILES, clock: bench.clock, onWoken: (runs) => bench.runner.woken(runs) },
       open.id,
       by,
       { values, via: "page" },
@@ -84,7 +84,7 @@ Deno.test("an answer is checked: the person, each field, and whether somebody wa
     const good = { decision: "reject", reason: "late" };
     const both = await Promise.all([answer(PEOPLE[0], good), answer(PEOPLE[1], good)]);
     assert.deepEqual(both.map(({ kind }) => kind).sort(), ["accepted", "closed"]);
-    const options = { store: bench.store, clock: bench.clock, onWoken: () => {} };
+    const options = { store: bench.store, files: NO_FILES, clock: bench.clock, onWoken: () => {} };
     assert.equal((await answerForm(options, "none", PEOPLE[0], { values: {}, via: "api" })).kind, "unknown");
     await bench.finish();
     assert.equal((await bench.trace(run)).run.state, "succeeded");
@@ -298,7 +298,7 @@ Deno.test("an answer resumes its branch at once while another one works", () =>
     const [{ id }] = await bench.store.listForms({ run, limit: 1 });
     await bench.until(() => bench.mails.length === 2 && bench.calls.includes("work"));
     await answerForm(
-      { store: bench.store, clock: bench.clock, onWoken: (runs) => bench.runner.woken(runs) },
+      { store: bench.store, files: NO_FILES, clock: bench.clock, onWoken: (runs) => bench.runner.woken(runs) },
       id,
       PEOPLE[0],
       { values: { decision: "reject" }, via: "api" },

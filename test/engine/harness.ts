@@ -7,6 +7,7 @@ import { Runner } from "../../runtime/engine/runner.ts";
 import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";
 import { type Clock, ManualClock } from "../../runtime/host/clock.ts";
 import type { Disk } from "../../runtime/host/disk.ts";
+import { noDisk } from "../../runtime/host/disk.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Person } from "../../runtime/model/form.ts";
@@ -19,6 +20,9 @@ import { openIsolates } from "../../runtime/workers/open_workers.ts";
 import type { Isolates } from "../../runtime/workers/workers.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { plainRule } from "../model/plain_rule.ts";
+
+/** For answers without files. */
+export const NO_FILES = new RunFiles("/files", noDisk);
 
 export const START = Date.parse("2026-11-21T08:00:00Z");
 const at = { line: 1, column: 1 };

@@ -7,7 +7,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { turn } from "../../runtime/host/large_work.ts";
 import type { Rule, Step } from "../../runtime/model/rule.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { type Bench, callStep, makeRule, makeStep, START, withBench } from "./harness.ts";
+import { type Bench, callStep, makeRule, makeStep, NO_FILES, START, withBench } from "./harness.ts";
 
 const MANY = 40;
 const HOUR = 3_600_000;
@@ -33,7 +33,10 @@ async function asked(bench: Bench) {
   const answer = async (index: number) => {
     const onWoken = (runs: string[]) => bench.runner.woken(runs);
     const { store, clock } = bench;
-    const { kind } = await answerForm({ store, clock, onWoken }, forms[index].id, anna, { values: {}, via: "page" });
+    const { kind } = await answerForm({ store, files: NO_FILES, clock, onWoken }, forms[index].id, anna, {
+      values: {},
+      via: "page",
+    });
     await bench.runner.settled(0);
     return kind;
   };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import { answerForm } from "../../runtime/engine/form_answers.ts";
-import { type Bench, callStep, codeRule, endOf, idle, makeStep, START, withCode } from "./harness.ts";
+import { type Bench, callStep, codeRule, endOf, idle, makeStep, NO_FILES, START, withCode } from "./harness.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -13,7 +13,7 @@ const carl: Person = { id: "carl", name: "Carl", email: "carl@example.org", grou
 async function answer(bench: Bench, run: string, person: Person, values: JsonObject): Promise<string> {
   const [form] = await bench.store.listForms({ run, state: "open", limit: 1 });
   const { store, clock, runner } = bench;
-  const options = { store, clock, onWoken: (runs: string[]) => runner.woken(runs) };
+  const options = { store, files: NO_FILES, clock, onWoken: (runs: string[]) => runner.woken(runs) };
   return (await answerForm(options, form.id, person, { values, via: "api" })).kind;
 }
 

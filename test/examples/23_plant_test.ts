@@ -42,6 +42,12 @@ Deno.test("example 23: PLCs that hang, refuse or are slow; a dead one is reboote
     await program.waitForMessage("press-1 unit 1 was rebooted");
     assert.deepEqual(simulator.rebooted, [1]);
     await until("press-1 is back", () => stateOf("press-1"), (state) => state === "reachable");
+    for (const behaviour of ["slow", "close"] as const) {
+      simulator.behaviours.set(1, behaviour);
+      await until(`press-1 is ${behaviour}`, () => stateOf("press-1"), (state) => state !== "reachable");
+      simulator.behaviours.delete(1);
+      await until("press-1 is back", () => stateOf("press-1"), (state) => state === "reachable");
+    }
   } finally {
     await simulator.close();
   }

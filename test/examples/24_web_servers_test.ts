@@ -26,7 +26,7 @@ Deno.test("example 24: a web server that answers 503 is dead, restarted, and bac
     await until("shop is restarted", () => program.api("runs?waiting=true"), (runs) => runs.length === 3);
     status = 200;
     await program.waitForMessage("shop is back");
-    const runs = await program.api("runs?subject=shop");
+    const runs = await program.api("runs?subject=shop&rule=restart_dead");
     assert.equal(runs.length, 1, "restarted once");
   } finally {
     server.close();

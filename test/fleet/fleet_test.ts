@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { DeviceLog } from "../../runtime/fleet/device_log.ts";
+import { Sessions } from "../../runtime/fleet/sessions.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { LINE_PLATFORM, listed, numbered, Plant, Simulator, until } from "./harness.ts";
 
@@ -357,4 +358,33 @@ Deno.test("a fleet that cannot be opened says why, harms no other one, and opens
   await plant.reload({ "broken.yaml": "devices: [a, b]\n" });
   await plant.reach("broken", "initialized", 2);
   assert.equal(plant.fleets.get("broken")!.problem, null);
+});
+
+Deno.test("a ping that is late because the program stood still counts neither way", async () => {
+  let now = 0;
+  const edges: string[] = [];
+  const sessions = new Sessions({
+    platform: { ping: () => new Promise(() => {}) },
+    settings: { initTimeout: 1_000, stopTimeout: 1_000, ping: { every: [100, 100], timeout: 500, down: 2 } },
+    surroundings: { env: {}, secrets: {} },
+    mark() {},
+    onEdge: ([what]) => edges.push(what),
+    onEnded() {},
+    now: () => now,
+  });
+  const pass = async (ms: number) => {
+    for (const end = now + ms; now < end; now += 10) sessions.turn();
+    await new Promise((resolve) => setTimeout(resolve));
+  };
+  sessions.init({ index: 1, name: "a", data: {}, target: undefined });
+  await pass(200);
+  assert.deepEqual(edges, ["initialized"], "its first ping is under way");
+  now += 3_600_000;
+  sessions.stalled();
+  await pass(50);
+  assert.deepEqual(edges, ["initialized"], "a laptop that slept for an hour declares nobody dead");
+  await pass(700);
+  assert.deepEqual(edges, ["initialized", "unreachable"]);
+  await pass(700);
+  assert.deepEqual(edges, ["initialized", "unreachable", "unreachable", "dead", "stopped"]);
 });

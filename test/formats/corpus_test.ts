@@ -232,6 +232,11 @@ const tables: Shape[] = [
     from: 'id;"Price, EUR, net"\n1;"2,5"\n',
     is: [{ id: "1", "Price, EUR, net": "2,5" }],
   },
+  {
+    name: "the other delimiter in names without quotation marks",
+    from: "id;Price, EUR, net\r\n\r\n1;2\r\n",
+    is: [{ id: "1", "Price, EUR, net": "2" }],
+  },
   { name: "a sep= line", from: "sep=;\r\nid;a, b, c\r\n1;x\r\n", is: [{ id: "1", "a, b, c": "x" }] },
   {
     name: "names that come again, and none",

@@ -34,6 +34,18 @@ Deno.test("the long form is read, its default checked", () => {
   });
 });
 
+Deno.test("only a form asks for a file, one to a field, without choices and default", () => {
+  const parse = (field: object) => {
+    const parsed = fields().safeParse({ photo: field });
+    return parsed.success ? [] : parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  };
+  assert.deepEqual(parse({ type: "file", max: 5_000_000 }), []);
+  assert.match(parse({ type: "file", default: "a.jpg" })[0], /^photo.default: a file has no default/);
+  assert.match(parse({ type: "file", choices: ["a.jpg"] })[0], /^photo.choices: "choices" means nothing for a file/);
+  assert.match(parse({ type: "list", of: "file" })[0], /^photo.of.type: a list of files is not possible/);
+  assert.match(readFields({ photo: { type: "file" } }).problems[0].message, /^only a form can ask for a file$/);
+});
+
 const bad: [string, unknown, (string | number)[], RegExp, RegExp?][] = [
   [
     "a type that does not exist",

@@ -141,7 +141,7 @@ async function withBackground(
   const background = new Background({
     disk,
     folder,
-    tasks: () => Promise.resolve(fixtureTasks),
+    tasks: fixtureTasks,
     startWorker: () => {
       started++;
       return new Worker(new URL("./background_worker_fixture.ts", import.meta.url));

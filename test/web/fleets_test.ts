@@ -49,15 +49,20 @@ Deno.test("the API lists fleets and devices, and sends tasks: by operators and b
 
     const tasks = "/api/fleets/plant/line/tasks";
     const sent = await bench.post(tasks, { task: "read", to: "all", inputs: { register: 7 } });
-    assert.deepEqual([sent.status, sent.body.total, sent.body.failed], [200, 2, 1]);
-    const one = sent.body.results.find(({ device }: { device: string }) => device === "a");
-    assert.deepEqual([one.success, one.return, one.job], [true, "read 7 ok", sent.body.job]);
+    assert.equal(sent.status, 202);
+    const { run } = (await bench.store.getRun(sent.body.runs[0]))!;
+    assert.deepEqual([run.rule, run.event.by, run.event.data], [
+      "plant/line:read",
+      "an operator",
+      { to: "all", inputs: { register: 7 }, max: 100, timeout: "30s" },
+    ]);
     const wrong = await bench.post(tasks, { task: "read", to: "a", inputs: { register: "x" } });
     assert.deepEqual([wrong.status, Object.keys(wrong.body.problems)], [422, ["register"]]);
     assert.equal((await bench.post(tasks, { task: "read", inputs: {} })).status, 400, "to is required");
     assert.equal((await bench.post(tasks, { task: "rad", to: "a" })).status, 404);
 
-    assert.equal((await bench.post(tasks, { task: "look", to: "a" }, as("otto"))).body.results[0].return, 42);
+    const looked = await bench.post(tasks, { task: "look", to: "a" }, as("otto"));
+    assert.equal((await bench.store.getRun(looked.body.runs[0]))!.run.event.by, "otto");
     assert.equal((await bench.post(tasks, { task: "read", to: "a", inputs: { register: 1 } }, as("otto"))).status, 403);
     assert.equal((await bench.post(tasks, { task: "look", to: "a" }, as("eve"))).status, 403);
     assert.equal((await bench.ask("GET", "/api/devices", { headers: as("otto") })).status, 401);
@@ -82,7 +87,11 @@ Deno.test("pages: fleets with their counts, devices by state, a device, and a ta
     assert.equal(wrong.status, 422);
     assert.match(wrong.text, /Register: [^<]*whole number/);
     const sent = await olga.submit(form, "/task", { "send-to": "all", register: "7" });
-    assert.match(sent.text, /1 of 2 succeeded[^]*failed[^]*>b<[^]*it has no session[^]*>a<[^]*read 7 ok/);
+    assert.equal(sent.status, 303);
+    const run = await olga.get(sent.location!);
+    assert.match(run.text, /<a href="\/fleets\/plant\/line">plant\/line:read<\/a>/);
+    await olga.submit(`${form}&to=b`, "/task", { "send-to": "b", register: "7" });
+    assert.match((await olga.get("/device?fleet=plant%2Fline&name=b")).text, /Tasks by hand[^]*\/runs\/[^]*>read</);
 
     const otto = new Visitor(bench);
     await otto.signIn("otto");
@@ -91,7 +100,7 @@ Deno.test("pages: fleets with their counts, devices by state, a device, and a ta
     assert.doesNotMatch(own.text, /task=read|Devices/);
     assert.equal((await otto.get(form)).status, 404);
     const looked = await otto.submit(form.replace("read", "look"), "/task", { "send-to": "a" });
-    assert.match(looked.text, /1 of 1 succeeded[^]*42/);
+    assert.equal((await otto.get(looked.location!)).status, 200, "people see the runs that they have started");
     assert.equal((await otto.get("/device?fleet=plant%2Fline&name=b")).status, 404);
     const eve = new Visitor(bench);
     await eve.signIn("eve");

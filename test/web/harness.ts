@@ -6,6 +6,7 @@ import { Connections } from "../../runtime/connections/connections.ts";
 import { HookSecrets } from "../../runtime/connections/hook_secrets.ts";
 import { type StoredHook, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { taskRules } from "../../runtime/folder/task_rule.ts";
 import { commandRules } from "../../runtime/commands/command_rule.ts";
 import { LiveOutputs } from "../../runtime/host/program_output.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
@@ -100,6 +101,7 @@ export async function openBench(
   const woken: string[] = [];
   const files: Record<string, string> = {};
   const outputs = new LiveOutputs();
+  const runFiles = new RunFiles(join(folder, "files"), realDisk);
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
   const connections = new Connections({
@@ -114,7 +116,9 @@ export async function openBench(
   });
   const ownEvents = new OwnEvents({ store, ingest, clock, maskJson: (value) => value });
   // Tests change the rules meanwhile.
-  const startable = () => new Map([...commandRules(commands), ...live]);
+  const fleets = changes.fleets ?? NO_FLEETS;
+  const startable = () =>
+    new Map([...commandRules(commands), ...taskRules(fleets.list().map(({ fleet }) => fleet)), ...live]);
   await store.putVersions([...startable().values()]);
   ingest.setRules(startable());
   for (const { id, triggers } of rules) {
@@ -159,7 +163,7 @@ export async function openBench(
     }),
     ingest,
     store,
-    uploads: new Uploads(join(folder, "files"), new RunFiles(join(folder, "files"), realDisk), realDisk),
+    uploads: new Uploads(join(folder, "files"), runFiles, realDisk),
     connections,
     hookSecrets: new HookSecrets({
       clock,
@@ -180,9 +184,9 @@ export async function openBench(
       runner,
     }),
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
-    fleets: NO_FLEETS,
+    fleets,
     answerForm: (form, person, answer) =>
-      answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
+      answerForm({ store, files: runFiles, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     setConfig: (rule, setting) =>
       setConfig(
         {

@@ -1,7 +1,18 @@
 import type { Command } from "commander";
-import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
+import { TASK_STEP } from "../../../runtime/folder/task_rule.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
-import type { FleetListing, TaskAnswer } from "../../../runtime/web/fleets_api.ts";
+import {
+  DEVICE_STATES,
+  type DeviceState,
+  type DeviceView,
+  type Recipients,
+  type TaskResult,
+} from "../../../runtime/model/fleet.ts";
+import { isObject } from "../../../runtime/model/json.ts";
+import { isFinal } from "../../../runtime/model/run.ts";
+import type { Trace } from "../../../runtime/store/store.ts";
+import type { EventAnswer } from "../../../runtime/web/answer.ts";
+import type { FleetListing } from "../../../runtime/web/fleets_api.ts";
 import { addCommand, ask, type CommonOptions, ExitCode, limitOption, print, type Session } from "../session.ts";
 import { type Client, operatorName, pathOf } from "../client.ts";
 import { readTexts, valuesOf } from "../given_values.ts";
@@ -65,7 +76,7 @@ export function addDevices(program: Command, session: Session): void {
         const { tasks } = await client.get<FleetListing>(`/api/fleets/${pathOf(fleet)}`);
         const texts = readTexts("send a task", [...pairs, ...more]);
         const inputs = tasks.find(({ name }) => name === task)?.inputs ?? {};
-        const answer = await client.post<TaskAnswer>(path, {
+        const { runs: [run] } = await client.post<EventAnswer>(path, {
           task,
           to: recipientsOf(to),
           inputs: valuesOf(texts, inputs),
@@ -73,10 +84,40 @@ export function addDevices(program: Command, session: Session): void {
           timeout: options.timeout,
           by: operatorName(),
         });
-        if (answer.failed > 0) session.exitCode = ExitCode.failed;
-        print(session, options, answer, printResults);
+        const sent = await ended(client, run);
+        if (sent.run.state !== "succeeded") session.exitCode = ExitCode.failed;
+        print(session, options, resultsOf(sent), printResults);
       });
     });
+}
+
+/** Milliseconds between two looks at a run. */
+const PAUSE = 200;
+
+/** Waits for the end of a run. */
+async function ended(client: Client, run: string): Promise<Trace> {
+  for (;;) {
+    const trace = await client.get<Trace>(`/api/runs/${run}`);
+    if (isFinal(trace.run.state)) return trace;
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  }
+}
+
+/** What `task` prints: the run, and what the devices answered. */
+interface Sent {
+  run: string;
+  /** Why the task could not be sent, or how many devices failed. */
+  error?: string;
+  total: number;
+  failed: number;
+  results: TaskResult[];
+}
+
+function resultsOf({ run, steps }: Trace): Sent {
+  const output = steps.find(({ path }) => path === TASK_STEP)?.output;
+  const results = isObject(output) && Array.isArray(output.results) ? output.results as unknown as TaskResult[] : [];
+  const failed = results.filter(({ success }) => !success).length;
+  return { run: run.id, ...run.error && { error: run.error.message }, total: results.length, failed, results };
 }
 
 /** Only a running program has sessions with devices. */
@@ -104,10 +145,11 @@ function printDevices(terminal: Terminal, devices: DeviceView[]): void {
   printTable(terminal, ["FLEET", "DEVICE", "STATE", "SINCE", "TAGS", "WHY"], rows);
 }
 
-function printResults(terminal: Terminal, { total, failed, results }: TaskAnswer): void {
+function printResults(terminal: Terminal, { total, failed, results, error }: Sent): void {
   for (const { device, success, error, return: returned } of results) {
     const says = success ? (returned === null ? "done" : JSON.stringify(returned)) : error!;
     terminal.write(paint(terminal, success ? "green" : "red", oneLine(`${device}: ${says}`)) + "\n");
   }
+  if (total === 0 && error !== undefined) return terminal.write(paint(terminal, "red", oneLine(error)) + "\n");
   terminal.write(`${total - failed} of ${total} succeeded\n`);
 }

@@ -7,7 +7,7 @@ import { readRegularFileSync } from "../../host/regular_file.ts";
 import { parseSize } from "../../language/arg_types.ts";
 import { pathOf } from "../../language/checker/sentences.ts";
 import { hintAtUnknown } from "../../language/hints.ts";
-import { parseDuration, parseRate } from "../../model/duration.ts";
+import { DAY, parseDuration, parseRate } from "../../model/duration.ts";
 import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Person } from "../../model/form.ts";
 import { isObject } from "../../model/json.ts";
@@ -111,8 +111,6 @@ const smtpSchema = z.strictObject(smtpShape, {
   }
   return { ...smtp, secure, port: port ?? (secure ? PORTS.secure : PORTS.upgraded), from: address! };
 });
-
-const DAY = 86_400_000;
 
 /** A schema for a text that is parsed into a value; `expected` gives a valid example. */
 function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.ZodType<T> {

@@ -35,7 +35,8 @@ export function checkArgs(
   const before = checking.problems.length;
   const written = mapArgs(kind, raw, (info, value, below) => {
     checkLeaf(checking, [...path, ...below], info, value, visible, options);
-    return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
+    if (info?.is !== "fields" || !isObject(value)) return value;
+    return fieldsAsWritten(value, checking.sourceBelow([...path, ...below]));
   });
   checkHosts(checking, path, kind, raw);
   const failed = () => checking.problems.slice(before).some(isError);

@@ -144,12 +144,7 @@ function readRule(
   };
   const option = <T>(key: string, schema: z.ZodType<T>) =>
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
-  for (const key of ["when", "then"]) {
-    if (!(key in raw) && !excused.includes(key)) {
-      const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
-      checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
-    }
-  }
+  checkRequired(checking, raw, excused);
   const around = { config, inputs, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
   const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, around) : [];
   const steps = isFunction(raw.then)
@@ -168,14 +163,7 @@ function readRule(
     steps: ran(raw.then, steps, checking.kinds),
   };
   if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config, inputNames));
-  if (has("max") && MODES.some((each) => each === raw.mode) && raw.mode !== "parallel") {
-    checking.error(
-      ["max"],
-      "key",
-      `"max" has no effect in mode ${show(raw.mode)}`,
-      "it limits the concurrent runs in mode parallel; remove it",
-    );
-  }
+  if (has("max")) checkMax(checking, raw.mode);
   return {
     id: option("id", ruleId) ?? known.id,
     ...(has("name") && { name: option("name", ruleName) }),
@@ -194,6 +182,22 @@ function readRule(
     config: checking.context.config ?? {},
     ...inputs && { inputs },
   };
+}
+
+/** @param excused keys that already have a problem */
+function checkRequired(checking: Checking, raw: Record<string, unknown>, excused: string[]): void {
+  for (const key of ["when", "then"]) {
+    if (key in raw || excused.includes(key)) continue;
+    const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
+    checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
+  }
+}
+
+/** `max` belongs to the mode `parallel`; any other wrong mode is reported itself. */
+function checkMax(checking: Checking, written: unknown): void {
+  if (written === "parallel" || !MODES.some((each) => each === written)) return;
+  const hint = "it limits the concurrent runs in mode parallel; remove it";
+  checking.error(["max"], "key", `"max" has no effect in mode ${show(written)}`, hint);
 }
 
 /** The names of declared fields, also of those with problems: a use of one is not another problem. */

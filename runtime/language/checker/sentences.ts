@@ -153,7 +153,7 @@ function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case "not_multiple_of":
       return `expected a multiple of ${issue.divisor}, got ${show(issue.input)}`;
     case "unrecognized_keys":
-      return sayKeys(issue);
+      return sayKeys(issue.keys, issue.inst);
     default:
       return undefined;
   }
@@ -191,9 +191,8 @@ function saySize(origin: string, bound: string, limit: number, input: unknown): 
 }
 
 /** The message about all unknown keys, followed by a line with the hint for each. */
-function sayKeys(issue: z.core.$ZodRawIssue): string {
-  const { keys, inst } = issue as unknown as { keys: string[]; inst?: z.core.$ZodObject };
-  const known = Object.keys(inst?._zod.def.shape ?? {});
+function sayKeys(keys: string[], inst: unknown): string {
+  const known = inst instanceof z.ZodObject ? Object.keys(inst.shape) : [];
   return ['unknown key "KEY"', ...keys.map((key) => hintAtUnknownKey(key, known))].join("\n");
 }
 

@@ -1,11 +1,14 @@
 import { isIP } from "node:net";
 import { readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field, ItemField } from "../../model/rule.ts";
 import { matches } from "../expressions/pattern.ts";
 import { hostOf } from "../expressions/url_host.ts";
 import { show } from "../hints.ts";
+
+/** The most bytes of a file, unless its field has another `max`. */
+export const FILE_BYTES = 10_000_000;
 
 /** Types whose values are text. */
 const TEXT_TYPES: ReadonlySet<Field["type"]> = new Set(
@@ -85,6 +88,8 @@ function fits({ type, choices, under }: Omit<Field, "required">, value: Json): b
       return typeof value === "string" && isPath(value, under);
     case "list":
       return Array.isArray(value);
+    case "file":
+      return isObject(value) && typeof value.name === "string" && typeof value.bytes === "number";
   }
 }
 
@@ -142,6 +147,8 @@ function expected({ type, choices, under }: Omit<Field, "required">): string {
         : `a path below ${under} without ..`;
     case "list":
       return "a list";
+    case "file":
+      return "a file, sent as multipart/form-data";
   }
 }
 
@@ -149,7 +156,13 @@ function oneOf(choices: Json[]): string {
   return `one of ${choices.map((choice) => JSON.stringify(choice)).join(", ")}`;
 }
 
-function outOfRange({ min = -Infinity, max = Infinity }: Omit<Field, "required">, value: Json): string | undefined {
+function outOfRange(field: Omit<Field, "required">, value: Json): string | undefined {
+  if (field.type === "file") {
+    const { max = FILE_BYTES } = field;
+    const { bytes } = value as { bytes: number };
+    return bytes > max ? `expected a file of at most ${max} bytes, got ${bytes}` : undefined;
+  }
+  const { min = -Infinity, max = Infinity } = field;
   if (typeof value === "number" || typeof value === "bigint") {
     if (value < min) return `expected at least ${min}, got ${value}`;
     return value > max ? `expected at most ${max}, got ${value}` : undefined;

@@ -20,7 +20,7 @@ const host = z.string().superRefine((value, context) => {
 const valueShape = {
   choices: z.array(scalar).min(1).optional().describe("The values to choose from; for a secret, names of secrets"),
   min: z.number().optional().describe("Least number, or least length of a text or list"),
-  max: z.number().optional().describe("Greatest number, or greatest length of a text or list"),
+  max: z.number().optional().describe("Greatest number, or greatest length of a text or list, or most bytes of a file"),
   pattern: z.string().min(1).optional().describe("A regular expression that matches the whole text"),
   under: z.string().regex(/^\//, { error: "expected an absolute folder such as /srv/data" }).optional().describe(
     "For a path: the folder that it is in; without it the path is relative",
@@ -60,6 +60,8 @@ export interface FieldsOptions {
   flags?: boolean;
   /** Whether a value must be set unless a field says otherwise. @default true */
   required?: boolean;
+  /** Whether people can upload files: in forms. @default false */
+  files?: boolean;
   /** The long form, with further options. @default fieldSchema */
   schema?: z.ZodType<z.output<typeof fieldSchema>>;
   /** The source text of scalars below the fields, so that `1.10` stays `1.10` where text is expected. */
@@ -115,28 +117,33 @@ function readGroups(raw: Record<string, unknown>, problems: SchemaProblem[]): Ma
 }
 
 /** Raw fields in which the default and the choices of text fields are as they are written. */
-export function fieldsAsWritten(raw: unknown, source: SourceText): Record<string, unknown> {
-  if (!isObject(raw)) return raw as Record<string, unknown>;
+export function fieldsAsWritten(raw: Record<string, unknown>, source: SourceText): Record<string, unknown> {
   const read = (name: string, entry: unknown) => {
     if (!isObject(entry)) return entry;
-    const of = typeof entry.of === "string" ? { type: entry.of } : entry.of;
-    const field = { ...entry, of } as unknown as Field;
-    if (!isTextType(field) && !(isObject(of) && isTextType(of as unknown as ItemField))) return entry;
+    const own = outlineOf(entry);
+    const of = outlineOf(isObject(entry.of) ? entry.of : { type: entry.of });
+    if (own === undefined || !(isTextType(own) || (of && isTextType(of)))) return entry;
     const at = (key: string): SourceText => (path) => source([name, key, ...path]);
-    const choices = { type: "list", of: isObject(of) ? field.of : { type: field.type } } as const;
     return {
       ...entry,
-      ...entry.default !== undefined && { default: asWritten(field, field.default!, at("default")) },
-      ...Array.isArray(entry.choices) && { choices: asWritten(choices, field.choices!, at("choices")) },
+      ...entry.default !== undefined && { default: asWritten({ ...own, of }, entry.default as Json, at("default")) },
+      ...own.choices &&
+        { choices: asWritten({ type: "list", of: of ?? { type: own.type } }, own.choices, at("choices")) },
     };
   };
   return Object.fromEntries(Object.entries(raw).map(([name, entry]) => [name, read(name, entry)]));
 }
 
+/** The type and the choices of a raw field; undefined if it has no known type. */
+function outlineOf(entry: Record<string, unknown>): ItemField | undefined {
+  const type = FIELD_TYPES.find((each) => each === entry.type);
+  return type && { type, ...Array.isArray(entry.choices) && { choices: entry.choices } };
+}
+
 /** The fields of a form, by name; they cannot contain templates. */
 export function fields(): z.ZodType<Record<string, Field>> {
   const schema = z.unknown().transform((value, context): Record<string, Field> => {
-    const { fields, problems } = readFields(value);
+    const { fields, problems } = readFields(value, { files: true });
     problems.push(...chosenFrom(value));
     for (const { path, part, message, hint } of problems) {
       const text = hint === undefined ? message : `${message}\n${hint}`;
@@ -169,7 +176,7 @@ function readField(
   name: string,
   entry: unknown,
   groups: string[][] | undefined,
-  { flags = false, required = true, schema = fieldSchema }: FieldsOptions,
+  { flags = false, required = true, files = false, schema = fieldSchema }: FieldsOptions,
 ): { field?: Field; problems: SchemaProblem[] } {
   if (!(flags ? FLAG : WORD).test(name) || name === "__proto__") {
     const hint = flags
@@ -194,7 +201,14 @@ function readField(
   };
   if (of !== undefined) field.of = typeof of === "string" ? { type: of } : of;
   if (field.type === "list") moveToItems(field);
+  if (field.type === "file" && !files) {
+    const hint = "ask for it in a form, or take it by a webhook";
+    return { problems: [{ path: ["type"], part: "value", message: "only a form can ask for a file", hint }] };
+  }
   const problems = [...problemsOfOptions(field), ...field.of ? problemsOfOptions(field.of, "of") : []];
+  if (field.type === "file" && fallback !== undefined) {
+    problems.push({ path: ["default"], part: "key", message: "a file has no default" });
+  }
   if (problems.length > 0) return { problems };
   if (fallback === undefined || fallback === null) return { field, problems };
   const checked = checkValue(field, fallback as Json);
@@ -229,6 +243,10 @@ function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): S
   if ((type === "choice" || type === "secret") && choices === undefined) {
     const what = type === "choice" ? "a choice" : "a secret";
     report("type", `${what} needs its choices`, type === "choice" ? "add choices: [a, b]" : "add choices: [API_TOKEN]");
+  }
+  if (type === "file") {
+    if (below !== undefined) report("type", "a list of files is not possible", "make a field of each");
+    if (choices !== undefined) report("choices", '"choices" means nothing for a file', undefined, "key");
   }
   if (of !== undefined && type !== "list") report("of", '"of" means nothing without type: list', undefined, "key");
   if (under !== undefined && type !== "path") {

@@ -132,7 +132,7 @@ export class History {
   }
 
   /** Drops the lines up to a frame from memory, as they are in parts now. */
-  folded(last: number): void {
+  dropFolded(last: number): void {
     this.#options.recent.drop(last);
   }
 

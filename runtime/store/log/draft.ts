@@ -9,7 +9,7 @@ import { draftName, type Sized } from "./files.ts";
 const PIECE = 1024 * 1024;
 
 /** A file that appears under its name only when it is complete and synced. */
-export class Draft {
+class Draft {
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #file: DiskFile;

@@ -67,7 +67,7 @@ export function isKnown(
 }
 
 /** When an event was received, corrected for a clock rollback. */
-export function receivedAt(rows: Rows, key: number, received: number): number {
+function receivedAt(rows: Rows, key: number, received: number): number {
   const rollback = rows.fact("rollback");
   return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
 }

@@ -1,21 +1,16 @@
 import type { Context, Hono } from "hono";
-import { textOfValue } from "../../language/fields/field_value.ts";
 import { UsageError } from "../../model/errors.ts";
-import type { FleetSummary, FleetTask, Recipients, TaskResult } from "../../model/fleet.ts";
+import type { FleetSummary, FleetTask, Recipients } from "../../model/fleet.ts";
 import type { Field } from "../../model/rule.ts";
 import type { WebContext } from "../context.ts";
-import { sendByHand, type TaskAnswer, tasksFor } from "../fleets_api.ts";
+import { sendByHand, tasksFor } from "../fleets_api.ts";
 import { defaultTexts, fieldMarkup, problemSummary, shownFields, textIn, typedValues } from "../forms/fields.ts";
 import { fleetPath, unknownFleet, visibleFleet } from "./fleets.ts";
-import { csrfInput, page, readAction } from "./shell.ts";
-import { href, rowTable } from "./lists.ts";
+import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { hiddenInput, type Markup, markup } from "./markup.ts";
 import type { ConsoleEnv } from "./viewer.ts";
-import { word } from "./words.ts";
 
 const AT = "/task";
-/** Answers of a page, those that failed first. */
-const MOST_SHOWN = 100;
 /** No field of a task has a name with a dash. */
 const FLEET = "send-fleet";
 const TASK = "send-task";
@@ -27,7 +22,7 @@ const TO_FIELD: Field = {
   required: true,
 };
 
-/** `/task?fleet=…&task=…`: the form that sends a task by hand, and the answers of the devices. */
+/** `/task?fleet=…&task=…`: the form that sends a task by hand. */
 export function addFleetTask(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, async (c) => {
     const found = chosen(c, context, c.req.query());
@@ -91,11 +86,10 @@ async function send(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
   const sent = await sendByHand(context, fleet.id, order, { by, ...!isOperator && person && { person } });
   if (sent.kind === "invalid") return await form(c, context, given, { texts, problems: sent.problems }, 422);
   if (sent.kind === "absent") throw new UsageError(sent.error);
-  const body = markup`${crumbs(fleet.id)}
-<h1>${task.title ?? task.name}: ${sent.answer.total - sent.answer.failed} of ${sent.answer.total} succeeded</h1>
-${resultTable(sent.answer)}
-<p><a href="${href(AT, { fleet: fleet.id, task: task.name, to: textIn(texts, TO) })}">Send it again</a></p>`;
-  return await page(c, context, { title: `Answers to ${task.name}`, at: "/fleets", body });
+  const [run] = sent.receipt.runs;
+  if (run !== undefined) return c.redirect(`/runs/${run}`, 303);
+  const text = markup`The fleet's file is being replaced. <a href="${fleetPath(fleet.id)}">Back</a>`;
+  return await page(c, context, notice("Nothing was sent", text, "/fleets"));
 }
 
 /** @returns undefined if nothing was typed */
@@ -104,22 +98,4 @@ function readTo(text: string): Recipients | undefined {
   const tags = words.filter((word) => word.startsWith("tag:")).map((word) => word.slice(4));
   if (tags.length > 0 && tags.length === words.length) return { tags };
   return words.length === 0 ? undefined : words.length === 1 ? words[0] : words;
-}
-
-function resultTable({ results, total }: TaskAnswer): Markup {
-  const rows = results.toSorted((a, b) => Number(a.success) - Number(b.success)).slice(0, MOST_SHOWN);
-  if (rows.length === 0) return markup`<p class="soft">No device is like that.</p>`;
-  const cells = rows.map((result) =>
-    markup`<tr><td class="state nowrap">${word(result.success ? "succeeded" : "failed")}</td>
-<td class="grow cut"><div>${result.device}</div></td><td class="why">${sentence(result)}</td>
-<td class="number nowrap">${Math.round(result.executionTime)} ms</td></tr>
-`
-  );
-  return markup`${rowTable("", ["State", "Device", "Answer", ["Took", "number"]], cells)}
-${total > rows.length && markup`<p class="soft">The first ${rows.length} of ${total}, those that failed first.</p>`}`;
-}
-
-function sentence({ success, error, return: returned }: TaskResult): string {
-  if (!success) return error!;
-  return returned === null ? "" : textOfValue(returned).slice(0, 500);
 }

@@ -4,6 +4,7 @@ import { UsageError } from "../../model/errors.ts";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type FleetSummary } from "../../model/fleet.ts";
 import { isObject, type Json } from "../../model/json.ts";
 import type { WebContext } from "../context.ts";
+import { taskRuleId } from "../../folder/task_rule.ts";
 import { tasksFor } from "../fleets_api.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { countLinks, type Filter, filterForm, filtersOf, href, idPath, LONG_PAGE, pager, rowTable } from "./lists.ts";
@@ -185,7 +186,7 @@ ${links}</ul></section>`;
 
 // ── a device ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How many of its events a device's page shows. */
+/** How many of its events and tasks a device's page shows. */
 const EVENTS = 20;
 
 async function devicePage(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
@@ -208,6 +209,8 @@ ${
     device.info !== undefined && markup`<section><h2>Its session</h2>
 ${jsonMarkup("What the platform says", device.info)}</section>`
   }
+<section><h2>Tasks by hand</h2>
+${await sentTable(c, context, device)}</section>
 <section><h2>Events</h2>
 ${await eventTable(c, context, device)}</section>`;
   const head = liveMark(href("/live", { page: "device", fleet: id, name }));
@@ -255,6 +258,26 @@ async function again(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
 
 function jsonMarkup(label: string, value: Json): Markup {
   return markup`<pre class="value" tabindex="0" aria-label="${label}">${writeExactJson(value, 2)}</pre>`;
+}
+
+/** Runs that somebody has started to send this device alone a task. */
+async function sentTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {
+  const { rows: found } = await store.searchRunHeads({ subject: device.device, limit: 5 * EVENTS });
+  const prefix = taskRuleId(device.fleet, "");
+  const own = found.filter(({ rule }) => rule.startsWith(prefix)).slice(0, EVENTS);
+  if (own.length === 0) return markup`<p class="soft">None was sent to this device alone.</p>`;
+  const times = timesFor(c, { clock });
+  const shown = own.map(({ id, rule, state, createdAt }) =>
+    markup`<tr><td class="state nowrap">${word(state)}</td>
+<td class="grow cut"><div><a href="/runs/${id}">${rule.slice(prefix.length)}</a></div></td>
+<td class="number nowrap">${times.short(createdAt)}</td></tr>
+`
+  );
+  return markup`<table class="rows">
+<thead><tr><th>State</th><th>Task</th><th class="number">When</th></tr></thead>
+<tbody>
+${shown}</tbody>
+</table>`;
 }
 
 async function eventTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {

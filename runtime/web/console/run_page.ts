@@ -5,6 +5,7 @@ import type { Run, StepRecord } from "../../model/run.ts";
 import type { EventRecord } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
+import { fleetPath } from "./fleets.ts";
 import { commandPath } from "./commands.ts";
 import { brief, configPath, lowerFirst, sayPlace } from "./config_page.ts";
 import { causedBy, eventLink } from "./event_page.ts";
@@ -66,7 +67,7 @@ async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, t
 function runPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown, caused: EventRecord[]) {
   const { trace: { run, notes }, view, rule } = shown;
   const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="${
-    context.rules().startable.get(run.rule)?.command === undefined ? `/rules/${run.rule}` : commandPath(run.rule)
+    originOf(run, context)
   }">${run.rule}</a></p>
 ${heading(shown)}
 ${buttons(c, shown)}
@@ -81,6 +82,13 @@ ${eventOf(shown)}
 ${caused.length > 0 && effectsOf(caused, shown)}
 ${notes.length > 0 && notesOf(shown)}`;
   return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", head: runLiveMark(run), body };
+}
+
+/** The page of what the run belongs to: a rule, or the command or fleet of a run by hand. */
+function originOf({ rule: id }: Run, { rules }: WebContext): string {
+  const { command, fleet } = rules().startable.get(id) ?? {};
+  if (fleet !== undefined) return fleetPath(fleet);
+  return command === undefined ? `/rules/${id}` : commandPath(id);
 }
 
 /** For the person who started the run and is not an operator: no actions, and no links to pages for operators only. */
@@ -111,6 +119,7 @@ function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
 function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Markup | false {
   const rule = rules().startable.get(run.rule);
   if (rule === undefined || !mayStart(rule, c.get("viewer").person)) return false;
+  if (rule.fleet !== undefined) return false;
   if (rule.command === undefined && (run.inputs === undefined || rule.inputs === undefined)) return false;
   const path = rule.command === undefined ? startPath(rule.id) : commandPath(rule.id);
   return markup`<p class="actions"><a href="${href(path, { from: run.id })}">Start again with these inputs</a></p>`;

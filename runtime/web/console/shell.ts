@@ -129,11 +129,12 @@ export function notice(title: string, text: Part, at?: string): Page {
   return { title, at, narrow: true, body: markup`<h1>${title}</h1>\n<p>${text}</p>` };
 }
 
-const MAX_BODY = 256 * 1_024;
+/** The most bytes of what a page sends, files aside. */
+export const MAX_INPUTS = 256 * 1_024;
 
 /** The inputs that a page sent, the last one of each name; or the answer if the body is refused. */
 export async function readInputs(c: Context, context: WebContext): Promise<Record<string, string> | Response> {
-  const body = await readRequestBody(c.req.raw, MAX_BODY);
+  const body = await readRequestBody(c.req.raw, MAX_INPUTS);
   if ("bytes" in body) return Object.fromEntries(new URLSearchParams(new TextDecoder().decode(body.bytes)));
   const { error } = await body.refused.json();
   return await page(c, context, notice("Not sent", error), body.refused.status as ContentfulStatusCode);

@@ -1,13 +1,12 @@
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { zoneOf } from "../../language/fields/cron_schedule.ts";
-import { parseDuration } from "../../model/duration.ts";
+import { DAY, parseDuration } from "../../model/duration.ts";
 import { UsageError } from "../../model/errors.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
 
 const MINUTE = 60_000;
-const DAY = 86_400_000;
 const UNITS = [["day", DAY], ["hour", 3_600_000], ["minute", MINUTE]] as const;
 const SHORT_UNITS = [["d", DAY], ["h", 3_600_000], ["min", MINUTE], ["s", 1_000]] as const;
 

@@ -226,6 +226,8 @@ function input({ name, field, text }: ShownField, described: Record<string, stri
       return one({ type: "text", autocapitalize: "none", autocomplete: "off" });
     case "list":
       return area(text, { ...common, rows: 4 });
+    case "file":
+      return markup`<input${attributes({ ...common, type: "file" })}>`;
     case "choice":
     case "secret":
     case "boolean":

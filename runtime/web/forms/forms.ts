@@ -1,12 +1,15 @@
 import { type Context, Hono } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { isOpen, mayAnswer } from "../../engine/form_answers.ts";
+import { isMultipart, type SentFile } from "../../formats/multipart.ts";
 import type { Form, Person } from "../../model/form.ts";
-import { markup } from "../console/markup.ts";
+import { attributes, markup } from "../console/markup.ts";
 import { csrfInput, notice, type Page, page, readInputs, refuseForeign } from "../console/shell.ts";
 import { type Times, timesFor } from "../console/times.ts";
 import { type ConsoleEnv, sessionViewer } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
 import { defaultTexts, fieldMarkup, problemSummary, shownFields, typedValues } from "./fields.ts";
+import { lastOfEach, readForm } from "./multipart_answer.ts";
 import { namesOf } from "./people.ts";
 import { toSignIn } from "./sessions.ts";
 import { addSignIn } from "./sign_in.ts";
@@ -71,16 +74,17 @@ ${next !== undefined && markup`<p><a href="/forms?after=${next}">More</a></p>`}`
 }
 
 async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
-  const inputs = await readInputs(c, context);
-  if (inputs instanceof Response) return inputs;
   const visit = await visitOf(c, context);
   if (visit instanceof Response) return visit;
   const { form, person, link, query, owner } = visit;
+  const sent = await readAnswer(c, context, form);
+  if (sent instanceof Response) return sent;
+  const { inputs, files } = sent;
   if (!isFromOurPage(c, context.desk, inputs[CSRF_INPUT] ?? "", owner)) return refuseForeign(c, context);
   const late = tooLate(c, context, visit);
   if (late !== undefined) return late;
   const via = link === undefined ? "page" : "link";
-  const answered = await context.answerForm(form.id, person, { values: typedValues(form.fields, inputs), via });
+  const answered = await context.answerForm(form.id, person, { values: typedValues(form.fields, inputs), files, via });
   switch (answered.kind) {
     case "accepted":
       return c.redirect(`/forms/${form.id}/thanks${query}`, 303);
@@ -95,6 +99,24 @@ async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
   }
 }
 
+/** What the page of a form sent; or the answer if it is refused. A form that asks for files is sent as multipart. */
+async function readAnswer(
+  c: Context<ConsoleEnv>,
+  context: WebContext,
+  { fields }: Form,
+): Promise<{ inputs: Record<string, string>; files: SentFile[] } | Response> {
+  if (!isMultipart(c.req.header("content-type") ?? "")) {
+    const inputs = await readInputs(c, context);
+    return inputs instanceof Response ? inputs : { inputs, files: [] };
+  }
+  const form = await readForm(c.req.raw, fields);
+  if (form instanceof Response) {
+    const { error } = await form.json();
+    return await page(c, context, notice("Not sent", error), form.status as ContentfulStatusCode);
+  }
+  return { inputs: lastOfEach(form), files: form.files };
+}
+
 /** The page on which a person answers a form. @param sent the invalid answer, shown again with its problems */
 function showForm(
   c: Context,
@@ -104,13 +126,14 @@ function showForm(
 ): Promise<Response> {
   const problems = Object.entries(sent?.problems ?? {}).map(([name, problem]) => [name, forPeople(problem)]);
   const fields = shownFields(form.fields, sent?.texts ?? defaultTexts(form.fields), Object.fromEntries(problems));
+  const enctype = fields.some(({ field }) => field.type === "file") ? "multipart/form-data" : undefined;
   const summary = problemSummary(fields, "answer");
   const times = timesFor(c, context);
   const until = form.due !== undefined && markup` Please answer until ${times.long(form.due)}.`;
   const body = markup`<h1>${form.title}</h1>
 <p class="soft">Asked by ${ruleName(form.rule, context)} on ${times.long(form.createdAt)}.${until}</p>
 ${summary}
-<form method="post" action="/forms/${form.id}${query}" accept-charset="utf-8">
+<form method="post" action="/forms/${form.id}${query}" accept-charset="utf-8"${attributes({ enctype })}>
 ${csrfInput(csrf)}
 ${fields.map(fieldMarkup)}
 <p><button class="main">Send the answer</button></p>

@@ -203,12 +203,18 @@ interface Answer {
   results: { success: boolean; at: string; executionTime: number; return: unknown }[];
 }
 
+/** Sends a task by hand, and waits for its run. */
 async function send(server: Server, task: string, to: string, timeout = "20s"): Promise<Answer> {
   const body = JSON.stringify({ task, to, timeout });
   const headers = { "content-type": "application/json" };
   const response = await fetch(`${server.url}/api/fleets/fleet/tasks`, { method: "POST", body, headers });
   if (!response.ok) throw new Error(`${task}: ${await response.text()}`);
-  return await response.json();
+  const { runs: [id] } = await response.json();
+  for (;;) {
+    const { run, steps } = await (await fetch(`${server.url}/api/runs/${id}`)).json();
+    if (run.endedAt !== undefined) return steps[0].output;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** Of the worker of the first device. */

@@ -157,7 +157,7 @@ export class Archive {
     const { bytes, catalogue } = await makePart(lines);
     this.disk.put(join(FOLDER, catalogue.file), bytes);
     this.history.addPart(JSON.parse(JSON.stringify(catalogue)));
-    this.history.folded(catalogue.last);
+    this.history.dropFolded(catalogue.last);
     return catalogue;
   }
 

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
+import type { SavedFile } from "../../../runtime/model/event.ts";
 import type { Field } from "../../../runtime/model/rule.ts";
 import { hashToken } from "../../../runtime/secrets/passwords.ts";
 import { StoreFullError } from "../../../runtime/store/store.ts";
@@ -134,6 +137,63 @@ Deno.test("invalid input is reported at the top and beside each field, and stays
   );
   assert.match(text, /a &quot;b&quot; &lt;c&gt;<\/textarea>/);
   assert.equal((await bench.web.store.getForm("f1"))?.state, "open");
+});
+
+const PHOTO_FIELDS: Record<string, Field> = {
+  photo: { type: "file", required: true, max: 1_000 },
+  note: { type: "text", required: false },
+};
+const PHOTO = new Uint8Array([0xff, 0xd8, 0, 13, 10, 255]);
+
+Deno.test("a form asks for a file: it is saved in the folder of its run, byte for byte", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask({ fields: PHOTO_FIELDS });
+  await bench.signIn();
+  const { text } = await bench.get("/forms/f1");
+  assert.match(text, /<form method="post" action="\/forms\/f1" accept-charset="utf-8" enctype="multipart\/form-data">/);
+  assert.match(text, /<input id="field-photo" name="photo" required type="file">/);
+  const none = await bench.upload("/forms/f1", { photo: new File([], ""), note: "x" });
+  assert.deepEqual([none.status, /An answer is needed/.test(none.text)], [422, true]);
+  const large = await bench.upload("/forms/f1", { photo: new File([new Uint8Array(1_001)], "a.jpg") });
+  assert.match(large.text, /Expected a file of at most 1000 bytes, got 1001/);
+  const huge = await bench.upload("/forms/f1", { photo: new File([new Uint8Array(300_000)], "a.jpg") });
+  assert.deepEqual([huge.status, /longer than 263144 bytes/.test(huge.text)], [413, true]);
+  const answered = await bench.upload("/forms/f1", {
+    photo: new File([PHOTO], "../grüße.jpg", { type: "image/jpeg" }),
+    note: "ü",
+  });
+  assert.equal(answered.status, 303);
+  const { run, answer } = (await bench.web.store.getForm("f1"))!;
+  const { photo, note } = answer!.values as { photo: SavedFile; note: string };
+  assert.deepEqual([photo.name, photo.type, photo.bytes, note], ["grüße.jpg", "image/jpeg", 6, "ü"]);
+  assert.ok(photo.path.startsWith(join(bench.web.folder, "files", run)), photo.path);
+  assert.deepEqual(new Uint8Array(await readFile(photo.path)), PHOTO);
+  const late = await bench.upload("/forms/f1", { photo: new File([PHOTO], "b.jpg") });
+  assert.equal(late.status, 409);
+  assert.equal((await readdir(join(bench.web.folder, "files", run))).length, 1);
+});
+
+Deno.test("the API takes files as multipart, and no value that only describes one", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask({ fields: PHOTO_FIELDS });
+  const described = { path: "/etc/passwd", name: "passwd", type: "text/plain", bytes: 1, sha256: "0" };
+  const refused = await bench.web.post("/api/forms/f1", { as: "anna", values: { photo: described } });
+  assert.equal(refused.status, 422);
+  assert.match(refused.body.problems.photo, /^expected a file, sent as multipart\/form-data, got /);
+  const body = new FormData();
+  body.append("as", "anna");
+  body.append("note", "hello");
+  body.append("photo", new File([PHOTO], "a.jpg", { type: "image/jpeg" }));
+  const two = new FormData();
+  for (const [name, value] of [...body, ["photo", new File([PHOTO], "b.jpg")] as const]) two.append(name, value);
+  assert.equal((await bench.web.ask("POST", "/api/forms/f1", { body: two })).status, 422);
+  const { status, body: form } = await bench.web.ask("POST", "/api/forms/f1", { body });
+  assert.equal(status, 200);
+  assert.deepEqual([form.answer.by, form.answer.values.note, form.answer.values.photo.name], [
+    "anna",
+    "hello",
+    "a.jpg",
+  ]);
 });
 
 Deno.test("a field may have a name that every object inherits", async () => {
@@ -332,6 +392,7 @@ Deno.test("each type of field has the matching HTML input", () => {
     [{ type: "path" }, /A relative path[^]* type="text"/],
     [{ type: "path", under: "/srv" }, /A path below \/srv<[^]* type="text"/],
     [{ type: "secret", choices: ["KEY"] }, /The name of a secret[^]*type="radio"[^>]* value="KEY"/],
+    [{ type: "file" }, /<input id="field-orderId" name="orderId" required type="file">/],
     [{ type: "list" }, /One on each line<[^]*<textarea [^>]*rows="4"/],
     [{ type: "list", of: { type: "ip" } }, /One on each line: an IP address<[^]*<textarea/],
     [{ type: "list", of: { type: "choice", choices: ["a", 2] } }, /One on each line: one of a, 2<[^]*<textarea/],

@@ -72,6 +72,14 @@ export class FormsBench implements AsyncDisposable {
     return await this.#send(path, init);
   }
 
+  /** Submits inputs and files, as a browser does from our page. */
+  async upload(path: string, inputs: Record<string, string | File>): Promise<Shown> {
+    const body = new FormData();
+    const { text } = await this.get(path);
+    for (const [name, value] of Object.entries({ ...hiddenInputs(text), ...inputs })) body.append(name, value);
+    return await this.#send(path, { method: "POST", body, headers: SAME_ORIGIN });
+  }
+
   async signIn(name = "anna", password = "correct horse"): Promise<Shown> {
     return await this.post("/forms/sign-in", { name, password });
   }
