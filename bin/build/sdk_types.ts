@@ -3,6 +3,7 @@ import { z } from "zod";
 import { actions } from "../../runtime/actions/index.ts";
 import { CALL_OPTIONS, kindOfCall } from "../../runtime/engine/code/function_step.ts";
 import { type FieldInfo, fieldInfo, format, requestAuth } from "../../runtime/language/arg_types.ts";
+import { TRIGGER_OPTIONS } from "../../runtime/language/checker/check_triggers.ts";
 import type { Kind } from "../../runtime/language/kind.ts";
 import { formatDuration } from "../../runtime/model/duration.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
@@ -64,7 +65,9 @@ function optionsFile(): string {
     HEADER + 'import type { TriggerOptions } from "../trigger_definition.ts";\n',
     "/** The kinds of actions. */",
     `export const ACTIONS = [${calls.map(([kind]) => JSON.stringify(kind)).join(", ")}] as const;\n`,
-    "/** The options of a poll, beside those of every trigger. */",
+    "/** The options of every trigger. */",
+    `export const TRIGGER_OPTIONS: readonly string[] = [${TRIGGER_OPTIONS.map((name) => `"${name}"`).join(", ")}];\n`,
+    "/** The options of a poll, besides those of every trigger. */",
     `export const POLL_OPTIONS: readonly string[] = [`,
     ...Object.keys(triggerKinds.poll.options).map((name) => `  ${JSON.stringify(name)},`),
     "];\n",

@@ -1,9 +1,11 @@
-import type { ActionContext, ModuleCall, PatchedSource } from "../actions/action.ts";
+import type { ActionContext, PatchedSource } from "../actions/action.ts";
+import { call } from "../actions/call.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check_rule.ts";
 import { evaluate, type Scope } from "../language/expressions/expression.ts";
 import { recordArgs } from "../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
+import { type Args, readArgs, resolvedArgs } from "../language/kind.ts";
 import { TerminalError } from "../model/errors.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
@@ -26,20 +28,21 @@ export function patchedSource(rule: Rule, options: PatchingOptions, context: Act
     throw new TerminalError(`Cannot patch: the trigger ${run.trigger} is no poll, so there is no item to write to`);
   }
   const scope = { ...options.surroundings(rule.id), config: rule.config, $hosts: rule.hosts, $now: clock.now() };
-  const source = resolveArgs(poll, { poll: trigger.args.poll }, scope).poll as string | JsonObject;
+  const args = readArgs(poll, trigger.args);
+  const { poll: source } = resolvedArgs(poll, resolveArgs(poll, { poll: args.poll }, scope));
   const target = calledBy(source, folder, ruleFolder);
-  const name = nameOfSource(trigger.args.poll as string | JsonObject);
+  const name = nameOfSource(args.poll);
   const sourceKey = keyOfSource(source, { folder, ruleFolder });
-  const auth = isObject(source) ? source.auth as ModuleCall["auth"] : undefined;
-  const inputs = isObject(source) && isObject(source.with) ? source.with as JsonObject : {};
+  const called: Partial<Args<typeof call>> = isObject(source) ? resolvedArgs(call, source) : {};
+  const { with: inputs = {}, auth } = called;
   const methods = target && rule.definitions?.[definitionKey(target)]?.methods || [];
-  const call = async (method: "one" | "update", more: JsonObject): Promise<Json> => {
+  const ask = async (method: "one" | "update", more: JsonObject): Promise<Json> => {
     const stub = standIn?.({ kind: method, path });
     if (stub) return (await stub.execute({ ...more }, context as ActionContext)).output;
     // Each has an Idempotency-Key of its own.
     const own = { ...context, path: `${path}/${method}` };
-    const request = trigger.args[method];
-    if (request !== undefined) return await requestItem(request as JsonObject, { ...scope, ...more }, own, method);
+    const request = args[method];
+    if (request !== undefined) return await requestItem(request, { ...scope, ...more }, own, method);
     if (!target || !methods.includes(method)) {
       throw new TerminalError(`Cannot patch: ${name} has no "${method}", by which one item is ${VERBS[method]}`);
     }
@@ -50,8 +53,8 @@ export function patchedSource(rule: Rule, options: PatchingOptions, context: Act
     trigger: key,
     name,
     sourceKey,
-    one: (item) => call("one", { key: item }),
-    update: (item, patch) => call("update", { key: item, patch }),
+    one: (item) => ask("one", { key: item }),
+    update: (item, patch) => ask("update", { key: item, patch }),
     known: async (item) => {
       const [items, writes] = await Promise.all([store.getItems(key, [item]), store.getWrites(key, sourceKey, [item])]);
       return { item: items.get(item), writes };
@@ -88,6 +91,6 @@ export async function requestItem(
   if ("problems" in parsed) throw new TerminalError(`Cannot send ${String(sent.http)}: ${parsed.problems.join("; ")}`);
   const recorded = recordArgs(http, sent, scope, {});
   const { output } = await http.execute(parsed.args, { ...context, recorded });
-  const answer = output as JsonObject;
-  return MISSING.some((status) => answer.status === status) ? null : evaluate(String(value), answer);
+  if (!isObject(output)) throw new TypeError("an http step gives an object");
+  return MISSING.some((status) => output.status === status) ? null : evaluate(String(value), output);
 }

@@ -255,7 +255,7 @@ export class FunctionActivity {
   }
 
   /** It calls a step, or is about to get an answer. */
-  stir(): void {
+  markWorking(): void {
     if (this.#isOver) return;
     clearTimeout(this.#timer);
     this.#isQuiet = false;
@@ -263,14 +263,14 @@ export class FunctionActivity {
   }
 
   /** It has done all that it could at once. */
-  quiet(): void {
+  markQuiet(): void {
     if (this.#isOver) return;
     this.#isQuiet = true;
-    this.look();
+    this.recheck();
   }
 
   /** What it waits for may have changed. */
-  look(): void {
+  recheck(): void {
     clearTimeout(this.#timer);
     if (!this.#isQuiet || !this.#works) return;
     this.#timer = setTimeout(() => {

@@ -13,7 +13,7 @@ import { messageOf } from "../model/errors.ts";
 import { definitionOf } from "../sdk/source.ts";
 import { exportsOf } from "../workers/module_exports.ts";
 import { UserCode } from "../workers/user_code.ts";
-import { installGlobals, secretsView } from "../workers/worker_globals.ts";
+import { installGlobals, secretsView, watchForCrashes } from "../workers/worker_globals.ts";
 import type { Edge, FleetSetup, FromFleetThread, PingTarget, TaskEnd, ToFleetThread } from "./messages.ts";
 import { type Platform, Sessions } from "./sessions.ts";
 import { TICK } from "./wheel.ts";
@@ -41,7 +41,7 @@ const BUILT_IN_PINGS = {
 };
 
 installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
-watchForCrashes();
+watchForCrashes(reportCrash);
 const sessions = await open();
 if (sessions !== undefined) {
   port.onMessage((message) => receive(sessions, message as ToFleetThread));
@@ -160,19 +160,11 @@ function runPing(command: PingTarget): Promise<void> {
   });
 }
 
-/** Logs errors that no call awaits, as in a listener of a socket. If one broke a session, the next ping of its device fails. */
-function watchForCrashes(): void {
-  const report = (thrown: unknown) => {
-    const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
-    send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
-  };
-  process.on("uncaughtException", report);
-  process.on("unhandledRejection", report);
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    report(event.reason);
-  });
+/** Logs an error that no call awaits, as in a listener of a socket. If it broke a session, the next ping of its device fails. */
+function reportCrash(thrown: unknown): void {
+  const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
+  send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
 }
 
 /** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */

@@ -3,7 +3,7 @@ import { codeOf, messageOf, UsageError } from "../model/errors.ts";
 import { bun, type BunHost } from "./bun.ts";
 
 /** The address to listen on. */
-export interface ServeOptions {
+interface ServeOptions {
   host: string;
   /** 0 for any free port. */
   port: number;
@@ -25,7 +25,7 @@ export interface Server {
 const LINGER = 50;
 
 /** @param address returns the IP address of the client while the request is in progress */
-export type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
+type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
 
 /**
  * Serves HTTP with the host's own server.

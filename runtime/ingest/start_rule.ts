@@ -5,6 +5,8 @@ import { newId } from "../model/id.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Receipt } from "../store/store.ts";
+import { readArgs } from "../language/kind.ts";
+import { manual } from "../triggers/event_start_manual.ts";
 import type { Ingest } from "./ingest.ts";
 import { commandOfRule, problemsOfStart } from "../commands/command_rule.ts";
 import { BY_HAND, byName, problemsOfGiven } from "./rule_inputs.ts";
@@ -87,13 +89,13 @@ export function startersOf({ triggers }: Rule): string[] {
  * if they may not start it.
  */
 export function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
-  const manual = triggers.filter(({ kind }) => kind === "manual");
+  const byHand = triggers.filter(({ kind }) => kind === "manual");
   if (person !== undefined && !person.groups.includes(OPERATORS)) {
-    return manual.find((trigger) => isAmong(startersByTrigger(trigger), person));
+    return byHand.find((trigger) => isAmong(startersByTrigger(trigger), person));
   }
-  return manual[0] ?? triggers[0];
+  return byHand[0] ?? triggers[0];
 }
 
-function startersByTrigger({ args: { to } }: Trigger): string[] {
-  return Array.isArray(to) ? to.filter((name) => typeof name === "string") : [];
+function startersByTrigger({ args }: Trigger): string[] {
+  return readArgs(manual, args).to ?? [];
 }

@@ -51,6 +51,11 @@ export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { 
 /** The arguments of a kind after every template is resolved. */
 export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
+/** Gives parsed arguments, whose templates are unresolved, their types. */
+export function readArgs<S extends Schemas>(_schemas: S, args: JsonObject): ReadArgs<S> {
+  return args as ReadArgs<S>;
+}
+
 /** Gives parsed arguments whose templates are all resolved their types. */
 export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
   return args as Args<S>;

@@ -162,7 +162,7 @@ export interface FleetSummary {
 export type Recipients = string | string[] | { tags: string[] };
 
 /** A device's answer to a task. */
-export type TaskResult = {
+export type TaskResult<Return = Json> = {
   /** The id of the order: each attempt has the same. */
   job: string;
   device: string;
@@ -172,7 +172,7 @@ export type TaskResult = {
   /** Null if it succeeded. */
   error: string | null;
   /** The task's return value; null if it failed. */
-  return: Json;
+  return: Return;
   /** When it began, as ISO time. */
   at: string;
   /** Milliseconds. */

@@ -1,4 +1,5 @@
 import type { Event, SavedFile } from "../model/event.ts";
+import type { TaskResult } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event_data.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
@@ -45,24 +46,6 @@ export interface PatchResult<Item> {
 
 /** A name of a device, a list of names, devices by tags, or `all`. */
 type TaskRecipients = string | readonly string[] | { tags: readonly string[] };
-
-/** A device's answer to a task. */
-export interface TaskResult<Return = Json> {
-  /** The same in every attempt of the step. */
-  job: string;
-  device: string;
-  /** The host that it was sent from. */
-  worker: string;
-  success: boolean;
-  /** Null if it succeeded. */
-  error: string | null;
-  /** Null if it failed. */
-  return: Return;
-  /** When it began, as ISO time. */
-  at: string;
-  /** Milliseconds. */
-  executionTime: number;
-}
 
 /** The answers of several devices, in the order of their names in `to`. */
 export interface TaskResults<Return = Json> {

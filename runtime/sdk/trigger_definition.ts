@@ -19,14 +19,6 @@ export interface TriggerOptions {
   inputs?: { readonly [name: string]: Json | readonly Json[] };
 }
 
-/** The names of the options of every trigger. */
-export const TRIGGER_OPTIONS: readonly string[] = [
-  "name",
-  "if",
-  "inputs",
-  "batch",
-] satisfies (keyof (TriggerOptions & Batching))[];
-
 /** The data of an event from the clock. */
 export interface Scheduled {
   /** When it was due, RFC 3339; also the event's id. */

@@ -1,21 +1,18 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
 import {
+  type CallOptions,
+  type HttpOptions,
   type ManualOptions,
   POLL_OPTIONS,
   type PollOptions,
-  type RequestAuth,
+  type RunOptions,
+  TRIGGER_OPTIONS,
   type WatchOptions,
   type WebhookOptions,
 } from "./generated/options.ts";
 import { SourceUse } from "./source.ts";
-import {
-  type BatchEvent,
-  type Batching,
-  TRIGGER_OPTIONS,
-  TriggerDefinition,
-  type TriggerOptions,
-} from "./trigger_definition.ts";
+import { type BatchEvent, type Batching, TriggerDefinition, type TriggerOptions } from "./trigger_definition.ts";
 
 /** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
 type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" | "shopify" | "telegram"
@@ -47,26 +44,14 @@ export function webhook(
 type ChangeKind = "added" | "changed" | "removed";
 /** What is polled: a command, a request, or a function of a file. */
 type PollSource =
-  | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }
-  | {
-    http: string;
-    headers?: Record<string, string>;
-    query?: Record<string, unknown>;
-    json?: unknown;
-    body?: string;
-    auth?: RequestAuth;
-  }
-  | { call: string; with?: Record<string, unknown>; auth?: Connected };
-
-/** The connection of the requests of a source: a name in `whenthen.yaml`. */
-interface Connected {
-  connection: string;
-}
+  | { run: string | readonly string[] } & Pick<RunOptions, "env" | "stdin" | "cwd">
+  | { http: string } & Pick<HttpOptions, "headers" | "query" | "json" | "body" | "auth">
+  | { call: string } & Pick<CallOptions, "with" | "auth">;
 
 /** The options of a poll whose source has its own headers and connection. */
 type StepPollOptions = Omit<PollOptions, "headers" | "auth">;
 /** The options of a poll of a source made by `source()`. */
-type SourcePollOptions = StepPollOptions & { auth?: Connected };
+type SourcePollOptions = StepPollOptions & Pick<CallOptions, "auth">;
 
 type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
 /** With `stagnant` there is one more type of event. */

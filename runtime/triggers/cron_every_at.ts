@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { duration, type Template } from "../language/arg_types.ts";
 import { cronProblem, cronSchedule, zone, zoneOf } from "../language/fields/cron_schedule.ts";
-import type { Args } from "../language/kind.ts";
+import { type Args, readArgs } from "../language/kind.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { JsonObject } from "../model/json.ts";
 import { keepTime, missedOption, passTime, type Timetable } from "./timetable.ts";
@@ -37,7 +37,8 @@ export const cron = defineTrigger({
  * @param now milliseconds since the epoch, like the results
  */
 export function nextTimes(args: JsonObject, now: number, count: number): number[] {
-  const schedule = cronSchedule(args.cron as string, args.timezone as string | undefined);
+  const { cron, timezone } = readArgs(CRON, args);
+  const schedule = cronSchedule(cron, timezone);
   const times: number[] = [];
   for (let time = schedule.after(now); time !== undefined && times.length < count; time = schedule.after(time)) {
     times.push(time);

@@ -6,7 +6,7 @@ import type { Multipart } from "../formats/multipart.ts";
 import { duration, expression, secret, size } from "../language/arg_types.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import { readFields, type Repeatable } from "../model/event.ts";
+import { type HttpRequestFacts, readFields } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 
 const SECOND = 1_000;
@@ -63,7 +63,7 @@ export const schemas = {
     dedupe: expression({ names: ["event"] }).optional().describe("CEL over the event; equal values are one event"),
     within: duration().optional().describe("How long dedupe remembers a value"),
     replyWithin: duration().default(10 * SECOND).describe("How long to wait for the rule's reply"),
-    maxBody: size().default(1_000_000),
+    maxBody: size().default(1_000_000).describe("The largest body that is accepted"),
   },
 } as const;
 
@@ -75,16 +75,8 @@ export function methodsOf({ method }: Pick<ReadWebhookArgs, "method">): string[]
   return [method].flat();
 }
 
-/** A request below `/hooks`, as received. */
-export interface WebhookRequest {
-  method: string;
-  /** The requested path, below `/hooks`. */
-  path: string;
-  params: Record<string, string>;
-  /** A repeated name has a list of its values. */
-  query: Record<string, Repeatable>;
-  /** Names in lower case; several values joined with ", ". */
-  headers: Record<string, string>;
+/** A request below `/hooks`, as received; its `path` is the part below `/hooks`. */
+export interface WebhookRequest extends Omit<HttpRequestFacts, "leftOut"> {
   /** Unpacked, if it was compressed. */
   body: Uint8Array;
   /** As it was sent, if it was compressed. */

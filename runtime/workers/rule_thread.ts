@@ -23,7 +23,7 @@ import { type Ask, failureAt } from "./step_caller.ts";
 import { stepCalls } from "./step_calls.ts";
 import { describeThrown, type FromWorker, type Job, type ToWorker, type WorkerSetup } from "./thread_messages.ts";
 import { UserCode } from "./user_code.ts";
-import { installGlobals, limitFetch, secretsView, simulateDate } from "./worker_globals.ts";
+import { installGlobals, limitFetch, secretsView, simulateDate, watchForCrashes } from "./worker_globals.ts";
 import {
   type CodePlace,
   type CodeScope,
@@ -70,7 +70,7 @@ limitFetch((url) =>
   })
 );
 nameDefinitions(code);
-watchForCrashes();
+watchForCrashes((thrown) => send({ type: "crashed", ...describeThrown(thrown, code) }));
 port.onMessage((message) => receive(message as ToWorker));
 send({ type: "ready" });
 
@@ -241,17 +241,6 @@ function asker(job: number, open: OpenJob): Ask {
 function warnOfLate({ kind, name }: StepCall): void {
   const remedy = "put other things that a function waits for into step.do";
   console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was suspended or had ended: ${remedy}`);
-}
-
-/** Deno reports a rejection as a Web event, Bun and Node through `process`. */
-function watchForCrashes(): void {
-  const report = (thrown: unknown) => send({ type: "crashed", ...describeThrown(thrown, code) });
-  process.on("uncaughtException", report);
-  process.on("unhandledRejection", report);
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    report(event.reason);
-  });
 }
 
 const FORGOTTEN = "is an await missing?";

@@ -57,6 +57,16 @@ function guardProcess(): void {
   }
 }
 
+/** Reports errors that no code awaits. Deno reports a rejection as a Web event, Bun and Node through `process`. */
+export function watchForCrashes(report: (thrown: unknown) => void): void {
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    report(event.reason);
+  });
+}
+
 /**
  * Makes the code's own `fetch` wait until the destination has room: `limits` in `whenthen.yaml`.
  * @param admit resolves when the request may be sent

@@ -98,7 +98,7 @@ export class FunctionRun {
     const execute = (call: StepCall, computed?: Computed) => this.#execute(call, computed);
     try {
       const scope = codeScope(this.context, this.alone);
-      const output = await isolates.runRule(codeOf(rule), scope, execute, signal, () => this.#activity.quiet());
+      const output = await isolates.runRule(codeOf(rule), scope, execute, signal, () => this.#activity.markQuiet());
       checkSize("then", output);
       return await this.#afterReturn(output);
     } catch (thrown) {
@@ -118,7 +118,7 @@ export class FunctionRun {
 
   /** The engine's side of one call; see {@link RunStep}. */
   async #execute(call: StepCall, computed?: Computed): Promise<StepAnswer> {
-    this.#activity.stir();
+    this.#activity.markWorking();
     try {
       if (call.kind === ITEM) return await this.#admit(call);
       const step = this.#steps.ofCall(call) ?? this.#begin(call);
@@ -153,7 +153,7 @@ export class FunctionRun {
       // The function hangs in a computation that timed out; it gets the failure in its next execution.
       if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#againSoon();
       if (outcome.kind === "suspended") this.#suspended.set(step, outcome);
-      else this.#activity.stir();
+      else this.#activity.markWorking();
       return outcome;
     } finally {
       this.#leave();
@@ -202,7 +202,7 @@ export class FunctionRun {
       return { output: computed.output };
     } finally {
       this.#computing--;
-      if (computing!.hangs) this.#activity.look();
+      if (computing!.hangs) this.#activity.recheck();
     }
   }
 
@@ -249,7 +249,7 @@ export class FunctionRun {
     try {
       const suspended = await step.pace.admit(Number(name), step.signal);
       if (suspended !== undefined) this.#suspended.set(step, suspended);
-      else this.#activity.stir();
+      else this.#activity.markWorking();
       return suspended === undefined ? { kind: "result", output: null } : ABANDON;
     } catch (thrown) {
       if (step.signal.aborted) return LOST;
@@ -261,7 +261,7 @@ export class FunctionRun {
 
   /** While the function computes a step, the function counts as working, not the step. */
   async #leftToFunction<T>(compute: () => Promise<T>): Promise<T> {
-    this.#activity.stir();
+    this.#activity.markWorking();
     this.#leave();
     try {
       return await compute();

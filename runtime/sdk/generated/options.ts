@@ -4,7 +4,10 @@ import type { TriggerOptions } from "../trigger_definition.ts";
 /** The kinds of actions. */
 export const ACTIONS = ["http", "run", "call", "emit", "log", "mail", "patch", "reply", "state", "task"] as const;
 
-/** The options of a poll, beside those of every trigger. */
+/** The options of every trigger. */
+export const TRIGGER_OPTIONS: readonly string[] = ["name", "if", "batch", "inputs"];
+
+/** The options of a poll, besides those of every trigger. */
 export const POLL_OPTIONS: readonly string[] = [
   "every",
   "headers",
@@ -124,7 +127,7 @@ export interface WebhookOptions extends TriggerOptions {
   within?: string;
   /** How long to wait for the rule's reply. @default "10s" */
   replyWithin?: string;
-  /** @default 1000000 */
+  /** The largest body that is accepted. @default 1000000 */
   maxBody?: string | number;
 }
 
