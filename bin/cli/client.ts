@@ -7,6 +7,7 @@ import type { Ports } from "../../runtime/app/wire.ts";
 import { readExactJson, writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { embedded } from "../../runtime/host/embedded.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
+import { isObject } from "../../runtime/model/json.ts";
 import type { Folders } from "./folders.ts";
 import { maskLog } from "./start_log.ts";
 
@@ -88,7 +89,7 @@ function clientOf(send: Send): Pick<Client, "get" | "post"> {
 
 async function answerOf<T>(response: Response): Promise<T> {
   const answer = readExactJson(await response.text());
-  if (!response.ok) throw new RefusedError((answer as { error: string }).error);
+  if (!response.ok) throw new RefusedError(isObject(answer) ? String(answer.error) : `status ${response.status}`);
   return answer as T;
 }
 

@@ -16,7 +16,7 @@ export type Grant = typeof GRANTS[number];
 export const OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob";
 
 /** The addresses of an authorization server, and its peculiarities. */
-export interface OAuthServer {
+interface OAuthServer {
   /** Its metadata names the addresses that are not given here (RFC 8414, OpenID Connect Discovery). */
   issuer?: string;
   authorize?: string;
@@ -40,7 +40,7 @@ interface Common {
 }
 
 /** A token that somebody keeps as a secret. */
-export interface BearerConnection extends Common {
+interface BearerConnection extends Common {
   kind: "bearer";
   /** Name of the secret. */
   bearer: string;
@@ -62,8 +62,7 @@ export interface OAuthConnection extends Common {
 export type Connection = BearerConnection | OAuthConnection;
 
 /** `locked`: its tokens were sealed with another `WHENTHEN_KEY`. `unused`: it has tokens, but is no longer in `whenthen.yaml`. */
-export const CONNECTION_STATES = ["connected", "lost", "unconnected", "locked", "unused"] as const;
-export type ConnectionState = typeof CONNECTION_STATES[number];
+export type ConnectionState = "connected" | "lost" | "unconnected" | "locked" | "unused";
 
 /** A connection in listings; contains no secrets. Times are milliseconds since the epoch. */
 export interface ConnectionListing {

@@ -22,7 +22,7 @@ const EARLY = 30_000;
 const CHANGED = "its server, client or scopes in whenthen.yaml have changed since";
 
 /** Options of `Connections`. */
-export interface ConnectionsOptions extends SealedTokensOptions {
+interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
   /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;

@@ -36,7 +36,7 @@ export interface StoredHook {
 }
 
 /** A file of the data folder with sealed secrets. */
-export type VaultFile = "connections" | "hooks";
+type VaultFile = "connections" | "hooks";
 
 /**
  * A file of the data folder with sealed secrets, by name. It is replaced as a whole, all or nothing.

@@ -14,7 +14,7 @@ export type Platform = DeviceSpec<Json, unknown>;
 type Scope = SessionScope<Json, unknown>;
 
 /** Options of `Sessions`. */
-export interface SessionsOptions {
+interface SessionsOptions {
   platform: Platform;
   settings: SessionSettings;
   /** Arguments of the platform's functions beside the device. */

@@ -1,7 +1,8 @@
-import { hashOf } from "../triggers/poll/poll_args.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import type { Fleet, FleetTask, Recipients } from "../model/fleet.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Rule, Step } from "../model/rule.ts";
+import { hashVersion } from "./source_file.ts";
 
 const DAY = 86_400_000;
 /** The step that sends the task. */
@@ -71,5 +72,5 @@ function ruleFor({ id, file, at }: Fleet, { name, title, inputs, to }: FleetTask
     modules: {},
     fleet: id,
   };
-  return { ...whole, version: hashOf(whole as unknown as JsonObject).slice(0, 16) };
+  return { ...whole, version: hashVersion(writeExactJson(whole)) };
 }

@@ -60,8 +60,11 @@ function isFile({ filename, mediaType, size }: MultipartPart): boolean {
   return mediaType !== undefined && !TEXT.test(mediaType.toLowerCase());
 }
 
-function fileOf({ filename = "", mediaType, bytes }: MultipartPart): Omit<SentFile, "field"> {
-  return { name: filename.split(/[/\\]/).at(-1)!, type: mediaType ?? UNKNOWN_TYPE, bytes };
+function fileOf(part: MultipartPart): Omit<SentFile, "field"> {
+  const { filename = "", mediaType = UNKNOWN_TYPE, content } = part;
+  // `bytes` is a copy, which a large file would not be worth.
+  const bytes = content.length === 1 ? content[0] : part.bytes;
+  return { name: filename.split(/[/\\]/).at(-1)!, type: mediaType, bytes };
 }
 
 function textOf({ bytes, headers }: MultipartPart, field: string): string {

@@ -4,6 +4,7 @@ export interface BunHost {
     hostname: string;
     port: number;
     idleTimeout: number;
+    maxRequestBodySize: number;
     fetch(request: Request, server: BunServer): Promise<Response>;
   }): BunServer;
   /** Collects garbage: all of it if `force`, else the young objects. */

@@ -4,7 +4,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
 /** The end of a code worker's channel on the side of the rule code. */
-export interface CodeWorkerPort {
+interface CodeWorkerPort {
   /** The data that it was started with. */
   data: unknown;
   post(message: unknown): void;

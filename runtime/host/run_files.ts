@@ -28,7 +28,7 @@ export interface NewFile {
 }
 
 /** Maximum size of a file, in bytes. */
-export const MOST_FILE_BYTES = 1_000_000_000;
+const MOST_FILE_BYTES = 1_000_000_000;
 /** Bytes that are written at once. */
 const PIECE = 1_000_000;
 /** Folders checked per sweep, so that even 100,000 of them cause no burst of work. */
@@ -76,8 +76,8 @@ export class RunFiles {
   }
 
   /**
-   * Reads a file that a run has saved or a sender has uploaded: another one, whose path came from outside, is not read.
-   * @throws TerminalError if it is none, is no longer there, or is not the one whose hash was recorded
+   * Reads a file that a run has saved or a sender has uploaded, and no other: its path may come from outside.
+   * @throws TerminalError if it is another file, was removed, or has another hash than the recorded one
    */
   async read({ path, name, bytes, sha256 }: SavedFile): Promise<Uint8Array> {
     const task = `Cannot read the file ${JSON.stringify(name)}`;
@@ -166,6 +166,11 @@ class Draft implements FileDraft {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    // In pieces: other work goes on while one is written.
+    for (let at = 0; at < bytes.length; at += PIECE) await this.#add(bytes.subarray(at, at + PIECE));
+  }
+
+  async #add(bytes: Uint8Array): Promise<void> {
     const { task, most } = this.#parts;
     this.#bytes += bytes.length;
     if (this.#bytes > most) {
@@ -221,7 +226,7 @@ class Draft implements FileDraft {
 }
 
 /** The states of files, by path relative to their folder. */
-export type FileStates = ReadonlyMap<string, string>;
+type FileStates = ReadonlyMap<string, string>;
 
 /** Maximum number of files that a command may leave behind. Each of them is read. */
 const MOST_FILES = 1_000;

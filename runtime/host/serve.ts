@@ -3,7 +3,7 @@ import { codeOf, messageOf, UsageError } from "../model/errors.ts";
 import { bun, type BunHost } from "./bun.ts";
 
 /** The address to listen on. */
-export interface ServeOptions {
+interface ServeOptions {
   host: string;
   /** 0 for any free port. */
   port: number;
@@ -25,7 +25,7 @@ export interface Server {
 const LINGER = 50;
 
 /** @param address returns the IP address of the client while the request is in progress */
-export type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
+type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
 
 /**
  * Serves HTTP with the host's own server.
@@ -124,6 +124,8 @@ function listenOnBun(bun: BunHost, flight: Flight, { host, port }: ServeOptions)
     hostname: host,
     port,
     idleTimeout: 60,
+    // Each path has its own limit. Bun's is 128 MB, and its answer says nothing.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: async (request, server) => {
       try {
         return await flight.handle(request, () => server.requestIP(request)?.address ?? "");

@@ -23,7 +23,7 @@ export class TaskThread {
     this.#worker = worker;
     this.#answer = this.#nextAnswer();
     worker.on("message", (answer: Answer) => this.#answer.resolve(answer));
-    worker.once("error", (error) => this.#die(error as Error));
+    worker.once("error", (error) => this.#die(error instanceof Error ? error : new Error(String(error))));
     worker.once("exit", (code) => this.#die(new Error(`the background thread ended with code ${code}`)));
     worker.unref();
   }

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../model/errors.ts";
+import { codeOf, messageOf } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import type { Disk } from "./disk.ts";
@@ -15,7 +15,7 @@ export interface Upload {
   bytes: Uint8Array;
 }
 
-/** The identity of an event, and how to find the event again. */
+/** The identity of an event. */
 interface Owner {
   source: string;
   id: string;
@@ -25,13 +25,13 @@ interface Owner {
 export interface Unclaimed {
   /** In the order of the uploads. */
   files: SavedFile[];
-  /** Their event is stored under this key: they stay as long as it. */
+  /** Notes the key under which their event is stored. They stay as long as the event. */
   claim(key: string): Promise<void>;
-  /** There is no such event: removes them. */
+  /** Removes them, as there is no such event. */
   discard(): Promise<void>;
 }
 
-/** How sweeping finds out which events there are. */
+/** The events that are known, for sweeping. */
 export interface KnownEvents {
   /** The key of an event by its identity; undefined if it is not known. */
   findKey(owner: Owner): Promise<string | undefined>;
@@ -40,19 +40,19 @@ export interface KnownEvents {
 
 /** The folder of all uploads, beside those of runs. */
 const FOLDER = ".uploads";
-/** In the folder of an event's files: whose they are. Files have folders of their own, so no name clashes. */
+/** The file with the owners, in the folder of an event's files. Uploaded files have folders of their own, so no name clashes. */
 const OWNERS = "owners.json";
 const KEY = /^key-(\d+)$/;
 /** Folders checked per sweep. */
 const SWEPT = 100;
 
 /**
- * The files that came with events, such as those of a form that was sent to a webhook: a folder for each request. They are on disk
- * before their event, and go with it.
+ * The files that came with events, such as those of a form that was sent to a webhook. Each request has a folder. They are on disk
+ * before their event, and are removed with it.
  */
 export class Uploads {
   readonly #folder: string;
-  /** Of requests that are being received. */
+  /** The folders of requests that are being received. */
   readonly #open = new Set<string>();
   #round: string[] = [];
 
@@ -93,7 +93,7 @@ export class Uploads {
     const draft = await this.files.create({
       run: join(FOLDER, id),
       step: String(index),
-      // A sender can send any name, also one that no disk takes.
+      // A sender may send a name that is no file name.
       name: isFileName(name) ? name : "file",
       what: `the uploaded file ${JSON.stringify(name)}`,
     });
@@ -147,7 +147,7 @@ export class Uploads {
     try {
       return await this.disk.list(folder);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
   }

@@ -117,6 +117,8 @@ export interface SentRequest {
   json?: unknown;
   /** A list repeats its field. */
   form?: Record<string, string | string[]>;
+  /** Files of the form: their texts, or `{ name, type, text }`; a list repeats its field. */
+  files?: Record<string, unknown>;
   body?: string;
   headers?: Record<string, string>;
   /** A list repeats its name. */

@@ -9,7 +9,7 @@ import { findTrigger } from "../language/checker/check_tests.ts";
 import { type Advance, testKinds } from "../language/checker/test_kinds.ts";
 import { findMismatches, isStep } from "../language/expectation.ts";
 import { type Args, resolvedArgs } from "../language/kind.ts";
-import { toParameters } from "../model/event.ts";
+import { type Repeatable, toParameters } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
 import { newId } from "../model/id.ts";
 import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
@@ -252,19 +252,10 @@ type SentRequest = Extract<Args<typeof testKinds.send>["send"], { webhook: strin
 
 /** The request that a test sends to a webhook, with the signature that the webhook requires. */
 function requestOf(world: World, sent: SentRequest): Request {
-  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent;
+  const { webhook, query = {}, headers: given = {}, signed = true } = sent;
   const hook = world.hooks.match(webhook)[0]?.hook;
-  const method = rest.method ?? (hook && methodsOf(hook.args)[0]) ?? "POST";
-  const body = json !== undefined
-    ? writeExactJson(json)
-    : form !== undefined
-    ? toParameters(form).toString()
-    : rest.body ?? "";
-  const type = json !== undefined
-    ? "application/json"
-    : form !== undefined
-    ? "application/x-www-form-urlencoded"
-    : undefined;
+  const method = sent.method ?? (hook && methodsOf(hook.args)[0]) ?? "POST";
+  const { body, type } = bodyOf(sent);
   const [secret] = hook?.args.secret ?? [];
   const isGiven = hook?.args.auth === "asana" && secret === undefined;
   const value = isGiven ? HANDSHAKE_SECRET : secret === undefined ? undefined : world.secretOf(secret);
@@ -275,6 +266,27 @@ function requestOf(world: World, sent: SentRequest): Request {
   url.search = toParameters(query).toString();
   const headers = { ...type && { "content-type": type }, ...signature, ...given };
   return new Request(url, { method, headers, ...body !== "" && { body } });
+}
+
+function bodyOf({ json, form, files, body = "" }: SentRequest): { body: string; type?: string } {
+  if (json !== undefined) return { body: writeExactJson(json), type: "application/json" };
+  if (files !== undefined) return multipartOf(form ?? {}, files);
+  if (form === undefined) return { body };
+  return { body: toParameters(form).toString(), type: "application/x-www-form-urlencoded" };
+}
+
+/** A form with files, whose contents are text in a test. */
+function multipartOf(form: Record<string, Repeatable>, files: JsonObject): { body: string; type: string } {
+  const boundary = `test-${randomUUID()}`;
+  const part = (head: string, text: string) =>
+    `--${boundary}\r\nContent-Disposition: form-data; ${head}\r\n\r\n${text}\r\n`;
+  const texts = [...toParameters(form)].map(([field, value]) => part(`name="${field}"`, value));
+  const sent = Object.entries(files).flatMap(([field, values]) => [values].flat().map((value) => fileOf(field, value)));
+  const parts = sent.map(({ field, name, type, bytes }) =>
+    part(`name="${field}"; filename="${name}"\r\nContent-Type: ${type}`, Buffer.from(bytes).toString())
+  );
+  const body = [...texts, ...parts, `--${boundary}--\r\n`].join("");
+  return { body, type: `multipart/form-data; boundary=${boundary}` };
 }
 
 /**

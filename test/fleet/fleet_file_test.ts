@@ -101,7 +101,7 @@ when: manual
     'a.yaml:7:1: unknown key "devise"',
     'a.yaml:8:54: unknown name "devce"',
     "a.yaml:10:19: ./nothing.yaml does not exist",
-    'a.yaml:10:60: expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", got "time"',
+    'a.yaml:10:60: expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", "file", got "time"',
     "a.yaml:10:75: expected at least 1, got 0",
     'a.yaml:11:1: a file with "devices" is a fleet, so it has no "when"',
     "b.yaml:1:10: expected a list of devices, { watch }, { poll } or { call }, got an object",

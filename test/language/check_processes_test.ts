@@ -209,7 +209,7 @@ const slips: [string, string, string[], object?][] = [
   ]],
   ["a field of no type", withThen("- form: Ok?\n  to: a@b.org\n  fields: { a: { type: txt } }"), [
     "txt",
-    'expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", got "txt"',
+    'expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", "file", got "txt"',
     'did you mean "text"?',
   ]],
   ["a choice without choices", withThen("- form: Ok?\n  to: a@b.org\n  fields: { a: { type: choice } }"), [

@@ -105,8 +105,13 @@ tests:
 });
 
 Deno.test("requests are signed by every scheme; unsigned ones are refused", async () => {
-  const schemes = ["standard", "github", "stripe", "slack", "basic", "bearer"];
-  const auths = [...schemes, '{ hmac: sha512, header: X-Sig, encoding: base64, prefix: "v=" }'];
+  const schemes = ["standard", "github", "gitlab", "stripe", "slack", "shopify", "telegram", "basic", "bearer"];
+  const auths = [
+    ...schemes,
+    "{ token: X-Key }",
+    '{ hmac: sha512, header: X-Sig, encoding: base64, prefix: "v=" }',
+    '{ hmac: sha256, header: X-Sig, signed: "v0:{timestamp}:{body}", timestamp: X-Time }',
+  ];
   const rules = auths.map((auth, index) => [
     `r${index}.yaml`,
     `when: { webhook: /in${index}/:who, auth: ${auth}, secret: KEY }
@@ -125,6 +130,29 @@ tests:
   const report = await simulate(Object.fromEntries(rules));
   assert.deepEqual(report.problems, []);
   assert.deepEqual(outcomes(report), auths.flatMap(() => ["signed", "not signed"]));
+});
+
+Deno.test("files come with a form, signed; they are sent on by multipart and attach, and asked for by a form", async () => {
+  const report = await simulate({
+    "a.yaml": `when: { webhook: /photo, auth: github, secret: KEY }
+then:
+  - log: "\${{ event.data.title }} \${{ event.files.photo.name }} \${{ event.files.photo.bytes }} \${{ size(event.files.more) }}"
+  - { http: POST https://example.org/, multipart: { photo: "\${{ event.files.photo }}" } }
+  - { id: ask, form: Another one?, to: anna@example.org, fields: { photo: { type: file, max: 5 } } }
+  - { mail: anna@example.org, text: here, attach: ["\${{ steps.ask.photo }}", "\${{ event.files.photo }}"] }
+tests:
+  - name: a photo
+    stub: { http: {}, mail: {} }
+    do:
+      - send: { webhook: /photo, form: { title: Grüße }, files: { photo: { name: a.jpg, type: image/jpeg, text: ünï }, more: [x, y] } }
+      - expect: { logs: ["Grüße a.jpg 5 2"], form: { step: ask }, calls: [{ multipart: { photo: { name: a.jpg, type: image/jpeg, bytes: 5 } } }] }
+      - { answer: ask, as: anna@example.org, with: { photo: too long }, refused: invalid }
+      - { answer: ask, as: anna@example.org, with: { photo: { name: b.jpg, text: b } } }
+      - expect: { run: succeeded, calls: [{}, { attach: [{ name: b.jpg, bytes: 1 }, { name: a.jpg }] }] }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a photo"]);
 });
 
 Deno.test("a webhook is answered by the reply step, else after replyWithin on the simulated clock", async () => {

@@ -33,6 +33,9 @@ const request = z.strictObject({
   method: z.string().optional().describe("By default that of the trigger"),
   json: json.optional().describe("The body, as JSON"),
   form: repeatable.optional().describe("The body, as form fields; a list repeats its field"),
+  files: object.optional().describe(
+    "Files of the form: their texts, or { name, type, text }; a list repeats its field",
+  ),
   body: z.string().optional().describe("The body, as text"),
   headers: texts.optional().describe("Besides those of the signature"),
   query: repeatable.optional().describe("Appended to the path; a list repeats its name"),

@@ -146,7 +146,7 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/go": ["/go?q=nothing"],
     "/help": ["/help"],
   };
-  const whole = ["/events/:id/:part{data|request}", "/runs/:id/value", "/live", "/assets/*"];
+  const whole = ["/events/:id/:part{data|request|files|attributes}", "/runs/:id/value", "/live", "/assets/*"];
   const known = consolePages(bench.context).routes.filter(({ method }) => method === "GET").map(({ path }) => path);
   assert.deepEqual([...new Set(known)].sort(), [...Object.keys(pages), ...whole].sort(), "each page is looked at");
   for (const path of Object.values(pages).flat()) {
