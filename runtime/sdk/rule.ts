@@ -5,7 +5,7 @@ import type { Step } from "./step.ts";
 import type { TriggerDefinition } from "./trigger_definition.ts";
 
 /** One trigger or a list of them. */
-export type When = TriggerDefinition | readonly TriggerDefinition[];
+type When = TriggerDefinition | readonly TriggerDefinition[];
 
 /** The event that one of the triggers emits; a union narrows by `event.type`. */
 type EventFrom<W> = W extends TriggerDefinition<infer E> ? E

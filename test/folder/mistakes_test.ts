@@ -67,7 +67,7 @@ ops/hook.yaml:7:15: an expression inside a shell command: its value would run as
       - run: echo \${{ event.data.x }}
                   ^^^^^^^^^^^^^^^^^^^
     write it as a list, run: [command, "\${{ x }}"], or pass it by env: or stdin:
-ops/lib/tell.yaml:2:17: expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", got "txt"
+ops/lib/tell.yaml:2:17: expected one of "text", "number", "integer", "boolean", "choice", "list", "duration", "date", "email", "url", "ip", "port", "path", "secret", "file", got "txt"
       text: { type: txt }
                     ^^^
     did you mean "text"?

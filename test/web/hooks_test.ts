@@ -7,6 +7,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
+import { Uploads } from "../../runtime/host/uploads.ts";
 import { serve } from "../../runtime/host/serve.ts";
 import type { SavedFile } from "../../runtime/model/event.ts";
 import { StoreFullError } from "../../runtime/store/store.ts";
@@ -200,6 +203,17 @@ Deno.test("a multipart form has its fields in data and its files in files, saved
   assert.equal(file.sha256, createHash("sha256").update(UPLOAD.bytes).digest("hex"));
   assert.deepEqual(new Uint8Array(await readFile(file.path)), UPLOAD.bytes);
   assert.deepEqual(await Promise.all(more.map(({ path }) => readFile(path, "utf8"))), ["one", "two"]);
+
+  const { store } = bench;
+  const key = await store.findEventKey(event);
+  assert.match((await bench.ask("GET", `/events/${key}`)).body, /<h3[^>]*>Files</);
+  assert.equal((await bench.ask("GET", `/events/${key}/files`)).body.file.sha256, file.sha256);
+  const folder = join(bench.folder, "files");
+  const restarted = new Uploads(folder, new RunFiles(folder, realDisk), realDisk);
+  await restarted.sweep({ findKey: () => Promise.resolve(undefined), isKnown: (key) => store.hasEvent(key) });
+  assert.ok(existsSync(file.path), "the event is known");
+  await restarted.sweep({ findKey: () => Promise.resolve(undefined), isKnown: (key) => store.hasEvent(`${key}1`) });
+  assert.ok(!existsSync(file.path), "another event is not");
 });
 
 Deno.test("what a sender calls its file never leaves the folder of its event; an empty file input is no file", async () => {
