@@ -2,7 +2,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
-import { checkAction, type CheckedRule, checkRule } from "../language/checker/check_rule.ts";
+import { checkAction, type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
+import type { Origin } from "../language/checker/checking.ts";
 import { callTargets } from "../language/expressions/names.ts";
 import type { SourceText } from "../language/fields/field_value.ts";
 import { readFields } from "../language/fields/read_fields.ts";
@@ -112,15 +113,9 @@ export class Checks {
           hasConfigSource,
           now: this.now(),
         };
-        const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
-        const inRaw = callsInRaw(source.raw, source.origin);
-        const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
-        if (source.origin.language === "typescript") {
-          calls.push(...callsInCode(source.text, source.origin.at([], "value")));
-        }
-        const found = together(source.problems, problems);
-        const ofTests = together(source.problems, testProblems).slice(source.problems.length);
-        return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
+        const check = this.#checkAt(source, source.origin, known);
+        if (check.problems.length === 0 || source.exactOrigin === undefined) return check;
+        return this.#checkAt(source, source.exactOrigin(), known);
       },
     );
     if (config === undefined && missing.length + problems.length === 0) return checked;
@@ -131,6 +126,16 @@ export class Checks {
       calls,
       problems: [...checked.problems, ...problems],
     };
+  }
+
+  #checkAt(source: RuleSource, origin: Origin, known: Known): RuleCheck {
+    const { rule, problems, testProblems } = checkRule(source.raw, origin, this.kinds, known);
+    const inRaw = callsInRaw(source.raw, origin);
+    const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
+    if (origin.language === "typescript") calls.push(...callsInCode(source.text, source.origin.at([], "value")));
+    const found = together(source.problems, problems);
+    const ofTests = together(source.problems, testProblems).slice(source.problems.length);
+    return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
   }
 
   #action(
@@ -159,7 +164,7 @@ export class Checks {
 
 /** The config of a rule from all layers. */
 function configFor(source: RuleSource, { configs, upper, previous, previousConfigs }: Surroundings) {
-  const { id, file, raw, origin } = source;
+  const { id, file, raw, origin, exactOrigin } = source;
   const fields = fieldsOf(raw.config, (path) => origin.written?.(["config", ...path]));
   const last = previous.get(id);
   const before = previousConfigs.get(id);
@@ -168,7 +173,9 @@ function configFor(source: RuleSource, { configs, upper, previous, previousConfi
   const given = upper.get(id) ?? [];
   if (Object.keys(fields).length + given.length === 0) return { values: {}, enabled, missing, problems };
   const { values, entries, refused } = layConfig(fields, fromFiles, given);
-  for (const each of refused) problems.push(warningOf(each, file, origin.at(["config", each.key], "key")));
+  for (const each of refused) {
+    problems.push(warningOf(each, file, (exactOrigin?.() ?? origin).at(["config", each.key], "key")));
+  }
   const named = typeof raw.name === "string" ? { name: raw.name } : {};
   const config: RuleConfig = { rule: id, ...named, file, fields, editors: editorsOf(raw.editors), entries, refused };
   return { config, values, enabled, missing, problems };

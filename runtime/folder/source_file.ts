@@ -7,6 +7,7 @@ import type { JsonObject } from "../model/json.ts";
 import { guarded, type Position, type Problem } from "../model/problem.ts";
 import type { Definition } from "../model/rule.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
+import { TypeScriptOrigin } from "./typescript/typescript_origin.ts";
 import type { YamlFile } from "./yaml/yaml.ts";
 
 /** The kind and contents of one file of the folder, before it is checked. */
@@ -28,6 +29,8 @@ export interface RuleSource {
   idAt: Position;
   raw: JsonObject;
   origin: Origin;
+  /** For a TypeScript file, whose `origin` knows only where the rule is: one that knows the positions of its parts. */
+  exactOrigin?: () => Origin;
   /** Its problems so far. */
   problems: Problem[];
   /** The file, or the bundle of a TypeScript file. */
@@ -155,8 +158,9 @@ function readBundled(file: string, loaded: LoadedTypeScript): Source {
     id: idOf(declaration, file),
     idAt: at,
     raw: declaration,
-    // Evaluation loses the positions of values in the source; the `rule(` call is near enough.
+    // Evaluation loses the positions of values in the source. They take time to find, and only problems need them.
     origin: { file, language: "typescript", at: () => at, within: () => at },
+    exactOrigin: () => new TypeScriptOrigin(file, code, at),
     problems: warnings,
     text: code,
     ...definitions.length > 0 && { definitions: Object.fromEntries(definitions) },

@@ -79,9 +79,9 @@ ops/lib/tell.yaml:5:12: "level" has no value: "#" begins a comment
         level: #warn
                ^^^^^
     quote it: level: "#warn"
-ops/report.ts:3:16: when: expected one of "cron", "every", "at", "webhook", "poll", "watch", "event", "start", "manual", got "crn"
-    export default rule({
-                   ^^^^
+ops/report.ts:4:11: when: expected one of "cron", "every", "at", "webhook", "poll", "watch", "event", "start", "manual", got "crn"
+      when: { crn: "0 8 * * *" },
+              ^^^
     did you mean "cron"?
 orders/paid.yaml:3:5: unknown name "evnt"
     if: evnt.data.total > 5

@@ -48,6 +48,75 @@ function run(isolates: Isolates, code: string, version = "v") {
   return isolates.runRule(module, scope(), executor(), never);
 }
 
+const DECORATED = `import { manual, rule } from "whenthen";
+import { three } from "@lib/three.ts";
+import { four } from "four";
+
+const seen: unknown[] = [];
+function note(target: unknown, key?: unknown) {
+  // The decorators of TypeScript get the class, those of the standard a context.
+  seen.push(typeof key === "string" ? "experimental" : "standard");
+}
+class Device {
+  @note
+  start() {}
+}
+
+export default rule({ when: manual(), then: () => \`\${seen} \${three + four} \${new Device().start()}\` });
+`;
+
+Deno.test("tsconfig.json maps imports by paths and chooses the kind of decorators, also by what it extends", () =>
+  withLoader({
+    "tsconfig.json": `{ "extends": "./base.json" } // as for editors`,
+    "base.json": `{
+      "compilerOptions": {
+        "target": "ES2024",
+        "experimentalDecorators": true, // legacy
+        "paths": { "@lib/*": ["./shared/*"], "four": ["./shared/four"] },
+      },
+    }`,
+    "ops/a.ts": DECORATED,
+    "shared/three.ts": "export const three = 3;",
+    "shared/four.ts": "export const four = 4;",
+  }, async ({ folder, isolates, load }) => {
+    const loaded = await load("ops/a.ts");
+    assert.equal(loaded.kind, "rule", JSON.stringify(loaded));
+    if (loaded.kind !== "rule") return;
+    assert.deepEqual(loaded.warnings, []);
+    assert.equal(await run(isolates, loaded.code), "experimental 7 undefined");
+    const inputs = loaded.inputs.map((path) => path.slice(folder.length + 1)).sort();
+    const all = ["base.json", "ops/a.ts", "ops/tsconfig.json", "shared/four.ts", "shared/three.ts", "tsconfig.json"];
+    assert.deepEqual(inputs, all);
+  }));
+
+Deno.test("without a tsconfig.json decorators are those of the standard", () =>
+  withLoader({
+    "a.ts": DECORATED.replace("@lib/three.ts", "./three.ts").replace('from "four"', 'from "./four.ts"'),
+    "three.ts": "export const three = 3;",
+    "four.ts": "export const four = 4;",
+  }, async ({ isolates, load }) => {
+    const loaded = await load("a.ts");
+    assert.equal(loaded.kind, "rule", JSON.stringify(loaded));
+    if (loaded.kind === "rule") assert.equal(await run(isolates, loaded.code), "standard 7 undefined");
+  }));
+
+Deno.test("a tsconfig.json that maps to nothing, or is none, is a problem that says so", () =>
+  withLoader({
+    "tsconfig.json": `{ "compilerOptions": { "paths": { "@lib/*": ["./lib/*"] } } }`,
+    "a.ts": `import { three } from "@lib/three";\nexport default three;\n`,
+    "b/tsconfig.json": "{ no",
+    "b/b.ts": RULE,
+  }, async ({ folder, load, problems }) => {
+    assert.equal(
+      await problems("a.ts"),
+      'a.ts:1:23: cannot find "@lib/three"\n    import { three } from "@lib/three";\n                          ^^^^^^^^^^^^\n' +
+        "    paths in tsconfig.json name lib/three",
+    );
+    const { inputs } = await load("a.ts");
+    assert.ok(inputs.includes(join(folder, "lib/three.ts")), "it is made later");
+    assert.match(await problems("b/b.ts"), /^b\/tsconfig\.json:1:3: expected string in JSON but found "no"/);
+  }));
+
 Deno.test("a rule is bundled with what it imports, and its declaration read", () =>
   withLoader({
     "ops/disk.ts": `import { manual, rule } from "whenthen";
@@ -70,7 +139,8 @@ export default rule({ when: manual(), then: () => double(three + four.value) });
     assert.deepEqual(loaded.at, { line: 7, column: 16, length: 4 });
     assert.match(loaded.sourceLine, /^export default rule/);
     assert.deepEqual(loaded.warnings, []);
-    const inputs = ["lib/double.ts", "node_modules/four/index.js", "node_modules/three/index.js", "ops/disk.ts"];
+    const packages = ["node_modules/four/index.js", "node_modules/three/index.js"];
+    const inputs = ["lib/double.ts", ...packages, "ops/disk.ts", "ops/tsconfig.json", "tsconfig.json"];
     assert.deepEqual(loaded.inputs.toSorted(), inputs.map((path) => join(folder, path)));
     assert.equal(await run(isolates, loaded.code), 14);
     const code = new UserCode(loaded.code);
@@ -214,7 +284,8 @@ Deno.test("a folder that is a symbolic link keeps its name", () =>
     const loaded = await loadTypeScript({ ...options, file: "ops/a.ts" });
     assert.ok(loaded.kind === "rule");
     assert.equal(loaded.at.line, 3);
-    assert.deepEqual(loaded.inputs.toSorted(), [join(folder, "rules/ops/a.ts"), join(folder, "rules/ops/b.ts")]);
+    const names = ["ops/a.ts", "ops/b.ts", "ops/tsconfig.json", "tsconfig.json"];
+    assert.deepEqual(loaded.inputs.toSorted(), names.map((name) => join(folder, "rules", name)));
   }));
 
 Deno.test("import.meta.url and __dirname are those of the rule's file", () =>
@@ -469,3 +540,85 @@ Deno.test("a test file that cannot be read is a problem of that file; the other 
   assert.deepEqual(report.problems.map(({ file }) => file), ["bad.test.ts"]);
   assert.equal(report.results.length, 1);
 });
+
+const TYPESCRIPT = `import { cron, every, poll, rule, webhook } from "whenthen";
+
+interface Disk { mount: string }
+
+/** Not rule({ when: every("1 min") }). */
+const slow: Record<string, unknown> = { timeout: "5 min", mode: "often" };
+const trigger = every("5 minutes" as never, {
+  missed: "never" as never,
+});
+
+export default rule({
+  name: "Disks",
+  when: [
+    trigger,
+    poll<Disk>({ run: "./disks.sh", every: "soon" as never, key: 'item.mount +' }),
+    webhook("/größe", { "auth": "nobody" as never }),
+    cron("0 0 31 2 *"),
+  ],
+  ...slow,
+  if: ["event.data.n > 1", "evnt.data.m"],
+  config: { limit: { type: "nummer" as never } },
+  onError: [{ log: "${"$"}{{ eror.message }}", levl: "info" }],
+  then: () => {},
+} as never);
+`;
+
+/** Place, what is underlined there, and the beginning of the message. */
+const CARETS = `6:50 "5 min" timeout: expected a duration
+6:65 "often" mode: expected one of
+7:23 "5 minutes" when[0].every: expected a duration
+8:11 "never" when[0].missed: expected one of
+15:44 "soon" when[1].every: expected a duration
+15:79 ' when[1].key: bad expression
+16:33 "nobody" when[2].auth: expected one of
+17:10 "0 0 31 2 *" when[3].cron: the cron
+20:29 evnt.data.m if[1]: unknown name
+21:28 "nummer" config.limit.type: expected one of
+22:25 eror.message onError[0].log: unknown name
+22:43 levl onError[0]: unknown key`.split("\n");
+
+test(
+  "problems of a rule in TypeScript are under the key or value, wherever it is written",
+  { "a.ts": TYPESCRIPT, "disks.sh": "" },
+  async (folder) => {
+    const { problems } = await folder.load();
+    const lines = TYPESCRIPT.split("\n");
+    const found = problems.map(({ at, message }) => {
+      const underlined = lines[at.line - 1].slice(at.column - 1, at.column - 1 + (at.length ?? 1));
+      return `${at.line}:${at.column} ${underlined} ${message}`;
+    });
+    assert.deepEqual(found.map((text, index) => text.slice(0, CARETS[index]?.length)), CARETS);
+  },
+);
+
+test(
+  "a rule in TypeScript that code puts together has its problems at the rule call",
+  {
+    "a.ts": `import { every, rule } from "whenthen";
+const spec = () => ({ when: every("1h"), timeout: "long", then: () => {} });
+export default rule(spec() as never);
+`,
+  },
+  async (folder) => {
+    const [{ at, message }] = (await folder.load()).problems;
+    assert.deepEqual(at, { line: 3, column: 21, length: 6 });
+    assert.match(message, /^timeout: expected a duration/);
+  },
+);
+
+test(
+  "a rule loads once its tsconfig.json maps an import, and the file that this names is there",
+  { "a.ts": `import { three } from "@lib/three";\n${RULE.replace("() => {}", "() => three")}` },
+  async (folder) => {
+    assert.match(heads(await folder.load())[0], /cannot find the package "@lib\/three"/);
+    await folder.write({ "tsconfig.json": `{ "compilerOptions": { "paths": { "@lib/*": ["./lib/*"] } } }` });
+    assert.deepEqual(heads(await folder.load()), ['a.ts:1:23: cannot find "@lib/three"']);
+    await folder.write({ "lib/three.ts": "export const three = 3;\n" });
+    const { rules, problems } = await folder.load();
+    assert.deepEqual([[...rules.keys()], problems], [["a"], []]);
+  },
+);

@@ -8,9 +8,11 @@ import { pathToFileURL } from "node:url";
 import { embedded } from "../../host/embedded.ts";
 import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
 import { unpack } from "../../host/unpack.ts";
+import { messageOf } from "../../model/errors.ts";
 import type { Problem } from "../../model/problem.ts";
 import { isPackage, specifierOf } from "../../model/target.ts";
 import { MAP_COMMENT } from "../../workers/user_code.ts";
+import { findTsconfig, mappedFiles, NO_TSCONFIG, type Tsconfig } from "./tsconfig.ts";
 import {
   explainUnresolved,
   findRefused,
@@ -46,17 +48,31 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
   const inputs = () => [...seen].map((path) => underFolder(path, root, folder));
   const contents = isPackage(file) ? entryOfPackage(file) : await readEntry(entry);
   if (typeof contents !== "string") {
-    const problem: Problem = { severity: "error", file, at: { line: 1, column: 1 }, message: contents.text };
+    const problem: Problem = { severity: "error", file, at: START, message: contents.text };
     return { code: "", inputs: inputs(), problems: [problem], packages: {} };
   }
-  const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file) });
+  let tsconfig: Tsconfig;
+  try {
+    tsconfig = isPackage(file) ? NO_TSCONFIG : findTsconfig(dirname(entry), root);
+  } catch (error) {
+    const message = `cannot read tsconfig.json: ${messageOf(error)}`;
+    return { code: "", inputs: inputs(), problems: [{ severity: "error", file, at: START, message }], packages: {} };
+  }
+  for (const path of tsconfig.inputs) seen.add(path);
+  const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file), tsconfig });
+  const explain = (message: Message, severity: Problem["severity"]) =>
+    problemOf(message, severity, file, (name) => {
+      const files = mappedFiles(tsconfig, name);
+      for (const path of files) seen.add(path);
+      return files[0] && `paths in ${relative(root, tsconfig.path!)} name ${relative(root, files[0])}`;
+    });
   try {
     const result = await esbuild.build(options);
     for (const path of Object.keys(result.metafile.inputs)) {
       if (!path.startsWith("whenthen:") && path !== entryName(file)) seen.add(resolve(root, path));
     }
     const code = withOwnSource(result.outputFiles[0].text, file);
-    const warnings = result.warnings.map((message) => problemOf(message, "warning", file));
+    const warnings = result.warnings.map((message) => explain(message, "warning"));
     const refused = mayUseRefused(code) ? await refusedUses(options, root, esbuild) : [];
     const packages = packagesOf(seen, root);
     return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings], packages };
@@ -64,12 +80,14 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
     if (!isBuildFailure(failure)) throw failure;
     const { errors, warnings } = failure;
     const problems = [
-      ...errors.map((message) => problemOf(message, "error", file)),
-      ...warnings.map((message) => problemOf(message, "warning", file)),
+      ...errors.map((message) => explain(message, "error")),
+      ...warnings.map((message) => explain(message, "warning")),
     ];
     return { code: "", inputs: inputs(), problems, packages: {} };
   }
 }
+
+const START = { line: 1, column: 1 };
 
 function isBuildFailure(failure: unknown): failure is BuildFailure {
   return failure instanceof Error && "errors" in failure && Array.isArray(failure.errors);
@@ -96,7 +114,16 @@ async function readEntry(path: string): Promise<string | { text: string }> {
   }
 }
 
-function buildOptions(of: { root: string; entry: string; contents: string; seen: Set<string>; known: string }) {
+interface Building {
+  root: string;
+  entry: string;
+  contents: string;
+  seen: Set<string>;
+  known: string;
+  tsconfig: Tsconfig;
+}
+
+function buildOptions(of: Building) {
   return {
     // Passed as text under the name that the user knows: by path, esbuild would follow a symbolic link and name its target.
     stdin: { contents: of.contents, resolveDir: dirname(of.entry), sourcefile: of.entry, loader: loaderOf(of.entry) },
@@ -112,7 +139,7 @@ function buildOptions(of: { root: string; entry: string; contents: string; seen:
     sourcesContent: true,
     legalComments: "none",
     logLevel: "silent",
-    tsconfigRaw: {},
+    ...of.tsconfig.path === undefined ? { tsconfigRaw: {} } : { tsconfig: of.tsconfig.path },
     plugins: [ruleImports(of.seen, of.root)],
     define: locationDefines(of.known),
   } satisfies BuildOptions;
@@ -174,7 +201,13 @@ export async function readLine(path: string, line: number): Promise<string | und
   return text.split(/\r?\n/)[line - 1];
 }
 
-function problemOf(message: Message, severity: Problem["severity"], file: string): Problem {
+/** @param mapped how `tsconfig.json` maps an import that was not found */
+function problemOf(
+  message: Message,
+  severity: Problem["severity"],
+  file: string,
+  mapped: (specifier: string) => string | undefined,
+): Problem {
   const { location } = message;
   const unresolved = /^Could not resolve "(.+)"$/.exec(message.text);
   const notes = message.notes.map((note) => note.text);
@@ -182,12 +215,12 @@ function problemOf(message: Message, severity: Problem["severity"], file: string
   const isMissing = unresolved !== null && !notes.some((note) => note.includes("not exported"));
   const hint = location?.suggestion ? `write ${location.suggestion}` : notes[0];
   const explained = isMissing
-    ? explainUnresolved(unresolved[1])
+    ? explainUnresolved(unresolved[1], mapped(unresolved[1]))
     : { message: absent ? `there is no "${absent[1]}" to import` : lowerFirst(message.text), hint };
   return {
     severity,
     file: location?.file ?? file,
-    at: location ? positionOf(location) : { line: 1, column: 1 },
+    at: location ? positionOf(location) : START,
     message: explained.message,
     ...(explained.hint !== undefined && { hint: explained.hint }),
     ...(location && { sourceLine: location.lineText }),

@@ -90,7 +90,8 @@ function packageIn(specifier: string): string {
 }
 
 /** Explains an import that esbuild cannot resolve by what the user can do. */
-export function explainUnresolved(specifier: string): { message: string; hint: string } {
+export function explainUnresolved(specifier: string, mapped?: string): { message: string; hint: string } {
+  if (mapped !== undefined) return { message: `cannot find ${JSON.stringify(specifier)}`, hint: mapped };
   if (/^[./]/.test(specifier)) {
     return { message: `cannot find ${JSON.stringify(specifier)}`, hint: "the path is relative to this file" };
   }
