@@ -41,6 +41,9 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** The folder from which a compiled program reads the files that it was built with. */
 const INSIDE = "/$bunfs/root";
 
+/** Files that are read when they are used, so that they take no memory before. */
+const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json"];
+
 /** The program for tests: its clock and its disk can be made to fail. */
 const WITH_FAULTS = "test/faults/whenthen.ts";
 
@@ -63,6 +66,7 @@ async function compile(program: string, target: Target, outfile: string): Promis
     const { script, style } = await bundleAssets();
     await writeFile(join(folder, "console.js"), script);
     await writeFile(join(folder, "console.css"), style);
+    await writeFile(join(folder, "editor_types.json"), JSON.stringify(Object.fromEntries(await editorTypes())));
     const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
     const bundles = await bundleProgram(program, folder, {
       commit: await commit(),
@@ -70,13 +74,13 @@ async function compile(program: string, target: Target, outfile: string): Promis
       esbuild: { path: `${INSIDE}/esbuild`, hash },
       sqlite: `${INSIDE}/sql-wasm.wasm`,
       console: { script: `${INSIDE}/console.js`, style: `${INSIDE}/console.css` },
-      editorTypes: Object.fromEntries(await editorTypes()),
+      editorTypes: `${INSIDE}/editor_types.json`,
     });
     const args = [
       ...["build", "--compile", `--target=bun-${target}`, `--compile-executable-path=${join(base, "bin/bun")}`],
       ...["--bytecode", "--format=esm", "--minify", "--keep-names"],
       ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
-      ...["esbuild", "sql-wasm.wasm", "console.js", "console.css"].flatMap((file) => ["--asset", file]),
+      ...ASSETS.flatMap((file) => ["--asset", file]),
       ...["--outfile", outfile, ...bundles.map((file) => resolve(ROOT, file))],
     ];
     await runTool(join(compiler, "bin/bun"), args, folder);

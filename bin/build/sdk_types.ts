@@ -32,8 +32,8 @@ const FIELD_TYPES: Record<FieldInfo["is"], string> = {
   template: "string",
   url: "string",
   json: "unknown",
-  duration: "string",
-  rate: "string",
+  duration: "Duration",
+  rate: "Rate",
   size: "string | number",
   path: "string",
   command: "string | readonly string[]",
@@ -62,7 +62,8 @@ aliases.set(plainTypeOf(authSchema), "WebhookAuth");
 function optionsFile(): string {
   const calls = Object.keys(actions).map((kind) => [kind, kindOfCall(kind) ?? actions[kind]] as const);
   return [
-    HEADER + 'import type { TriggerOptions } from "../trigger_definition.ts";\n',
+    HEADER +
+    'import type { Duration } from "../durations.ts";\nimport type { TriggerOptions } from "../trigger_definition.ts";\n',
     "/** The kinds of actions. */",
     `export const ACTIONS = [${calls.map(([kind]) => JSON.stringify(kind)).join(", ")}] as const;\n`,
     "/** The options of every trigger. */",
@@ -89,7 +90,7 @@ function triggersFile(): string {
   const options = kinds.filter(hasOptions).map(optionsName).sort();
   return [
     HEADER + (kinds.every(({ kind }) => kind in DATA) ? "" : 'import type { Json } from "../../model/json.ts";\n') +
-    'import type { TypedEvent } from "../event_data.ts";',
+    'import type { Duration } from "../durations.ts";\nimport type { TypedEvent } from "../event_data.ts";',
     "import {",
     "  type BatchEvent,",
     "  type Batching,",

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { json, template } from "../language/arg_types.ts";
 import { TerminalError } from "../model/errors.ts";
 import { causeOf } from "../model/event.ts";
-import { applyMergePatch, isObject, type Json, type JsonObject, mergePatchOf, takeOver } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import { applyMergePatch, mergePatchOf, takeOver } from "../model/merge_patch.ts";
 import { type ActionContext, defineAction, type Outcome, type PatchedSource } from "./action.ts";
 
 /** Writes back to the item of a poll's event. */

@@ -123,8 +123,10 @@ export class Inventory {
     const files = new InventoryFiles(args, this.#ruleFolder);
     const context = this.#context({});
     const loop = keepGoing(context, () => this.#readFiles(files));
-    const close = watchPattern(files.pattern, loop.wake, loop.wake, (error) => {
-      context.log.warn(`${args.watch} is checked only once a minute: ${messageOf(error)}`);
+    const close = watchPattern(files.pattern, this.options.clock, {
+      onChange: loop.wake,
+      onReady: loop.wake,
+      onError: (error) => context.log.warn(`${args.watch} is checked only once a minute: ${messageOf(error)}`),
     });
     return async () => {
       await Promise.all([close(), loop.detach()]);

@@ -10,8 +10,8 @@ export interface Embedded {
   sqlite: string;
   /** The paths of the console's script and stylesheet inside the binary. */
   console: { script: string; style: string };
-  /** The sources of the types that rule files import, by their path in `runtime/`; the first one is the entry. */
-  editorTypes: Record<string, string>;
+  /** The path of a JSON file inside the binary with the sources of the types that rule files import, by path; the first one is the entry. */
+  editorTypes: string;
 }
 
 export interface EmbeddedFile {

@@ -27,6 +27,8 @@ export interface Kind {
    * a remedy after `; `.
    */
   check?(args: JsonObject, now: number): string[];
+  /** Finds what does not do what it seems to, such as a time in the past; `; ` precedes the remedy. */
+  warn?(args: JsonObject, now: number): string[];
   /** For a trigger: kind and address, which is its id if it has no name. */
   address?(args: JsonObject): string;
 }

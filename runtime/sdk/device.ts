@@ -1,3 +1,4 @@
+import type { Duration } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, InputValues } from "./fields.ts";
 import type { TypeOnly } from "./event_data.ts";
@@ -37,7 +38,7 @@ export interface TaskSpec<Data, Session, I extends ConfigSpec> {
   /** How many may run on one device at once. @default 1 */
   max?: number;
   /** @default "30s" */
-  timeout?: string;
+  timeout?: Duration;
   /** Its result, as JSON, is `return` of the device's result. */
   run(scope: TaskScope<Data, Session, I>): unknown;
 }

@@ -1,4 +1,5 @@
 import type { SavedFile } from "../model/event.ts";
+import type { Duration } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
 
@@ -107,11 +108,11 @@ export interface FormOptions<Fields extends FormFields> {
   /** The fields to fill in. */
   fields?: Fields;
   /** How often they are reminded until one has answered: `1d`. */
-  remind?: string;
+  remind?: Duration;
   /** Adds people to the form if nobody has answered by then: `{ after: "2d", to: "cfo" }`. */
-  escalate?: { after: string; to: string | readonly string[] };
+  escalate?: { after: Duration; to: string | readonly string[] };
   /** How long it can be answered: `5d`. Without it the run waits until somebody answers. */
-  timeout?: string;
+  timeout?: Duration;
 }
 
 /** The answer, with who gave it and when. */

@@ -11,6 +11,7 @@ export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult
 export type { ConfigField, ConfigSpec, ConfigValues, GivenInputs, InputValues } from "./fields.ts";
 export type { Change, FileChange, TypedEvent, WebhookEvent } from "./event_data.ts";
 export type { FormField, FormFields, FormOptions, FormResult } from "./fields.ts";
+export type { Duration, Rate } from "./durations.ts";
 export { rule } from "./rule.ts";
 export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./event_data.ts";

@@ -1,10 +1,11 @@
+import type { Duration, Rate } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
 import type { Step } from "./step.ts";
 import type { TriggerDefinition } from "./trigger_definition.ts";
 
 /** One trigger or a list of them. */
-export type When = TriggerDefinition | readonly TriggerDefinition[];
+type When = TriggerDefinition | readonly TriggerDefinition[];
 
 /** The event that one of the triggers emits; a union narrows by `event.type`. */
 type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
@@ -39,9 +40,9 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
   /** How many runs of one key at once in mode `parallel`. @default 10 */
   max?: number;
   /** Waits do not count. @default "1h" */
-  timeout?: string;
+  timeout?: Duration;
   /** Runs above it are delayed. @default "1000/m" */
-  limit?: string;
+  limit?: Rate | "none";
   enabled?: boolean;
   config?: C;
   /** Who may set the config at `/config/<rule>` besides operators: people, groups, e-mail addresses. */

@@ -1,3 +1,4 @@
+import type { Due, Duration, Rate } from "./durations.ts";
 import type { Event, SavedFile } from "../model/event.ts";
 import type { TaskResult } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
@@ -134,7 +135,7 @@ export interface Step extends ActionCalls {
   reply(name: string, status: number, options?: ReplyOptions): Promise<ReplyResult>;
   mail(name: string, to: string | readonly string[], options: MailOptions): Promise<MailResult>;
   /** Waits for some time (`1h`), or until a time: in RFC 3339, or the next `09:00`. */
-  wait(name: string, until: string, options?: WaitOptions): Promise<null>;
+  wait<const Text extends string>(name: string, until: Due<Text>, options?: WaitOptions): Promise<null>;
   /**
    * Waits for an event, including one that came since the run began. Null if none came within `timeout`, or if an operator
    * ended the wait.
@@ -161,7 +162,7 @@ export interface Step extends ActionCalls {
   form<const Fields extends FormFields = Record<never, never>>(
     name: string,
     title: string,
-    options: FormOptions<Fields> & { timeout: string },
+    options: FormOptions<Fields> & { timeout: Duration },
   ): Promise<FormResult<Fields> | null>;
   form<const Fields extends FormFields = Record<never, never>>(
     name: string,
@@ -209,7 +210,7 @@ export interface WaitForOptions {
   /** Values that the event must have, by path: `{ "data.id": order.id }`. */
   match?: { readonly [path: string]: Json | readonly Json[] };
   /** How long to wait: `3d`. Without it the run waits until the event comes. */
-  timeout?: string;
+  timeout?: Duration;
 }
 
 /** Branches by name. Steps in them are called on the same `step`; their paths begin with the path of the branch. */
@@ -233,7 +234,7 @@ export interface EachOptions {
   /** How many items at once. @default 1 */
   max?: number;
   /** How fast items may begin: `10/s`. */
-  rate?: string;
+  rate?: Rate;
 }
 
 /** The result of an `each`. */

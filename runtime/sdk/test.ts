@@ -1,3 +1,4 @@
+import type { Due } from "./durations.ts";
 import type { Answering, Configuring, DeviceHappening, Expectation, Seen, Sending, Starting } from "../model/test.ts";
 import type { RuleDefinition } from "./rule.ts";
 
@@ -21,7 +22,7 @@ export interface RuleTester {
   /** `t.send({ type: "order.paid", data })`, `t.send({ trigger: "cron" })`, `t.send({ webhook: "/stripe", json })` */
   send(sent: Sending): Promise<void>;
   /** Advances the clock by a duration, or to a time; what becomes due on the way is executed. */
-  advance(by: string): Promise<void>;
+  advance<const Text extends string>(by: Due<Text>): Promise<void>;
   /** Somebody answers the form of this step. */
   answer(step: string, answering?: Answering): Promise<void>;
   /** Somebody starts the rule by hand: `t.start({ as: "anna", inputs: { bits: 4096 } })` */

@@ -1,3 +1,4 @@
+import type { Duration } from "./durations.ts";
 import type { Json } from "../model/json.ts";
 import type { StandardSchema, TypedEvent } from "./event_data.ts";
 
@@ -35,11 +36,11 @@ export type BatchOptions =
     max?: number;
   }
   & (
-    | { every: string }
+    | { every: Duration }
     | {
-      quiet: string;
+      quiet: Duration;
       /** The latest time after the first event. */
-      within?: string;
+      within?: Duration;
     }
     | {
       cron: string;

@@ -1,3 +1,4 @@
+import type { EventPayloadMap } from "@octokit/webhooks-types";
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
 import {
@@ -19,20 +20,31 @@ type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" |
   ? `${Auth}.${string}`
   : "webhook";
 
+/** The events of GitHub with their payloads. */
+type GithubEvent = {
+  [Name in keyof EventPayloadMap]: WebhookEvent<`github.${Name}`, EventPayloadMap[Name]>;
+}[keyof EventPayloadMap];
+
+/** The event of a webhook; without a type of its data, that of the provider if it is known. */
+type HookEvent<Auth, Data> = [Data] extends [never]
+  ? Auth extends "github" ? GithubEvent : WebhookEvent<WebhookType<Auth>>
+  : WebhookEvent<WebhookType<Auth>, Data>;
+
 /**
- * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.
+ * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument; events of GitHub have their types without
+ * it, and `event.type` tells them apart.
  * @example webhook("/orders", { auth: "standard", secret: "SHOP" }, type<Order>())
  */
-export function webhook<const Options extends WebhookOptions & Batching, Data = Json>(
+export function webhook<const Options extends WebhookOptions & Batching, Data = never>(
   path: string,
   options: Options,
   schema?: TypeOnly<Data>,
-): TriggerDefinition<BatchEvent<WebhookEvent<WebhookType<Options["auth"]>, Data>>>;
-export function webhook<const Options extends WebhookOptions, Data = Json>(
+): TriggerDefinition<BatchEvent<HookEvent<Options["auth"], Data>>>;
+export function webhook<const Options extends WebhookOptions, Data = never>(
   path: string,
   options: Options,
   schema?: StandardSchema<Data> | TypeOnly<Data>,
-): TriggerDefinition<WebhookEvent<WebhookType<Options["auth"]>, Data>>;
+): TriggerDefinition<HookEvent<Options["auth"], Data>>;
 export function webhook(
   path: string,
   options: WebhookOptions,

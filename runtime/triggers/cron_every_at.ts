@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { readFeedDate } from "../formats/feed_dates.ts";
 import { duration, type Template } from "../language/arg_types.ts";
 import { cronProblem, cronSchedule, zone, zoneOf } from "../language/fields/cron_schedule.ts";
 import { type Args, readArgs } from "../language/kind.ts";
@@ -110,15 +111,27 @@ export const at = defineTrigger({
   address: (args) => `at ${args.at}`,
   check(args) {
     const text = args.at;
-    if (WITH_ZONE.test(text) && !Number.isNaN(Date.parse(text))) return [];
-    return [`expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`];
+    if (!WITH_ZONE.test(text)) {
+      return [`expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`];
+    }
+    return momentOf(text) === undefined ? [`there is no time ${text}; write a day that its month has`] : [];
+  },
+  warn(args, now) {
+    if (momentOf(args.at)! > now) return [];
+    return [`${args.at} is in the past: it fires no more; write a time to come, or remove it`];
   },
   attach: (context) => keepTime(context, timetableOfAt(context.args)),
   pass: (context) => passTime(context, timetableOfAt(context.args)),
 });
 
+/** Undefined for a day that does not exist, which `Date.parse` takes for one of the next month. */
+function momentOf(text: string): number | undefined {
+  const time = readFeedDate(text);
+  return time === null ? undefined : Date.parse(time);
+}
+
 function timetableOfAt(args: Args<typeof AT>): Timetable {
-  const moment = Date.parse(args.at);
+  const moment = momentOf(args.at)!;
   return {
     type: "at",
     schedule: () => ({

@@ -22,9 +22,11 @@ export interface TriggerKind extends Kind {
 
 /** A trigger; its functions get the arguments with the types from its schemas. */
 interface TriggerKindDefinition<S extends Schemas>
-  extends Omit<TriggerKind, keyof Schemas | "check" | "address" | "attach" | "pass"> {
+  extends Omit<TriggerKind, keyof Schemas | "check" | "warn" | "address" | "attach" | "pass"> {
   /** See {@link Kind.check}. */
   check?: (args: ReadArgs<S>, now: number) => string[];
+  /** See {@link Kind.warn}. */
+  warn?: (args: ReadArgs<S>, now: number) => string[];
   /** See {@link TriggerKind.address}. */
   address: (args: ReadArgs<S>) => string;
   /** See {@link TriggerKind.attach}. */

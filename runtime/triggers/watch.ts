@@ -1,10 +1,11 @@
-import { watch as watchFolder } from "chokidar";
+import { type FSWatcher, watch as watchFolder } from "chokidar";
 import { join } from "node:path";
-import { sleepUntil } from "../host/clock.ts";
+import { type Clock, sleepUntil } from "../host/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import { keepGoing } from "./timetable.ts";
 import { defineTrigger, type Detach } from "./trigger.ts";
 import type { FilePattern } from "./watch_files.ts";
+import { watchPlace } from "./watch_place.ts";
 import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 
 /** Network folders and containers do not report changes, so all files are checked this often. */
@@ -55,36 +56,64 @@ function attach(context: WatchContext): Detach {
       throw error;
     }
   });
-  const touch = (path: string) => {
-    touched.add(path);
-    loop.wake();
-  };
-  // Changes before this moment were not reported.
-  const onReady = () => {
-    nextFull = -Infinity;
-    loop.wake();
-  };
-  const close = watchPattern(watching.pattern, touch, onReady, (error) => {
-    context.log.warn(`${context.trigger.id} is checked only once a minute: ${messageOf(error)}`);
+  const close = watchPattern(watching.pattern, context.clock, {
+    onChange(path) {
+      touched.add(path);
+      loop.wake();
+    },
+    onReady() {
+      nextFull = -Infinity;
+      loop.wake();
+    },
+    onError(error) {
+      context.log.warn(`${context.trigger.id} is checked only once a minute: ${messageOf(error)}`);
+    },
   });
   return async () => {
     await Promise.all([close(), loop.detach()]);
   };
 }
 
+/** After a folder was opened the system may miss changes for a moment (seen on Deno 2.9), so it is looked at once more. */
+const ONCE_MORE = 1_000;
+
+/** What a watcher of a pattern tells. */
+export interface PatternListener {
+  /** A file may have changed. */
+  onChange(path: string): void;
+  /** All files must be looked at: changes begin to be reported, or another folder is at the path of the pattern. */
+  onReady(): void;
+  /** The operating system reports no changes. */
+  onError(error: unknown): void;
+}
+
 /**
- * Watches the files that match a pattern.
- * @param onChange gets the path of a file that may have changed
- * @param onReady called once, when changes begin to be reported
- * @param onError called if the operating system reports no changes
+ * Watches the files that match a pattern, also if their folder is removed, replaced or made later.
  * @returns stops watching
  */
 export function watchPattern(
-  { base, depth, matches }: FilePattern,
-  onChange: (path: string) => void,
-  onReady: () => void,
-  onError: (error: unknown) => void,
+  pattern: FilePattern,
+  clock: Pick<Clock, "after">,
+  listener: PatternListener,
 ): () => Promise<void> {
+  let watcher: FSWatcher | undefined;
+  let cancel = () => {};
+  return watchPlace(pattern.base, clock, {
+    open() {
+      watcher = watchFolderOf(pattern, listener);
+      watcher.on("ready", () => {
+        listener.onReady();
+        cancel = clock.after(ONCE_MORE, listener.onReady);
+      });
+    },
+    async close() {
+      cancel();
+      await watcher?.close();
+    },
+  });
+}
+
+function watchFolderOf({ base, depth, matches }: FilePattern, { onChange, onError }: PatternListener): FSWatcher {
   const watcher = watchFolder(base, {
     ignoreInitial: true,
     ignorePermissionErrors: true,
@@ -97,7 +126,6 @@ export function watchPattern(
     const { watchedPath = base } = details as { watchedPath?: string };
     for (const path of [watchedPath, join(watchedPath, name ?? "")]) if (matches(path)) onChange(path);
   });
-  watcher.on("ready", onReady);
   watcher.on("error", onError);
-  return () => watcher.close();
+  return watcher;
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execPath } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
@@ -78,9 +80,18 @@ Deno.test("init makes rules, types and a schema for editors, and never replaces 
     const { compilerOptions: { paths } } = JSON.parse(await read("tsconfig.json"));
     assert.match(await read(paths.whenthen[0]), /export \{ rule \}/);
     JSON.parse(await read(".editor/rule.schema.json"));
+    JSON.parse(await read(".vscode/settings.json"));
+    assert.match(await read(".gitignore"), /^\.env$/m);
+    assert.match(await read(".env.example"), /^#SHOP_TOKEN=$/m);
     const again = await run("init", folder);
     assert.equal(again.code, ExitCode.usage);
     assert.match(again.complaints, /exists already/);
+    const [own, rule] = ["# mine\n", "hello.yaml"];
+    await writeFile(join(folder, ".gitignore"), own);
+    await Promise.all([rule, "count.ts", ".env.example"].map((path) => rm(join(folder, path))));
+    const beside = await run("init", folder);
+    assert.match(beside.out, /stay as they are: tsconfig\.json, deno\.json, \.vscode\/settings\.json, \.gitignore\n/);
+    assert.equal(await read(".gitignore"), own);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -96,4 +107,27 @@ Deno.test("lines of one event loop turn are written together, in order; those of
   lines.add("c\n");
   await sleep(0);
   assert.deepEqual(writes, ["a\nb\n", "c\n"]);
+});
+
+Deno.test("a folder made by init passes tsc and deno check, and a wrong duration in it does not", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-init-"));
+  try {
+    assert.equal((await run("init", folder)).code, ExitCode.ok);
+    const tsc = new URL("../../node_modules/typescript/bin/tsc", import.meta.url).pathname;
+    const checks = [["run", "-A", tsc, "-p", "."], ["check"]];
+    for (const args of checks) {
+      const { status, stdout, stderr } = spawnSync(execPath, args, { cwd: folder, encoding: "utf8" });
+      assert.equal(status, 0, `${args.join(" ")}: ${stdout}${stderr}`);
+    }
+    const wrong =
+      'import { every, rule } from "whenthen";\nexport default rule({ when: every("5 min"), then: () => {} });\n';
+    await writeFile(join(folder, "wrong.ts"), wrong);
+    for (const args of checks) {
+      const { status, stdout, stderr } = spawnSync(execPath, args, { cwd: folder, encoding: "utf8" });
+      assert.notEqual(status, 0, args.join(" "));
+      assert.match(stdout + stderr, /5 min/);
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { answerForm } from "../../runtime/engine/form_answers.ts";
 import type { Suspended } from "../../runtime/engine/outcome.ts";
-import { isZone, parseDue, parseMoment } from "../../runtime/engine/steps/wait.ts";
+import { isZone, parseDue, parseMoment } from "../../runtime/language/fields/moment.ts";
 import { Waiting } from "../../runtime/engine/waiting.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { turn } from "../../runtime/host/large_work.ts";

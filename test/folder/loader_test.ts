@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeReload, diff } from "../../runtime/folder/live_rules.ts";
+import type { Step } from "../../runtime/model/rule.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
 
 const every = (text = "hi") => `when:\n  every: 5m\nthen:\n  - log: ${text}\n`;
@@ -378,4 +379,38 @@ Deno.test("a damaged cache file is ignored", async () => {
     deepEqual([...second.rules], [...first.rules]);
     match(shown(second).join(), /lag/);
   }
+});
+
+Deno.test("every file may have shared blocks under x-… keys, and a mistake in one is reported once, there", async () => {
+  await using folder = await TestFolder.with({
+    "rule.yaml": `x-slow: &slow
+  timeout: 5m
+  retry: 5
+when: { every: 5m }
+then:
+  - http: POST https://a.example.org/
+    <<: *slow
+  - call: ./lib/act.yaml
+    <<: *slow
+    timeout: 1m
+  - call: ./cmd.yaml
+`,
+    "lib/act.yaml":
+      "x-text: &text { type: text, default: hi }\ninputs:\n  text: { <<: *text }\nthen:\n  - log: ${{ inputs.text }}\n",
+    "cmd.yaml": "x-text: &text { type: text }\ncommand: echo\ninputs:\n  -a: { <<: *text, title: A }\n",
+    "plant.yaml":
+      "x-often: &often { every: 8s }\ndevices: [{ name: a }]\nkey: item.name\nping: { tcp: 'h:1', <<: *often }\n",
+    "config.yaml": "x-on: &on { enabled: true }\nx-note: for people\nrule: { <<: *on }\n",
+    "whenthen.yaml": "x-web: &web { host: 127.0.0.1 }\n<<: *web\nport: 8081\n",
+    "bad.yaml":
+      "x-slow: &slow { timeot: 5m }\nwhen: { every: 5m }\nthen:\n  - log: a\n    <<: *slow\n  - log: b\n    <<: *slow\n",
+  });
+  const loaded = await folder.load();
+  const { rules, settings } = loaded;
+  assert.deepEqual(shown(loaded), [
+    'bad.yaml:1:17: unknown key "timeot"\n    x-slow: &slow { timeot: 5m }\n                    ^^^^^^\n    did you mean "timeout"?',
+  ]);
+  assert.equal(settings.host, "127.0.0.1");
+  const [post, call] = rules.get("rule")!.then as Step[];
+  assert.deepEqual([post.timeout, post.retry?.attempts, call.timeout, call.retry?.attempts], [300_000, 5, 60_000, 5]);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseYaml } from "../../runtime/folder/yaml/yaml.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 
 function shown(text: string): string[] {
@@ -128,6 +129,49 @@ Deno.test("anchors may be used, but not for exponential growth", () => {
   assert.equal(problems[0].message, "too many aliases of aliases");
   assert.match(shown("a: &x [*x]")[0], /refers to a value that contains it/);
 });
+
+Deno.test("<< merges blocks: own keys win, then those of the block that is named first", () => {
+  const { value, problems, origin } = parseYaml(
+    `x-slow: &slow { timeout: 5m, retry: 3 }
+x-often: &often { retry: 9, max: 1 }
+one: { <<: *slow, retry: 1 }
+two:
+  retry: 2
+  <<: [*slow, *often]
+three: { <<: { max: 3 }, text: "<<" }
+`,
+    "a.yaml",
+  );
+  assert.deepEqual(problems, []);
+  assert.deepEqual((value as JsonObject).one, { timeout: "5m", retry: 1 });
+  assert.deepEqual((value as JsonObject).two, { retry: 2, timeout: "5m", max: 1 });
+  assert.deepEqual((value as JsonObject).three, { max: 3, text: "<<" });
+  assert.deepEqual(origin.at(["two", "timeout"], "value"), { line: 1, column: 26, length: 2 });
+  assert.deepEqual(origin.at(["two", "max"], "key"), { line: 2, column: 29, length: 3 });
+  assert.deepEqual(origin.at(["two", "retry"], "value"), { line: 5, column: 10, length: 1 });
+  assert.equal(origin.written(["two", "timeout"]), "5m");
+});
+
+Deno.test("a block may be used many hundred times", () => {
+  const { value, problems } = parseYaml(`x: &x { a: 1 }\nlist:\n${"  - <<: *x\n".repeat(2_000)}`, "a.yaml");
+  assert.deepEqual(problems, []);
+  assert.equal(((value as JsonObject).list as Json[]).length, 2_000);
+});
+
+const UNMERGED: [text: string, place: string][] = [
+  ["a: { <<: 5 }", 'a.yaml:1:10: "<<" merges the keys of other blocks'],
+  ["a: { <<: *b }", 'a.yaml:1:10: "*b" reads as a YAML alias of an anchor that does not exist'],
+  ["a: &a [1]\nb: { <<: *a }", 'a.yaml:2:10: "*a" is no block of keys'],
+  ["a: &a { <<: *a }", 'a.yaml:1:13: "*a" refers to a value that contains it'],
+  ["a: &a { b: 1 }\nc: { <<: [*a, 5] }", 'a.yaml:2:15: "<<" merges the keys of other blocks'],
+];
+
+for (const [text, place] of UNMERGED) {
+  Deno.test(`${JSON.stringify(text)} is a problem: ${place}`, () => {
+    assert.deepEqual(shown(text).map((problem) => problem.split("\n")[0]), [place]);
+    assert.match(shown(text)[0], /merge a block that has an anchor: x-slow: &slow/);
+  });
+}
 
 Deno.test("the length and depth of a file are limited", () => {
   assert.match(shown(`a: ${"x".repeat(1_000_001)}`)[0], /1000000 characters/);

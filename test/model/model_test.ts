@@ -3,14 +3,8 @@ import assert from "node:assert/strict";
 import { formatDuration, parseDuration, parseRate } from "../../runtime/model/duration.ts";
 import { recordError } from "../../runtime/model/errors.ts";
 import { newId } from "../../runtime/model/id.ts";
-import {
-  applyMergePatch,
-  composePatches,
-  type Json,
-  type JsonObject,
-  mergePatchOf,
-  takeOver,
-} from "../../runtime/model/json.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { applyMergePatch, composePatches, mergePatchOf, takeOver } from "../../runtime/model/merge_patch.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 import { reviveThrown } from "../../runtime/workers/thread_messages.ts";
 

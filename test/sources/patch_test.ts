@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Answered, ask, Folder, json, Peer } from "./app.ts";
-import { applyMergePatch, type Json, type JsonObject } from "../../runtime/model/json.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { applyMergePatch } from "../../runtime/model/merge_patch.ts";
 
 const SOURCE = (url: string) => `
 import { source } from "whenthen";

@@ -207,6 +207,27 @@ const zones: [string, string, string, string, string[]][] = [
       "2027-10-03T15:15:00.000Z",
     ],
   ],
+  [
+    "the 13th that is a Friday, with +",
+    "UTC",
+    "0 0 13 * +5",
+    "2026-11-23T00:00Z",
+    ["2027-08-13T00:00:00.000Z", "2028-10-13T00:00:00.000Z"],
+  ],
+  [
+    "the first Monday of a month at seven, with seconds in front and +",
+    "UTC",
+    "0 0 7 1-7 * +MON",
+    "2026-11-23T00:00Z",
+    ["2026-12-07T07:00:00.000Z", "2027-01-04T07:00:00.000Z"],
+  ],
+  [
+    "the 13th, and every Friday, without +",
+    "UTC",
+    "0 0 13 * 5",
+    "2026-11-28T00:00Z",
+    ["2026-12-04T00:00:00.000Z", "2026-12-11T00:00:00.000Z", "2026-12-13T00:00:00.000Z"],
+  ],
   ["a leap day", "UTC", "0 12 29 2 *", "2026-11-23T00:00Z", ["2028-02-29T12:00:00.000Z", "2032-02-29T12:00:00.000Z"]],
 ];
 for (const [name, timezone, pattern, from, expected] of zones) {
@@ -240,6 +261,14 @@ Deno.test("a cron that can never fire, a bad pattern and a bad zone are problems
     'expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
   );
   assert.equal(check({ cron: "0 0 29 2 *" }), undefined);
+  const own = "a cron has no @every; an interval is a trigger of its own: every:";
+  assert.deepEqual(["@every 90s", "@every 1h30m", " @every"].map((cron) => check({ cron })), [
+    `${own} 90s`,
+    `${own} 5m`,
+    `${own} 5m`,
+  ]);
+  assert.match(check({ cron: "@reboot" })!, /^a cron has no @reboot; .*: start$/);
+  assert.equal(check({ cron: "@daily" }), undefined);
 });
 
 Deno.test("a cron is identified by its pattern and zone", () => {
@@ -294,12 +323,25 @@ Deno.test("at does not emit a second time after a clock error", async () => {
 });
 
 Deno.test("a time without offset, or an invalid one, is a problem", () => {
-  for (const text of ["2027-01-01T09:00:00", "tomorrow", "2027-13-01T00:00:00Z"]) {
+  for (const text of ["2027-01-01T09:00:00", "tomorrow", "2027-01-01"]) {
     assert.deepEqual(at.check!({ at: text }, START), [
       `expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`,
     ]);
   }
+  for (
+    const text of ["2027-13-01T00:00:00Z", "2027-02-29T09:00:00+01:00", "2027-04-31T00:00Z", "2027-01-01T24:00:00Z"]
+  ) {
+    assert.deepEqual(at.check!({ at: text }, START), [`there is no time ${text}; write a day that its month has`]);
+  }
   assert.deepEqual(at.check!({ at: MOMENT }, START), []);
+  assert.deepEqual(at.check!({ at: "2028-02-29T00:00:00Z" }, START), []);
+});
+
+Deno.test("a time in the past is a warning", () => {
+  assert.deepEqual(at.warn!({ at: MOMENT }, START), []);
+  assert.deepEqual(at.warn!({ at: MOMENT }, START + 2 * DAY), [
+    `${MOMENT} is in the past: it fires no more; write a time to come, or remove it`,
+  ]);
 });
 
 const timeAt = (minutes: number) => new Date(START + minutes * MINUTE).toISOString();

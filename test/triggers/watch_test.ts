@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { watch } from "../../runtime/triggers/watch.ts";
 import { readPattern } from "../../runtime/triggers/watch_files.ts";
-import { parseArgs, Program, START } from "./fake_context.ts";
+import { FakeStore, parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: files written then have settled. */
 const EARLIER = new Date(START - 60_000);
@@ -226,6 +226,102 @@ Deno.test("a watched folder may not exist yet, and a slow pass finds changes tha
   await folder.write("later/a.csv", "1");
   await eventually(program, () => program.events.length === 1);
   assert.deepEqual(seen(program), ["added later/a.csv"]);
+  await program.detach();
+});
+
+/** Runs the clock for a few seconds only: the slow pass is a minute away. */
+async function soon(program: Program, condition: () => boolean): Promise<void> {
+  const end = program.clock.now() + 5_000;
+  const deadline = performance.now() + 20_000;
+  while (!condition()) {
+    if (program.clock.now() < end) await program.clock.advanceTo(program.clock.now() + 500);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.ok(performance.now() < deadline, `seen were only ${seen(program).join(", ")}`);
+  }
+}
+
+/** What happens to the folder of `./in/*.csv`, which has a.csv, and what is told of it. */
+const REPLACEMENTS: [what: string, replace: (folder: Folder) => Promise<void>, expected: string[]][] = [
+  ["removed and made anew", async (folder) => {
+    await rm(join(folder.path, "in"), { recursive: true });
+    await mkdir(join(folder.path, "in"));
+    await folder.write("in/b.csv", "id");
+  }, ["added in/b.csv", "removed in/a.csv"]],
+  ["replaced by another", async (folder) => {
+    await folder.write("new/a.csv", "changed");
+    await rename(join(folder.path, "in"), join(folder.path, "old"));
+    await rename(join(folder.path, "new"), join(folder.path, "in"));
+  }, ["changed in/a.csv"]],
+  ["moved away", (folder) => rename(join(folder.path, "in"), join(folder.path, "old")), ["removed in/a.csv"]],
+];
+
+for (const [what, replace, expected] of REPLACEMENTS) {
+  Deno.test(`a watched folder that is ${what} is seen at once, and what happens in it afterwards`, async () => {
+    await using folder = await Folder.make();
+    await folder.write("in/a.csv", "1");
+    const args = { watch: "./in/*.csv", on: ["added", "changed", "removed"], first: "seed", settle: "0s" };
+    const program = folder.program(args);
+    await program.attach();
+    await program.until(() => program.reports.length >= 2);
+    await replace(folder);
+    await soon(program, () => program.events.length === expected.length);
+    assert.deepEqual(seen(program).sort(), expected);
+    await folder.write("in/later.csv", "1");
+    await soon(program, () => program.events.length > expected.length);
+    assert.equal(seen(program).at(-1), "added in/later.csv");
+    await program.detach();
+  });
+}
+
+Deno.test("two rules that watch one folder both see it replaced, and what happens in it afterwards", async () => {
+  await using folder = await Folder.make();
+  await folder.write("in/a.csv", "1");
+  const args = { watch: "./in/*.csv", first: "seed", settle: "0s" };
+  const one = folder.program(args);
+  const other = new Program(watch, args, new FakeStore(), one.clock);
+  other.ruleFolder = folder.path;
+  const both = [one, other];
+  await Promise.all(both.map((program) => program.attach()));
+  await Promise.all(both.map((program) => program.until(() => program.reports.length >= 2)));
+  await rm(join(folder.path, "in"), { recursive: true });
+  await folder.write("in/b.csv", "1");
+  await soon(one, () => both.every(({ events }) => events.length === 1));
+  await folder.write("in/later.csv", "1");
+  await soon(one, () => both.every(({ events }) => events.length === 2));
+  for (const program of both) assert.deepEqual(seen(program), ["added in/b.csv", "added in/later.csv"]);
+  await Promise.all(both.map((program) => program.detach()));
+});
+
+Deno.test("a watched folder that is made later is seen at once, also with the folders above it", async () => {
+  await using folder = await Folder.make();
+  const program = folder.program({ watch: "./data/new/in/*.csv", settle: "0s" });
+  await program.attach();
+  await program.until(() => program.reports.length >= 2);
+  await folder.write("data/new/in/a.csv", "1");
+  await soon(program, () => program.events.length === 1);
+  assert.deepEqual(seen(program), ["added data/new/in/a.csv"]);
+  await program.detach();
+});
+
+Deno.test("a link that is set to another folder is seen at once", async () => {
+  await using folder = await Folder.make();
+  await folder.write("v1/a.csv", "1");
+  await folder.write("v2/a.csv", "2");
+  await folder.write("v2/b.csv", "2");
+  const link = async (version: string) => {
+    await symlink(version, join(folder.path, "link"));
+    await rename(join(folder.path, "link"), join(folder.path, "current"));
+  };
+  await link("v1");
+  const program = folder.program({ watch: "./current/*.csv", first: "seed", settle: "0s" });
+  await program.attach();
+  await program.until(() => program.reports.length >= 2);
+  await link("v2");
+  await soon(program, () => program.events.length === 2);
+  assert.deepEqual(seen(program), ["changed current/a.csv", "added current/b.csv"]);
+  await folder.write("v2/c.csv", "2");
+  await soon(program, () => program.events.length === 3);
+  assert.deepEqual(seen(program).at(-1), "added current/c.csv");
   await program.detach();
 });
 

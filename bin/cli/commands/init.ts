@@ -54,38 +54,79 @@ const TSCONFIG = {
   },
 };
 
+/** The same for Deno's own checker and editor extension. */
+const DENO = {
+  imports: { whenthen: `./${EDITOR}/whenthen/sdk/mod.ts` },
+  exclude: [EDITOR],
+};
+
+const VSCODE = {
+  "yaml.schemas": { [`./${EDITOR}/rule.schema.json`]: ["*.yaml", "*.yml", "!config*.yaml", "!whenthen.yaml"] },
+  "search.exclude": { [EDITOR]: true },
+};
+
+const GITIGNORE = `.env
+.whenthen/
+node_modules/
+`;
+
+const ENV_EXAMPLE = `# The secrets of the rules. Copy this file to .env, which belongs in no repository:
+#   cp .env.example .env && chmod 600 .env
+# A rule names a secret as \${{ secrets.SHOP_TOKEN }}.
+#SHOP_TOKEN=
+`;
+
+/** Files that others may have made before, and that then stay as they are. */
+const SHARED = [".gitignore", ".vscode/settings.json", "deno.json", "tsconfig.json"];
+
 /** `init`: creates a folder with two rules, and the files that editors need to complete and check them. */
 export function addInit(program: Command, session: Session): void {
-  program.command("init").description("make a folder with two rules, types and the editor schema")
+  program.command("init").description("make a folder with two rules, and what editors need")
     .argument("[folder]", "where", "rules")
     .action(async (folder: string) => {
       const files = new Map([
         ["hello.yaml", YAML_RULE],
         ["count.ts", TYPESCRIPT_RULE],
-        ["tsconfig.json", JSON.stringify(TSCONFIG, null, 2) + "\n"],
+        ["tsconfig.json", asJson(TSCONFIG)],
+        ["deno.json", asJson(DENO)],
+        [".vscode/settings.json", asJson(VSCODE)],
+        [".gitignore", GITIGNORE],
+        [".env.example", ENV_EXAMPLE],
         [`${EDITOR}/rule.schema.json`, schemaText()],
       ]);
       for (const [path, source] of await editorTypes()) files.set(`${EDITOR}/whenthen/${path}`, source);
-      for (const [path, content] of files) await writeNew(join(folder, path), content, path.startsWith(EDITOR));
+      const kept: string[] = [];
+      for (const [path, content] of files) if (!await writeNew(folder, path, content)) kept.push(path);
       const shown = normalize(folder);
       session.terminal.write(
         `Made ${shown}/hello.yaml and ${shown}/count.ts. Try them:\n` +
           `  whenthen run ${shown}\n` +
           `  curl -d '{"name":"Ada"}' http://127.0.0.1:8080/hooks/hello\n` +
-          `  whenthen runs\n`,
+          `  whenthen runs\n` +
+          (kept.length > 0 ? `These were here before and stay as they are: ${kept.join(", ")}\n` : ""),
       );
     });
 }
 
-/** Writes a file. Only a file for editors may exist: it is replaced, so that it matches this version. */
-async function writeNew(path: string, content: string, replace: boolean): Promise<void> {
+/**
+ * Writes a file that does not exist yet; files for editors are always replaced, so that they match this version.
+ * @returns false if it exists and stays
+ */
+async function writeNew(folder: string, name: string, content: string): Promise<boolean> {
+  const path = join(folder, name);
   await mkdir(dirname(path), { recursive: true });
   try {
-    await writeFile(path, content, { flag: replace ? "w" : "wx" });
+    await writeFile(path, content, { flag: name.startsWith(EDITOR) ? "w" : "wx" });
+    return true;
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error;
+    if (SHARED.includes(name)) return false;
     throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
   }
+}
+
+function asJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 /** `schema`: the JSON Schema of rule files. */
@@ -98,5 +139,5 @@ export function addSchema(program: Command, session: Session): void {
 function schemaText(): string {
   const command = { keys: COMMAND_SCHEMAS, input: inputSchema, test: commandTestSchema };
   const fleet = { file: fleetKind, task: taskKind };
-  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }, command, fleet), null, 2) + "\n";
+  return asJson(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }, command, fleet));
 }

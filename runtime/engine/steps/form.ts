@@ -9,11 +9,12 @@ import { newId } from "../../model/id.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { describeWait } from "../../store/run_changes.ts";
 import { Interruption, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
+import { later } from "../../language/fields/moment.ts";
 import { pathIn, type RunContext, type RunSteps, type StepFrame } from "../step_frame.ts";
 import { forkGuarded } from "./branch_set.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs } from "./control.ts";
 import { askedAt, type FormCall, type FormInput, formInputOf, FormNotices } from "./form_notices.ts";
-import { type Beginning, beginOnce, later, runWait, type WaitTask } from "./wait.ts";
+import { type Beginning, beginOnce, runWait, type WaitTask } from "./wait.ts";
 
 /** What a form takes. */
 const schemas = {

@@ -60,13 +60,15 @@ function readBlocks(yaml: YamlFile, last: ConfigFile | undefined): ReturnType<ty
   const blocks: Record<string, JsonObject> = {};
   for (const [id, block] of Object.entries(value)) {
     if (isObject(block)) blocks[id] = block;
-    else if (block !== null) report([id], `expected the settings of "${id}"`);
+    else if (block !== null && !id.startsWith(FREE)) report([id], `expected the settings of "${id}"`);
     // A malformed block is ignored, so the previous one stays in force.
     if (!isObject(block) && block !== null && last?.blocks[id]) blocks[id] = last.blocks[id];
   }
   return { config: { file, yaml, blocks }, problems: found };
 }
 
+/** Keys at the top that begin so are left alone: they hold blocks that others share. */
+const FREE = "x-";
 /** Longer lists of names would hide the problem. */
 const MOST_LISTED = 12;
 
@@ -83,6 +85,7 @@ export function checkConfigNames({ file, yaml, blocks }: ConfigFile, rules: Conf
   for (const [id, block] of Object.entries(blocks)) {
     const fields = byId.get(id)?.fields;
     if (id !== ALL && !byId.has(id)) {
+      if (id.startsWith(FREE)) continue;
       report([id], `there is no rule "${id}"`, suggest(id, [...byId.keys(), ALL]));
       continue;
     }

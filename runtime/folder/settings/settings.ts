@@ -10,7 +10,7 @@ import { hintAtUnknown } from "../../language/hints.ts";
 import { DAY, parseDuration, parseRate } from "../../model/duration.ts";
 import { codeOf, messageOf } from "../../model/errors.ts";
 import type { Person } from "../../model/form.ts";
-import { isObject } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
 import { isPasswordHash, isTokenHash } from "../../secrets/passwords.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
@@ -182,10 +182,16 @@ export function readSettings(
 
 function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settings: Settings; problems: Problem[] } {
   const problems = [...yaml.problems];
-  const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
+  const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(withoutFree(yaml.value));
   if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
   const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
   return { settings: good ? withDefaults(parsed.data, folder, yaml) : last, problems };
+}
+
+/** Keys at the top that begin with `x-` are left alone. */
+function withoutFree(value: Json): Json {
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !key.startsWith("x-")));
 }
 
 /** Warns if the password of `smtp` is not set, because mails will fail, or is a bad secret. */

@@ -2,6 +2,7 @@ import {
   Alias,
   type CST,
   type Document,
+  isAlias,
   isMap,
   isNode,
   isScalar,
@@ -16,7 +17,7 @@ import {
 } from "yaml";
 import type { Json } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
-import { YamlOrigin, type YamlTree } from "./yaml_origin.ts";
+import { isMergeKey, YamlOrigin, type YamlTree } from "./yaml_origin.ts";
 import { explainSyntaxError, type Finding, quoted } from "./yaml_syntax.ts";
 
 /** One YAML file, read but not yet checked. */
@@ -32,6 +33,10 @@ export interface YamlFile {
 const MAX_LENGTH = 1_000_000;
 /** Levels of nesting; deeper files would exhaust the stack of every recursive function. */
 const MAX_DEPTH = 100;
+/** Values of a file, those behind aliases at each place; more would keep the checker busy for seconds. */
+const MAX_VALUES = 1_000_000;
+/** Aliases, multiplied by those in what they stand for. */
+const MAX_ALIASES = 10_000;
 const TOO_DEEP = `a file may nest ${MAX_DEPTH} levels deep`;
 /** These errors leave the shape of the file unambiguous, so all of them are reported and the checker continues. */
 const HARMLESS = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_FAILED"]);
@@ -41,6 +46,8 @@ const OPTIONS = {
   keepSourceTokens: true,
   stringKeys: true,
   resolveKnownTags: false,
+  // Merge keys, of YAML 1.1.
+  merge: true,
   logLevel: "error",
 } as const;
 
@@ -85,11 +92,11 @@ function parse(source: string, file: string): YamlFile {
     findings.push({ from: 0, to: 5, message: "expected YAML 1.2", hint: "remove the %YAML directive" });
   }
   try {
-    const value = document.toJS() as Json;
-    if (!isShallow(value, MAX_DEPTH)) return refused(file, TOO_DEEP);
+    const value = document.toJS({ maxAliasCount: MAX_ALIASES }) as Json;
+    if (!isShallow(value)) return refused(file, TOO_DEEP);
     return { value, origin, text, problems: report(findings) };
   } catch {
-    // The library limits what aliases multiply; its other errors here are about aliases, too.
+    // Aliases multiply values; the library has a limit of its own, and no other errors here.
     const from = Math.max(0, text.indexOf("*"));
     findings.push({ from, to: from + 1, message: "too many aliases of aliases", hint: "write the values out" });
     return { origin, text, problems: report(findings) };
@@ -106,7 +113,7 @@ function read(text: string): Reading {
   const lines = new LineCounter();
   const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
   const syntax = document.errors.find((error) => !HARMLESS.has(error.code));
-  if (syntax) return { document, lines, reread: new Map(), syntax, findings: [] };
+  if (syntax) return { document, lines, reread: new Map(), anchors: new Map(), syntax, findings: [] };
   return { document, lines, ...findTraps(document, text) };
 }
 
@@ -143,9 +150,18 @@ export function lineOf(text: string, line: number): string | undefined {
   return text.split("\n", line)[line - 1]?.replace(/\r$/, "");
 }
 
-function isShallow(value: Json, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return true;
-  return levels > 0 && Object.values(value).every((part) => isShallow(part, levels - 1));
+/**
+ * Whether no value is nested deeper.
+ * @throws RangeError if there are too many values
+ */
+function isShallow(value: Json): boolean {
+  let count = 0;
+  const visit = (part: Json, levels: number): boolean => {
+    if (++count > MAX_VALUES) throw new RangeError();
+    if (typeof part !== "object" || part === null) return true;
+    return levels > 0 && Object.values(part).every((inner) => visit(inner, levels - 1));
+  };
+  return visit(value, MAX_DEPTH);
 }
 
 function refused(file: string, message: string): YamlFile {
@@ -159,36 +175,45 @@ export function unread(problem: Problem): YamlFile {
 }
 
 /** What YAML accepts but reads differently than intended. */
-export interface Traps {
+interface Traps {
   findings: Finding[];
   /** Values that got their intended text back, with the offset where it begins. */
   reread: Map<Scalar, number>;
+  /** What aliases stand for. */
+  anchors: Map<Alias, Node>;
 }
 
 /**
- * Finds tags (`if: !x`), aliases, comments instead of values (`channel: #deals`), numbers that lose digits. Values read as
+ * Finds tags (`if: !x`), aliases and `<<` of what cannot be merged, comments instead of values (`channel: #deals`), numbers that lose digits. Values read as
  * a tag, alias or comment get their text back, so that the checker does not report them again.
  */
 function findTraps(document: Document.Parsed, text: string): Traps {
-  const traps: Traps = { findings: [], reread: new Map() };
+  const traps: Traps = { findings: [], reread: new Map(), anchors: new Map() };
+  const anchors = new Map<string, Node>();
   visit(document, {
+    Pair(_, pair) {
+      const { key, value } = pair as Pair<Node, Node | null>;
+      return isMergeKey(key) && !canMerge(value, key) ? visit.REMOVE : undefined;
+    },
     Map(_, map) {
+      remember(map);
       for (const pair of map.items as Pair<Node, Node | null>[]) {
         const { start, sep = [] } = pair.srcToken ?? { start: [] };
         const key = isScalar(pair.key) ? String(pair.key.value) : undefined;
         tagged(start, pair.key, undefined);
         tagged(sep, pair.value, key);
-        if (key === "<<") mergeKey(pair.key);
         swallowed(pair, sep, key);
       }
     },
     Seq(_, seq) {
+      remember(seq);
       const token = seq.srcToken as CST.BlockSequence | CST.FlowCollection | undefined;
       const items = token?.items.filter((item) => item.value || item.start.some(beginsItem)) ?? [];
       if (items.length !== seq.items.length) return;
       for (const [index, item] of seq.items.entries()) if (isNode(item)) tagged(items[index].start, item, undefined);
     },
     Scalar(_, scalar) {
+      remember(scalar);
       numeric(scalar);
       commented(scalar);
     },
@@ -197,6 +222,10 @@ function findTraps(document: Document.Parsed, text: string): Traps {
     },
   });
   return traps;
+
+  function remember(node: Exclude<Node, Alias>): void {
+    if (node.anchor !== undefined) anchors.set(node.anchor, node);
+  }
 
   function tagged(tokens: CST.SourceToken[], node: Node | null, key: string | undefined): void {
     const tag = tokens.find((token) => token.type === "tag");
@@ -260,23 +289,48 @@ function findTraps(document: Document.Parsed, text: string): Traps {
     traps.findings.push({ from: scalar.range[0], to: scalar.range[1], message: `"${source}" ${lost}`, hint });
   }
 
-  function mergeKey(key: Node): void {
-    const [from, to] = key.range!;
-    traps.findings.push({ from, to, message: '"<<" is not part of YAML 1.2', hint: "write the keys out" });
+  /** Whether a value can be merged: a block, an alias of one, or a list of these. Reports it if not. */
+  function canMerge(value: Node | null, key: Node): boolean {
+    const blocks: unknown[] = isSeq(value) ? value.items : [value];
+    const wrong = blocks.find((block) => !isMap(isAlias(block) ? findAnchor(block).anchor : block));
+    if (wrong === undefined) return true;
+    const [from, to] = (isNode(wrong) && wrong.range ? wrong : key).range!;
+    traps.findings.push({
+      from,
+      to,
+      message: isAlias(wrong) ? sayDangling(wrong) : '"<<" merges the keys of other blocks',
+      hint: "merge a block that has an anchor: x-slow: &slow { timeout: 5m }, and <<: *slow where it is used",
+    });
+    return false;
+  }
+
+  /** The value that an alias stands for; absent if there is none, or if the value contains the alias. */
+  function findAnchor(alias: Alias): { anchor?: Node; cyclic: boolean } {
+    const from = alias.range![0];
+    const anchor = anchors.get(alias.source);
+    const cyclic = !!anchor?.range && anchor.range[0] <= from && from < anchor.range[1] &&
+      (isMap(anchor) || isSeq(anchor));
+    if (anchor === undefined || cyclic) return { cyclic };
+    traps.anchors.set(alias, anchor);
+    return { anchor, cyclic };
+  }
+
+  function sayDangling(alias: Alias): string {
+    const [from, to] = alias.range!;
+    const { anchor, cyclic } = findAnchor(alias);
+    if (cyclic) return `"${text.slice(from, to)}" refers to a value that contains it`;
+    const wrong = anchor ? "is no block of keys" : "reads as a YAML alias of an anchor that does not exist";
+    return `"${text.slice(from, to)}" ${wrong}`;
   }
 
   /** An alias of nothing, or of a value that contains it. */
   function dangling(alias: Alias): Scalar | undefined {
+    const { anchor, cyclic } = findAnchor(alias);
+    if (anchor) return undefined;
     const [from, to] = alias.range!;
-    const anchor = alias.resolve(document);
-    const cyclic = anchor?.range && anchor.range[0] <= from && from < anchor.range[1] &&
-      (isMap(anchor) || isSeq(anchor));
-    if (anchor && !cyclic) return undefined;
     const value = text.slice(from, to);
-    const message = cyclic
-      ? `"${value}" refers to a value that contains it`
-      : `"${value}" reads as a YAML alias of an anchor that does not exist`;
-    traps.findings.push({ from, to, message, hint: cyclic ? "write the value out" : `quote it: ${quoted(value)}` });
+    const hint = cyclic ? "write the value out" : `quote it: ${quoted(value)}`;
+    traps.findings.push({ from, to, message: sayDangling(alias), hint });
     const scalar = new Scalar(value);
     scalar.range = alias.range;
     reread(scalar, value, from);

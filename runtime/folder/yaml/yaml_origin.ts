@@ -19,6 +19,8 @@ export interface YamlTree {
   lines: LineCounter;
   /** Values that were read again as text because YAML took them for something else; see `findTraps` in `yaml.ts`. */
   reread: ReadonlyMap<Scalar, number>;
+  /** What aliases stand for. */
+  anchors: ReadonlyMap<Alias, Node>;
 }
 
 /** The positions of a YAML file's values in its text. */
@@ -54,7 +56,7 @@ export class YamlOrigin implements Origin {
     let key: Node | null = null;
     let last: Node | null = node;
     for (const [depth, name] of path.entries()) {
-      const step = enter(node instanceof Alias ? node.resolve(this.#tree.document) ?? null : node, name);
+      const step = enter(node, name, this.#tree.anchors);
       if (step === undefined) return this.#position(key && depth > 0 && part === "key" ? key : last);
       [key, node] = step;
       last = node ?? key ?? last;
@@ -78,7 +80,7 @@ export class YamlOrigin implements Origin {
   /** The plain scalar at a path as it is written; undefined if there is none. */
   written(path: (string | number)[]): string | undefined {
     const found = this.#find(path);
-    const node = found instanceof Alias ? found.resolve(this.#tree.document) : found;
+    const node = found instanceof Alias ? this.#tree.anchors.get(found) : found;
     return isScalar(node) && node.type === "PLAIN" ? node.source : undefined;
   }
 
@@ -93,7 +95,7 @@ export class YamlOrigin implements Origin {
   #find(path: (string | number)[]): Node | null {
     let node: Node | null = this.#tree.document.contents;
     for (const name of path) {
-      const step = enter(node instanceof Alias ? node.resolve(this.#tree.document) ?? null : node, name);
+      const step = enter(node, name, this.#tree.anchors);
       if (step === undefined) return null;
       node = step[1];
     }
@@ -110,18 +112,32 @@ export class YamlOrigin implements Origin {
 }
 
 /** One step down: the key and value of `name`, or undefined if there is none. */
-function enter(node: Node | null, name: string | number): [key: Node | null, value: Node | null] | undefined {
+function enter(
+  given: Node | null,
+  name: string | number,
+  anchors: YamlTree["anchors"],
+): [key: Node | null, value: Node | null] | undefined {
+  const node = given instanceof Alias ? anchors.get(given) ?? null : given;
   if (isMap(node)) {
-    const pair = (node.items as Pair<Node, Node | null>[]).find(({ key }) =>
-      isScalar(key) && String(key.value) === String(name)
+    const pairs = node.items as Pair<Node, Node | null>[];
+    const pair = pairs.find(({ key }) => isScalar(key) && !isMergeKey(key) && String(key.value) === String(name));
+    if (pair !== undefined) return [pair.key, pair.value];
+    // A key that the block does not have itself is that of the first block that is merged into it.
+    const merged = pairs.filter(({ key }) => isMergeKey(key)).flatMap(({ value }) =>
+      isSeq(value) ? value.items : [value]
     );
-    return pair && [pair.key, pair.value];
+    return merged.map((block) => enter(block as Node | null, name, anchors)).find((step) => step !== undefined);
   }
   if (isSeq(node) && typeof name === "number" && name < node.items.length) {
     const item = node.items[name];
     return [null, isNode(item) ? item : null];
   }
   return undefined;
+}
+
+/** Whether a key is `<<`, in no quotes. */
+export function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.type === "PLAIN" && key.source === "<<";
 }
 
 /** True for `key:` without a value: then the key is the better place to point at. */

@@ -48,13 +48,23 @@ export function checkArgs(
   };
   checking.addAll(path, problems.filter(isNew));
   if (failed() || value === undefined) return undefined;
-  for (const message of kind.check?.(value, checking.context.now) ?? []) {
+  checkByKind(checking, path, kind, value);
+  return failed() ? undefined : value;
+}
+
+/** Reports what the kind itself finds. */
+function checkByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
+  const { now } = checking.context;
+  for (const message of kind.check?.(args, now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
-    if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
+    if (whole === undefined || !(option in args)) checking.error([...path, kind.kind], "value", wrong, remedy);
     else checking.error([...path, option], "value", about, remedy);
   }
-  return failed() ? undefined : value;
+  for (const message of kind.warn?.(args, now) ?? []) {
+    const [wrong, remedy] = message.split("; ", 2);
+    checking.warn([...path, kind.kind], wrong, remedy);
+  }
 }
 
 const schemas = new WeakMap<Kind, z.ZodType<JsonObject>>();

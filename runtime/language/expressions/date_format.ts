@@ -1,101 +1,86 @@
+import { messageOf } from "../../model/errors.ts";
+import { show } from "../hints.ts";
+import { formatInZone } from "./dates.cjs";
 import { LruCache } from "./lru_cache.ts";
 
-/** By zone. The zone may come from data and have any spelling. */
-const formatters = new LruCache(newFormatter);
+/** Quoted text, or repeated letters. */
+const TOKENS = /'(?:''|[^'])*('|$)|([A-Za-z])\2*/g;
+
+/** Letters that are unknown, or mean something else to date-fns than people expect, and what to write. */
+const TRAPS: Record<string, string> = {
+  A: "AM or PM is a",
+  T: "the T of ISO 8601 is text",
+  W: "the week of ISO 8601 is I, and its year R",
+  Z: "the offset is XXX",
+  t: "text needs quotes",
+  w: "the week of ISO 8601 is I, and its year R",
+  e: "the day of the week of ISO 8601 is i",
+  c: "the day of the week of ISO 8601 is i",
+  P: "write out the order, as in d MMMM yyyy",
+  p: "write out the order, as in HH:mm",
+};
+
+/** Problems by format, empty if there is none. Formats may come from data. */
+const problems = new LruCache((format) => findProblem(format) ?? "");
+/** The usual name of each zone by its spelling, empty if there is none: spellings may come from data, and the package keeps what it got forever. */
+const zones = new LruCache(zoneNamed);
 
 /**
- * Formats a time in a zone. Letters as in Unicode TR 35: `yyyy` `yy` `MMMM` `MMM` `MM` `M` `dd` `d` `EEEE` `EEE` `HH` `H` `hh` `h`
- * `a` `mm` `m` `ss` `s` `SSS` `XXX` (offset); `YYYY` and `DD` mean `yyyy` and `dd`. Other characters are kept; text in single
- * quotes is literal.
- * @throws RangeError if the zone is unknown
+ * Formats a time in a zone, with the letters of Unicode TR 35 as date-fns knows them; `YYYY`, `YY`, `DD` and `D` mean `yyyy`, `yy`, `dd` and
+ * `d`. Text is in single quotes; other characters are kept.
+ * @throws RangeError if a letter or the zone is unknown
  */
 export function formatDate(time: Date, format: string, zone: string): string {
-  const parts = partsOf(time, zone);
-  return format.replace(
-    /'((?:[^']|'')*)'|yyyy|yy|YYYY|YY|M{1,4}|d{1,2}|D{1,2}|E{3,4}|H{1,2}|h{1,2}|a|m{1,2}|s{1,2}|SSS|XXX/g,
-    (token, literal: string | undefined) =>
-      literal === undefined ? write(token, parts) : literal.replaceAll("''", "'") || "'",
-  );
+  const problem = problems.get(format);
+  if (problem !== "") throw new RangeError(problem);
+  const name = zones.get(zone);
+  if (name === "") throw new RangeError(`date() needs a time zone such as Europe/Berlin, got ${show(zone)}`);
+  return formatInZone(time.getTime(), withUnicodeLetters(format), name);
 }
 
-function write(token: string, parts: Record<string, string>): string {
-  const hour = Number(parts.hour);
-  const pad = (text: string | number) => String(text).padStart(token.length, "0");
-  switch (token) {
-    case "yyyy":
-    case "YYYY":
-      return parts.year.padStart(4, "0");
-    case "yy":
-    case "YY":
-      return parts.year.slice(-2);
-    case "MMMM":
-      return parts.month;
-    case "MMM":
-      return parts.month.slice(0, 3);
-    case "EEEE":
-      return parts.weekday;
-    case "EEE":
-      return parts.weekday.slice(0, 3);
-    case "a":
-      return hour < 12 ? "AM" : "PM";
-    case "SSS":
-      return parts.fractionalSecond;
-    case "XXX":
-      return parts.timeZoneName.replace("GMT", "") || "Z";
+/** What is wrong with a format of `date`; undefined if nothing is. */
+export function dateFormatProblem(format: string): string | undefined {
+  return problems.get(format) || undefined;
+}
+
+function findProblem(format: string): string | undefined {
+  if (format === "") return "date() needs a format such as 'yyyy-MM-dd', got an empty one";
+  for (const [token, end, letter] of format.matchAll(TOKENS)) {
+    if (letter === undefined) {
+      if (end === "" || token === "'") return cannot(format, "a quote has no end; write '' for the character itself");
+    } else if (Object.hasOwn(TRAPS, letter)) {
+      return cannot(
+        format,
+        `unknown letter ${letter}: ${TRAPS[letter]}; text is written in single quotes, as '${token}'`,
+      );
+    } else if (/^d{3}/i.test(token)) {
+      return cannot(format, `unknown letters ${token}: the name of the day is EEEE, short EEE`);
+    }
   }
-  switch (token[0]) {
-    case "M":
-      return pad(MONTHS.indexOf(parts.month) + 1);
-    case "d":
-    case "D":
-      return pad(Number(parts.day));
-    case "H":
-      return pad(hour);
-    case "h":
-      return pad(hour % 12 || 12);
-    case "m":
-      return pad(Number(parts.minute));
-    default:
-      return pad(Number(parts.second));
-  }
-}
-
-const MONTHS = [
-  "January",
-  "February",
-  "March",
-  "April",
-  "May",
-  "June",
-  "July",
-  "August",
-  "September",
-  "October",
-  "November",
-  "December",
-];
-
-function partsOf(time: Date, zone: string): Record<string, string> {
-  const formatter = formatters.get(zone);
-  return Object.fromEntries(formatter.formatToParts(time).map(({ type, value }) => [type, value]));
-}
-
-function newFormatter(timeZone: string): Intl.DateTimeFormat {
   try {
-    return new Intl.DateTimeFormat("en-US", {
-      timeZone,
-      hourCycle: "h23",
-      year: "numeric",
-      month: "long",
-      day: "numeric",
-      weekday: "long",
-      hour: "numeric",
-      minute: "numeric",
-      second: "numeric",
-      fractionalSecondDigits: 3,
-      timeZoneName: "longOffset",
-    });
+    formatInZone(0, withUnicodeLetters(format), "UTC");
+    return undefined;
+  } catch (error) {
+    const letter = /`(.+?)`/.exec(messageOf(error))?.[1] ?? "";
+    return cannot(format, `unknown letter ${letter}; text is written in single quotes, as '${letter}'`);
+  }
+}
+
+function cannot(format: string, why: string): string {
+  return `date() cannot use the format ${show(format)}: ${why}`;
+}
+
+/** In TR 35 `YYYY` is the year of a week and `DD` the day of a year; other libraries use them for what people mean. */
+function withUnicodeLetters(format: string): string {
+  return format.replace(TOKENS, (token, _end, letter?: string) => {
+    return letter === "Y" || letter === "D" ? token.toLowerCase() : token;
+  });
+}
+
+function zoneNamed(spelling: string): string {
+  try {
+    return new Intl.DateTimeFormat("en-US", { timeZone: spelling }).resolvedOptions().timeZone;
   } catch {
-    throw new RangeError(`date() needs a time zone such as Europe/Berlin, got "${timeZone}"`);
+    return "";
   }
 }

@@ -4,6 +4,7 @@ import { formatHint } from "../../formats/format.ts";
 import { codeOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import type { Clause } from "../../model/rule.ts";
+import { dateFormatProblem } from "./date_format.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { ABSENT, atTime, parseExpression, REPLACED } from "./functions.ts";
 import { LruCache } from "./lru_cache.ts";
@@ -126,7 +127,7 @@ function makeEntry(text: string): Entry {
     references = findReferences(parsed.ast);
     const { valid, error } = parsed.check();
     if (!valid) throw error;
-    checkPatterns(parsed.ast);
+    checkLiterals(parsed.ast);
     const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
     return { references, varies, run: (names) => parsed(withoutPrototype(names)) };
   } catch (error) {
@@ -139,20 +140,27 @@ function withoutPrototype(names: Record<string, unknown>): Record<string, unknow
   return Object.getPrototypeOf(names) === null ? names : { __proto__: null, ...names };
 }
 
-/** @throws with the position, if a literal pattern in the expression is not valid */
-function checkPatterns(node: ASTNode): void {
-  const pattern = patternIn(node);
-  const summary = pattern === undefined ? undefined : patternProblem(pattern.text);
-  if (summary !== undefined) throw Object.assign(new Error(summary), { summary, range: pattern!.range });
-  for (const child of childrenOf(node)) checkPatterns(child);
+/** @throws with the position, if a literal pattern or date format in the expression is not valid */
+function checkLiterals(node: ASTNode): void {
+  const literal = literalIn(node);
+  const summary = literal === undefined ? undefined : literal.problem;
+  if (summary !== undefined) throw Object.assign(new Error(summary), { summary, range: literal!.range });
+  for (const child of childrenOf(node)) checkLiterals(child);
 }
 
-/** The pattern of a call of `matches`, if it is a literal. */
-function patternIn({ op, args }: ASTNode): { text: string; range: { start: number; end: number } } | undefined {
-  if ((op !== "call" && op !== "rcall") || args[0] !== REPLACED.matches) return undefined;
-  const pattern = op === "call" ? args[1][1] : args[2][0];
-  if (pattern?.op !== "value" || typeof pattern.args !== "string") return undefined;
-  return { text: pattern.args, range: { start: pattern.start, end: pattern.end } };
+/** What is wrong with the second argument of a function, if that is a literal. */
+const LITERALS: Record<string, (text: string) => string | undefined> = {
+  [REPLACED.matches]: patternProblem,
+  capture: (pattern) => patternProblem(pattern, "capture"),
+  date: dateFormatProblem,
+};
+
+function literalIn({ op, args }: ASTNode): { problem?: string; range: { start: number; end: number } } | undefined {
+  if (op !== "call" && op !== "rcall") return undefined;
+  const check = Object.hasOwn(LITERALS, args[0]) ? LITERALS[args[0]] : undefined;
+  const literal = op === "call" ? args[1][1] : args[2][0];
+  if (check === undefined || literal?.op !== "value" || typeof literal.args !== "string") return undefined;
+  return { problem: check(literal.args), range: { start: literal.start, end: literal.end } };
 }
 
 function failure(error: unknown, text: string, names: Record<string, unknown>): ExpressionError {

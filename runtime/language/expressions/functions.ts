@@ -1,5 +1,6 @@
 import { type ASTNode, Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { parseJson, rawNumber, readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
@@ -8,18 +9,21 @@ import type { Json } from "../../model/json.ts";
 import { show } from "../hints.ts";
 import { formatDate } from "./date_format.ts";
 import { checkText, countTurn } from "./meter.ts";
-import { matches } from "./pattern.ts";
+import { absolute, addMixedArithmetic, addUp, divide, isNumeric, type Numeric, round, whole } from "./numbers.ts";
+import { capture, matches } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { childrenOf } from "./references.ts";
+import { timeOfNumber, timeOfSeconds, timeOfText } from "./times.ts";
 
 /**
  * CEL's own functions that ours replace. The library rejects a second overload of the same signature, so calls are renamed
- * after parsing: `matches` because its patterns run on a backtracking engine, `duration` because it does not support days, the
- * others because the library has them only as methods, for fewer types.
+ * after parsing: `matches` because its patterns run on a backtracking engine, `duration` because it does not support days,
+ * `timestamp` because it rejects days and takes days that do not exist, the others because the library has them only as methods, for fewer types.
  */
 export const REPLACED: Record<string, string> = {
   matches: "_matches",
   duration: "_duration",
+  timestamp: "_timestamp",
   split: "_split",
   join: "_join",
   trim: "_trim",
@@ -122,15 +126,19 @@ function makeEnvironment(): Environment {
   return made;
 }
 
+const TIME = "google.protobuf.Timestamp";
+
+type Add = (
+  receiver: string,
+  name: string,
+  rest: string[],
+  returns: string,
+  handler: (...args: never[]) => unknown,
+) => void;
+
 /** Adds the functions of the rule language. Each works as `f(x, …)` and as `x.f(…)`. */
 function addFunctions(environment: Environment, now: () => number): void {
-  const add = (
-    receiver: string,
-    name: string,
-    rest: string[],
-    returns: string,
-    handler: (...args: never[]) => unknown,
-  ) => {
+  const add: Add = (receiver, name, rest, returns, handler) => {
     environment.registerFunction(`${name}(${[receiver, ...rest].join(", ")}): ${returns}`, handler);
     environment.registerFunction(`${receiver}.${name}(${rest.join(", ")}): ${returns}`, handler);
   };
@@ -152,27 +160,47 @@ function addFunctions(environment: Environment, now: () => number): void {
   add("dyn", "_json", [], "string", (value: unknown) => writeExactJson(toPlain(value)));
   add("string", "fromJson", [], "dyn", fromJson);
   add("dyn", "hash", [], "string", hash);
+  add("string", "base64", [], "string", base64);
+  add("string", "fromBase64", [], "string", fromBase64);
+  for (const type of ["string", "int", "double", "bool"]) add(type, "urlEncode", [], "string", urlEncode);
+  add("string", "capture", ["string"], "dyn", capture);
   add("string", "_matches", ["string"], "bool", matches);
   add("string", "_duration", [], "google.protobuf.Duration", duration);
-  environment.registerFunction("now(): google.protobuf.Timestamp", () => new Date(now()));
-  for (const type of ["google.protobuf.Timestamp", "string"]) {
+  environment.registerFunction(`now(): ${TIME}`, () => new Date(now()));
+  addNumbers(add);
+  for (const type of ["int", "double"]) add(type, "time", [], TIME, timeOfNumber);
+  add(TIME, "time", [], TIME, (time: Date) => time);
+  add("string", "time", [], TIME, (text: string) => timeOfText(text));
+  add("string", "time", ["string"], TIME, (text: string, zone: string) => timeOfText(text, zone));
+  environment.registerFunction(
+    `_timestamp(string): ${TIME}`,
+    (text: string) => timeOfText(text, undefined, "timestamp"),
+  );
+  for (const type of ["int", "double"]) environment.registerFunction(`_timestamp(${type}): ${TIME}`, timeOfSeconds);
+  for (const type of [TIME, "string"]) {
     add(type, "date", ["string"], "string", (time: Date | string, format: string) => date(time, format, "UTC"));
     add(type, "date", ["string", "string"], "string", date);
   }
 }
 
-function sum(list: unknown[]): number | bigint {
-  let total = 0;
-  let largest = 0;
-  const whole: Numeric[] = [];
-  for (const item of list) {
-    if (!isNumeric(item)) throw new Error(`sum() needs numbers, got ${show(item)}`);
-    total += Number(item);
-    largest += Math.abs(Number(item));
-    if (isWhole(item)) whole.push(item);
+/** The results have no declared type: of integers they are integers. */
+function addNumbers(add: Add): void {
+  for (const type of ["int", "double"]) {
+    add(type, "floor", [], "dyn", whole(Math.floor));
+    add(type, "ceil", [], "dyn", whole(Math.ceil));
+    add(type, "abs", [], "dyn", absolute);
+    add(type, "round", [], "dyn", round);
+    for (const other of ["int", "double"]) {
+      add(type, "round", [other], "dyn", round);
+      add(type, "div", [other], "dyn", divide);
+    }
   }
-  if (whole.length < list.length || largest <= Number.MAX_SAFE_INTEGER) return total;
-  return int64(whole.reduce((exact: bigint, item) => exact + BigInt(item), 0n));
+}
+
+function sum(list: unknown[]): Numeric {
+  const wrong = list.findIndex((item) => !isNumeric(item));
+  if (wrong !== -1) throw new Error(`sum() needs numbers, got ${show(list[wrong])}`);
+  return addUp(list.filter(isNumeric));
 }
 
 function number(value: string | bigint | number | boolean): number | bigint {
@@ -245,69 +273,30 @@ function duration(text: string): Duration {
 }
 
 function date(time: Date | string, format: string, zone: string): string {
-  const at = typeof time === "string" ? new Date(time) : time;
-  if (Number.isNaN(at.getTime())) {
-    throw new Error(`date() needs a time such as 2027-01-31T09:00:00Z, got ${show(time)}`);
+  return formatDate(typeof time === "string" ? timeOfText(time, undefined, "date") : time, format, zone);
+}
+
+function base64(text: string): string {
+  checkText(text.length * 4 / 3);
+  return Buffer.from(text).toString("base64");
+}
+
+/** Also of the alphabet for URLs, and without padding. */
+function fromBase64(text: string): string {
+  const digits = text.replaceAll(/[\r\n]/g, "").replace(/={1,2}$/, "");
+  try {
+    if (/[^\w+/-]/.test(digits) || digits.length % 4 === 1) throw new Error();
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.from(digits, "base64"));
+  } catch {
+    throw new Error(`fromBase64() needs the base64 of UTF-8 text, got ${show(text)}`);
   }
-  return formatDate(at, format, zone);
 }
 
-/** A number in an expression: JSON's are doubles; literals and whole numbers beyond 2^53 are integers. */
-type Numeric = number | bigint;
-
-function isNumeric(value: unknown): value is Numeric {
-  return typeof value === "number" || typeof value === "bigint";
-}
-
-interface Operator {
-  double: (a: number, b: number) => number;
-  /** Undefined if the result is not an integer. */
-  exact: (a: bigint, b: bigint) => bigint | undefined;
-}
-
-const OPERATORS: Record<string, Operator> = {
-  "+": { double: (a, b) => a + b, exact: (a, b) => a + b },
-  "-": { double: (a, b) => a - b, exact: (a, b) => a - b },
-  "*": { double: (a, b) => a * b, exact: (a, b) => a * b },
-  "/": { double: (a, b) => a / b, exact: (a, b) => b !== 0n && a % b === 0n ? a / b : undefined },
-  "%": { double: (a, b) => a % b, exact: (a, b) => b !== 0n ? a % b : undefined },
-};
-
-/** Adds what CEL lacks: arithmetic between doubles and integers, and `%` of doubles. */
-function addMixedArithmetic(environment: Environment): void {
-  for (const [sign, operator] of Object.entries(OPERATORS)) {
-    const handler = (a: Numeric, b: Numeric) => compute(operator, a, b);
-    // `dyn`, as the type depends on the values, and the operators around it trust the declared type.
-    environment.registerOperator(`int ${sign} double: dyn`, handler);
-    environment.registerOperator(`double ${sign} int: dyn`, handler);
-  }
-  environment.registerOperator("double % double: double", OPERATORS["%"].double);
-  // deno-lint-ignore eqeqeq
-  environment.registerOperator("int == double", (a: Numeric, b: Numeric) => a == b);
-}
-
-/** Computes with doubles while they are exact, else with integers. */
-function compute({ double, exact }: Operator, a: Numeric, b: Numeric): Numeric {
-  const result = double(Number(a), Number(b));
-  if (isSafe(a) && isSafe(b) && Math.abs(result) <= Number.MAX_SAFE_INTEGER) return result;
-  if (!isWhole(a) || !isWhole(b)) return result;
-  const whole = exact(BigInt(a), BigInt(b));
-  return whole === undefined ? result : int64(whole);
-}
-
-/** Whether it is a whole number that is represented exactly. */
-function isWhole(value: Numeric): boolean {
-  return typeof value === "bigint" || Number.isSafeInteger(value);
-}
-
-/** @throws Error if the integer exceeds the 64 bits of CEL's `int` */
-function int64(value: bigint): bigint {
-  if (BigInt.asIntN(64, value) === value) return value;
-  throw new Error(`integer overflow: ${value}`);
-}
-
-function isSafe(value: Numeric): boolean {
-  return Math.abs(Number(value)) <= Number.MAX_SAFE_INTEGER;
+function urlEncode(value: string | Numeric | boolean): string {
+  const text = String(value);
+  if (!text.isWellFormed()) throw new Error(`urlEncode() needs text that is valid Unicode, got ${show(text)}`);
+  checkText(text.length);
+  return encodeURIComponent(text);
 }
 
 // Last: it needs the tables above.

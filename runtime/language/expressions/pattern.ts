@@ -33,23 +33,47 @@ const patterns = new LruCache(compile);
  * @throws Error if the pattern cannot be read, or if it would take too long on this text
  */
 export function matches(text: string, pattern: string): boolean {
-  const { program, size, problem } = patterns.get(pattern);
-  if (program === undefined) throw new Error(problem);
-  const work = size * text.length;
-  if (work > MOST_WORK) throw new Error(describeWork(pattern, size, text.length));
-  if (work > LITTLE_WORK) checkTime();
-  return program.matcher(text).find();
+  return programFor(text, pattern, "matches").matcher(text).find();
 }
 
-/** Why no text can be matched against the pattern; undefined if it can be used. */
-export function patternProblem(pattern: string): string | undefined {
-  return patterns.get(pattern).problem;
+/**
+ * What the pattern finds first in the text: its group; several groups as a list, or by their names if it names them; without groups all
+ * that it matched. Null if it is not found; a group that took no part is null.
+ * @throws Error as {@link matches}
+ */
+export function capture(text: string, pattern: string): Captured | Record<string, Captured> | Captured[] {
+  const program = programFor(text, pattern, "capture");
+  const found = program.matcher(text);
+  if (!found.find()) return null;
+  const names = Object.entries(program.namedGroups());
+  if (names.length > 0) return Object.fromEntries(names.map(([name, group]) => [name, found.group(group)]));
+  const count = program.groupCount();
+  if (count < 2) return found.group(count);
+  return Array.from({ length: count }, (_, index) => found.group(index + 1));
+}
+
+type Captured = string | null;
+
+/** The compiled pattern, if it may be used on the text. */
+function programFor(text: string, pattern: string, asker: string): RE2JS {
+  const { program, size, problem } = patterns.get(pattern);
+  if (program === undefined) throw new Error(`${asker}() ${problem}`);
+  const work = size * text.length;
+  if (work > MOST_WORK) throw new Error(`${asker}() ${describeWork(pattern, size, text.length)}`);
+  if (work > LITTLE_WORK) checkTime();
+  return program;
+}
+
+/** Why `asker` can match no text against the pattern; undefined if it can be used. */
+export function patternProblem(pattern: string, asker = "matches"): string | undefined {
+  const { problem } = patterns.get(pattern);
+  return problem === undefined ? undefined : `${asker}() ${problem}`;
 }
 
 function compile(pattern: string): Compiled {
   if (pattern.length > MOST_INSTRUCTIONS) {
     const most = count(MOST_INSTRUCTIONS);
-    const problem = `matches() cannot use the pattern ${show(pattern)}: it has ${count(pattern.length)} characters; ` +
+    const problem = `cannot use the pattern ${show(pattern)}: it has ${count(pattern.length)} characters; ` +
       `a pattern may have at most ${most}`;
     return { size: 0, problem };
   }
@@ -59,7 +83,7 @@ function compile(pattern: string): Compiled {
   try {
     program = RE2JS.compile(pattern);
   } catch (error) {
-    return { size: 0, problem: `matches() cannot read the pattern ${show(pattern)}: ${messageOf(error)}` };
+    return { size: 0, problem: `cannot read the pattern ${show(pattern)}: ${messageOf(error)}` };
   }
   const size = program.programSize();
   return size > MOST_INSTRUCTIONS ? { size, problem: describeSize(pattern, size) } : { program, size };
@@ -100,15 +124,13 @@ function estimateSize(pattern: string): number {
 
 function describeWork(pattern: string, size: number, length: number): string {
   const most = count(Math.floor(MOST_WORK / size));
-  return `matches() would take too long: the pattern ${show(pattern)} compiles to ${
-    count(size)
-  } instructions and the text ` +
+  return `would take too long: the pattern ${show(pattern)} compiles to ${count(size)} instructions and the text ` +
     `has ${count(length)} characters, whose product may be at most ${count(MOST_WORK)}; ` +
     `a text of at most ${most} characters would work${smaller(pattern, ", or a pattern with ")}`;
 }
 
 function describeSize(pattern: string, size: number): string {
-  return `matches() cannot use the pattern ${show(pattern)}: it compiles to about ${count(size)} instructions; ` +
+  return `cannot use the pattern ${show(pattern)}: it compiles to about ${count(size)} instructions; ` +
     `at most ${count(MOST_INSTRUCTIONS)} would work${smaller(pattern, ", which takes ")}`;
 }
 

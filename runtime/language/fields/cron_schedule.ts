@@ -1,6 +1,7 @@
 import process from "node:process";
 import { Cron } from "croner";
 import { z } from "zod";
+import { parseDuration } from "../../model/duration.ts";
 
 /** The times of a cron pattern. */
 export interface Schedule {
@@ -18,7 +19,8 @@ export const zone = z.string().superRefine((name, context) => {
 });
 
 /**
- * Parses a cron pattern of five fields, or six with seconds first.
+ * Parses a cron pattern of five fields, or six with seconds first. Of a day of the month and a day of the week one is enough; both must
+ * fit if the latter begins with `+`: `0 0 13 * +5`.
  * @param timezone by default `TZ`, else UTC
  * @throws Error if the pattern or the zone is not valid
  */
@@ -38,6 +40,14 @@ export function cronSchedule(cron: string, timezone: string | undefined): Schedu
 
 /** The problem of a cron pattern, with the remedy after `; `; undefined if there is none. */
 export function cronProblem(cron: string, timezone: string | undefined, now: number): string | undefined {
+  const [, nickname, rest] = /^@(every|reboot)\b\s*(.*)$/.exec(cron.trim()) ?? [];
+  if (nickname === "every") {
+    const interval = parseDuration(rest) === undefined ? "5m" : rest;
+    return `a cron has no @every; an interval is a trigger of its own: every: ${interval}`;
+  }
+  if (nickname === "reboot") {
+    return "a cron has no @reboot; what follows the start of the program is a trigger of its own: start";
+  }
   try {
     if (cronSchedule(cron, timezone).after(now) !== undefined) return undefined;
     return `the cron "${cron}" never fires: there is no such date; write a day that one of its months has`;

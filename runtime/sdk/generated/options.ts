@@ -1,4 +1,5 @@
 // Made by `deno task sdk` from the tables of triggers and actions: edit those.
+import type { Duration } from "../durations.ts";
 import type { TriggerOptions } from "../trigger_definition.ts";
 
 /** The kinds of actions. */
@@ -62,7 +63,7 @@ export type WebhookAuth =
     prefix?: string;
     signed?: string;
     timestamp?: string;
-    tolerance?: string;
+    tolerance?: Duration;
   };
 
 /** Options of a format. */
@@ -90,9 +91,9 @@ export interface XmlOptions {
 /** Options of every step. */
 export interface StepOptions {
   /** For one attempt. */
-  timeout?: string;
+  timeout?: Duration;
   /** The number of attempts, or the whole policy. */
-  retry?: number | { attempts?: number; delay?: string; max?: string };
+  retry?: number | { attempts?: number; delay?: Duration; max?: Duration };
 }
 
 /** Emits at the times of a cron pattern. */
@@ -102,7 +103,7 @@ export interface CronOptions extends TriggerOptions {
   /** What happens to occurrences that fell due while the program was down. @default "last" */
   missed?: "skip" | "last" | "all";
   /** How late a missed occurrence may still fire. @default "1h" */
-  window?: string;
+  window?: Duration;
 }
 
 /** Emits at an interval, the first time one interval after the rule is first loaded. */
@@ -124,9 +125,9 @@ export interface WebhookOptions extends TriggerOptions {
   /** CEL over the event; equal values are one event. */
   dedupe?: string;
   /** How long dedupe remembers a value. */
-  within?: string;
+  within?: Duration;
   /** How long to wait for the rule's reply. @default "10s" */
-  replyWithin?: string;
+  replyWithin?: Duration;
   /** The largest body that is accepted. @default 1000000 */
   maxBody?: string | number;
 }
@@ -134,7 +135,7 @@ export interface WebhookOptions extends TriggerOptions {
 /** Polls a URL or a step, and emits what changed. */
 export interface PollOptions extends TriggerOptions {
   /** How often it looks. @default "5m" */
-  every?: string;
+  every?: Duration;
   /** Request headers, for a URL. */
   headers?: Record<string, string>;
   /** { bearer: token }, { basic: user:password } or { connection: name }. */
@@ -160,7 +161,7 @@ export interface PollOptions extends TriggerOptions {
   /** CEL over item: when it was last changed; an item older than the known one is ignored. */
   at?: string;
   /** Also emits an event of the type stagnant, once, for an item that did not change for so long. */
-  stagnant?: string;
+  stagnant?: Duration;
   /** A webhook whose deliveries make it look at once. */
   hook?: { webhook: string; auth: WebhookAuth; secret?: string | readonly string[] };
   /** The request that reads one item: { http: GET https://example.org/items/${{ key }}, value: body }. */
@@ -176,7 +177,7 @@ export interface WatchOptions extends TriggerOptions {
   /** Which changes become events. @default ["added", "changed"] */
   on?: readonly ("added" | "changed" | "removed")[];
   /** How long a file must stay unchanged. @default "2s" */
-  settle?: string;
+  settle?: Duration;
   /** Whether the files of the first look count as added. @default "emit" */
   first?: "seed" | "emit";
   /** How the content is read. */
@@ -312,7 +313,7 @@ export interface StateOptions extends StepOptions {
   /** The value to store. */
   value?: unknown;
   /** How long it is kept; by default for ever. */
-  ttl?: string;
+  ttl?: Duration;
 }
 
 /** Sends a task to devices of a fleet. */
@@ -326,7 +327,7 @@ export interface TaskOptions extends StepOptions {
   /** How many devices at once; by default 100. */
   max?: number;
   /** For each device; by default that of the task. */
-  timeout?: string;
+  timeout?: Duration;
   onError?: "stop" | "continue";
 }
 

@@ -1,4 +1,5 @@
 // Made by `deno task sdk` from the tables of triggers and actions: edit those.
+import type { Duration } from "../durations.ts";
 import type { TypedEvent } from "../event_data.ts";
 import {
   type BatchEvent,
@@ -21,9 +22,9 @@ export function cron(cron: string, options: CronOptions = {}): TriggerDefinition
 type EveryEvent = TypedEvent<"every", Scheduled>;
 
 /** Emits at an interval, the first time one interval after the rule is first loaded. */
-export function every(every: string, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
-export function every(every: string, options?: EveryOptions): TriggerDefinition<EveryEvent>;
-export function every(every: string, options: EveryOptions = {}): TriggerDefinition<never> {
+export function every(every: Duration, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
+export function every(every: Duration, options?: EveryOptions): TriggerDefinition<EveryEvent>;
+export function every(every: Duration, options: EveryOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ every, ...options });
 }
 

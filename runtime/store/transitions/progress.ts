@@ -1,6 +1,7 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import { DAY } from "../../model/duration.ts";
-import { composePatches, type Json, type JsonObject, takeOver } from "../../model/json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { composePatches, takeOver } from "../../model/merge_patch.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { ItemTime, ItemWrites, Patched, Patching, Progress, StepEffects, TriggerKey } from "../store.ts";

@@ -5,7 +5,8 @@ import { RELIEF, relieveMemory, Slices } from "../../host/large_work.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Meter } from "../../language/expressions/meter.ts";
 import type { Cause } from "../../model/event.ts";
-import { type Json, type JsonObject, takeOver } from "../../model/json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { takeOver } from "../../model/merge_patch.ts";
 import { keyOfSource, listOf, type PollContext, type PollSettings, type Reading, Unchanged } from "./poll_args.ts";
 
 /** What happened to one item since the last poll. */
