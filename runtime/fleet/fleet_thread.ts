@@ -3,9 +3,8 @@
  *
  * @module
  */
-import http from "node:http";
-import https from "node:https";
-import net from "node:net";
+import type { ClientRequest } from "node:http";
+import type { Socket } from "node:net";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
@@ -33,7 +32,7 @@ let isClosing = false;
 let planned = Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
 /** The least milliseconds between two turns. Each wakes the thread up, and timers due in between fire together. */
-const PAUSE = 20;
+const PAUSE = { least: 10, most: 50 };
 const BUILT_IN_PINGS = {
   tcp: (target: PingTarget, signal: AbortSignal) => pingTcp(String(target), signal),
   http: (target: PingTarget, signal: AbortSignal) => pingHttp(String(target), signal),
@@ -143,7 +142,12 @@ function turn(sessions: Sessions): void {
     send({ type: "closed" });
   }
   const now = performance.now();
-  wakeAt(behind > 0 ? now : Math.max(sessions.next() ?? Infinity, now + PAUSE));
+  wakeAt(behind > 0 ? now : Math.max(sessions.next() ?? Infinity, now + pauseOf(sessions)));
+}
+
+/** A hundredth of the time between two pings, so that these are on time. */
+function pauseOf({ settings: { ping } }: Sessions): number {
+  return Math.min(PAUSE.most, Math.max(PAUSE.least, (ping?.every[0] ?? 0) / 100));
 }
 
 function flushEnded(): void {
@@ -167,6 +171,9 @@ function reportCrash(thrown: unknown): void {
   send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
 }
 
+/** Loaded on first use: in each worker of the binary these modules take some MB. */
+const builtin = process.getBuiltinModule;
+
 /** Connects, and disconnects at once. @param target `host:port`; an IPv6 address may be in brackets */
 function pingTcp(target: string, signal: AbortSignal): Promise<void> {
   const at = target.lastIndexOf(":");
@@ -175,7 +182,7 @@ function pingTcp(target: string, signal: AbortSignal): Promise<void> {
   if (host === "" || !(port > 0 && port < 65_536)) {
     return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected host:port`));
   }
-  return ping(signal, (end) => net.connect({ host, port }).on("connect", () => end()));
+  return ping(signal, (end) => builtin("node:net").connect({ host, port }).on("connect", () => end()));
 }
 
 /**
@@ -187,7 +194,7 @@ function pingHttp(target: string, signal: AbortSignal): Promise<void> {
   if (!URL.canParse(address)) return Promise.reject(new Error(`Cannot ping ${JSON.stringify(target)}: expected a URL`));
   const url = new URL(address);
   return ping(signal, (end) => {
-    const { request } = url.protocol === "https:" ? https : http;
+    const { request } = builtin(url.protocol === "https:" ? "node:https" : "node:http");
     const sent = request(url, { method, agent: false, headers: { connection: "close" } }, (response) => {
       const { statusCode = 0 } = response;
       response.on("error", () => {});
@@ -200,7 +207,7 @@ function pingHttp(target: string, signal: AbortSignal): Promise<void> {
 /** Connects by `begin`, which calls `end` when the device has answered. Disconnects at the end, at an error and at an abort. */
 function ping(
   signal: AbortSignal,
-  begin: (end: (error?: Error) => void) => net.Socket | http.ClientRequest,
+  begin: (end: (error?: Error) => void) => Socket | ClientRequest,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (error?: Error) => {

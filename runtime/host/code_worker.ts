@@ -29,6 +29,8 @@ export interface CodeWorkerOptions {
   /** Maximum bytes of its heap, if the host can limit that. */
   heapLimit: number;
   onMessage(message: unknown): void;
+  /** In the binary: a smaller heap, which is collected more often. For workers of which there may be dozens. */
+  isSmall?: boolean;
   /** Whether its code marks its calls: see {@link CodeWorker.mark}. */
   marks?: boolean;
   /** Called when it ends without {@link CodeWorker.terminate}. */
@@ -44,12 +46,17 @@ export function startCodeWorker(url: URL, options: CodeWorkerOptions): CodeWorke
   return "Deno" in globalThis ? startProcess(url, options) : startThread(url, options);
 }
 
-function startThread(url: URL, { data, env, heapLimit, marks, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+function startThread(
+  url: URL,
+  { data, env, heapLimit, isSmall, marks, onMessage, onEnd }: CodeWorkerOptions,
+): CodeWorker {
   const shared = marks ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
   const worker = new Worker(url, {
     workerData: { data, ...shared && { marks: shared.buffer } },
     env,
     resourceLimits: { maxOldGenerationSizeMb: megabytes(heapLimit) },
+    // An option of Bun.
+    ...isSmall && { smol: true },
   });
   worker.on("message", onMessage);
   worker.on("error", (error: Error & { code?: string }) => {

@@ -68,23 +68,19 @@ export class Uploads {
   async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
     const id = newId(now);
     const folder = join(this.#folder, id);
-    const discard = async () => {
-      await rm(folder, { recursive: true, force: true });
-      this.#open.delete(id);
-    };
+    // The event is stored, or refused, by then: what fails here is left to the sweep, which knows the owners.
+    const close = (last: Promise<void>) => last.catch(() => {}).finally(() => this.#open.delete(id));
+    const discard = () => close(rm(folder, { recursive: true, force: true }));
     this.#open.add(id);
     try {
       await this.disk.mkdir(folder);
       await this.#write(join(folder, OWNERS), JSON.stringify(owners));
       const files: SavedFile[] = [];
       for (const [index, upload] of uploads.entries()) files.push(await this.#saveOne(id, index, upload));
-      const claim = async (key: string) => {
-        await this.#write(join(folder, `key-${key}`), "");
-        this.#open.delete(id);
-      };
+      const claim = (key: string) => close(this.#write(join(folder, `key-${key}`), ""));
       return { files, claim, discard };
     } catch (error) {
-      await discard().catch(() => {});
+      await discard();
       throw new Error(`Cannot save uploaded files: ${messageOf(error)}`, { cause: error });
     }
   }

@@ -497,6 +497,15 @@ Deno.test("the next page is that of the header Link, or an encoded cursor; a rep
   assert.deepEqual((await pass(linked)).map(({ subject }) => subject), ["0", "1", "2", "3"]);
   assert.deepEqual(asked, ["/list", "/list?page=2", "/list?page=3"]);
   assert.deepEqual(linked.warnings, []);
+  asked.length = 0;
+  const encoded = new Program(poll, { ...args, pages: { next: "'?c=' + urlEncode(body.c)" } });
+  peer.answer = (request, response) => {
+    asked.push(new URL(request.url!, peer.url).searchParams.get("c") ?? "");
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ items: [{ id: asked.length }], ...asked.length === 1 && { c: "a+b/c==" } }));
+  };
+  assert.deepEqual((await pass(encoded)).map(({ subject }) => subject), ["1", "2"]);
+  assert.deepEqual(asked, ["", "a+b/c=="]);
 });
 
 Deno.test("a feed's changes in ext alone do not count, unless ignore says what does not", async () => {
