@@ -58,7 +58,7 @@ const EXPECTED: [place: string, text: RegExp][] = [
   ["d.yaml:1:", /secret/],
   ["d.yaml:3:", /argument|env|stdin/],
   ["d.yaml:4:11", /missing\.ts/],
-  ["e.ts:3:16", /mode|sometimes/],
+  ["e.ts:5:9", /mode|sometimes/],
   ["f/g.yaml:2:5", /tag|quote/],
 ];
 
