@@ -12,6 +12,12 @@ function oneProblem(text: string, expected: [string, string | RegExp, (string | 
 }
 
 const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] = [
+  ["a day that its month lacks", withWhen("- at: 2027-02-31T00:00:00Z"), [
+    "2027-02-31T00:00:00Z",
+    "there is no time 2027-02-31T00:00:00Z",
+    "write a day that its month has",
+  ]],
+  ["a word as a time", withWhen("- at: foo"), ["foo", /^expected a time with its offset/]],
   ["an unknown kind of trigger", withWhen("- crn: 0 8 * * *"), [
     "crn",
     /^expected one of "cron", "every", .*, got "crn"$/,

@@ -49,19 +49,24 @@ export function checkArgs(
   checking.addAll(path, problems.filter(isNew));
   if (failed() || value === undefined) return undefined;
   checkByKind(checking, path, kind, value);
-  return failed() ? undefined : value;
+  if (failed()) return undefined;
+  warnByKind(checking, path, kind, value);
+  return value;
 }
 
-/** Reports what the kind itself finds. */
+/** Reports the errors that the kind itself finds. */
 function checkByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
-  const { now } = checking.context;
-  for (const message of kind.check?.(args, now) ?? []) {
+  for (const message of kind.check?.(args, checking.context.now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
     if (whole === undefined || !(option in args)) checking.error([...path, kind.kind], "value", wrong, remedy);
     else checking.error([...path, option], "value", about, remedy);
   }
-  for (const message of kind.warn?.(args, now) ?? []) {
+}
+
+/** Reports what may be meant; only of arguments that are right. */
+function warnByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
+  for (const message of kind.warn?.(args, checking.context.now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     checking.warn([...path, kind.kind], wrong, remedy);
   }
