@@ -38,6 +38,7 @@ Deno.test("durations of steps are checked where they are written, and text that 
     then: async ({ event, step }) => {
       await step.wait("a", "1h");
       await step.wait("b", "09:00", { timezone: "Europe/Berlin" });
+      await step.wait("b", "09:00:30");
       await step.wait("c", "2027-01-01T09:00:00Z");
       await step.wait("d", event.data.due);
       // @ts-expect-error: a blank and a word
@@ -68,6 +69,8 @@ Deno.test("events of GitHub have their types, and a type that GitHub does not kn
         await step.log("b", event.data.commits);
         await step.log("c", `${event.data.action} ${event.data.issue.title} ${event.http.method}`);
       }
+      if (event.type === "github.sub_issues") await step.log("e", `${event.data.action}`);
+      if (event.type === "github.repository_ruleset" || event.type === "github.personal_access_token_request") return;
       // @ts-expect-error: no such event
       if (event.type === "github.psuh") await step.log("d", "never");
     },
