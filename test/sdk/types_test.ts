@@ -1,4 +1,14 @@
-import { cron, event, every, poll, rule, type RuleTester, type, webhook } from "../../runtime/sdk/mod.ts";
+import {
+  cron,
+  type Duration,
+  event,
+  every,
+  poll,
+  rule,
+  type RuleTester,
+  type,
+  webhook,
+} from "../../runtime/sdk/mod.ts";
 
 /**
  * The types of the SDK: each line below a `@ts-expect-error` must not compile, and all others must. `deno check` is the test; what is here
@@ -41,6 +51,7 @@ Deno.test("durations of steps are checked where they are written, and text that 
       await step.wait("b", "09:00:30");
       await step.wait("c", "2027-01-01T09:00:00Z");
       await step.wait("d", event.data.due);
+      await step.waitFor("answered", "order.answered", { timeout: event.data.due as Duration });
       // @ts-expect-error: a blank and a word
       await step.wait("e", "5 min");
       // @ts-expect-error: a word
