@@ -499,13 +499,18 @@ Deno.test("the next page is that of the header Link, or an encoded cursor; a rep
   assert.deepEqual(linked.warnings, []);
   asked.length = 0;
   const encoded = new Program(poll, { ...args, pages: { next: "'?c=' + urlEncode(body.c)" } });
-  peer.answer = (request, response) => {
-    asked.push(new URL(request.url!, peer.url).searchParams.get("c") ?? "");
-    response.writeHead(200, { "content-type": "application/json" });
-    response.end(JSON.stringify({ items: [{ id: asked.length }], ...asked.length === 1 && { c: "a+b/c==" } }));
-  };
-  assert.deepEqual((await pass(encoded)).map(({ subject }) => subject), ["1", "2"]);
-  assert.deepEqual(asked, ["", "a+b/c=="]);
+  for (const last of [{}, { c: null }, { c: "" }]) {
+    asked.length = 0;
+    peer.answer = (request, response) => {
+      asked.push(new URL(request.url!, peer.url).searchParams.get("c") ?? "");
+      const cursor = asked.length === 1 ? { c: "a+b/c==" } : last;
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ items: [{ id: asked.length }], ...cursor }));
+    };
+    await pass(encoded);
+    assert.deepEqual([...encoded.store.baseline.keys()], ["1", "2"]);
+    assert.deepEqual(asked, ["", "a+b/c=="]);
+  }
 });
 
 Deno.test("a feed's changes in ext alone do not count, unless ignore says what does not", async () => {

@@ -8,7 +8,8 @@ import {
   nameOfFormat,
 } from "../../formats/format.ts";
 import { turn } from "../../host/large_work.ts";
-import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+import { compile, evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+import { formatPath, lookUp } from "../../language/expressions/references.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parse_in_thread.ts";
 import {
@@ -118,11 +119,17 @@ function nextAddress(
   { body, status, headers }: Document,
   base: string,
 ): string | undefined {
+  const names = { body, status, headers, link: nextLink(headers?.link) };
+  const read = new Map(compile(next).references.map(({ path }) => [formatPath(path), lookUp(names, path)]));
+  // On its last page an API gives an empty cursor, or null, which would be no text in '?c=' + urlEncode(body.cursor).
+  if (read.size === 1 && [null, ""].includes(read.values().next().value as string)) return undefined;
   let found: Json;
   try {
-    found = evaluate(next, { body, status, headers, link: nextLink(headers?.link), $meter: meter });
+    found = evaluate(next, { ...names, $meter: meter });
   } catch (error) {
-    if (error instanceof ExpressionError && error.missing !== undefined) return undefined;
+    const isLast = error instanceof ExpressionError &&
+      (error.missing !== undefined || [...read.values()].includes(null));
+    if (isLast) return undefined;
     throw error;
   }
   if (found === null || found === "" || found === false) return undefined;
