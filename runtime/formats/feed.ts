@@ -51,7 +51,11 @@ function xmlFeed(text: string, address: string | undefined, warn: ParseOptions["
     const { name, cause, message } = error as Error;
     // The library's own message only says that the feed is not valid.
     if (name === "MalformedError" && cause instanceof Error) throw new Error(cause.message);
-    if (name === "ParseError" || name === "DetectError") throw new Error("it has neither a title nor items");
+    if (name === "ParseError" || name === "DetectError") {
+      // The library takes a channel without a title and items for no feed.
+      if (/<(?:[\w.-]+:)?channel[\s/>]/.test(document)) return rss({}, address);
+      throw new Error("it has neither a title nor items");
+    }
     throw new Error(message, { cause: error });
   }
 }

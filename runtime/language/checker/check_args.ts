@@ -48,25 +48,22 @@ export function checkArgs(
   };
   checking.addAll(path, problems.filter(isNew));
   if (failed() || value === undefined) return undefined;
-  checkByKind(checking, path, kind, value);
-  if (failed()) return undefined;
-  warnByKind(checking, path, kind, value);
-  return value;
+  checkByKind(checking, path, kind, raw, value);
+  return failed() ? undefined : value;
 }
 
-/** Reports the errors that the kind itself finds. */
-function checkByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
-  for (const message of kind.check?.(args, checking.context.now) ?? []) {
+/** Reports what the kind itself finds. */
+function checkByKind(checking: Checking, path: Path, kind: Kind, raw: Record<string, unknown>, args: JsonObject): void {
+  const { now } = checking.context;
+  const wrongs = kind.check?.(args, now) ?? [];
+  for (const message of wrongs) {
     const [wrong, remedy] = message.split("; ", 2);
     const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
-    if (whole === undefined || !(option in args)) checking.error([...path, kind.kind], "value", wrong, remedy);
+    if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
     else checking.error([...path, option], "value", about, remedy);
   }
-}
-
-/** Reports what may be meant; only of arguments that are right. */
-function warnByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
-  for (const message of kind.warn?.(args, checking.context.now) ?? []) {
+  if (wrongs.length > 0) return;
+  for (const message of kind.warn?.(args, now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     checking.warn([...path, kind.kind], wrong, remedy);
   }
