@@ -233,7 +233,7 @@ Deno.test("a time in the past is a warning, a day that does not exist one error"
   const found = (at: string) =>
     check(withWhen(`- at: ${at}`)).problems.map(({ severity, message }) => [severity, message]);
   assert.deepEqual(found("2020-01-01T00:00:00Z"), [
-    ["warning", "2020-01-01T00:00:00Z is in the past: it fires no more"],
+    ["warning", "2020-01-01T00:00:00Z is in the past: it fires only to catch up on a downtime"],
   ]);
   assert.deepEqual(found("2027-02-30T00:00:00Z"), [["error", "there is no time 2027-02-30T00:00:00Z"]]);
 });
