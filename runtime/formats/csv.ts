@@ -140,10 +140,13 @@ function marksOf(text: string, quote: string | false): Map<string, number>[] {
 function namesOf(header: string[]): string[] {
   const taken = new Set(header);
   const names = new Set<string>();
+  const numbers = new Map<string, number>();
   return header.map((given, index) => {
     const base = given === "" ? `column_${index + 1}` : given;
     let name = base;
-    for (let number = 2; names.has(name) || (name !== given && taken.has(name)); number++) name = `${base}_${number}`;
+    let number = numbers.get(base) ?? 2;
+    while (names.has(name) || (name !== given && taken.has(name))) name = `${base}_${number++}`;
+    numbers.set(base, number);
     names.add(name);
     return name;
   });
