@@ -26,7 +26,8 @@ interface Table {
 /** The line in which programs for spreadsheets write the delimiter. */
 const SEPARATOR_LINE = /^"?sep=(.)"?(?:\r\n|\n|\r|$)/i;
 const LINE = /[^\r\n]*(?:\r\n|\n|\r|$)/y;
-const DELIMITERS = [",", ";", "\t"];
+/** In the order of preference if a table has as many of several: a comma is also in texts and numbers. */
+const DELIMITERS = [";", "\t", ","];
 /** A warning names this many lines. */
 const MOST_LINES = 5;
 
@@ -109,13 +110,14 @@ function readTable(text: string, { delimiter, quote = '"', skip = 0, relaxed = f
 
 /**
  * Spreadsheets in many countries write semicolons. The delimiter is the mark that the header row has most of, among those that the
- * next row has as many of, if there are any.
+ * next row has as many of, if there are any; a comma only if it has more of it than of another.
  */
 function delimiterOf(text: string, quote: string | false): string {
   const [header, row] = marksOf(text, quote);
   const most = (marks: string[]) => marks.reduce((best, mark) => header.get(mark)! > header.get(best)! ? mark : best);
   const steady = DELIMITERS.filter((mark) => header.get(mark)! > 0 && row?.get(mark) === header.get(mark));
-  return most(steady.length > 0 ? steady : DELIMITERS);
+  const best = most(steady.length > 0 ? steady : DELIMITERS);
+  return header.get(best) === 0 ? "," : best;
 }
 
 /** How many of each delimiter the first two rows have outside quotation marks. */
@@ -124,7 +126,7 @@ function marksOf(text: string, quote: string | false): Map<string, number>[] {
   const rows = [none()];
   let isQuoted = false;
   let isEmpty = true;
-  for (const character of text.trimStart()) {
+  for (const character of text) {
     const row = rows.at(-1)!;
     if (character === quote) isQuoted = !isQuoted;
     else if (!isQuoted && (character === "\n" || character === "\r")) {

@@ -306,7 +306,30 @@ function resolve(link: string | undefined, base: string | undefined): string | n
 function plainText(title: Atom.Text | undefined): string | null {
   if (title?.value === undefined) return null;
   const isMarkup = title.type === "html" || title.type === "xhtml";
-  return isMarkup ? decodeHTML(title.value.replace(/<!--[^]*?-->|<\/?[a-z][^>]*>/gi, "")).trim() || null : title.value;
+  return isMarkup ? decodeHTML(withoutMarkup(title.value)).trim() || null : title.value;
+}
+
+const MARKUP = /<(?:!--|\/?[a-z])/giy;
+
+/** Without the tags and comments of HTML; what begins like one and does not end is text. */
+function withoutMarkup(html: string): string {
+  let text = "";
+  let from = 0;
+  for (let at = html.indexOf("<"); at !== -1;) {
+    MARKUP.lastIndex = at;
+    const opening = MARKUP.exec(html)?.[0];
+    if (opening === undefined) {
+      at = html.indexOf("<", at + 1);
+      continue;
+    }
+    const closing = opening === "<!--" ? "-->" : ">";
+    const end = html.indexOf(closing, at + opening.length);
+    if (end === -1) break;
+    text += html.slice(from, at);
+    from = end + closing.length;
+    at = html.indexOf("<", from);
+  }
+  return text + html.slice(from);
 }
 
 const TITLE = /<((?:[\w.-]+:)?title)(?=[\s>])([^<>]*)>/iy;
@@ -339,37 +362,18 @@ function withPlainTitles(document: string): string {
 }
 
 /**
- * Gives different items with one id an id each, of that id and their links, else their contents: some feeds give all their items
- * the same guid. An item that comes twice stays as it is.
+ * Items with one id and one link are one item, as it is first: feeds begin with what is newest. Of items with one id and different
+ * links the last one keeps the id, so that it stays the same when a newer item comes; the others have their links in their ids.
  */
 function distinct(items: JsonObject[], warn: ParseOptions["warn"]): JsonObject[] {
-  const shared = [...Map.groupBy(items, ({ id }) => id)].filter(([, same]) => same.length > 1)
-    .map(([id, same]) => ({
-      id,
-      same,
-      contents: new Set(same.map(contentHash)),
-      links: new Set(same.map(({ link }) => link)),
-    }))
-    .filter(({ contents }) => contents.size > 1);
-  if (shared.length === 0) return items;
-  const [{ id, same }] = shared;
+  const kept = [...Map.groupBy(items, ({ id, link }) => JSON.stringify([id, link])).values()].map(([newest]) => newest);
+  const shared = [...Map.groupBy(kept, ({ id }) => id)].filter(([, same]) => same.length > 1);
+  if (shared.length === 0) return kept;
+  const [[id, same]] = shared;
   const more = shared.length === 1 ? "" : `; ${shared.length - 1} more ids are shared`;
-  warn?.(`${same.length} items have the id ${JSON.stringify(id)}, so their links or contents tell them apart${more}`);
-  const suffixes = new Map(
-    shared.map(({ id, contents, links }) => [id, links.size === contents.size ? linkText : contentHash]),
-  );
-  return items.map((item) => {
-    const suffix = suffixes.get(item.id);
-    return suffix === undefined ? item : { ...item, id: `${item.id} ${suffix(item)}` };
-  });
-}
-
-function linkText({ link }: JsonObject): string {
-  return String(link);
-}
-
-function contentHash({ title, link, published, publishedText, summary }: JsonObject): string {
-  return hashOf(title, link, published ?? publishedText ?? summary);
+  warn?.(`${same.length} items have the id ${JSON.stringify(id)}, so their links tell them apart${more}`);
+  const oldest = new Map(kept.map((item) => [item.id, item]));
+  return kept.map((item) => oldest.get(item.id) === item ? item : { ...item, id: `${item.id} ${item.link}` });
 }
 
 function textOf(value: Json | undefined): string | undefined {

@@ -50,6 +50,16 @@ Deno.test("csv with 200,000 columns of one name is read: the numbers of names ar
   assert.deepEqual(parse("a,a_2,a,a\n1,2,3,4", "csv"), [{ a: "1", a_2: "2", a_3: "3", a_4: "4" }]);
 });
 
+Deno.test("csv may begin with an empty column; a comma beside as many semicolons or tabs is text", () => {
+  assert.deepEqual(parse("\ta\tb\n0\t1,5\t2\n", "csv"), [{ column_1: "0", a: "1,5", b: "2" }]);
+  assert.deepEqual(parse(";a\n0;1\n", "csv"), [{ column_1: "0", a: "1" }]);
+  assert.deepEqual(parse("Datum, Zeit;Wert\n2026-01-01, 10:00;3", "csv"), [
+    { "Datum, Zeit": "2026-01-01, 10:00", Wert: "3" },
+  ]);
+  assert.deepEqual(parse("a;1,b,c\n1;2,3,4", "csv"), [{ "a;1": "1;2", b: "3", c: "4" }]);
+  assert.deepEqual(parse("note\na;b", "csv"), [{ note: "a;b" }]);
+});
+
 Deno.test("csv with columns requires them in the header, in any order and beside others", () => {
   const format = { csv: { columns: ["id", "name"] } };
   const rows = [{ name: "Ann", more: "x", id: "1" }];
@@ -125,6 +135,18 @@ Deno.test("an Atom feed gives items in the same shape", async () => {
     enclosures: [{ url: "https://x.example/1.tgz", type: "application/gzip", length: "9" }],
     ext: {},
   }]);
+});
+
+Deno.test("an html title with megabytes of markup that never ends is read at once, as text", async () => {
+  const read = async (title: string) => {
+    const escaped = title.replaceAll("<", "&lt;");
+    const feed = await parse(`<feed><title type="html">${escaped}</title><id>1</id></feed>`, "feed");
+    return (feed as JsonObject).title as string;
+  };
+  for (const open of ["<a ", "<!-- "]) {
+    assert.equal((await read(open.repeat(1_000_000) + "x")).length, open.length * 1_000_000 + 1);
+  }
+  assert.equal(await read("a <b>c</b> <!-- > --> d < e <br/"), "a c  d < e <br/");
 });
 
 Deno.test("an RSS 1.0 feed has its items beside the channel", async () => {
