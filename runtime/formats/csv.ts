@@ -103,9 +103,21 @@ function readTable(text: string, { delimiter, quote = '"', skip = 0, relaxed = f
       relax_column_count: true,
       relax_quotes: relaxed,
       skip_empty_lines: true,
-      trim: true,
+      ltrim: true,
+      // The library would take a quotation mark before a blank for the end of a value, or else refuse it.
+      rtrim: !relaxed,
+      ...relaxed && { cast: (value: string, { quoting }) => quoting ? unquoted(value, quote) : value.trimEnd() },
     },
   };
+}
+
+/** The value of `"a" `, which the library leaves as it is without `rtrim`. */
+function unquoted(value: string, quote: string | false): string {
+  const kept = value.trimEnd();
+  if (quote === false || kept === value || !kept.startsWith(quote)) return value;
+  return kept.indexOf(quote, quote.length) === kept.length - quote.length
+    ? kept.slice(quote.length, -quote.length)
+    : value;
 }
 
 /**
