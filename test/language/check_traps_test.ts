@@ -228,6 +228,15 @@ for (const [name, text, expected] of traps) {
   Deno.test(`${name} is one problem at its position, with a remedy`, () => oneProblem(text, expected));
 }
 
+Deno.test("a time in the past is a warning, a day that does not exist one error", () => {
+  const found = (at: string) =>
+    check(withWhen(`- at: ${at}`)).problems.map(({ severity, message }) => [severity, message]);
+  assert.deepEqual(found("2020-01-01T00:00:00Z"), [
+    ["warning", "2020-01-01T00:00:00Z is in the past: it fires no more"],
+  ]);
+  assert.deepEqual(found("2027-02-30T00:00:00Z"), [["error", "there is no time 2027-02-30T00:00:00Z"]]);
+});
+
 Deno.test("a missing secret is a warning: the rule loads", () => {
   const { rule, problems } = check(withThen('- log: "${{ secrets.NOPE }}"'));
   assert.ok(rule);

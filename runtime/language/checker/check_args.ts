@@ -48,19 +48,21 @@ export function checkArgs(
   };
   checking.addAll(path, problems.filter(isNew));
   if (failed() || value === undefined) return undefined;
-  checkByKind(checking, path, kind, value);
+  checkByKind(checking, path, kind, raw, value);
   return failed() ? undefined : value;
 }
 
 /** Reports what the kind itself finds. */
-function checkByKind(checking: Checking, path: Path, kind: Kind, args: JsonObject): void {
+function checkByKind(checking: Checking, path: Path, kind: Kind, raw: Record<string, unknown>, args: JsonObject): void {
   const { now } = checking.context;
-  for (const message of kind.check?.(args, now) ?? []) {
+  const wrongs = kind.check?.(args, now) ?? [];
+  for (const message of wrongs) {
     const [wrong, remedy] = message.split("; ", 2);
     const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
-    if (whole === undefined || !(option in args)) checking.error([...path, kind.kind], "value", wrong, remedy);
+    if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
     else checking.error([...path, option], "value", about, remedy);
   }
+  if (wrongs.length > 0) return;
   for (const message of kind.warn?.(args, now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
     checking.warn([...path, kind.kind], wrong, remedy);
