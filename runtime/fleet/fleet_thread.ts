@@ -130,7 +130,7 @@ function wakeAt(at: number): void {
 }
 
 function turn(sessions: Sessions): void {
-  if (performance.now() - planned > 1_000) sessions.stalled();
+  sessions.paused(performance.now() - planned);
   planned = Infinity;
   const behind = sessions.turn();
   if (edges.length > 0) {

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { Clock } from "../host/clock.ts";
+import { type Clock, sleepUntil } from "../host/clock.ts";
 import { sourceOf } from "../folder/attachments.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { Scope } from "../language/expressions/expression.ts";
@@ -104,13 +104,26 @@ export class Inventory {
     const { list, files } = this.fleet;
     try {
       if (list !== undefined) await this.#compare(list);
-      else if (files !== undefined) await this.#readFiles(new InventoryFiles(files, this.#ruleFolder));
+      else if (files !== undefined) await this.#readSettled(files);
       else if (await this.#isPollDue()) {
         const { kind, context } = this.#trigger();
         await kind.pass?.(context);
       }
     } catch (error) {
       this.#report(messageOf(error));
+    }
+  }
+
+  /** Waits until the files have settled. @throws Error if they are written all the time */
+  async #readSettled(args: FleetFiles): Promise<void> {
+    const { clock } = this.options;
+    const files = new InventoryFiles(args, this.#ruleFolder);
+    const end = clock.now() + 3 * args.settle;
+    for (;;) {
+      const read = await files.read(clock.now());
+      if ("items" in read) return await this.#compare(read.items);
+      if (read.again > end) throw new Error(`${args.watch} is written all the time, so its devices are not read`);
+      await sleepUntil(clock, read.again, this.#stop.signal);
     }
   }
 
@@ -164,6 +177,7 @@ export class Inventory {
   }
 
   async #compare(items: Json[]): Promise<void> {
+    this.warning = null;
     const { key, files } = this.fleet;
     const max = files?.max ?? Infinity;
     const args: PollArgs = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max };

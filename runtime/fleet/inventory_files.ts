@@ -30,12 +30,7 @@ export class InventoryFiles {
    * @throws Error if there is no file, or one cannot be read
    */
   async read(now: number): Promise<{ items: Json[] } | { again: number }> {
-    const stamps = new Map<string, Stamp>();
-    for (const path of await listFiles(this.pattern)) {
-      const stamp = await stampOf(path);
-      if (stamp !== undefined) stamps.set(path, stamp);
-    }
-    if (stamps.size === 0) throw new Error(`No file matches ${this.files.watch}, so no device is removed`);
+    const stamps = await this.#stamps();
     if (this.#seen === undefined || !isSame(stamps, this.#seen.stamps)) {
       const modified = Math.max(...[...stamps.values()].map((stamp) => stamp.modified));
       // At the first look, old files are taken as they are.
@@ -44,8 +39,28 @@ export class InventoryFiles {
     const settled = this.#seen.since + this.files.settle;
     if (settled > now) return { again: settled };
     const items: Json[] = [];
-    for (const [path, { size }] of stamps) items.push(...await this.#itemsOf(path, size));
-    return { items };
+    for (const [path, { size }] of stamps) {
+      for (const item of await this.#itemsOf(path, size)) items.push(item);
+    }
+    const after = await this.#stamps();
+    if (isSame(stamps, after)) return { items };
+    // Written while it was read: parts of it may be of two states.
+    this.#seen = { stamps: after, since: now };
+    return { again: now + this.files.settle };
+  }
+
+  /** The files, each with its state. @throws Error if there is none, or one that is there cannot be read */
+  async #stamps(): Promise<Map<string, Stamp>> {
+    const stamps = new Map<string, Stamp>();
+    const cannot = (path: string) => {
+      throw new Error(`Cannot read devices from ${path}: it is there, but cannot be opened`);
+    };
+    for (const path of await listFiles(this.pattern, cannot)) {
+      const stamp = await stampOf(path);
+      if (stamp !== undefined) stamps.set(path, stamp);
+    }
+    if (stamps.size === 0) throw new Error(`No file matches ${this.files.watch}, so no device is removed`);
+    return stamps;
   }
 
   async #itemsOf(path: string, size: number): Promise<Json[]> {

@@ -5,6 +5,7 @@ import type { Json } from "../model/json.ts";
 import type { DeviceSpec, SessionScope, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "../workers/plain_json.ts";
 import type { Edge, GivenDevice, GivenTask, PingTarget, SessionFacts, SessionSettings, TaskEnd } from "./messages.ts";
+import { type Pinged, PingJudge } from "./judge_pings.ts";
 import { ABORTED } from "./messages.ts";
 import { UsedFields } from "./used_fields.ts";
 import { Wheel } from "./wheel.ts";
@@ -40,7 +41,7 @@ interface Operation {
   end: (error: Error | null, value?: unknown) => void;
 }
 
-interface Slot {
+interface Slot extends Pinged {
   index: number;
   name: string;
   data: Json;
@@ -49,10 +50,6 @@ interface Slot {
   target: PingTarget | undefined;
   session: unknown;
   state: "initializing" | "running" | "stopping";
-  failures: number;
-  /** Undefined until a ping has ended. */
-  isUp: boolean | undefined;
-  lastPing?: number;
   operation?: Operation;
   tasks?: Map<number, RunningTask>;
 }
@@ -64,8 +61,6 @@ interface RunningTask {
 
 /** The most pings at once. Further ones are skipped, as waiting pings would only pile up. */
 const MOST_PINGS = { module: 5_000, tcp: 1_000, http: 1_000, run: 32 };
-/** If the wheel is behind by so many milliseconds, the pings under way do not count: the machine slept, or code computed. */
-const STALL = 1_000;
 /** Milliseconds that `info` may take. */
 const INFO_TIMEOUT = 5_000;
 
@@ -79,7 +74,7 @@ export class Sessions {
   readonly #wheel: Wheel;
   readonly #used = new UsedFields();
   #pings = 0;
-  #stalledAt = -Infinity;
+  readonly #judge = new PingJudge();
   #count = 0;
   readonly #tasks = new Map<number, Slot>();
   settings: SessionSettings;
@@ -103,13 +98,13 @@ export class Sessions {
   /** Fires the timers that are due. @returns milliseconds that it is behind */
   turn(): number {
     const behind = this.#wheel.turn(this.#now, (timer) => this.#fire(this.#slots[timer >> 1], timer % 2 === 0));
-    if (behind > STALL) this.#stalledAt = this.#now();
+    this.#judge.behind(behind, this.#now());
     return behind;
   }
 
-  /** Notes a pause of the whole thread: pings that began before it do not count. */
-  stalled(): void {
-    this.#stalledAt = this.#now();
+  /** Notes that the whole thread did nothing for so many milliseconds until now. */
+  paused(ms: number): void {
+    this.#judge.behind(ms, this.#now());
   }
 
   init({ index, name, data, target }: GivenDevice): void {
@@ -286,26 +281,15 @@ export class Sessions {
     this.#begin(slot, "ping", ping.timeout, own, (error) => {
       this.#pings--;
       if (slot.state !== "running") return;
-      if (began > this.#stalledAt) this.#judge(slot, error, ping.down);
+      if (this.#judge.counts(began)) this.#pinged(slot, error, ping.down);
       if (slot.state === "running") this.#schedule(slot);
     });
   }
 
-  #judge(slot: Slot, error: Error | null, down: number): void {
-    const { index } = slot;
-    slot.lastPing = Date.now();
-    if (error === null) {
-      slot.failures = 0;
-      if (slot.isUp !== true) this.options.onEdge(["reachable", index]);
-      slot.isUp = true;
-      return;
-    }
-    slot.failures++;
-    slot.isUp = false;
-    this.options.onEdge(["unreachable", index, messageOf(error)]);
-    if (slot.failures < down) return;
-    this.options.onEdge(["dead", index, messageOf(error)]);
-    this.#stop(slot);
+  #pinged(slot: Slot, error: Error | null, down: number): void {
+    const edges = this.#judge.take(slot, slot.index, error, down);
+    edges.forEach(this.options.onEdge);
+    if (edges.at(-1)?.[0] === "dead") this.#stop(slot);
   }
 
   /** Stops a session that an init has made after its time limit. Nothing else refers to it. */

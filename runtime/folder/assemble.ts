@@ -1,3 +1,4 @@
+import { taskRuleId } from "./task_rule.ts";
 import { isDeepStrictEqual } from "node:util";
 import { task as taskStep } from "../actions/task.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
@@ -83,12 +84,13 @@ export function assemble(
 ): Assembly {
   const assembly: Assembly = { rules: new Map(), broken: unready.broken, late: unready.late, problems: [] };
   const good: Rule[] = [];
-  const shared = findSharedIds([
+  const claims: Claim[] = [
     ...candidates.map(({ source: { id, file, idAt } }) => ({ id, file, at: idAt, kind: "rule" })),
     ...claimsOf(callables.actions, "action"),
     ...claimsOf(callables.commands, "command"),
     ...[...callables.fleets.values()].map(({ id, file, at }) => ({ id, file, at, kind: "fleet" })),
-  ]);
+  ];
+  const shared = [...findSharedIds(claims), ...findTaskIds(claims)];
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
     const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables, source.origin);
@@ -193,6 +195,19 @@ function findSharedIds(claims: Claim[]): Problem[] {
       };
     })
   );
+}
+
+/** Finds ids that belong to the tasks of a fleet, such as `plant/plc:reboot`: see `task_rule.ts`. */
+function findTaskIds(claims: Claim[]): Problem[] {
+  const fleets = new Set(claims.filter(({ kind }) => kind === "fleet").map(({ id }) => taskRuleId(id, "")));
+  const taken = claims.filter(({ id }) => fleets.has(id.slice(0, id.lastIndexOf(":") + 1)));
+  return taken.map(({ id, kind, file, at }): Problem => ({
+    severity: "error",
+    file,
+    at,
+    message: `the ${kind} id "${id}" is kept for a task of the fleet ${id.slice(0, id.lastIndexOf(":"))}`,
+    hint: "rename the file, or use another id: without a colon",
+  }));
 }
 
 /** The rules of a folder so far: those in force, and the ids of files that do not load or are not ready yet. */

@@ -20,7 +20,7 @@ export interface TaskByHand {
   timeout: string;
 }
 
-/** The id of the rule that sends a task by hand. No file's id has a colon. */
+/** The id of the rule that sends a task by hand. A file with such an id does not load. */
 export function taskRuleId(fleet: string, task: string): string {
   return `${fleet}:${task}`;
 }
@@ -50,7 +50,9 @@ function ruleFor({ id, file, at }: Fleet, { name, title, inputs, to }: FleetTask
     max: "${{ event.data.max }}",
     timeout: "${{ event.data.timeout }}",
   };
-  const reason = "${{ string(steps.task.failed) }} of ${{ string(steps.task.total) }} devices failed";
+  const failed = 'string(steps.task.failed) + " of " + string(steps.task.total) + " devices failed"';
+  // The step itself fails if the order cannot be sent at all.
+  const reason = `\${{ steps.task == null ? errors.task.message : ${failed} }}`;
   const whole: Omit<Rule, "version"> = {
     id: taskRuleId(id, name),
     ...title !== undefined && { name: title },
@@ -65,7 +67,7 @@ function ruleFor({ id, file, at }: Fleet, { name, title, inputs, to }: FleetTask
     onError: [],
     then: [
       { ...step(TASK_STEP, args), onError: "continue" },
-      { ...step("stop", { stop: reason, as: "failed" }), if: "steps.task.failed > 0" },
+      { ...step("stop", { stop: reason, as: "failed" }), if: "steps.task == null || steps.task.failed > 0" },
     ],
     config: {},
     actions: {},

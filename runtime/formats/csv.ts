@@ -26,7 +26,8 @@ interface Table {
 /** The line in which programs for spreadsheets write the delimiter. */
 const SEPARATOR_LINE = /^"?sep=(.)"?(?:\r\n|\n|\r|$)/i;
 const LINE = /[^\r\n]*(?:\r\n|\n|\r|$)/y;
-const DELIMITERS = [",", ";", "\t"];
+/** In the order of preference if a table has as many of several: a comma is also in texts and numbers. */
+const DELIMITERS = [";", "\t", ","];
 /** A warning names this many lines. */
 const MOST_LINES = 5;
 
@@ -102,20 +103,33 @@ function readTable(text: string, { delimiter, quote = '"', skip = 0, relaxed = f
       relax_column_count: true,
       relax_quotes: relaxed,
       skip_empty_lines: true,
-      trim: true,
+      ltrim: true,
+      // The library would take a quotation mark before a blank for the end of a value, or else refuse it.
+      rtrim: !relaxed,
+      ...relaxed && { cast: (value: string, { quoting }) => quoting ? unquoted(value, quote) : value.trimEnd() },
     },
   };
 }
 
+/** The value of `"a" `, which the library leaves as it is without `rtrim`. */
+function unquoted(value: string, quote: string | false): string {
+  const kept = value.trimEnd();
+  if (quote === false || kept === value || !kept.startsWith(quote)) return value;
+  return kept.indexOf(quote, quote.length) === kept.length - quote.length
+    ? kept.slice(quote.length, -quote.length)
+    : value;
+}
+
 /**
  * Spreadsheets in many countries write semicolons. The delimiter is the mark that the header row has most of, among those that the
- * next row has as many of, if there are any.
+ * next row has as many of, if there are any; a comma only if it has more of it than of another.
  */
 function delimiterOf(text: string, quote: string | false): string {
   const [header, row] = marksOf(text, quote);
   const most = (marks: string[]) => marks.reduce((best, mark) => header.get(mark)! > header.get(best)! ? mark : best);
   const steady = DELIMITERS.filter((mark) => header.get(mark)! > 0 && row?.get(mark) === header.get(mark));
-  return most(steady.length > 0 ? steady : DELIMITERS);
+  const best = most(steady.length > 0 ? steady : DELIMITERS);
+  return header.get(best) === 0 ? "," : best;
 }
 
 /** How many of each delimiter the first two rows have outside quotation marks. */
@@ -124,7 +138,7 @@ function marksOf(text: string, quote: string | false): Map<string, number>[] {
   const rows = [none()];
   let isQuoted = false;
   let isEmpty = true;
-  for (const character of text.trimStart()) {
+  for (const character of text) {
     const row = rows.at(-1)!;
     if (character === quote) isQuoted = !isQuoted;
     else if (!isQuoted && (character === "\n" || character === "\r")) {
@@ -140,10 +154,13 @@ function marksOf(text: string, quote: string | false): Map<string, number>[] {
 function namesOf(header: string[]): string[] {
   const taken = new Set(header);
   const names = new Set<string>();
+  const numbers = new Map<string, number>();
   return header.map((given, index) => {
     const base = given === "" ? `column_${index + 1}` : given;
     let name = base;
-    for (let number = 2; names.has(name) || (name !== given && taken.has(name)); number++) name = `${base}_${number}`;
+    let number = numbers.get(base) ?? 2;
+    while (names.has(name) || (name !== given && taken.has(name))) name = `${base}_${number++}`;
+    numbers.set(base, number);
     names.add(name);
     return name;
   });

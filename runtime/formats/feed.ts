@@ -4,7 +4,7 @@ import { type Atom, parseAtomFeed, parseRdfFeed, parseRssFeed, type Rdf, type Rs
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { readFeedDate } from "./feed_dates.ts";
 import { parseJson } from "./exact_json.ts";
-import { findRoot, tagsIn, textAfter } from "./xml.ts";
+import { findRoot, tagsIn, textAfter, withoutMarkup } from "./xml.ts";
 
 /** What concerns one text, besides its format. */
 export interface ParseOptions {
@@ -21,7 +21,7 @@ const FEED_ELEMENT = /<((?:[\w.-]+:)?(?:rss|feed|rdf))(?=[\s>])/iy;
  * `updatedText` and `items`. Every item has all of `id`, `title`, `link`, `published`, `publishedText`, `updated`, `updatedText`,
  * `author`, `summary`, `content`, `categories`, `enclosures`, `ext`; missing values are null. `id` is the feed's own, else the link,
  * else a hash of title and date, so it is stable. Dates are RFC 3339 in UTC; of a date that `readFeedDate` cannot read the text is
- * beside it, as in `publishedText`. Links are absolute if the feed says or `base` says relative to what. `ext` has the elements of
+ * beside it, as in `publishedText`. Links are absolute if the feed says or `base` says relative to what. `ext` has, as they came, the elements of
  * known namespaces, such as `itunes` and `media`, as the library feedsmith names them; of a JSON Feed its extensions.
  * @throws Error if it is no such feed, is cut off, or declares entities (which could expand without bound)
  */
@@ -51,7 +51,11 @@ function xmlFeed(text: string, address: string | undefined, warn: ParseOptions["
     const { name, cause, message } = error as Error;
     // The library's own message only says that the feed is not valid.
     if (name === "MalformedError" && cause instanceof Error) throw new Error(cause.message);
-    if (name === "ParseError" || name === "DetectError") throw new Error("it has neither a title nor items");
+    if (name === "ParseError" || name === "DetectError") {
+      // The library takes a channel without a title and items for no feed.
+      if (/<(?:[\w.-]+:)?channel[\s/>]/.test(document)) return rss({}, address);
+      throw new Error("it has neither a title nor items");
+    }
     throw new Error(message, { cause: error });
   }
 }
@@ -62,7 +66,7 @@ function rss(feed: Rss.Feed<string>, address: string | undefined): Feed {
   const link = own ?? linkOf(atom?.links);
   const base = baseOf(xml?.base, link, address);
   return {
-    title: title ?? null,
+    title: looseTitle(title),
     link: resolve(link, base),
     description: description ?? null,
     author: personOf(managingEditor) ?? itunes?.author ?? named(dc?.creators) ?? null,
@@ -90,7 +94,7 @@ function rssItem(item: Rss.Item<string>, feedBase: string | undefined): JsonObje
   const link = resolve(own ?? linkOf(item.atom?.links) ?? (isPermaLink ? guid!.value : undefined), base);
   return itemOf({
     id: guid?.value,
-    title,
+    title: looseTitle(title),
     link,
     published: pubDate ?? item.dc?.dates?.[0],
     updated: item.atom?.updated ?? item.dcterms?.modified?.[0],
@@ -113,7 +117,7 @@ function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
   const { title, link, description, dc, items = [], xml } = feed;
   const base = baseOf(xml?.base, link, address);
   return {
-    title: title ?? null,
+    title: looseTitle(title),
     link: resolve(link, base),
     description: description ?? null,
     author: named(dc?.creators) ?? null,
@@ -121,7 +125,7 @@ function rdf(feed: Rdf.Feed<string>, address: string | undefined): Feed {
     items: items.map(({ title, link, description, ...ext }) => {
       return itemOf({
         id: ext.rdf?.about,
-        title,
+        title: looseTitle(title),
         link: resolve(link, resolve(ext.xml?.base, base) ?? base),
         published: ext.dc?.dates?.[0],
         updated: ext.dcterms?.modified?.[0],
@@ -306,7 +310,20 @@ function resolve(link: string | undefined, base: string | undefined): string | n
 function plainText(title: Atom.Text | undefined): string | null {
   if (title?.value === undefined) return null;
   const isMarkup = title.type === "html" || title.type === "xhtml";
-  return isMarkup ? decodeHTML(title.value.replace(/<!--[^]*?-->|<\/?[a-z][^>]*>/gi, "")).trim() || null : title.value;
+  return isMarkup ? textOfHtml(title.value) : title.value;
+}
+
+/** An end tag, or an entity. */
+const SIGN_OF_HTML = /<\/[a-z][a-z\d]*\s*>|&(?:#\d+|#x[\da-f]+|[a-z][a-z\d]*);/i;
+
+/** The text of a title of RSS, which may be HTML and does not say so. It is HTML by the signs that FreshRSS (SimplePie) takes, too. */
+function looseTitle(title: string | undefined): string | null {
+  if (title === undefined) return null;
+  return SIGN_OF_HTML.test(title) ? textOfHtml(title) : title;
+}
+
+function textOfHtml(html: string): string | null {
+  return decodeHTML(withoutMarkup(html)).trim() || null;
 }
 
 const TITLE = /<((?:[\w.-]+:)?title)(?=[\s>])([^<>]*)>/iy;
@@ -322,8 +339,8 @@ function withPlainTitles(document: string): string {
       TITLE.lastIndex = at;
       const found = TITLE.exec(document);
       const isText = found !== null && !/xhtml|\/$/i.test(found[2]);
-      if (isText) title = { closing: `</${found[1]}`, tags: [] };
-    } else if (document.startsWith(title.closing, at)) {
+      if (isText) title = { closing: `</${found[1]}`.toLowerCase(), tags: [] };
+    } else if (document.slice(at, at + title.closing.length).toLowerCase() === title.closing) {
       for (const tag of title.tags) cuts.push(tag);
       title = undefined;
     } else {
@@ -339,37 +356,18 @@ function withPlainTitles(document: string): string {
 }
 
 /**
- * Gives different items with one id an id each, of that id and their links, else their contents: some feeds give all their items
- * the same guid. An item that comes twice stays as it is.
+ * Items with one id and one link are one item, as it is first: feeds begin with what is newest. Of items with one id and different
+ * links the last one keeps the id, so that it stays the same when a newer item comes; the others have their links in their ids.
  */
 function distinct(items: JsonObject[], warn: ParseOptions["warn"]): JsonObject[] {
-  const shared = [...Map.groupBy(items, ({ id }) => id)].filter(([, same]) => same.length > 1)
-    .map(([id, same]) => ({
-      id,
-      same,
-      contents: new Set(same.map(contentHash)),
-      links: new Set(same.map(({ link }) => link)),
-    }))
-    .filter(({ contents }) => contents.size > 1);
-  if (shared.length === 0) return items;
-  const [{ id, same }] = shared;
+  const kept = [...Map.groupBy(items, ({ id, link }) => JSON.stringify([id, link])).values()].map(([newest]) => newest);
+  const shared = [...Map.groupBy(kept, ({ id }) => id)].filter(([, same]) => same.length > 1);
+  if (shared.length === 0) return kept;
+  const [[id, same]] = shared;
   const more = shared.length === 1 ? "" : `; ${shared.length - 1} more ids are shared`;
-  warn?.(`${same.length} items have the id ${JSON.stringify(id)}, so their links or contents tell them apart${more}`);
-  const suffixes = new Map(
-    shared.map(({ id, contents, links }) => [id, links.size === contents.size ? linkText : contentHash]),
-  );
-  return items.map((item) => {
-    const suffix = suffixes.get(item.id);
-    return suffix === undefined ? item : { ...item, id: `${item.id} ${suffix(item)}` };
-  });
-}
-
-function linkText({ link }: JsonObject): string {
-  return String(link);
-}
-
-function contentHash({ title, link, published, publishedText, summary }: JsonObject): string {
-  return hashOf(title, link, published ?? publishedText ?? summary);
+  warn?.(`${same.length} items have the id ${JSON.stringify(id)}, so their links tell them apart${more}`);
+  const oldest = new Map(kept.map((item) => [item.id, item]));
+  return kept.map((item) => oldest.get(item.id) === item ? item : { ...item, id: `${item.id} ${item.link}` });
 }
 
 function textOf(value: Json | undefined): string | undefined {

@@ -86,7 +86,7 @@ export function findRoot(text: string, opening: RegExp): Root | undefined {
     const isEnd = text.startsWith("/", at + 1);
     const after = at + (isEnd ? 2 : 1) + root.name.length;
     if (!text.startsWith(root.name, after - root.name.length) || !/[\s/>]/.test(text.charAt(after))) continue;
-    tagEnd = text.indexOf(">", after) + 1;
+    tagEnd = isEnd ? text.indexOf(">", after) + 1 : tagEndAfter(text, after);
     if (tagEnd === 0) break;
     if (isEnd) depth--;
     else if (text.charAt(tagEnd - 2) !== "/") depth++;
@@ -94,6 +94,19 @@ export function findRoot(text: string, opening: RegExp): Root | undefined {
   }
   if (root !== undefined) throw new Error(`it ends before </${root.name}>`);
   return undefined;
+}
+
+/** Where an opening tag ends, after its `>`; 0 if it does not. Values of attributes may have `>`. */
+function tagEndAfter(text: string, from: number): number {
+  const mark = /["'>]/g;
+  mark.lastIndex = from;
+  for (let found = mark.exec(text); found !== null; found = mark.exec(text)) {
+    if (found[0] === ">") return mark.lastIndex;
+    const end = text.indexOf(found[0], mark.lastIndex);
+    if (end === -1) return 0;
+    mark.lastIndex = end + 1;
+  }
+  return 0;
 }
 
 /** What follows the root element besides comments and processing instructions. */
@@ -115,4 +128,27 @@ export function* tagsIn(text: string): Generator<number> {
     if (end === -1) return;
     at = text.indexOf("<", end);
   }
+}
+
+const MARKUP = /<(?:!--|\/?[a-z])/giy;
+
+/** Without the tags and comments of HTML; what begins like one and does not end is text. */
+export function withoutMarkup(html: string): string {
+  let text = "";
+  let from = 0;
+  for (let at = html.indexOf("<"); at !== -1;) {
+    MARKUP.lastIndex = at;
+    const opening = MARKUP.exec(html)?.[0];
+    if (opening === undefined) {
+      at = html.indexOf("<", at + 1);
+      continue;
+    }
+    const closing = opening === "<!--" ? "-->" : ">";
+    const end = html.indexOf(closing, at + opening.length);
+    if (end === -1) break;
+    text += html.slice(from, at);
+    from = end + closing.length;
+    at = html.indexOf("<", from);
+  }
+  return text + html.slice(from);
 }

@@ -179,6 +179,14 @@ export type TaskResult<Return = Json> = {
   executionTime: number;
 };
 
+/** The result of a task for several devices. */
+export interface TaskResults {
+  total: number;
+  failed: number;
+  /** Of all devices; if these are too large together, of those that failed. */
+  results: TaskResult[];
+}
+
 /** A task for devices. */
 export interface TaskOrder {
   fleet: string;

@@ -43,15 +43,24 @@ export function readPattern(pattern: string, folder: string): FilePattern {
   };
 }
 
-/** All files that match the pattern, absolute. Files and folders that cannot be read are left out. */
-export async function listFiles({ base, depth, matches }: FilePattern): Promise<string[]> {
+/**
+ * All files that match the pattern, absolute. Files and folders that cannot be read are left out.
+ * @param onUnreadable gets what is there and is left out, such as a link to a file on a share that is away
+ */
+export async function listFiles(
+  { base, depth, matches }: FilePattern,
+  onUnreadable: (path: string) => void = () => {},
+): Promise<string[]> {
   const files: string[] = [];
   const visit = async (folder: string, left: number): Promise<void> => {
-    for (const entry of await entriesOf(folder)) {
+    for (const entry of await entriesOf(folder, onUnreadable)) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) {
         if (left > 0) await visit(path, left - 1);
-      } else if (matches(path) && await stampOf(path) !== undefined) files.push(path);
+      } else if (matches(path)) {
+        if (await stampOf(path) !== undefined) files.push(path);
+        else if (entry.isFile() || entry.isSymbolicLink()) onUnreadable(path);
+      }
     }
   };
   if (matches(base) && await stampOf(base) !== undefined) return [base];
@@ -83,11 +92,13 @@ export function slashed(path: string): string {
   return path.replaceAll(sep, "/");
 }
 
-async function entriesOf(folder: string) {
+async function entriesOf(folder: string, onUnreadable: (path: string) => void) {
   try {
     return await readdir(folder, { withFileTypes: true });
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(codeOf(error) ?? "")) return [];
-    throw error;
+    const code = codeOf(error) ?? "";
+    if (!["ENOENT", "ENOTDIR", "EACCES"].includes(code)) throw error;
+    if (code === "EACCES") onUnreadable(folder);
+    return [];
   }
 }

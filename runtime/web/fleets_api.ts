@@ -9,12 +9,14 @@ import {
   type FleetSummary,
   type FleetTask,
   type Recipients,
+  type TaskResults,
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
-import { type TaskByHand, taskRuleId } from "../folder/task_rule.ts";
+import { TASK_STEP, type TaskByHand, taskRuleId } from "../folder/task_rule.ts";
 import { startRule } from "../ingest/start_rule.ts";
-import type { Receipt } from "../store/store.ts";
+import type { RunState } from "../model/run.ts";
+import type { Receipt, Trace } from "../store/store.ts";
 import { type Asking, personOrOperator } from "./access.ts";
 import { answerInvalid, answerJson, answerMasked, answerRefusal, eventAnswer, refuseUse } from "./answer.ts";
 import type { WebContext } from "./context.ts";
@@ -56,8 +58,12 @@ const TASK = z.strictObject({
 });
 const DEVICE = z.strictObject({ fleet: name, name });
 const TASKS = "/fleets/:id{.+}/tasks";
+const TASK_RUN = "/tasks/:run";
 
-/** `/api/fleets/<id>/tasks`: sends a task of a fleet, for operators and for the people in their `to`. */
+/**
+ * `/api/fleets/<id>/tasks`: sends a task of a fleet, for operators and for the people in their `to`. `/api/tasks/<run>`: what its
+ * devices have answered, for operators and for who sent it.
+ */
 export function tasksApi(context: WebContext): Hono<Asking> {
   const app = new Hono<Asking>();
   app.use(TASKS, personOrOperator(context));
@@ -70,7 +76,32 @@ export function tasksApi(context: WebContext): Hono<Asking> {
     if (sent.kind === "absent") return answerRefusal(c, context, person ? 403 : 404, sent.error);
     return answerInvalid(c, context, "The inputs are", sent.problems);
   });
+  app.use(TASK_RUN, personOrOperator(context));
+  app.get(TASK_RUN, async (c) => {
+    const id = c.req.param("run");
+    const trace = await context.store.getRun(id);
+    const person = c.get("person");
+    const isVisible = person === undefined || isOperator(person) || trace?.run.event.by === person.id;
+    const isTask = trace !== undefined && context.rules().startable.get(trace.run.rule)?.fleet !== undefined;
+    if (isVisible && isTask) return answerMasked(c, context, sentTask(trace));
+    return answerRefusal(c, context, 404, `There is no task "${id}" that was sent by hand`);
+  });
   return app;
+}
+
+/** A task that was sent by hand. */
+export interface SentTask extends Pick<TaskResults, "total" | "failed" | "results"> {
+  run: string;
+  state: RunState;
+  /** Why the run failed: how many devices failed, or why the task could not be sent. */
+  error?: string;
+}
+
+/** Of a run that goes on, there are no results yet. */
+function sentTask({ run: { id, state, error }, steps }: Trace): SentTask {
+  const output = steps.find(({ path }) => path === TASK_STEP)?.output as TaskResults | null | undefined;
+  const { total, failed, results } = output ?? { total: 0, failed: 0, results: [] };
+  return { run: id, state, ...error && { error: error.message }, total, failed, results };
 }
 
 /** `/api/fleets`, `/api/devices` and `/api/device`, for operators. */

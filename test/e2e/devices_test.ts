@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
+import { until } from "./until.ts";
 
 const PLATFORM = `
 import { device, task } from "whenthen";
@@ -64,6 +65,14 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
   const failed = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "press-2", "word=x"]);
   assert.equal(failed.code, 1);
   assert.match(failed.stdout, /^press-2: it has no session: it is dead: it smokes\n0 of 1 succeeded\n$/);
+  const nobody = { to: null, inputs: { word: "x" }, max: 1, timeout: "1s" };
+  const { body: { runs: [id] } } = await program.post("/api/rules/plant/plc:greet/start", { data: nobody });
+  const whole = await until(
+    "the task to nobody ends",
+    () => program.api(`tasks/${id}`),
+    ({ state }) => state === "failed",
+  );
+  assert.match(whole.error, /^Cannot send the task to null: /);
   await folder.write("plant/plc.yaml", FLEET.replace("  - { name: press-2, broken: true }\n", ""));
   await program.waitForMessage("told: whenthen.device.removed press-2");
   // Runs that were under way at the kill may log twice; events are stored once.

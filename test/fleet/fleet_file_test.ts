@@ -94,6 +94,8 @@ when: manual
     "i.yaml": "devices: { watch: ./plants/*, setle: 1s }\nkey: item.name\n",
     "j.yaml": "devices: { watch: ./plants/*, settle: soon }\nkey: item.name\n",
     "k.yaml": "devices: { watch: ./plants/* }\nkey: item.name\n",
+    "web.yaml": "devices: [one]\nping: { tcp: localhost:1 }\n",
+    "web:look.yaml": "when: manual\nthen: [{ log: hello }]\n",
     "f.yaml": "devices: { call: ./d.ts#read }\nkey: item.name\n",
   });
   assert.deepEqual(heads(loaded), [
@@ -116,8 +118,9 @@ when: manual
     'i.yaml:1:31: unknown key "setle"',
     'j.yaml:1:39: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
     'k.yaml:1:10: "format" is missing',
+    'web:look.yaml:1:1: the rule id "web:look" is kept for a task of the fleet web',
   ]);
-  assert.deepEqual([...loaded.fleets.keys()], []);
+  assert.deepEqual([...loaded.fleets.keys()], ["web"]);
 });
 
 Deno.test("a fleet file that stops loading keeps its last good version", async () => {

@@ -380,7 +380,7 @@ Deno.test("a ping that is late because the program stood still counts neither wa
   await pass(200);
   assert.deepEqual(edges, ["initialized"], "its first ping is under way");
   now += 3_600_000;
-  sessions.stalled();
+  sessions.paused(3_600_000);
   await pass(50);
   assert.deepEqual(edges, ["initialized"], "a laptop that slept for an hour declares nobody dead");
   await pass(700);

@@ -1,9 +1,13 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
+import { symlink } from "node:fs/promises";
 import { createServer as createHttp } from "node:http";
+import { join } from "node:path";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { InventoryFiles } from "../../runtime/fleet/inventory_files.ts";
 import { ProgramFleets } from "../../runtime/fleet/program_fleets.ts";
 import { TICK, Wheel } from "../../runtime/fleet/wheel.ts";
+import { TestFolder } from "../folder/loading.ts";
 import { Plant, until } from "./harness.ts";
 
 const PACE = "every: [50ms, 80ms], timeout: 20s, down: 2";
@@ -118,6 +122,28 @@ Deno.test("an inventory in files: all that match count together, when they have 
   await plant.folder.write({ "nested.json": '{ "devices": [{ "id": "x" }, { "id": "y" }] }' });
   await plant.reach("nested", "initialized", 2);
   assert.equal(plant.fleets.get("nested")!.problem, null);
+});
+
+Deno.test("files of an inventory that are written meanwhile, or cannot be opened, change nothing; one may be large", async () => {
+  const rows = (count: number) => "name\n" + Array.from({ length: count }, (_, index) => `d${index}\n`).join("");
+  await using folder = await TestFolder.with({ "a.csv": rows(150_000), "b.csv": rows(1) });
+  const files = { watch: "./*.csv", format: "csv", settle: 1_000, max: 200_000 };
+  const inventory = new InventoryFiles(files, folder.path);
+  const now = Date.now() + 60_000;
+  const read = await inventory.read(now);
+  assert.equal("items" in read && read.items.length, 150_001);
+  const reading = inventory.read(now);
+  await folder.write({ "b.csv": "na" });
+  assert.deepEqual(await reading, { again: now + 1_000 });
+  await folder.write({ "b.csv": rows(2) });
+  assert.deepEqual(await inventory.read(now), { again: now + 1_000 });
+  const again = await inventory.read(now + 1_000);
+  assert.equal("items" in again && again.items.length, 150_002);
+  await symlink("/nowhere/c.csv", join(folder.path, "c.csv"));
+  await assert.rejects(
+    inventory.read(now + 2_000),
+    /Cannot read devices from .*c\.csv: it is there, but cannot be opened/,
+  );
 });
 
 Deno.test("events that nobody listens to are counted, not stored; those of a cut network are stored in slices, the last of each device", async () => {

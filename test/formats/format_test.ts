@@ -43,6 +43,37 @@ Deno.test("csv with a row that does not fit its header is refused", () => {
   );
 });
 
+Deno.test("csv with 200,000 columns of one name is read: the numbers of names are counted, not searched", () => {
+  const [row] = parse(`${Array(200_000).fill("a").join(",")}\n1${",".repeat(199_999)}`, "csv") as JsonObject[];
+  assert.equal(row.a, "1");
+  assert.equal(Object.keys(row).at(-1), "a_200000");
+  assert.deepEqual(parse("a,a_2,a,a\n1,2,3,4", "csv"), [{ a: "1", a_2: "2", a_3: "3", a_4: "4" }]);
+});
+
+Deno.test("csv may begin with an empty column; a comma beside as many semicolons or tabs is text", () => {
+  assert.deepEqual(parse("\ta\tb\n0\t1,5\t2\n", "csv"), [{ column_1: "0", a: "1,5", b: "2" }]);
+  assert.deepEqual(parse(";a\n0;1\n", "csv"), [{ column_1: "0", a: "1" }]);
+  assert.deepEqual(parse("Datum, Zeit;Wert\n2026-01-01, 10:00;3", "csv"), [
+    { "Datum, Zeit": "2026-01-01, 10:00", Wert: "3" },
+  ]);
+  assert.deepEqual(parse("a;1,b,c\n1;2,3,4", "csv"), [{ "a;1": "1;2", b: "3", c: "4" }]);
+  assert.deepEqual(parse("note\na;b", "csv"), [{ note: "a;b" }]);
+});
+
+Deno.test("relaxed csv takes quotation marks inside values, quoted or not", () => {
+  const values: [string, string][] = [
+    ['"x "y" z"', '"x "y" z"'],
+    ['"x "y z"', '"x "y z"'],
+    ['x "y" z ', 'x "y" z'],
+    ['"a" ', "a"],
+    ['" a "', " a "],
+    ['"a ""b"" "', 'a "b" '],
+    ['"a"x', '"a"x'],
+  ];
+  const text = `a , b\n${values.map(([written]) => `${written},3`).join("\n")}`;
+  assert.deepEqual(parse(text, { csv: { relaxed: true } }), values.map(([, a]) => ({ a, b: "3" })));
+});
+
 Deno.test("csv with columns requires them in the header, in any order and beside others", () => {
   const format = { csv: { columns: ["id", "name"] } };
   const rows = [{ name: "Ann", more: "x", id: "1" }];
@@ -120,6 +151,38 @@ Deno.test("an Atom feed gives items in the same shape", async () => {
   }]);
 });
 
+Deno.test("an html title with megabytes of markup that never ends is read at once, as text", async () => {
+  const read = async (title: string) => {
+    const escaped = title.replaceAll("<", "&lt;");
+    const feed = await parse(`<feed><title type="html">${escaped}</title><id>1</id></feed>`, "feed");
+    return (feed as JsonObject).title as string;
+  };
+  for (const open of ["<a ", "<!-- "]) {
+    assert.equal((await read(open.repeat(1_000_000) + "x")).length, open.length * 1_000_000 + 1);
+  }
+  assert.equal(await read("a <b>c</b> <!-- > --> d < e <br/"), "a c  d < e <br/");
+});
+
+Deno.test("a title of RSS is text, also if it is HTML; an end tag in another case is refused", async () => {
+  const titles: [string, string | null][] = [
+    ["<![CDATA[Q &amp; A]]>", "Q & A"],
+    ["Q &amp;amp; A", "Q & A"],
+    ["&lt;b&gt;x&lt;/b&gt; y", "x y"],
+    ["<![CDATA[<i>a</i> &lt;b&gt;]]>", "a <b>"],
+    ["List&lt;T&gt; in C#", "List<T> in C#"],
+    ["AT&amp;T &lt; x", "AT&T < x"],
+  ];
+  for (const [title, text] of titles) {
+    const feed = await parse(
+      `<rss><channel><title>${title}</title><item><title>${title}</title></item></channel></rss>`,
+      "feed",
+    ) as { title: string; items: JsonObject[] };
+    assert.deepEqual([feed.title, feed.items[0].title], [text, text]);
+  }
+  const mixed = "<rss><channel><title>t</Title><item><guid>1</guid><title>a</TITLE></item></channel></rss>";
+  await assert.rejects(items(mixed), /Unexpected end of title/);
+});
+
 Deno.test("an RSS 1.0 feed has its items beside the channel", async () => {
   const [item] = await items(
     `<rdf:RDF xmlns:rdf="r" xmlns="http://purl.org/rss/1.0/"><channel rdf:about="c"><title>T</title></channel>
@@ -191,6 +254,9 @@ Deno.test("xml is data: attributes, texts, one element or a list of them, prefix
   assert.deepEqual(await parse(text, "xml"), { "o:order": order });
   assert.deepEqual(await parse(text, { xml: { lists: ["to"] } }), { "o:order": { ...order, to: ["Ann ä"] } });
   assert.deepEqual(await parse("<a>x</a>", "xml"), { a: "x" });
+  assert.deepEqual(await parse(`<a b="/>" c='">'><a d="/>"/><c>z</c></a>`, "xml"), {
+    a: { "@b": "/>", "@c": '">', a: { "@d": "/>" }, c: "z" },
+  });
 });
 
 Deno.test("xml that is cut off, not well-formed or declares entities is refused, with the line", async () => {
@@ -201,6 +267,9 @@ Deno.test("xml that is cut off, not well-formed or declares entities is refused,
       ["<a/> x", /there is text after <\/a>: "x"/],
       ["<a/><b/>", /there is text after <\/a>: "<b\/>"/],
       ['<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', /it declares entities, which are refused/],
+      ["<a><constructor/></a>", /Invalid name/],
+      ["<a><prototype/></a>", /Invalid name/],
+      ["<a>".repeat(102) + "</a>".repeat(102), /nest/i],
       ["{}", /expected XML, got "{}": it has no element/],
       ["", /expected XML, got nothing/],
     ] as const

@@ -542,11 +542,34 @@ Deno.test("different items with one guid are all told; junk after a feed and suc
     response.writeHead(200, { "content-type": "text/xml" })
       .end(`<rss><channel><title>x</title>${item("a")}${item("b")}</channel></rss><script>1</script>`);
   const program = new Program(poll, { poll: `${peer.url}/feed`, first: "emit" });
-  assert.deepEqual((await pass(program)).map(({ subject }) => subject), [`0 ${peer.url}/a`, `0 ${peer.url}/b`]);
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), [`0 ${peer.url}/a`, "0"]);
   assert.deepEqual(program.warnings, [
     'trigger: what follows </rss> is ignored: "<script>1</script>"',
-    'trigger: 2 items have the id "0", so their links or contents tell them apart',
+    'trigger: 2 items have the id "0", so their links tell them apart',
   ]);
+});
+
+Deno.test("an item of a feed keeps its id when another one has its guid, and is changed if it has its link, too", async () => {
+  await using peer = await Peer.start();
+  const serve = (...items: string[]) => {
+    const all = items.map((item) => item.split(" ")).map(([link, title]) =>
+      `<item><guid>g</guid><link>/${link}</link><title>${title}</title></item>`
+    );
+    peer.answer = (_, response) =>
+      response.writeHead(200, { "content-type": "text/xml" })
+        .end(`<rss><channel><title>x</title>${all.join("")}</channel></rss>`);
+  };
+  const program = new Program(poll, { poll: `${peer.url}/feed`, on: ["added", "changed", "removed"], first: "emit" });
+  const told = async () => (await pass(program)).map(({ type, subject }) => `${type} ${subject}`);
+  serve("a old");
+  assert.deepEqual(await told(), ["added g"]);
+  serve("a corrected", "a old");
+  assert.deepEqual(await told(), ["changed g"]);
+  assert.deepEqual(program.warnings, []);
+  serve("b new", "a corrected");
+  assert.deepEqual(await told(), [`added g ${peer.url}/b`]);
+  serve("c newer", "b edited", "a corrected");
+  assert.deepEqual(await told(), [`added g ${peer.url}/c`, `changed g ${peer.url}/b`]);
 });
 
 Deno.test("data served as text names the format that would read it", async () => {

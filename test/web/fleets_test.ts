@@ -63,6 +63,10 @@ Deno.test("the API lists fleets and devices, and sends tasks: by operators and b
 
     const looked = await bench.post(tasks, { task: "look", to: "a" }, as("otto"));
     assert.equal((await bench.store.getRun(looked.body.runs[0]))!.run.event.by, "otto");
+    const own = `/api/tasks/${looked.body.runs[0]}`;
+    const pending = { run: looked.body.runs[0], state: "queued", total: 0, failed: 0, results: [] };
+    assert.deepEqual((await bench.ask("GET", own, { headers: as("otto") })).body, pending);
+    assert.equal((await bench.ask("GET", own, { headers: as("eve") })).status, 404, "others do not see it");
     assert.equal((await bench.post(tasks, { task: "read", to: "a", inputs: { register: 1 } }, as("otto"))).status, 403);
     assert.equal((await bench.post(tasks, { task: "look", to: "a" }, as("eve"))).status, 403);
     assert.equal((await bench.ask("GET", "/api/devices", { headers: as("otto") })).status, 401);

@@ -1,18 +1,9 @@
 import type { Command } from "commander";
-import { TASK_STEP } from "../../../runtime/folder/task_rule.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
-import {
-  DEVICE_STATES,
-  type DeviceState,
-  type DeviceView,
-  type Recipients,
-  type TaskResult,
-} from "../../../runtime/model/fleet.ts";
-import { isObject } from "../../../runtime/model/json.ts";
+import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
 import { isFinal } from "../../../runtime/model/run.ts";
-import type { Trace } from "../../../runtime/store/store.ts";
 import type { EventAnswer } from "../../../runtime/web/answer.ts";
-import type { FleetListing } from "../../../runtime/web/fleets_api.ts";
+import type { FleetListing, SentTask } from "../../../runtime/web/fleets_api.ts";
 import { addCommand, ask, type CommonOptions, ExitCode, limitOption, print, type Session } from "../session.ts";
 import { type Client, operatorName, pathOf } from "../client.ts";
 import { readTexts, valuesOf } from "../given_values.ts";
@@ -85,8 +76,8 @@ export function addDevices(program: Command, session: Session): void {
           by: operatorName(),
         });
         const sent = await ended(client, run);
-        if (sent.run.state !== "succeeded") session.exitCode = ExitCode.failed;
-        print(session, options, resultsOf(sent), printResults);
+        if (sent.state !== "succeeded") session.exitCode = ExitCode.failed;
+        print(session, options, sent, printResults);
       });
     });
 }
@@ -94,30 +85,13 @@ export function addDevices(program: Command, session: Session): void {
 /** Milliseconds between two looks at a run. */
 const PAUSE = 200;
 
-/** Waits for the end of a run. */
-async function ended(client: Client, run: string): Promise<Trace> {
+/** Waits for the end of a task. */
+async function ended(client: Client, run: string): Promise<SentTask> {
   for (;;) {
-    const trace = await client.get<Trace>(`/api/runs/${run}`);
-    if (isFinal(trace.run.state)) return trace;
+    const sent = await client.get<SentTask>(`/api/tasks/${run}`);
+    if (isFinal(sent.state)) return sent;
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
-}
-
-/** What `task` prints: the run, and what the devices answered. */
-interface Sent {
-  run: string;
-  /** Why the task could not be sent, or how many devices failed. */
-  error?: string;
-  total: number;
-  failed: number;
-  results: TaskResult[];
-}
-
-function resultsOf({ run, steps }: Trace): Sent {
-  const output = steps.find(({ path }) => path === TASK_STEP)?.output;
-  const results = isObject(output) && Array.isArray(output.results) ? output.results as unknown as TaskResult[] : [];
-  const failed = results.filter(({ success }) => !success).length;
-  return { run: run.id, ...run.error && { error: run.error.message }, total: results.length, failed, results };
 }
 
 /** Only a running program has sessions with devices. */
@@ -145,7 +119,7 @@ function printDevices(terminal: Terminal, devices: DeviceView[]): void {
   printTable(terminal, ["FLEET", "DEVICE", "STATE", "SINCE", "TAGS", "WHY"], rows);
 }
 
-function printResults(terminal: Terminal, { total, failed, results, error }: Sent): void {
+function printResults(terminal: Terminal, { total, failed, results, error }: SentTask): void {
   for (const { device, success, error, return: returned } of results) {
     const says = success ? (returned === null ? "done" : JSON.stringify(returned)) : error!;
     terminal.write(paint(terminal, success ? "green" : "red", oneLine(`${device}: ${says}`)) + "\n");
