@@ -564,7 +564,7 @@ Deno.test("the time of an item without a zone is in UTC, whatever the zone of th
     const others = ["January 4, 2027 12:00", "1/4/2027 12:00", "2027-01-04T13:00:00+01:00", "4 Jan 2027 07:00 EST"];
     const more = ["Mon Jan 04 2027 13:00:00 GMT+0100 (CET)", "2027-01-04 12:00:00 UTC"];
     for (const at of [...texts, ...others, ...more]) assert.equal(changedAt({ at }, "item.at"), noon, at);
-    assert.equal(changedAt({ at: "yesterday" }, "item.at"), undefined);
+    for (const at of ["yesterday", ":00".repeat(1_000_000)]) assert.equal(changedAt({ at }, "item.at"), undefined);
   } finally {
     if (zone === undefined) Deno.env.delete("TZ");
     else Deno.env.set("TZ", zone);

@@ -190,10 +190,12 @@ export function changedAt(item: Json, at: string, meter?: Meter): number | undef
   }
 }
 
+const LONGEST_TIME = 100;
 const TIME_WITH_ZONE = /:\d{2}.*(?:Z|GMT|UT|[+-]\d{2}:?\d{2})/i;
 
 /** Milliseconds since the epoch, or NaN. A time without a zone is in UTC, whatever the zone of the machine. */
 function readTime(text: string): number {
+  if (text.length > LONGEST_TIME) return NaN;
   const read = readFeedDate(text) ?? readFeedDate(`${text} Z`);
   return Date.parse(read ?? (TIME_WITH_ZONE.test(text) ? text : `${text} UTC`));
 }
