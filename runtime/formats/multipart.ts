@@ -1,7 +1,8 @@
+import { Buffer } from "node:buffer";
 import type { MultipartPart } from "@remix-run/multipart-parser";
 import { FieldList, type Repeatable } from "../model/event.ts";
 import { messageOf } from "../model/errors.ts";
-import { decodeText } from "./decode_text.ts";
+import { charsetOf } from "./decode_text.ts";
 
 /** A file of a form, as it was sent. */
 export interface SentFile {
@@ -23,6 +24,8 @@ export interface Multipart {
 
 /** Types of parts without a file name that are text. */
 const TEXT = /^(text\/.*|application\/(.+\+)?(json|xml))$/;
+/** The most files of a form: each one is synced to the disk on its own. */
+const MOST_FILES = 100;
 const UNKNOWN_TYPE = "application/octet-stream";
 
 /** Whether a content type is that of a form which may have files. */
@@ -33,7 +36,7 @@ export function isMultipart(contentType: string): boolean {
 /**
  * Reads `multipart/form-data` (RFC 7578). A part with a file name, or of a type that is no text, is a file; all others are fields.
  * What a browser sends for an empty file input is left out.
- * @throws Error if it is cut off or malformed, has over 10,000 parts, or a field is not text
+ * @throws Error if it is cut off or malformed, has over 10,000 parts or 100 files, or a field is not text
  */
 export async function readMultipart(body: Uint8Array, contentType: string): Promise<Multipart> {
   const boundary = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType);
@@ -44,7 +47,8 @@ export async function readMultipart(body: Uint8Array, contentType: string): Prom
   const fields = new FieldList();
   const files: SentFile[] = [];
   try {
-    for (const part of parseMultipart(body, { boundary: boundary[1] ?? boundary[2], ...limits })) {
+    const name = boundary[1] ?? boundary[2];
+    for (const part of parseMultipart(fromBoundary(body, name), { boundary: name, ...limits })) {
       const field = part.name ?? "";
       if (isFile(part)) files.push({ field, ...fileOf(part) });
       else if (part.filename === undefined) fields.add(field, textOf(part, field));
@@ -52,7 +56,17 @@ export async function readMultipart(body: Uint8Array, contentType: string): Prom
   } catch (error) {
     throw new Error(`The body is not valid multipart/form-data: ${messageOf(error)}`, { cause: error });
   }
+  if (files.length > MOST_FILES) throw new Error(`A form may have ${MOST_FILES} files, not ${files.length}`);
   return { fields: fields.toObject(), files };
+}
+
+/** What stands before the first boundary is no part (RFC 2046, section 5.1.1). */
+function fromBoundary(body: Uint8Array, boundary: string): Uint8Array {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  const line = Buffer.from(`--${boundary}`);
+  if (bytes.subarray(0, line.length).equals(line)) return body;
+  const at = bytes.indexOf(`\r\n--${boundary}`);
+  return at === -1 ? body : body.subarray(at + 2);
 }
 
 function isFile({ filename, mediaType, size }: MultipartPart): boolean {
@@ -67,11 +81,13 @@ function fileOf(part: MultipartPart): Omit<SentFile, "field"> {
   return { name: filename.split(/[/\\]/).at(-1)!, type: mediaType, bytes };
 }
 
+/** UTF-8, byte for byte, unless the part says another charset. */
 function textOf({ bytes, headers }: MultipartPart, field: string): string {
+  const charset = charsetOf(headers["content-type"] ?? "") ?? "utf-8";
   try {
-    return decodeText(bytes, { contentType: headers["content-type"] });
+    return new TextDecoder(charset, { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new Error(`the field "${field}": ${messageOf(error)}`, { cause: error });
+    throw new Error(`the field "${field}": it is not text in ${charset}`, { cause: error });
   }
 }
 

@@ -42,6 +42,8 @@ export interface KnownEvents {
 const FOLDER = ".uploads";
 /** The file with the owners, in the folder of an event's files. Uploaded files have folders of their own, so no name clashes. */
 const OWNERS = "owners.json";
+/** See `newId`: only names of this form are folders of requests. */
+const REQUEST = /^[0-9a-z]{20}$/;
 const KEY = /^key-(\d+)$/;
 /** Folders checked per sweep. */
 const SWEPT = 100;
@@ -55,6 +57,8 @@ export class Uploads {
   /** The folders of requests that are being received. */
   readonly #open = new Set<string>();
   #round: string[] = [];
+  /** Folders that could not be checked, which has been said. */
+  readonly #unchecked = new Set<string>();
 
   /** @param folder of all files, absolute */
   constructor(folder: string, private readonly files: RunFiles, private readonly disk: Disk) {
@@ -74,7 +78,10 @@ export class Uploads {
     this.#open.add(id);
     try {
       await this.disk.mkdir(folder);
-      await this.#write(join(folder, OWNERS), JSON.stringify(owners));
+      const draft = join(folder, `${OWNERS}.new`);
+      await this.#write(draft, JSON.stringify(owners));
+      await this.disk.rename(draft, join(folder, OWNERS));
+      await this.disk.syncFolder(folder);
       const files: SavedFile[] = [];
       for (const [index, upload] of uploads.entries()) files.push(await this.#saveOne(id, index, upload));
       const claim = (key: string) => close(this.#write(join(folder, `key-${key}`), ""));
@@ -113,14 +120,25 @@ export class Uploads {
     await this.disk.syncFolder(join(path, ".."));
   }
 
-  /** Removes the files of events that are no longer known. Checks some of the folders; the next call continues after them. */
+  /**
+   * Removes the files of events that are no longer known. Checks some of the folders; the next call continues after them.
+   * @throws Error after all of these, with the first that could not be checked, once for each
+   */
   async sweep(events: KnownEvents): Promise<void> {
-    if (this.#round.length === 0) this.#round = await this.#list(this.#folder);
+    if (this.#round.length === 0) this.#round = (await this.#list(this.#folder)).filter((name) => REQUEST.test(name));
+    const errors: Error[] = [];
     for (const id of this.#round.splice(0, SWEPT)) {
       if (this.#open.has(id)) continue;
       const folder = join(this.#folder, id);
-      if (!await this.#isOwned(folder, events)) await rm(folder, { recursive: true, force: true });
+      try {
+        if (!await this.#isOwned(folder, events)) await rm(folder, { recursive: true, force: true });
+      } catch (error) {
+        const message = `Uploaded files in ${folder} stay, as it is not known to which event they belong`;
+        if (!this.#unchecked.has(id)) errors.push(new Error(`${message}: ${messageOf(error)}`, { cause: error }));
+        this.#unchecked.add(id);
+      }
     }
+    if (errors.length > 0) throw errors[0];
   }
 
   async #isOwned(folder: string, { findKey, isKnown }: KnownEvents): Promise<boolean> {
@@ -129,8 +147,7 @@ export class Uploads {
     for (const key of keys) if (await isKnown(key)) return true;
     if (keys.length > 0 || !names.includes(OWNERS)) return false;
     // The program was killed between the event and its key.
-    const owners: Owner[] = JSON.parse(Buffer.from(await this.disk.read(join(folder, OWNERS))).toString());
-    for (const owner of owners) {
+    for (const owner of readOwners(await this.disk.read(join(folder, OWNERS)))) {
       const key = await findKey(owner);
       if (key === undefined) continue;
       await this.#write(join(folder, `key-${key}`), "");
@@ -146,5 +163,14 @@ export class Uploads {
       if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
+  }
+}
+
+/** No event is accepted before its file of owners is complete, so one that is cut off has none. */
+function readOwners(bytes: Uint8Array): Owner[] {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return [];
   }
 }

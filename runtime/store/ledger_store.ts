@@ -214,7 +214,8 @@ export class LedgerStore implements Store {
   getRun: Store["getRun"] = (id) => this.#reading.getRun(id);
   getLiveRuns: Store["getLiveRuns"] = (ids) => this.#reading.getLiveRuns(ids);
   getEvent: Store["getEvent"] = (id) => this.#reading.getEvent(id);
-  hasEvent: Store["hasEvent"] = async (key) => await this.#reading.findEvent(Number(key)) !== undefined;
+  hasEvent: Store["hasEvent"] = (key) => this.#reading.hasEvent(Number(key));
+  hasRun: Store["hasRun"] = (id) => this.#reading.hasRun(id);
   findEventKey: Store["findEventKey"] = (event) => this.#reading.findEventKey(event);
   searchRuns: Store["searchRuns"] = (search) => this.#reading.searchRuns(search);
   searchRunHeads: Store["searchRunHeads"] = (search) => this.#reading.searchRunHeads(search);

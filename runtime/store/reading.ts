@@ -63,6 +63,17 @@ export class Reading {
     return { key, receivedAt, delivery, verdicts, event };
   }
 
+  /** Whether the event is live or in history; also true if what may have it cannot be read. */
+  async hasEvent(key: number): Promise<boolean> {
+    return await this.read((rows) => rows.get("event", ordered(key))) !== undefined ||
+      await this.history.mayHaveEvent(key);
+  }
+
+  /** The same of a run. */
+  async hasRun(id: string): Promise<boolean> {
+    return await this.read((rows) => rows.get("run", id)) !== undefined || await this.history.mayHaveRun(id);
+  }
+
   /** The reply to an event, live or in history. */
   async getReply(event: EventIdentity): Promise<Reply | undefined> {
     const found = await this.read((rows): { reply?: Reply; key?: number } => {

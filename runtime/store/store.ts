@@ -185,8 +185,10 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   getLiveRuns(ids: string[]): Promise<Run[]>;
   /** An event by its key, or that of a run by the run's id; undefined if it is no longer in history. */
   getEvent(id: string): Promise<EventRecord | undefined>;
-  /** Whether a live run needs the event with this key, or history still has it. */
+  /** Whether a live run needs the event with this key, or history still has it, or may have it in a part that cannot be read. */
   hasEvent(key: string): Promise<boolean>;
+  /** Whether the run is live or in history, or may be in a part that cannot be read. */
+  hasRun(id: string): Promise<boolean>;
   /** The key of an event whose identity is still known. */
   findEventKey(event: EventIdentity): Promise<string | undefined>;
   /** Runs, newest first. A cursor stays valid while there are new runs. */

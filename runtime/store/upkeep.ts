@@ -62,14 +62,16 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { store, files, uploads, retention, liveVersions } = this.options;
+    const { store, files, uploads, retention, liveVersions, onError } = this.options;
     const now = await this.#readClock();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
     // A run's files go with its trace, an upload goes with its event.
-    if (!this.#stopped) await files.sweep(async (run) => await store.getRun(run) !== undefined);
-    if (!this.#stopped) {
-      await uploads.sweep({ findKey: (event) => store.findEventKey(event), isKnown: (key) => store.hasEvent(key) });
+    const events = { findKey: store.findEventKey.bind(store), isKnown: store.hasEvent.bind(store) };
+    for (const sweep of [() => files.sweep((run) => store.hasRun(run)), () => uploads.sweep(events)]) {
+      if (this.#stopped) break;
+      // A file that cannot be removed stops nothing else.
+      await sweep().catch((error) => onError("Saved files could not be checked", error));
     }
     if (!this.#stopped) await store.dropVersions(liveVersions());
   }

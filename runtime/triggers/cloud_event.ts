@@ -32,7 +32,9 @@ export const sentType = text.refine(
   (type) => !isOwnType(type),
   "types that begin with whenthen. are the program's own",
 );
-const time = z.iso.datetime({ offset: true, local: false }).transform((given) => new Date(given).toISOString());
+const time = z.string().toUpperCase().pipe(
+  z.iso.datetime({ offset: true, local: false }).transform((given) => new Date(given).toISOString()),
+);
 const PLAIN = z.object({
   type: sentType,
   data: z.custom<Json>().default(null),
@@ -103,8 +105,9 @@ function fromHeaders(headers: Record<string, string>, body: Uint8Array): CloudEv
 
 function fromStructured(given: Json): CloudEvent {
   if (!isObject(given)) throw new Error("a CloudEvent is an object");
-  const { data, data_base64: encoded, ...attributes } = given as JsonObject;
-  if (encoded !== undefined) return complete(attributes, (type) => bytesOf(encoded, type));
+  const { data, data_base64: encoded = null, ...attributes } = given as JsonObject;
+  if (encoded !== null && (data ?? null) !== null) throw new Error("data and data_base64: only one of them may be set");
+  if (encoded !== null) return complete(attributes, (type) => bytesOf(encoded, type));
   if (data === undefined) return complete(attributes, () => null);
   // Data without a type is JSON (JSON format, section 3.1).
   return complete({ ...attributes, datacontenttype: attributes.datacontenttype ?? "application/json" }, (type) => {

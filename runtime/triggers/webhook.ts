@@ -9,7 +9,7 @@ import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { type Trigger } from "../model/rule.ts";
 import { type CloudEvent, isCloudEvent, readCloudEvents } from "./cloud_event.ts";
 import { defineTrigger, shortId, type TriggerEvent } from "./trigger.ts";
-import { authenticate, checkAuth, verifiedHeaders } from "./webhook_auth.ts";
+import { authenticate, checkAuth, standardPrefix, trustsEventHeaders, verifiedHeaders } from "./webhook_auth.ts";
 import {
   methodsOf,
   parseBody,
@@ -70,8 +70,10 @@ export function receive(
   const identified = (event: Omit<ReceivedEvent, "id">, files?: Json): ReceivedEvent => {
     return { id: identityOf(args, headers, { ...event, ...files && { files } }, now) ?? newId(now), ...event };
   };
-  if (isCloudEvent(headers)) {
-    const read = readCloudEvents(headers, request.body);
+  const { "ce-specversion": _version, ...others } = headers;
+  const trusted = trustsEventHeaders(args.auth) ? headers : others;
+  if (isCloudEvent(trusted)) {
+    const read = readCloudEvents(trusted, request.body);
     if ("problem" in read) return refuse(`The body is not a CloudEvent: ${read.problem}`);
     const events = read.events.map((event) => identified({ ...eventOf(event), http }));
     return { kind: "events", events, isBatch: read.isBatch, ...within };
@@ -235,6 +237,8 @@ function deliveryId(auth: Json, headers: Headers, data: Json): string | undefine
   if (inBody !== undefined) return inBody;
   // Asana sends no id. Each of its events has a time, so that only a repeated delivery has the same signature.
   if (auth === "asana") return headers["x-hook-signature"];
+  // Another id beside it is not signed.
+  if (auth === "standard") return headers[`${standardPrefix(headers)}-id`];
   const names = ["webhook-id", "svix-id", "x-github-delivery", "x-shopify-webhook-id", "idempotency-key"];
   return names.map((name) => headers[name]).find((id) => id);
 }

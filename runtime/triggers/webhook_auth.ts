@@ -133,9 +133,7 @@ function checkSigned({ signed, timestamp, tolerance }: Extract<ReadWebhookArgs["
  * the body first.
  */
 function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
-  const prefix = headers["webhook-signature"] === undefined && headers["svix-signature"] !== undefined
-    ? "svix"
-    : "webhook";
+  const prefix = standardPrefix(headers);
   const [id, timestamp, signatures] = ["id", "timestamp", "signature"].map((name) => headers[`${prefix}-${name}`]);
   if (!id || !timestamp || !signatures) {
     return "The headers webhook-id, webhook-timestamp and webhook-signature are needed";
@@ -149,6 +147,16 @@ function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: 
   if (signatures.includes(", ")) return `The header ${prefix}-signature was sent more than once`;
   const found = signatures.split(" ").some((signature) => isSameText(signature, `v1,${expected}`));
   return found ? undefined : `The signature in ${prefix}-signature does not match the body`;
+}
+
+/** How the names of the headers begin that `standard` verifies. */
+export function standardPrefix(headers: Record<string, string>): "svix" | "webhook" {
+  return headers["webhook-signature"] === undefined && headers["svix-signature"] !== undefined ? "svix" : "webhook";
+}
+
+/** Whether the headers of a CloudEvent may name the event: not if a signature or a provider's own scheme covers only the body. */
+export function trustsEventHeaders(auth: Auth): boolean {
+  return typeof auth === "string" ? ["none", "basic", "bearer"].includes(auth) : "token" in auth;
 }
 
 /** https://docs.stripe.com/webhooks#verify-manually */

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
+import { charsetOf, decodeText } from "../formats/decode_text.ts";
 import { parseMaybeJson } from "../formats/exact_json.ts";
 import { readLazyJson } from "../formats/lazy_json.ts";
 import type { Multipart } from "../formats/multipart.ts";
@@ -98,27 +99,43 @@ export function parseBody(body: Uint8Array, contentType = ""): Json {
   }
   const type = contentType.split(";")[0].trim().toLowerCase();
   const text = textOf(body, contentType);
-  if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);
+  if (/^application\/(.+\+)?json$/.test(type)) return readJson(text, type);
   if (text === undefined) return Buffer.from(body).toString("base64");
   // "curl -d" sends this content type with every body, also with JSON.
-  if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readFields(text, "body");
+  if (type === "application/x-www-form-urlencoded") {
+    return maybeJson(text) ?? readFields(inUtf8(text, body, charsetOf(contentType)), "body");
+  }
   if (type === "") return maybeJson(text) ?? text;
   if (/^text\/|[/+]xml$/.test(type)) return text;
   return Buffer.from(body).toString("base64");
 }
 
-/** Undefined if the bytes are not valid text in the charset from the content type. */
+/** Undefined if the bytes are not valid text in the charset from the content type, or of XML's declaration. */
 function textOf(body: Uint8Array, contentType: string): string | undefined {
-  const charset = /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1] ?? "utf-8";
+  const isXml = /^[^;]*[/+]xml\s*(;|$)/i.test(contentType);
   try {
-    return new TextDecoder(charset, { fatal: true }).decode(body);
+    if (isXml) return decodeText(body, { contentType });
+    return new TextDecoder(charsetOf(contentType) ?? "utf-8", { fatal: true }).decode(body);
   } catch {
     return undefined;
   }
 }
 
-function readJson(text: string, type: string): Json {
+/** A form with its escapes in UTF-8, as they are read: they are those of bytes in the form's charset. */
+function inUtf8(text: string, body: Uint8Array, charset = "utf-8"): string {
+  if (/^utf-?8$/.test(charset)) return text;
+  const decoder = new TextDecoder(charset);
+  return Buffer.from(body).toString("latin1").replace(/[^&=]+/g, (escaped) => {
+    const bytes = escaped.replaceAll("+", " ").replace(/%([0-9a-f]{2})/gi, (_, hex) => {
+      return String.fromCharCode(parseInt(hex, 16));
+    });
+    return encodeURIComponent(decoder.decode(Buffer.from(bytes, "latin1")));
+  });
+}
+
+function readJson(text: string | undefined, type: string): Json {
   try {
+    if (text === undefined) throw new Error("it is not text in UTF-8, or in the charset that the content type names");
     return readLazyJson(text, "data");
   } catch (error) {
     const reason = messageOf(error);

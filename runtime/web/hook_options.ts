@@ -15,7 +15,7 @@ export function answerOptions({ headers }: Request, matches: readonly HookMatch[
     if (consent !== undefined) return consent;
   }
   const [origin, method] = ["origin", "access-control-request-method"].map((name) => headers.get(name));
-  const open = matches.filter(({ hook }) => hook.args.cors !== undefined);
+  const open = matches.filter((match) => match.hook.args.cors !== undefined && listensTo(match, method ?? ""));
   if (!origin || !method || open.length === 0) return undefined;
   const allowing = open.filter((match) => isAllowed(match, origin));
   if (allowing.length === 0) {
@@ -44,13 +44,19 @@ export function answerHandshake(headers: Headers): Response | undefined {
   return new Response(null, { status: 200, headers: consent });
 }
 
+/** Whether a hook takes the method. A `HEAD` is a `GET` without the body of the answer. */
+export function listensTo({ hook }: HookMatch, method: string): boolean {
+  return methodsOf(hook.args).includes(method === "HEAD" ? "GET" : method);
+}
+
 /** The answer of hooks with `cors`: the pages of these origins may read it. */
-export function withCors({ headers }: Request, matches: readonly HookMatch[], answer: Response): Response {
-  if (!matches.some(({ hook }) => hook.args.cors !== undefined)) return answer;
+export function withCors({ headers, method }: Request, matches: readonly HookMatch[], answer: Response): Response {
+  const asked = matches.filter((match) => listensTo(match, method));
+  if (!asked.some(({ hook }) => hook.args.cors !== undefined)) return answer;
   const origin = headers.get("origin");
   const shown = new Headers(answer.headers);
   shown.append("vary", "origin");
-  if (origin && matches.some((match) => isAllowed(match, origin))) shown.set("access-control-allow-origin", origin);
+  if (origin && asked.some((match) => isAllowed(match, origin))) shown.set("access-control-allow-origin", origin);
   return new Response(answer.body, { status: answer.status, headers: shown });
 }
 

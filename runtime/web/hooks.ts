@@ -15,7 +15,7 @@ import {
   awaitReply,
   isRefused,
 } from "./answer.ts";
-import { answerOptions, withCors } from "./hook_options.ts";
+import { answerOptions, listensTo, withCors } from "./hook_options.ts";
 import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
@@ -84,10 +84,9 @@ async function takeDelivery(
   return Response.json({ looks: nudges.length }, { status: 202 });
 }
 
-/** The hooks for the request. A `HEAD` is a `GET` without the body of the answer. */
+/** The hooks for the request. */
 function listeners({ method }: Request, path: string, { hooks }: HookContext): readonly HookMatch[] {
-  const wanted = method === "HEAD" ? "GET" : method;
-  return hooks.match(path).filter(({ hook }) => methodsOf(hook.args).includes(wanted));
+  return hooks.match(path).filter((match) => listensTo(match, method));
 }
 
 /** The parts of a multipart form; undefined for any other body. */

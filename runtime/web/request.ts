@@ -64,8 +64,8 @@ const ENCODINGS: Record<string, Unpack> = { gzip: unzip, "x-gzip": unzip, deflat
  * the unpacked body, too, as a few bytes can expand to a gigabyte.
  */
 export async function readRequestBody(request: Request, limit: number): Promise<Body> {
-  const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
-  if (encoding === "identity") return await readSent(request, limit);
+  const encoding = (request.headers.get("content-encoding") ?? "").trim().toLowerCase();
+  if (encoding === "" || encoding === "identity") return await readSent(request, limit);
   if (!Object.hasOwn(ENCODINGS, encoding)) {
     return refuse(415, `Bodies are accepted as they are, with gzip or with deflate, not with ${encoding}`, {
       "accept-encoding": "gzip, deflate",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realDisk } from "../../runtime/host/disk.ts";
@@ -60,6 +60,29 @@ Deno.test("after a crash, files of an event that was accepted stay, and those of
   });
 });
 
+Deno.test("a file of owners that is cut off, a stray file and a folder that cannot be checked stop no sweep", async () => {
+  await withUploads(async (open, list) => {
+    const ids: string[] = [];
+    for (const id of ["e1", "e2", "e3"]) {
+      const { files } = await open().save([UPLOAD], [{ ...OWNER, id }], NOW);
+      ids.push(files[0].path.split("/").at(-3)!);
+    }
+    const folder = join((await open().save([UPLOAD], [OWNER], NOW)).files[0].path, "../../..");
+    await writeFile(join(folder, ids[0], "owners.json"), "");
+    await writeFile(join(folder, ".DS_Store"), "");
+    const findKey = ({ id }: { id: string }) =>
+      id === "e2" ? Promise.reject(new Error("EMFILE")) : Promise.resolve("17");
+    const known = { findKey: ({ id }: { id: string }) => id === "e3" ? Promise.resolve(undefined) : findKey({ id }) };
+    const uploads = open();
+    const sweep = () => uploads.sweep({ ...known, isKnown: () => Promise.resolve(true) });
+    await assert.rejects(sweep(), /^Error: Uploaded files in .* stay, .*: EMFILE$/);
+    await sweep();
+    const left = await list();
+    assert.deepEqual(ids.map((id) => left.includes(id)), [false, true, false]);
+    assert.equal(left.length, 3);
+  });
+});
+
 Deno.test("files that are discarded, or cannot be saved, leave nothing", async () => {
   await withUploads(async (open, list) => {
     const { discard } = await open().save([UPLOAD], [OWNER], NOW);
@@ -67,7 +90,11 @@ Deno.test("files that are discarded, or cannot be saved, leave nothing", async (
     assert.deepEqual(await list(), []);
   });
   const folder = await mkdtemp(join(tmpdir(), "uploads-"));
-  const full = { ...realDisk, rename: () => Promise.reject(new Error("ENOSPC: no space left on device")) };
+  const noSpace = () => Promise.reject(new Error("ENOSPC: no space left on device"));
+  const full = {
+    ...realDisk,
+    rename: (from: string, to: string) => to.endsWith(".txt") ? noSpace() : realDisk.rename(from, to),
+  };
   const uploads = new Uploads(folder, new RunFiles(folder, full), full);
   await assert.rejects(
     uploads.save([UPLOAD], [OWNER], NOW),

@@ -136,6 +136,26 @@ Deno.test("files of a run are removed when it leaves history; those of live runs
   await rm(folder, { recursive: true });
 });
 
+Deno.test("versions of rules are dropped also if saved files cannot be checked", async () => {
+  const store = await open();
+  const passed = Promise.withResolvers<void>();
+  const errors: string[] = [];
+  const fail = { sweep: () => Promise.reject(new Error("EMFILE")) };
+  const upkeep = new Upkeep({
+    ...{ store, files: fail, uploads: fail, clock: new ManualClock(NOW), retention: () => KEPT },
+    liveVersions: () => {
+      passed.resolve();
+      return [];
+    },
+    onError: (message, error) => errors.push(`${message}: ${error}`),
+  });
+  upkeep.start();
+  await passed.promise;
+  await upkeep.stop();
+  assert.deepEqual(errors, Array(2).fill("Saved files could not be checked: Error: EMFILE"));
+  await store.close();
+});
+
 const MB = 1024 * 1024;
 
 /** Accepts events with a body of 10 kB; runs of those whose number is in `finish` end. @returns their runs */
@@ -428,6 +448,27 @@ Deno.test("a damaged part cannot be thinned: it is removed with a warning, the o
   ]);
   assert.equal(await store.getRun(run), undefined);
   assert.equal((await store.listRuns({ limit: 9 })).length, 1);
+  await store.close();
+});
+
+Deno.test("an event and a run in a part that cannot be read count as known, so that their files stay", async () => {
+  const disk = new FaultyDisk();
+  const before = await open({ disk });
+  const run = await startRun(before, "e1");
+  await before.finishRun(run, { state: "succeeded", output: null, spent: 1 }, NOW);
+  const { event } = (await before.getRun(run))!.run;
+  const key = (await before.findEventKey(event))!;
+  await before.checkpoint();
+  await before.close();
+  const [part] = parts(disk);
+  const bytes = await disk.read(part);
+  bytes[5_000] ^= 1;
+  disk.put(part, bytes);
+  const warnings: string[] = [];
+  const store = await open({ disk, onWarning: (message) => warnings.push(message) });
+  assert.deepEqual([await store.hasEvent(key), await store.hasRun(run)], [true, true]);
+  assert.deepEqual([await store.hasEvent(key), await store.getRun(run)], [true, undefined]);
+  assert.deepEqual([warnings.length, await store.hasEvent("1")], [1, false]);
   await store.close();
 });
 

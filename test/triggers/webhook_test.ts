@@ -238,6 +238,29 @@ Deno.test("the header names of Svix are those of Standard Webhooks, with the sam
   assert.match(refused(send(args, request(body, headers), START + 301_000), 401), /svix-timestamp is more than 300/);
 });
 
+Deno.test("headers that no signature covers give an event no other identity", () => {
+  const body = '{"id":"evt_1","type":"a.b"}';
+  const signature = new Webhook(secrets.STANDARD).sign("msg_2", new Date(START), body);
+  const forged = {
+    "ce-specversion": "1.0",
+    "ce-id": "forged",
+    "ce-source": "/forged",
+    "ce-type": "forged",
+    "webhook-id": "forged",
+  };
+  const svix = { "svix-id": "msg_2", "svix-timestamp": `${START / 1_000}`, "svix-signature": signature };
+  const one = accepted(send({ auth: "standard", secret: "STANDARD" }, request(body, { ...svix, ...forged })));
+  assert.deepEqual([one.id, one.ce], ["msg_2", undefined]);
+  const stripe = `t=${START / 1_000},v1=${hex(secrets.STRIPE, `${START / 1_000}.${body}`)}`;
+  const sent = request(body, { ...forged, "stripe-signature": stripe });
+  const other = accepted(send({ auth: "stripe", secret: "STRIPE" }, sent));
+  assert.deepEqual([other.id, other.type, other.ce], ["evt_1", "stripe.a.b", undefined]);
+  const hmac = { auth: { hmac: "sha256", header: "X-Sign" }, secret: "TOKEN", dedupe: "event.data.id" };
+  assert.equal(accepted(send(hmac, request(body, { ...forged, "x-sign": hex(secrets.TOKEN, body) }))).ce, undefined);
+  const token = { auth: { token: "X-Token" }, secret: "TOKEN" };
+  assert.equal(accepted(send(token, request(body, { ...forged, "x-token": secrets.TOKEN }))).ce?.id, "forged");
+});
+
 Deno.test("gitlab and telegram send the secret in a header of their own, which the event leaves out", () => {
   const push = request('{"object_kind":"push","ref":"refs/heads/main"}', {
     "x-gitlab-token": "t0k3n",
@@ -374,6 +397,12 @@ Deno.test("bodies are read by their content type", () => {
   assert.equal(data("just text", ""), "just text");
   assert.equal(data("<a/>", "application/xml"), "<a/>");
   assert.equal(data(new Uint8Array([0xe9]), "text/plain; charset=iso-8859-1"), "é");
+  assert.equal(data(new Uint8Array([0xe9]), "text/plain; charset = 'windows-1252'"), "é");
+  const xml = '<?xml version="1.0" encoding="iso-8859-1"?><a>é</a>';
+  assert.equal(data(Buffer.from(xml, "latin1"), "text/xml"), xml);
+  const form = "application/x-www-form-urlencoded; charset=";
+  assert.deepEqual(data("n%E4me=%FC+%2B%26&b", `${form}ISO-8859-1`), { näme: "ü +&", b: "" });
+  assert.deepEqual(data("a=%83%65%83X%83g", `${form}Shift_JIS`), { a: "テスト" });
   assert.equal(data(new Uint8Array([1, 2, 255]), "image/png"), "AQL/");
   assert.equal(data("", "application/json"), null);
 });
@@ -381,6 +410,8 @@ Deno.test("bodies are read by their content type", () => {
 Deno.test("a body that is not valid JSON despite its type is refused with the reason", () => {
   const message = refused(send({ auth: "none" }, request('{"a": ')), 400);
   assert.match(message, /^The body is not valid JSON, although its content type is application\/json: ./);
+  const latin = refused(send({ auth: "none" }, request(new Uint8Array([0x22, 0xe9, 0x22]))), 400);
+  assert.match(latin, /application\/json: it is not text in UTF-8/);
 });
 
 Deno.test("names such as __proto__ are plain data", () => {

@@ -126,6 +126,22 @@ Deno.test("cors answers preflights of the origins that it names, and lets these 
   assert.deepEqual(await readers("/hooks/none", origin), [202, null]);
 });
 
+Deno.test("the cors of a rule opens no other rule that takes another method on the same path", async () => {
+  await using bench = await openBench([
+    rule("a", [webhook("/x", { method: "GET", cors: "*" })]),
+    rule("b", [webhook("/x")]),
+  ]);
+  const headers = { origin: "https://app.example.org" };
+  const allowed = async (method: string, more = {}) => {
+    const { status, headers: answered } = await bench.ask(method, "/hooks/x", { headers: { ...headers, ...more } });
+    return [status, answered.get("access-control-allow-origin")];
+  };
+  assert.deepEqual(await allowed("GET"), [202, headers.origin]);
+  assert.deepEqual(await allowed("POST"), [202, null]);
+  assert.deepEqual(await allowed("OPTIONS", { "access-control-request-method": "POST" }), [405, null]);
+  assert.deepEqual(await allowed("OPTIONS", { "access-control-request-method": "GET" }), [204, headers.origin]);
+});
+
 Deno.test("a sender of CloudEvents that asks gets the consent of a hook that takes POST", async () => {
   await using bench = await openBench([rule("a", [webhook("/x")]), rule("b", [webhook("/get", { method: "GET" })])]);
   const headers = { "webhook-request-origin": "eventgrid.azure.net", "webhook-request-rate": "120" };
@@ -249,6 +265,41 @@ Deno.test("a form that is cut off is 400, one of a sender who is not known 401; 
   ]);
   assert.equal((await bench.ask("POST", "/hooks/closed", { body: bytes, headers })).status, 401);
   assert.equal(existsSync(join(bench.folder, "files")), false);
+});
+
+Deno.test("a form of more than 100 files is 400 and leaves none", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const form = new FormData();
+  for (let at = 0; at < 100; at++) form.append("f", new File(["x"], "a"));
+  assert.equal((await bench.ask("POST", "/hooks/x", { body: form })).status, 202);
+  form.append("f", new File(["x"], "a"));
+  const { status, body } = await bench.ask("POST", "/hooks/x", { body: form });
+  assert.deepEqual([status, body.error], [400, "A form may have 100 files, not 101"]);
+  assert.equal((await readdir(join(bench.folder, "files", ".uploads"))).length, 1);
+});
+
+Deno.test("a field of a form is its bytes in UTF-8, or in the charset of its part; what is before the first boundary is none", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const dataOf = async (body: string | Uint8Array<ArrayBuffer>) => {
+    const sent = await bench.ask("POST", "/hooks/x", {
+      body,
+      headers: { "content-type": "multipart/form-data; boundary=B" },
+    });
+    assert.equal(sent.status, 202, JSON.stringify(sent.body));
+    return (await bench.store.getRun(sent.body.runs[0]))!.run.event.data;
+  };
+  const part = (value: string, more = "") =>
+    `--B\r\nContent-Disposition: form-data; name="f"${more}\r\n\r\n${value}\r\n--B--\r\n`;
+  const xml = '\ufeff<?xml version="1.0" encoding="iso-8859-1"?><a>é</a>';
+  assert.deepEqual(await dataOf(part(xml)), { f: xml });
+  const declared = xml.slice(1);
+  assert.deepEqual(await dataOf(part(declared)), { f: declared });
+  const latin = Buffer.from(part("é", "\r\nContent-Type: text/plain; charset=iso-8859-1"), "latin1");
+  assert.deepEqual(await dataOf(new Uint8Array(latin)), { f: "é" });
+  for (const before of ["\r\n", "a preamble\r\n", "--A\r\n\r\n"]) {
+    assert.deepEqual(await dataOf(before + part("x")), { f: "x" });
+  }
+  for (const empty of ["--B--", "\r\n--B--\r\n"]) assert.deepEqual(await dataOf(empty), {});
 });
 
 Deno.test("a second delivery of an event with files leaves none of its own; dedupe knows the hash of a file", async () => {
@@ -673,6 +724,17 @@ Deno.test("a batch of CloudEvents has its events in order; one that is wrong ref
 Deno.test("data_base64 that is none, and an attribute that is a list, are mistakes", () => {
   assert.match(parse(STRUCTURED, { ...COMPLETE, data_base64: "%%" }), /data_base64: expected base64/);
   assert.match(parse(STRUCTURED, { ...COMPLETE, tags: ["a"] }), /^tags: expected text, a number/);
+  assert.match(parse(STRUCTURED, { ...COMPLETE, data: 1, data_base64: "AA==" }), /^data and data_base64: only one/);
+});
+
+Deno.test("data_base64 that is null is not set, and the letters of a time may be small", () => {
+  const read = (given: object) => {
+    const body = new TextEncoder().encode(JSON.stringify({ ...COMPLETE, ...given }));
+    const found = readEvents(STRUCTURED, body);
+    return "problem" in found ? assert.fail(found.problem) : found.events[0];
+  };
+  assert.equal(read({ data: "x", data_base64: null }).data, "x");
+  assert.equal(read({ time: "2026-11-29t20:00:00z" }).time, "2026-11-29T20:00:00.000Z");
 });
 
 function post(body: BodyInit | null, headers: Record<string, string> = {}): Request {
@@ -684,6 +746,7 @@ Deno.test("a body within the limit is read completely", async () => {
   assert.ok("bytes" in body);
   assert.equal(new TextDecoder().decode(body.bytes), "0123456789");
   assert.deepEqual(await readRequestBody(post(null), 10), { bytes: new Uint8Array() });
+  assert.ok("bytes" in await readRequestBody(post("0", { "content-encoding": "" }), 10), "an empty encoding is none");
 });
 
 Deno.test("a body is the same whether its length is known, small or large", async () => {

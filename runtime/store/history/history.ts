@@ -4,7 +4,7 @@ import type { EventRecord, Found, Reply } from "../store.ts";
 import { type AwaitedSearch, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { Catalogue } from "../ledger/tables.ts";
 import type { BriefText, EventHeader, EventMore, EventText, RunHeader, RunMore, RunText } from "./history_lines.ts";
-import { type Bounds, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
+import { type Ask, type Bounds, listEventRows, listRunRows, type Row, Snapshot } from "./list_history.ts";
 import type { PartRead, PartReads, ReadPart } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
@@ -55,6 +55,22 @@ export class History {
     if (row === undefined) return undefined;
     await snapshot.amend([row]);
     return toEvent(row);
+  }
+
+  /** Whether it has the event, or may have it in a part that cannot be read. */
+  mayHaveEvent(key: number): Promise<boolean> {
+    return this.#mayHave((snapshot) => snapshot.findEvent(key));
+  }
+
+  /** Whether it has the run, or may have it in a part that cannot be read. */
+  mayHaveRun(id: string): Promise<boolean> {
+    return this.#mayHave((snapshot) => snapshot.findRun(id));
+  }
+
+  async #mayHave(find: (snapshot: Snapshot) => Promise<unknown>): Promise<boolean> {
+    let isUnread = false;
+    const ask: Ask = (part, read, args) => this.#read(part, read, args, () => isUnread = true);
+    return await find(this.#snapshot(undefined, ask)) !== undefined || isUnread;
   }
 
   /** Those of these events that are known, by key, as accepted, without amendments. */
@@ -173,20 +189,24 @@ export class History {
     return this.#parts.reduce((sum, { catalogue }) => sum + catalogue.bytes, 0);
   }
 
-  #snapshot(until = this.#options.syncedSeq()): Snapshot {
+  #snapshot(until = this.#options.syncedSeq(), ask = this.#ask): Snapshot {
     const folded = this.#parts[this.#parts.length - 1]?.catalogue.last ?? 0;
-    return new Snapshot(this.#parts, this.#options.recent.view(folded, until), this.#ask);
+    return new Snapshot(this.#parts, this.#options.recent.view(folded, until), ask);
   }
 
-  readonly #ask = async <K extends PartRead>(
+  readonly #ask: Ask = (part, read, args) => this.#read(part, read, args, () => {});
+
+  async #read<K extends PartRead>(
     part: Part,
     read: K,
     args: PartReads[K]["args"],
-  ): Promise<PartReads[K]["result"] | undefined> => {
+    onUnread: () => void,
+  ): Promise<PartReads[K]["result"] | undefined> {
     const { file } = part.catalogue;
-    if (this.#lost.has(file)) return undefined;
-    const answer = await this.#options.readPart({ file, read, args });
-    if (answer.kind === "read") return answer.result;
+    const answer = this.#lost.has(file) ? undefined : await this.#options.readPart({ file, read, args });
+    if (answer?.kind === "read") return answer.result;
+    onUnread();
+    if (answer === undefined) return undefined;
     // It was removed or replaced during the query.
     if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
     if (answer.kind !== "failed") this.#lost.add(file);
@@ -195,7 +215,7 @@ export class History {
     const reason = answer.kind === "missing" ? "it is missing" : answer.reason;
     this.#options.onWarning(unreadable(file, reason));
     return undefined;
-  };
+  }
 
   async *#find(search: AwaitedSearch, snapshot: Snapshot): AsyncGenerator<FoundEvent> {
     for (const part of snapshot.parts.filter((other) => other.mayHaveAwaited(search))) {

@@ -225,7 +225,7 @@ export interface Row<I extends string | number = string | number> {
 }
 
 /** Queries a part. Returns undefined if the part was removed or cannot be read. */
-type Ask = <K extends PartRead>(
+export type Ask = <K extends PartRead>(
   part: Part,
   read: K,
   args: PartReads[K]["args"],
