@@ -32,12 +32,20 @@ export async function multipartBody(
 
 function textOf(value: Json, field: string, name: string): string {
   if (!isObject(value) && !Array.isArray(value)) return String(value);
-  const keys = Object.keys(value);
-  const isResult = [["status", "headers", "body"], ["code", "stdout", "stderr"]].some((result) =>
-    result.every((key) => keys.includes(key))
-  );
-  if (!isResult) return writeExactJson(value);
+  if (!isObject(value) || !isResult(value as JsonObject)) return writeExactJson(value);
   throw new TerminalError(
     `Cannot ${name}: "${field}" of multipart is the result of a step that has saved no file; add save: name there`,
   );
+}
+
+/** Whether it is the result of a step `http` or `run`, and not data that only has these keys, too. */
+function isResult(value: JsonObject): boolean {
+  const { status, headers, code, stdout, stderr } = value;
+  const has = (keys: string[]) => keys.every((key) => Object.hasOwn(value, key));
+  const hasOnly = (keys: string[]) => Object.keys(value).every((key) => keys.includes(key));
+  if (has(["status", "headers", "body"]) && hasOnly(["status", "headers", "body"])) {
+    return typeof status === "number" && isObject(headers);
+  }
+  return hasOnly(["code", "stdout", "stderr", "json", "dropped"]) && typeof code === "number" &&
+    stdout !== undefined && typeof stderr === "string";
 }

@@ -379,8 +379,15 @@ Deno.test("multipart reads no file but those of the program, unchanged; a result
         await failure({ status: 200, headers: {}, body: "text" }),
         `Cannot POST ${origin}/: "file" of multipart is the result of a step that has saved no file; add save: name there`,
       );
+      assert.match(await failure({ code: 0, stdout: "", stderr: "", json: null }), /has saved no file/);
       assert.match(await failure({ ...saved, bytes: 200_000_000 }), /its files have over 100 MB/);
       assert.equal(seen.length, 1);
+      const own = { status: "open", headers: [], body: "text" };
+      const more = { status: 1, headers: {}, body: "text", title: "x" };
+      await execute({ http: `POST ${origin}/`, multipart: { own, more } }, context);
+      const type = seen[1].headers["content-type"]!;
+      const { fields } = await readMultipart(Buffer.from(seen[1].body), type);
+      assert.deepEqual(fields, { own: JSON.stringify(own), more: JSON.stringify(more) });
     });
   });
 });
