@@ -4,7 +4,7 @@ import { parseJson } from "../formats/exact_json.ts";
 import type { ParseOptions } from "../formats/feed.ts";
 import { type Format, nameOfFormat } from "../formats/format.ts";
 import { messageOf, RetryAfterError, TerminalError, withDetail } from "../model/errors.ts";
-import { headerFields } from "../model/event.ts";
+import { addressesOfAnswers, headerFields } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
@@ -49,8 +49,12 @@ export const http = defineAction({
       );
     }
     const warn = (message: string) => context.services.log("warn", `${request.name}: ${message}`, {});
-    const data = parseBody(request.name, body, args, { base: request.url.href, warn });
-    return { output: result(response, data instanceof Promise ? await data : data) };
+    // An answer of a test has no address of its own.
+    const base = response.url || request.url.href;
+    const data = parseBody(request.name, body, args, { base, warn });
+    const output = result(response, data instanceof Promise ? await data : data);
+    if (response.url !== "") addressesOfAnswers.set(output, base);
+    return { output };
   },
 });
 

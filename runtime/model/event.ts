@@ -236,3 +236,6 @@ function countFields(text: string): number {
   for (let at = text.indexOf("&"); at !== -1; at = text.indexOf("&", at + 1)) count++;
   return count;
 }
+
+/** Where the answers of `http` came from after redirects. It is beside them, as a server may repeat secrets in it and answers are recorded. */
+export const addressesOfAnswers: WeakMap<object, string> = new WeakMap<object, string>();

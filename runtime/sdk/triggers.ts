@@ -1,5 +1,5 @@
 import type { EventPayloadMap } from "@octokit/webhooks-types";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Change, FileChange, StandardSchema, TypedEvent, TypeOnly, WebhookEvent } from "./event_data.ts";
 import {
   type CallOptions,
@@ -20,10 +20,29 @@ type WebhookType<Auth> = Auth extends "github" | "gitlab" | "stripe" | "slack" |
   ? `${Auth}.${string}`
   : "webhook";
 
+/** Events that GitHub documents and the package of types lacks. */
+type NewGithubEvent =
+  | "bypass_request_push_ruleset"
+  | "bypass_request_secret_scanning"
+  | "dismissal_request_code_scanning"
+  | "dismissal_request_dependabot"
+  | "dismissal_request_secret_scanning"
+  | "exemption_request_push_ruleset"
+  | "exemption_request_secret_scanning"
+  | "issue_dependencies"
+  | "personal_access_token_request"
+  | "projects_v2"
+  | "projects_v2_status_update"
+  | "repository_advisory"
+  | "repository_ruleset"
+  | "secret_scanning_scan"
+  | "security_and_analysis"
+  | "sub_issues";
+
 /** The events of GitHub with their payloads. */
-type GithubEvent = {
-  [Name in keyof EventPayloadMap]: WebhookEvent<`github.${Name}`, EventPayloadMap[Name]>;
-}[keyof EventPayloadMap];
+type GithubEvent =
+  | { [Name in keyof EventPayloadMap]: WebhookEvent<`github.${Name}`, EventPayloadMap[Name]> }[keyof EventPayloadMap]
+  | { [Name in NewGithubEvent]: WebhookEvent<`github.${Name}`, JsonObject> }[NewGithubEvent];
 
 /** The event of a webhook; without a type of its data, that of the provider if it is known. */
 type HookEvent<Auth, Data> = [Data] extends [never]

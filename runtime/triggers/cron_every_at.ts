@@ -118,7 +118,7 @@ export const at = defineTrigger({
   },
   warn(args, now) {
     if (momentOf(args.at)! > now) return [];
-    return [`${args.at} is in the past: it fires no more; write a time to come, or remove it`];
+    return [`${args.at} is in the past: it fires only to catch up on a downtime; write a time to come, or remove it`];
   },
   attach: (context) => keepTime(context, timetableOfAt(context.args)),
   pass: (context) => passTime(context, timetableOfAt(context.args)),

@@ -39,33 +39,44 @@ export function watchPlace(path: string, clock: Pick<Clock, "after">, watcher: W
 class Place {
   readonly watchers = new Set<Watcher>();
   #working = Promise.resolve();
+  /** Counts the times that watching began or ended: looks of an earlier time stop. */
+  #era = 0;
   #cancel = () => {};
 
   constructor(private readonly path: string, private readonly clock: Pick<Clock, "after">) {}
 
   add(watcher: Watcher): void {
     this.watchers.add(watcher);
-    if (this.watchers.size === 1) void this.#look(undefined);
-    this.#working = this.#working.then(() => this.watchers.has(watcher) ? watcher.open() : undefined);
+    if (this.watchers.size === 1) void this.#look(++this.#era, undefined);
+    void this.#inTurn(() => this.watchers.has(watcher) ? watcher.open() : undefined);
   }
 
   async remove(watcher: Watcher): Promise<void> {
     this.watchers.delete(watcher);
-    if (this.watchers.size === 0) this.#cancel();
-    await (this.#working = this.#working.then(() => watcher.close()));
+    if (this.watchers.size === 0) {
+      this.#era++;
+      this.#cancel();
+    }
+    await this.#inTurn(() => watcher.close());
+  }
+
+  /** A watcher that fails does not stop those after it. */
+  #inTurn(work: () => Promise<void> | void): Promise<void> {
+    const done = this.#working.then(work);
+    this.#working = done.catch(() => {});
+    return done;
   }
 
   /** A look is one system call, and works on file systems that report no changes. */
-  async #look(before: string | undefined): Promise<void> {
+  async #look(era: number, before: string | undefined): Promise<void> {
     const now = await identityOf(this.path);
-    if (this.watchers.size === 0) return;
-    if (before !== undefined && now !== before) await (this.#working = this.#working.then(() => this.#reopen()));
-    this.#cancel = this.clock.after(PERIOD, () => void this.#look(now));
+    if (era === this.#era && before !== undefined && now !== before) await this.#inTurn(() => this.#reopen());
+    if (era === this.#era) this.#cancel = this.clock.after(PERIOD, () => void this.#look(era, now));
   }
 
   async #reopen(): Promise<void> {
     const watchers = [...this.watchers];
-    await Promise.all(watchers.map((watcher) => watcher.close()));
+    await Promise.allSettled(watchers.map((watcher) => watcher.close()));
     for (const watcher of watchers) if (this.watchers.has(watcher)) watcher.open();
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execPath } from "node:process";
@@ -83,15 +83,30 @@ Deno.test("init makes rules, types and a schema for editors, and never replaces 
     JSON.parse(await read(".vscode/settings.json"));
     assert.match(await read(".gitignore"), /^\.env$/m);
     assert.match(await read(".env.example"), /^#SHOP_TOKEN=$/m);
+    const own = "# mine\n";
+    for (const path of ["hello.yaml", ".env.example"]) await writeFile(join(folder, path), own);
+    await rm(join(folder, "count.ts"));
     const again = await run("init", folder);
-    assert.equal(again.code, ExitCode.usage);
-    assert.match(again.complaints, /exists already/);
-    const [own, rule] = ["# mine\n", "hello.yaml"];
-    await writeFile(join(folder, ".gitignore"), own);
-    await Promise.all([rule, "count.ts", ".env.example"].map((path) => rm(join(folder, path))));
-    const beside = await run("init", folder);
-    assert.match(beside.out, /stay as they are: tsconfig\.json, deno\.json, \.vscode\/settings\.json, \.gitignore\n/);
-    assert.equal(await read(".gitignore"), own);
+    assert.equal(again.code, ExitCode.ok, again.complaints);
+    assert.match(again.out, /^Made \S+\/count\.ts\. Try:\n/);
+    assert.match(
+      again.out,
+      /as they are: hello\.yaml, tsconfig\.json, deno\.json, \.vscode\/settings\.json, \.gitignore, \.env\.example\n/,
+    );
+    for (const path of ["hello.yaml", ".env.example"]) assert.equal(await read(path), own);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+Deno.test("init writes nothing if one of its files cannot be made", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-init-"));
+  try {
+    await writeFile(join(folder, ".vscode"), "");
+    const { code, complaints } = await run("init", folder);
+    assert.equal(code, ExitCode.usage);
+    assert.match(complaints, /\.vscode is there, and is no folder; name another folder/);
+    assert.deepEqual(await readdir(folder), [".vscode"]);
   } finally {
     await rm(folder, { recursive: true });
   }

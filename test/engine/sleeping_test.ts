@@ -172,6 +172,9 @@ Deno.test("a date and time without an offset are those of the zone; with one the
   assert.equal(iso(parseMoment("2027-01-01T09:00", NOW, "America/New_York")), "2027-01-01T14:00:00.000Z");
   assert.equal(iso(parseMoment("2020-06-01T09:00:00+02:00", NOW)), "2020-06-01T07:00:00.000Z");
   assert.equal(iso(parseMoment("2020-06-01", NOW, "UTC")), "2020-06-01T00:00:00.000Z");
+  assert.equal(iso(parseMoment("1960-05-01", NOW, "Europe/Berlin")), "1960-04-30T23:00:00.000Z");
+  assert.equal(iso(parseMoment("1970-01-01", NOW, "UTC")), "1970-01-01T00:00:00.000Z");
+  assert.equal(iso(parseMoment("2027-01-01T09:00:00.57", NOW, "Europe/Berlin")), "2027-01-01T08:00:00.570Z");
 });
 
 Deno.test("an invalid moment is rejected", () => {

@@ -126,8 +126,20 @@ Deno.test("anchors may be used, but not for exponential growth", () => {
   }
   const { value, problems } = parseYaml(bomb.join("\n"), "a.yaml");
   assert.equal(value, undefined);
-  assert.equal(problems[0].message, "too many aliases of aliases");
+  assert.equal(problems[0].message, "aliases may stand for 1000000 values");
+  assert.equal(problems[0].at.line, 7);
   assert.match(shown("a: &x [*x]")[0], /refers to a value that contains it/);
+});
+
+Deno.test("too many values of merged blocks are refused at their place", () => {
+  const block = `x: &x { ${Array.from({ length: 3_000 }, (_, index) => `k${index}: 1`).join(", ")} }\n`;
+  const { value, problems } = parseYaml(`${block}list:\n${"  - <<: *x\n".repeat(1_250)}`, "a.yaml");
+  assert.equal(value, undefined);
+  assert.equal(problems[0].message, "merged blocks may have 100000 values");
+  assert.deepEqual(problems[0].at, { line: 36, column: 9, length: 2 });
+  const [many] = parseYaml(`x: &x []\nlist:\n${"  - *x\n".repeat(10_001)}`, "a.yaml").problems;
+  assert.equal(many.message, "a file may have 10000 aliases");
+  assert.equal(many.at.line, 10_003);
 });
 
 Deno.test("<< merges blocks: own keys win, then those of the block that is named first", () => {

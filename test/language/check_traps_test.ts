@@ -12,6 +12,7 @@ function oneProblem(text: string, expected: [string, string | RegExp, (string | 
 }
 
 const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] = [
+  ["a word as a time", withWhen("- at: foo"), ["foo", /^expected a time with its offset/]],
   ["an unknown kind of trigger", withWhen("- crn: 0 8 * * *"), [
     "crn",
     /^expected one of "cron", "every", .*, got "crn"$/,
@@ -232,7 +233,7 @@ Deno.test("a time in the past is a warning, a day that does not exist one error"
   const found = (at: string) =>
     check(withWhen(`- at: ${at}`)).problems.map(({ severity, message }) => [severity, message]);
   assert.deepEqual(found("2020-01-01T00:00:00Z"), [
-    ["warning", "2020-01-01T00:00:00Z is in the past: it fires no more"],
+    ["warning", "2020-01-01T00:00:00Z is in the past: it fires only to catch up on a downtime"],
   ]);
   assert.deepEqual(found("2027-02-30T00:00:00Z"), [["error", "there is no time 2027-02-30T00:00:00Z"]]);
 });

@@ -167,6 +167,7 @@ const fails: [string, RegExp, string?][] = [
   ["timestamp('2027-01-01T09:00:00')", /; for a time of a zone write time\("2027-01-01T09:00:00", "Europe\/Berlin"\)/],
   ["timestamp(1767225600500)", /time\(1767225600500\) takes milliseconds, too/],
   ["time('2027-01-01T09:00', 'Mars/Base')", /needs a time zone such as Europe\/Berlin, got "Mars\/Base"/],
+  ["timestamp('2027-01-01T24:00:00Z')", /got "2027-01-01T24:00:00Z"$/],
   ["time('09:00', 'Europe/Berlin')", /time\(\) needs a time such as/],
   ["div(1, 0)", /div\(\) by zero/],
   ["round(1.5, 99)", /round\(\) needs a number of digits from 0 to 15, got 99/],

@@ -1,4 +1,14 @@
-import { cron, event, every, poll, rule, type RuleTester, type, webhook } from "../../runtime/sdk/mod.ts";
+import {
+  cron,
+  type Duration,
+  event,
+  every,
+  poll,
+  rule,
+  type RuleTester,
+  type,
+  webhook,
+} from "../../runtime/sdk/mod.ts";
 
 /**
  * The types of the SDK: each line below a `@ts-expect-error` must not compile, and all others must. `deno check` is the test; what is here
@@ -38,8 +48,10 @@ Deno.test("durations of steps are checked where they are written, and text that 
     then: async ({ event, step }) => {
       await step.wait("a", "1h");
       await step.wait("b", "09:00", { timezone: "Europe/Berlin" });
+      await step.wait("b", "09:00:30");
       await step.wait("c", "2027-01-01T09:00:00Z");
       await step.wait("d", event.data.due);
+      await step.waitFor("answered", "order.answered", { timeout: event.data.due as Duration });
       // @ts-expect-error: a blank and a word
       await step.wait("e", "5 min");
       // @ts-expect-error: a word
@@ -68,6 +80,8 @@ Deno.test("events of GitHub have their types, and a type that GitHub does not kn
         await step.log("b", event.data.commits);
         await step.log("c", `${event.data.action} ${event.data.issue.title} ${event.http.method}`);
       }
+      if (event.type === "github.sub_issues") await step.log("e", `${event.data.action}`);
+      if (event.type === "github.repository_ruleset" || event.type === "github.personal_access_token_request") return;
       // @ts-expect-error: no such event
       if (event.type === "github.psuh") await step.log("d", "never");
     },

@@ -340,7 +340,7 @@ Deno.test("a time without offset, or an invalid one, is a problem", () => {
 Deno.test("a time in the past is a warning", () => {
   assert.deepEqual(at.warn!({ at: MOMENT }, START), []);
   assert.deepEqual(at.warn!({ at: MOMENT }, START + 2 * DAY), [
-    `${MOMENT} is in the past: it fires no more; write a time to come, or remove it`,
+    `${MOMENT} is in the past: it fires only to catch up on a downtime; write a time to come, or remove it`,
   ]);
 });
 

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { poll } from "../../runtime/triggers/poll/poll.ts";
+import { changedAt } from "../../runtime/triggers/poll/poll_changes.ts";
 import { parseArgs, Program, START } from "./fake_context.ts";
 
 const MINUTE = 60_000;
@@ -510,6 +511,63 @@ Deno.test("the next page is that of the header Link, or an encoded cursor; a rep
     await pass(encoded);
     assert.deepEqual([...encoded.store.baseline.keys()], ["1", "2"]);
     assert.deepEqual(asked, ["", "a+b/c=="]);
+  }
+});
+
+Deno.test("after a redirect the next page is relative to where the page came from, and a new host gets no secrets", async () => {
+  await using old = await Peer.start();
+  await using moved = await Peer.start();
+  old.answer = (_, response) => response.writeHead(301, { location: `${moved.url}/v2/list` }).end();
+  const links = ["<?page=2>", `<${moved.url}/v2/list?page=3>`];
+  moved.answer = (_, response) => {
+    const page = moved.requests.length;
+    const link = page < 3 && { link: `${links[page - 1]}; rel=next` };
+    response.writeHead(200, { "content-type": "application/json", ...link }).end(JSON.stringify([{ id: page }]));
+  };
+  const program = new Program(poll, {
+    ...{ poll: `${old.url}/list`, headers: { "x-key": "secret", Accept: "text/x" }, auth: { bearer: "secret" } },
+    ...{ key: "item.id", first: "emit", pages: { next: "link" } },
+  });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2", "3"]);
+  assert.deepEqual(moved.requests.map(({ url }) => url), ["/v2/list", "/v2/list?page=2", "/v2/list?page=3"]);
+  assert.deepEqual(old.requests.map(({ headers }) => headers["x-key"]), ["secret"]);
+  for (const { headers } of moved.requests) {
+    assert.ok(!JSON.stringify(headers).includes("secret"));
+    assert.equal(headers.accept, "text/x");
+  }
+  moved.answer = (_, response) =>
+    response.writeHead(200, { "content-type": "application/rss+xml" })
+      .end("<rss><channel><item><guid>1</guid><link>a</link></item></channel></rss>");
+  const feed = new Program(poll, { poll: `${old.url}/feed`, first: "emit" });
+  assert.equal(((await pass(feed))[0].data as { new: JsonObject }).new.link, `${moved.url}/v2/a`);
+});
+
+Deno.test("the next page gets the credentials of a URL", async () => {
+  await using peer = await Peer.start();
+  peer.answer = (_, response) => {
+    const link = peer.requests.length < 2 && { link: `<${peer.url}/?page=2>; rel=next` };
+    response.writeHead(200, { "content-type": "application/json", ...link }).end("[]");
+  };
+  const url = peer.url.replace("//", "//ann:p%40ss@");
+  await pass(new Program(poll, { poll: url, key: "item.id", pages: { next: "link" } }));
+  const basic = `Basic ${Buffer.from("ann:p@ss").toString("base64")}`;
+  assert.deepEqual(peer.requests.map(({ headers }) => headers.authorization), [basic, basic]);
+});
+
+Deno.test("the time of an item without a zone is in UTC, whatever the zone of the machine", () => {
+  const zone = Deno.env.get("TZ");
+  Deno.env.set("TZ", "America/New_York");
+  try {
+    assert.notEqual(new Date(2027, 0, 4).getTimezoneOffset(), 0);
+    const noon = Date.parse("2027-01-04T12:00:00Z");
+    const texts = ["2027-01-04T12:00:00", "2027-01-04 12:00:00", "2027-01-04T12:00", "4 Jan 2027 12:00:00"];
+    const others = ["January 4, 2027 12:00", "1/4/2027 12:00", "2027-01-04T13:00:00+01:00", "4 Jan 2027 07:00 EST"];
+    const more = ["Mon Jan 04 2027 13:00:00 GMT+0100 (CET)", "2027-01-04 12:00:00 UTC"];
+    for (const at of [...texts, ...others, ...more]) assert.equal(changedAt({ at }, "item.at"), noon, at);
+    assert.equal(changedAt({ at: "yesterday" }, "item.at"), undefined);
+  } finally {
+    if (zone === undefined) Deno.env.delete("TZ");
+    else Deno.env.set("TZ", zone);
   }
 });
 

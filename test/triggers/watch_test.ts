@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { watch } from "../../runtime/triggers/watch.ts";
 import { readPattern } from "../../runtime/triggers/watch_files.ts";
+import { watchPlace } from "../../runtime/triggers/watch_place.ts";
 import { FakeStore, parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: files written then have settled. */
@@ -371,4 +372,26 @@ Deno.test("what is known of 1,200 files is read and stored in pieces, and a chan
   assert.deepEqual(seen(later).sort(), told);
   assert.equal(store.baseline.size, 1_199);
   assert.ok(Math.max(...asked) <= 500 && Math.max(...program.transitions.map(({ put }) => put)) <= 500);
+});
+
+Deno.test("a place is looked at once in a period when its watcher is replaced, also by one that fails to close", async () => {
+  await using folder = await Folder.make();
+  const looks = new Set<() => void>();
+  const clock = {
+    after(_ms: number, look: () => void) {
+      looks.add(look);
+      return () => void looks.delete(look);
+    },
+  };
+  const opened = Promise.withResolvers<void>();
+  const close = watchPlace(folder.path, clock, { open() {}, close: () => Promise.reject(new Error("no")) });
+  const closed = close();
+  const closeNext = watchPlace(folder.path, clock, { open: opened.resolve, close: () => Promise.resolve() });
+  await assert.rejects(closed, /no/);
+  await opened.promise;
+  // Far longer than the looks take that have begun.
+  for (let turns = 0; turns < 200; turns++) await stat(folder.path);
+  assert.equal(looks.size, 1);
+  await closeNext();
+  assert.equal(looks.size, 0);
 });

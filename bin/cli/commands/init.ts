@@ -1,13 +1,13 @@
 import type { Command } from "commander";
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join, normalize } from "node:path";
+import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join, normalize, resolve } from "node:path";
 import { commandTestSchema } from "../../../runtime/commands/command_tests.ts";
 import { inputSchema } from "../../../runtime/commands/command_inputs.ts";
 import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
-import { codeOf, UsageError } from "../../../runtime/model/errors.ts";
+import { codeOf, messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
@@ -66,6 +66,7 @@ const VSCODE = {
 };
 
 const GITIGNORE = `.env
+# The state of "whenthen run" is beside this folder, in ../.whenthen: a repository that begins above ignores it there.
 .whenthen/
 node_modules/
 `;
@@ -75,9 +76,6 @@ const ENV_EXAMPLE = `# The secrets of the rules. Copy this file to .env, which b
 # A rule names a secret as \${{ secrets.SHOP_TOKEN }}.
 #SHOP_TOKEN=
 `;
-
-/** Files that others may have made before, and that then stay as they are. */
-const SHARED = [".gitignore", ".vscode/settings.json", "deno.json", "tsconfig.json"];
 
 /** `init`: creates a folder with two rules, and the files that editors need to complete and check them. */
 export function addInit(program: Command, session: Session): void {
@@ -95,17 +93,48 @@ export function addInit(program: Command, session: Session): void {
         [`${EDITOR}/rule.schema.json`, schemaText()],
       ]);
       for (const [path, source] of await editorTypes()) files.set(`${EDITOR}/whenthen/${path}`, source);
+      for (const path of files.keys()) await checkWritable(resolve(folder, path));
       const kept: string[] = [];
       for (const [path, content] of files) if (!await writeNew(folder, path, content)) kept.push(path);
-      const shown = normalize(folder);
-      session.terminal.write(
-        `Made ${shown}/hello.yaml and ${shown}/count.ts. Try them:\n` +
-          `  whenthen run ${shown}\n` +
-          `  curl -d '{"name":"Ada"}' http://127.0.0.1:8080/hooks/hello\n` +
-          `  whenthen runs\n` +
-          (kept.length > 0 ? `These were here before and stay as they are: ${kept.join(", ")}\n` : ""),
+      session.terminal.write(sayMade(normalize(folder), kept));
+    });
+}
+
+function sayMade(folder: string, kept: string[]): string {
+  const made = ["hello.yaml", "count.ts"].filter((name) => !kept.includes(name)).map((name) => `${folder}/${name}`);
+  return (made.length > 0
+    ? `Made ${made.join(" and ")}. Try:\n`
+    : `${folder}/${EDITOR} is that of this version. Try:\n`) +
+    `  whenthen run ${folder}\n` +
+    `  curl -d '{"name":"Ada"}' http://127.0.0.1:8080/hooks/hello\n` +
+    `  whenthen runs\n` +
+    (kept.length > 0 ? `These were here before and stay as they are: ${kept.join(", ")}\n` : "");
+}
+
+/**
+ * Makes sure, before anything is written, that a file is there or can be made.
+ * @throws UsageError if something else has its name or that of a folder above, or if the user may not write there
+ */
+async function checkWritable(path: string): Promise<void> {
+  for (let at = path;; at = dirname(at)) {
+    const found = await stat(at).catch((error) => {
+      if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return undefined;
+      throw new UsageError(`Cannot make ${path}: ${messageOf(error)}; name another folder: whenthen init FOLDER`);
+    });
+    if (found === undefined) continue;
+    const isFile = at === path;
+    if (isFile ? !found.isFile() : !found.isDirectory()) {
+      const wrong = `${at} is there, and is no ${isFile ? "file" : "folder"}`;
+      throw new UsageError(`Cannot make ${path}: ${wrong}; name another folder: whenthen init FOLDER`);
+    }
+    if (isFile && !path.includes(`/${EDITOR}/`)) return;
+    await access(at, constants.W_OK).catch(() => {
+      throw new UsageError(
+        `Cannot make ${path}: you may not write to ${at}; name another folder: whenthen init FOLDER`,
       );
     });
+    return;
+  }
 }
 
 /**
@@ -119,9 +148,8 @@ async function writeNew(folder: string, name: string, content: string): Promise<
     await writeFile(path, content, { flag: name.startsWith(EDITOR) ? "w" : "wx" });
     return true;
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
-    if (SHARED.includes(name)) return false;
-    throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
   }
 }
 

@@ -18,6 +18,7 @@ import {
 import type { Json } from "../../model/json.ts";
 import { guarded, type Problem } from "../../model/problem.ts";
 import { isMergeKey, YamlOrigin, type YamlTree } from "./yaml_origin.ts";
+import { findExcess } from "./yaml_size.ts";
 import { explainSyntaxError, type Finding, quoted } from "./yaml_syntax.ts";
 
 /** One YAML file, read but not yet checked. */
@@ -33,10 +34,6 @@ export interface YamlFile {
 const MAX_LENGTH = 1_000_000;
 /** Levels of nesting; deeper files would exhaust the stack of every recursive function. */
 const MAX_DEPTH = 100;
-/** Values of a file, those behind aliases at each place; more would keep the checker busy for seconds. */
-const MAX_VALUES = 1_000_000;
-/** Aliases, multiplied by those in what they stand for. */
-const MAX_ALIASES = 10_000;
 const TOO_DEEP = `a file may nest ${MAX_DEPTH} levels deep`;
 /** These errors leave the shape of the file unambiguous, so all of them are reported and the checker continues. */
 const HARMLESS = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_FAILED"]);
@@ -91,16 +88,12 @@ function parse(source: string, file: string): YamlFile {
   if (document.directives?.yaml.version !== "1.2") {
     findings.push({ from: 0, to: 5, message: "expected YAML 1.2", hint: "remove the %YAML directive" });
   }
-  try {
-    const value = document.toJS({ maxAliasCount: MAX_ALIASES }) as Json;
-    if (!isShallow(value)) return refused(file, TOO_DEEP);
-    return { value, origin, text, problems: report(findings) };
-  } catch {
-    // Aliases multiply values; the library has a limit of its own, and no other errors here.
-    const from = Math.max(0, text.indexOf("*"));
-    findings.push({ from, to: from + 1, message: "too many aliases of aliases", hint: "write the values out" });
-    return { origin, text, problems: report(findings) };
-  }
+  const excess = findExcess(document, reading.anchors);
+  if (excess) return { origin, text, problems: report([...findings, excess]) };
+  // The limit of the library counts no values.
+  const value = document.toJS({ maxAliasCount: -1 }) as Json;
+  if (!isShallow(value)) return refused(file, TOO_DEEP);
+  return { value, origin, text, problems: report(findings) };
 }
 
 interface Reading extends YamlTree {
@@ -150,18 +143,10 @@ export function lineOf(text: string, line: number): string | undefined {
   return text.split("\n", line)[line - 1]?.replace(/\r$/, "");
 }
 
-/**
- * Whether no value is nested deeper.
- * @throws RangeError if there are too many values
- */
-function isShallow(value: Json): boolean {
-  let count = 0;
-  const visit = (part: Json, levels: number): boolean => {
-    if (++count > MAX_VALUES) throw new RangeError();
-    if (typeof part !== "object" || part === null) return true;
-    return levels > 0 && Object.values(part).every((inner) => visit(inner, levels - 1));
-  };
-  return visit(value, MAX_DEPTH);
+/** Whether no value is nested deeper. */
+function isShallow(value: Json, levels = MAX_DEPTH): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
 }
 
 function refused(file: string, message: string): YamlFile {

@@ -42,7 +42,8 @@ export function timeOfText(text: string, zone?: string, asker = "time"): Date {
     ? readFeedDate(text)
     : parseMoment(text, 0, zone);
   if (read !== null && read !== undefined) return new Date(read);
-  const isLocal = parseMoment(text, 0, "UTC") !== undefined && /^\d{4}-/.test(text);
+  const isLocal = parseMoment(text, 0, "UTC") !== undefined && /^\d{4}-/.test(text) &&
+    !/(Z|[+-]\d{2}:?\d{2})$/.test(text);
   const hint = isLocal ? `; for a time of a zone write time(${JSON.stringify(text)}, "Europe/Berlin")` : "";
   throw new Error(`${asker}() needs a time such as 2027-01-31T09:00:00Z, got ${show(text)}${hint}`);
 }

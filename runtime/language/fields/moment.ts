@@ -22,7 +22,9 @@ export function parseMoment(text: string, now: number, timezone?: string): numbe
   if (!date || !isDay(day)) return undefined;
   if (date[1] !== undefined) return validOrUndefined(Date.parse(`${day}T${time}`));
   if (validOrUndefined(Date.parse(`${day}T${time}Z`)) === undefined) return undefined;
-  return firstOf(`${day}T${time.length === 5 ? `${time}:00` : time.slice(0, 8)}`, 0, timezone);
+  const [whole, fraction = ""] = time.split(".");
+  const found = firstOf(`${day}T${whole.length === 5 ? `${whole}:00` : whole}`, -LAST, timezone);
+  return found === undefined ? undefined : found + Math.floor(Number(`0.${fraction}`) * 1_000);
 }
 
 /** Reads a duration from `now`, or a moment; undefined if the text is neither. */

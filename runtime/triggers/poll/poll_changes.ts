@@ -1,6 +1,7 @@
 import { create, type DiffContext, type Filter } from "jsondiffpatch";
 import { isDeepStrictEqual } from "node:util";
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { readFeedDate } from "../../formats/feed_dates.ts";
 import { RELIEF, relieveMemory, Slices } from "../../host/large_work.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Meter } from "../../language/expressions/meter.ts";
@@ -178,7 +179,7 @@ export function changedAt(item: Json, at: string, meter?: Meter): number | undef
     const value = evaluate(at, { item, index: 0, $meter: meter });
     const isNumber = typeof value === "number" || typeof value === "bigint" || /^\d{9,}(\.\d+)?$/.test(String(value));
     if (!isNumber) {
-      const time = Date.parse(String(value));
+      const time = readTime(String(value));
       return Number.isNaN(time) ? undefined : time;
     }
     const time = Number(value);
@@ -187,6 +188,14 @@ export function changedAt(item: Json, at: string, meter?: Meter): number | undef
     if (error instanceof ExpressionError) return undefined;
     throw error;
   }
+}
+
+const TIME_WITH_ZONE = /:\d{2}.*(?:Z|GMT|UT|[+-]\d{2}:?\d{2})/i;
+
+/** Milliseconds since the epoch, or NaN. A time without a zone is in UTC, whatever the zone of the machine. */
+function readTime(text: string): number {
+  const read = readFeedDate(text) ?? readFeedDate(`${text} Z`);
+  return Date.parse(read ?? (TIME_WITH_ZONE.test(text) ? text : `${text} UTC`));
 }
 
 /** An event's `data`: the old item, the new one, and for a change the delta in the format of jsondiffpatch. */

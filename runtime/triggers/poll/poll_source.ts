@@ -10,6 +10,7 @@ import {
 import { turn } from "../../host/large_work.ts";
 import { compile, evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import { formatPath, lookUp } from "../../language/expressions/references.ts";
+import { addressesOfAnswers } from "../../model/event.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parse_in_thread.ts";
 import {
@@ -30,6 +31,12 @@ interface Document {
   isXml?: boolean;
   status?: number;
   headers?: Record<string, string>;
+}
+
+/** The answer to a request. */
+interface Page extends Document {
+  /** Where it came from, after redirects. */
+  address: string;
 }
 
 const NOT_MODIFIED = 304;
@@ -81,7 +88,7 @@ function readLastModified(headers: Record<string, string>, now: number): string 
 async function readWebPages(
   context: PollContext,
   source: JsonObject,
-  first: Document,
+  first: Page,
   { next, max }: { next: string; max: number },
 ): Promise<Reading> {
   const reading = toReading(context, first);
@@ -89,10 +96,10 @@ async function readWebPages(
   const limit = new ItemLimit(settingsOf(context));
   let full = limit.add(items.length);
   const seen = new Set<string>();
-  let base = addressOf(source);
+  const asked = addressOf(source);
   let page = first;
   for (let count = 1;; count++) {
-    const address = nextAddress(context, next, page, base);
+    const address = nextAddress(context, next, page, asked);
     if (address === undefined) return { ...reading, items };
     if (full) return { ...reading, items, complete: false };
     if (seen.has(address)) throw new Error(`The page ${address} leads back to itself`);
@@ -101,10 +108,7 @@ async function readWebPages(
       return { ...reading, items, complete: false };
     }
     seen.add(address);
-    base = address;
-    // Query and body belong to the first page; the link to the next page is complete.
-    const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
-    page = (await request(context, { ...rest, http: `GET ${address}` }, {}))!;
+    page = (await request(context, nextRequest(source, asked, address), {}))!;
     // One by one: a page may have more items than a call can have arguments.
     const more = listOf(toReading(context, page).items, `the page ${address}`);
     for (const item of more) items.push(item);
@@ -112,12 +116,24 @@ async function readWebPages(
   }
 }
 
-/** The address of the next page; undefined on the last one. Never on another host, as the request carries our credentials. */
+/** As after a redirect, another host than the one that was asked for the first page gets no headers that may be secret. */
+function nextRequest(source: JsonObject, asked: string, address: string): JsonObject {
+  // Query and body belong to the first page; the link to the next page is complete.
+  const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
+  const url = new URL(address);
+  const { origin, username, password } = new URL(asked);
+  if (url.origin === origin) return { ...rest, http: `GET ${Object.assign(url, { username, password }).href}` };
+  const { headers, auth: _auth, ...harmless } = rest;
+  const kept = Object.entries(isObject(headers) ? headers : {}).filter(([name]) => /^accept(-language)?$/i.test(name));
+  return { ...harmless, headers: Object.fromEntries(kept), http: `GET ${address}` };
+}
+
+/** The address of the next page; undefined on the last one. Never on a host that answered none before. */
 function nextAddress(
   { meter }: PollContext,
   next: string,
-  { body, status, headers }: Document,
-  base: string,
+  { body, status, headers, address: base }: Page,
+  asked: string,
 ): string | undefined {
   const names = { body, status, headers, link: nextLink(headers?.link) };
   const read = new Map(compile(next).references.map(({ path }) => [formatPath(path), lookUp(names, path)]));
@@ -137,7 +153,7 @@ function nextAddress(
     throw new Error(`Cannot find the next page: expected an address from "${next}", got ${writeExactJson(found)}`);
   }
   const address = new URL(found, base);
-  if (address.origin !== new URL(base).origin) {
+  if (![base, asked].some((known) => new URL(known).origin === address.origin)) {
     throw new Error(`Cannot read the next page: ${address.origin} is another host than that of the first page`);
   }
   return address.href;
@@ -159,7 +175,7 @@ async function request(
   context: PollContext,
   source: JsonObject,
   { etag, lastModified }: Asking,
-): Promise<Document | null> {
+): Promise<Page | null> {
   const conditions = {
     ...(etag !== undefined && { "if-none-match": etag }),
     ...(lastModified !== undefined && { "if-modified-since": lastModified }),
@@ -178,6 +194,7 @@ async function request(
     body: Json;
   };
   const { status, headers } = answer;
+  const address = addressesOfAnswers.get(answer) ?? addressOf(source);
   if (status === NOT_MODIFIED) {
     if (Object.keys(conditions).length > 0) return null;
     throw new Error(`${addressOf(source)} answered 304 to a request that did not ask for changes only`);
@@ -187,11 +204,11 @@ async function request(
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, nameOfFormat(format), contentType);
   const warn = (message: string) => context.log.warn(`${context.trigger.id}: ${message}`);
-  const body = isBase64 ? text : await parseBeside(text, format, { base: addressOf(source), warn });
+  const body = isBase64 ? text : await parseBeside(text, format, { base: address, warn });
   checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to decode, and as long again to process.
   await turn();
-  return { body, isFeed: format === "feed", isXml: nameOfFormat(format) === "xml", status, headers };
+  return { body, isFeed: format === "feed", isXml: nameOfFormat(format) === "xml", status, headers, address };
 }
 
 async function readRun(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {

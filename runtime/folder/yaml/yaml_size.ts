@@ -1,0 +1,52 @@
+import { type Document, isAlias, isMap, isNode, isSeq, type Node } from "yaml";
+import { isMergeKey, type YamlTree } from "./yaml_origin.ts";
+import type { Finding } from "./yaml_syntax.ts";
+
+/** Values of a file, those behind aliases at each place; more would keep the checker busy for seconds. */
+const MAX_VALUES = 1_000_000;
+/** Values of all blocks that are merged into others: each of them is copied. */
+const MAX_MERGED = 100_000;
+/** The library looks each alias up in a list. */
+const MAX_ALIASES = 10_000;
+
+/** Finds the place from which on aliases and merged blocks multiply the values beyond what a file may have; nothing is expanded for it. */
+export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors"]): Finding | undefined {
+  const sizes = new Map<Node, number>();
+  let aliases = 0;
+  let aliased = 0;
+  let merged = 0;
+  let excess: Finding | undefined;
+  sizeOf(document.contents, false);
+  return excess;
+
+  /** What an alias stands for is before it, so its size is known. */
+  function sizeOf(node: unknown, isMerged: boolean): number {
+    if (!isNode(node)) return 1;
+    let size = 1;
+    if (isAlias(node)) {
+      size = sizes.get(anchors.get(node)!) ?? 1;
+      aliased += size;
+      aliases++;
+    } else {
+      if (isMap(node)) { for (const { key, value } of node.items) size += sizeOf(value, isMergeKey(key)); }
+      if (isSeq(node)) { for (const item of node.items) size += sizeOf(item, isMerged); }
+      if (node.anchor !== undefined) sizes.set(node, size);
+    }
+    if (isMerged && !isSeq(node)) merged += size;
+    excess ??= explain(node);
+    return size;
+  }
+
+  function explain(node: Node): Finding | undefined {
+    const message = aliases > MAX_ALIASES
+      ? `a file may have ${MAX_ALIASES} aliases`
+      : aliased > MAX_VALUES
+      ? `aliases may stand for ${MAX_VALUES} values`
+      : merged > MAX_MERGED
+      ? `merged blocks may have ${MAX_MERGED} values`
+      : undefined;
+    if (message === undefined) return undefined;
+    const [from, to] = node.range!;
+    return { from, to: isAlias(node) ? to : from + 1, message, hint: "use fewer aliases, or split the file" };
+  }
+}
