@@ -335,16 +335,24 @@ Deno.test("multipart sends texts and files byte for byte, on each attempt and th
         none: null,
         meta: { x: 1 },
         photo: get,
-        copy: get.body,
+        copy: { ...get.body as SavedFile, type: "multipart/related; boundary=AbC" },
+        'a "b"': "1\n2",
       };
       await execute({ http: `POST ${origin}/moved`, multipart: multipart as JsonObject }, context);
       for (const { headers, bytes } of seen.slice(1)) {
         const { fields, files } = await readMultipart(bytes, headers["content-type"]!);
-        assert.deepEqual(fields, { title: "Grüße", tags: ["a", "b"], count: "2", meta: '{"x":1}' });
+        assert.deepEqual(fields, {
+          title: "Grüße",
+          tags: ["a", "b"],
+          count: "2",
+          meta: '{"x":1}',
+          "a %22b%22": "1\r\n2",
+        });
         assert.deepEqual(files.map(({ field, name, type }) => [field, name, type]), [
           ["photo", "grüße.jpg", "image/jpeg"],
-          ["copy", "grüße.jpg", "image/jpeg"],
+          ["copy", "grüße.jpg", "multipart/related"],
         ]);
+        assert.match(bytes.toString("latin1"), /^Content-Type: multipart\/related; boundary=AbC\r$/m);
         for (const { bytes } of files) assert.deepEqual(Buffer.from(bytes), photo);
       }
       assert.deepEqual(seen.map(({ method, url }) => `${method} ${url}`), [
