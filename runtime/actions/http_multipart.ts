@@ -13,31 +13,51 @@ export async function multipartBody(
   fields: JsonObject,
   name: string,
   context: ActionContext<unknown>,
-): Promise<FormData> {
-  const form = new FormData();
+): Promise<Blob> {
+  // `FormData` would write the types of files in small letters, and so another boundary than that in a file.
+  const boundary = `whenthen-${crypto.randomUUID()}`;
+  const parts: BlobPart[] = [];
+  const add = (head: string, content: BlobPart) => {
+    parts.push(`--${boundary}\r\nContent-Disposition: form-data; ${head}\r\n\r\n`, content, "\r\n");
+  };
   const read: ReadFile[] = [];
   for (const [field, values] of Object.entries(fields)) {
     for (const value of Array.isArray(values) ? values : [values]) {
       if (value === null) continue;
       if (fileOf(value) === undefined) {
-        form.append(field, textOf(value, field, name));
+        add(`name="${quoted(field)}"`, textOf(value, field, name).replace(/\r\n?|\n/g, "\r\n"));
         continue;
       }
       const { name: fileName, type, content } = await readFile(value, `Cannot ${name}`, context, read);
-      form.append(field, new File([content as Uint8Array<ArrayBuffer>], fileName, { type }));
+      const known = /^[\x20-\x7e]+$/.test(type) ? type : "application/octet-stream";
+      const head = `name="${quoted(field)}"; filename="${quoted(fileName)}"\r\nContent-Type: ${known}`;
+      add(head, content as Uint8Array<ArrayBuffer>);
     }
   }
-  return form;
+  return new Blob([...parts, `--${boundary}--\r\n`], { type: `multipart/form-data; boundary=${boundary}` });
+}
+
+/** As browsers write a name (https://html.spec.whatwg.org/#multipart-form-data). */
+function quoted(name: string): string {
+  return name.replaceAll("\r", "%0D").replaceAll("\n", "%0A").replaceAll('"', "%22");
 }
 
 function textOf(value: Json, field: string, name: string): string {
   if (!isObject(value) && !Array.isArray(value)) return String(value);
-  const keys = Object.keys(value);
-  const isResult = [["status", "headers", "body"], ["code", "stdout", "stderr"]].some((result) =>
-    result.every((key) => keys.includes(key))
-  );
-  if (!isResult) return writeExactJson(value);
+  if (!isObject(value) || !isResult(value as JsonObject)) return writeExactJson(value);
   throw new TerminalError(
     `Cannot ${name}: "${field}" of multipart is the result of a step that has saved no file; add save: name there`,
   );
+}
+
+/** Whether it is the result of a step `http` or `run`, and not data that only has these keys, too. */
+function isResult(value: JsonObject): boolean {
+  const { status, headers, code, stdout, stderr } = value;
+  const has = (keys: string[]) => keys.every((key) => Object.hasOwn(value, key));
+  const hasOnly = (keys: string[]) => Object.keys(value).every((key) => keys.includes(key));
+  if (has(["status", "headers", "body"]) && hasOnly(["status", "headers", "body"])) {
+    return typeof status === "number" && isObject(headers);
+  }
+  return hasOnly(["code", "stdout", "stderr", "json", "dropped"]) && typeof code === "number" &&
+    stdout !== undefined && typeof stderr === "string";
 }

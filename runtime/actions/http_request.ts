@@ -42,7 +42,7 @@ export interface HttpRequest {
   method: string;
   url: URL;
   headers: Headers;
-  body?: string | FormData;
+  body?: string | Blob;
   /** The connection whose token it gets when it is sent. */
   connection?: string;
 }

@@ -25,8 +25,10 @@ interface Owner {
 export interface Unclaimed {
   /** In the order of the uploads. */
   files: SavedFile[];
-  /** Notes the key under which their event is stored. They stay as long as the event. */
-  claim(key: string): Promise<void>;
+  /** Notes the keys under which their events are stored. They stay as long as one of these; without any, they are removed. */
+  claim(keys: string[]): Promise<void>;
+  /** Leaves them to the sweep, which finds their events by the owners. */
+  leave(): void;
   /** Removes them, as there is no such event. */
   discard(): Promise<void>;
 }
@@ -72,8 +74,9 @@ export class Uploads {
   async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
     const id = newId(now);
     const folder = join(this.#folder, id);
+    const leave = () => void this.#open.delete(id);
     // The event is stored, or refused, by then: what fails here is left to the sweep, which knows the owners.
-    const close = (last: Promise<void>) => last.catch(() => {}).finally(() => this.#open.delete(id));
+    const close = (last: Promise<void>) => last.catch(() => {}).finally(leave);
     const discard = () => close(rm(folder, { recursive: true, force: true }));
     this.#open.add(id);
     try {
@@ -84,8 +87,8 @@ export class Uploads {
       await this.disk.syncFolder(folder);
       const files: SavedFile[] = [];
       for (const [index, upload] of uploads.entries()) files.push(await this.#saveOne(id, index, upload));
-      const claim = (key: string) => close(this.#write(join(folder, `key-${key}`), ""));
-      return { files, claim, discard };
+      const claim = (keys: string[]) => keys.length === 0 ? discard() : close(this.#note(folder, keys));
+      return { files, claim, leave, discard };
     } catch (error) {
       await discard();
       throw new Error(`Cannot save uploaded files: ${messageOf(error)}`, { cause: error });
@@ -107,6 +110,10 @@ export class Uploads {
       await draft.discard();
       throw error;
     }
+  }
+
+  async #note(folder: string, keys: string[]): Promise<void> {
+    for (const key of new Set(keys)) await this.#write(join(folder, `key-${key}`), "");
   }
 
   async #write(path: string, text: string): Promise<void> {

@@ -95,10 +95,15 @@ export function answerReceipts(receipts: Receipt[]): Response {
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
 }
 
-/** The answer to a batch of events: one for each, in order. */
-export function answerBatch(receipts: Receipt[]): Response {
-  const events = receipts.map((receipt) => eventAnswer([receipt]));
-  return Response.json({ events }, { status: events.every(({ duplicate }) => duplicate) ? 200 : 202 });
+/**
+ * The answer to a batch of events: one for each, in order. 200 if all are duplicates, 422 if all are refused, else 202.
+ * @param entries the receipts of each event
+ */
+export function answerBatch(entries: Receipt[][], context: Pick<WebContext, "mask">): Response {
+  const events = entries.map((receipts) => isRefused(receipts) ? refusalOf(receipts, context) : eventAnswer(receipts));
+  if (events.length > 0 && entries.every(isRefused)) return Response.json({ events }, { status: 422 });
+  const isKnown = events.every((event) => "duplicate" in event && event.duplicate);
+  return Response.json({ events }, { status: isKnown ? 200 : 202 });
 }
 
 /** Verdicts of a rule that accepted the event, even if it started nothing. */
@@ -112,14 +117,18 @@ export function isRefused(receipts: Receipt[]): boolean {
 }
 
 /** 202, 200 for a duplicate, or 422 with all problems of the inputs. */
-export function answerDelivered(receipts: Receipt[], { mask }: Pick<WebContext, "mask">): Response {
+export function answerDelivered(receipts: Receipt[], context: Pick<WebContext, "mask">): Response {
   if (!isRefused(receipts)) return answerReceipts(receipts);
+  return Response.json(refusalOf(receipts, context), { status: 422 });
+}
+
+function refusalOf(receipts: Receipt[], { mask }: Pick<WebContext, "mask">) {
   const found = receipts.flatMap(({ verdicts }) => verdicts).flatMap(({ verdict }) =>
     verdict.kind === "invalid" ? Object.entries(verdict.problems) : []
   );
   const problems = Object.fromEntries(found.map(([name, problem]) => [name, mask(problem)]));
   const error = `The inputs are not valid: ${Object.values(problems).join("; ")}`;
-  return Response.json({ error, problems, event: receipts[0].event.id }, { status: 422 });
+  return { error, problems, event: receipts[0].event.id };
 }
 
 /** The answer to a request that waited for a reply, if the run failed before the reply. */

@@ -17,7 +17,7 @@ export async function receiveEvent(c: Context, context: WebContext): Promise<Res
   const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
   const events = read.events.map((event) => ({ ...complete(event, context), ...cause && { cause } }));
   const receipts = await context.ingest.publishAll(events);
-  return read.isBatch ? answerBatch(receipts) : answerDelivered(receipts, context);
+  return read.isBatch ? answerBatch(receipts.map((receipt) => [receipt]), context) : answerDelivered(receipts, context);
 }
 
 /** Completes an event with generated values for what its sender omitted. */

@@ -19,7 +19,7 @@ import { answerOptions, listensTo, withCors } from "./hook_options.ts";
 import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
-import type { Receipt } from "../store/store.ts";
+import type { EventIdentity, Receipt } from "../store/store.ts";
 import type { Hook } from "../triggers/trigger.ts";
 
 /** The part of a request's URL that hooks see. */
@@ -141,14 +141,40 @@ function receiveOnce(hooks: readonly HookMatch[], request: WebhookRequest, conte
   });
 }
 
-function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContext): Delivery[] {
+function deliveriesOf({ match, received }: Outcome, request: Request, context: HookContext): Delivery[] {
+  if (received.kind !== "events") return [];
+  const { rule, trigger } = match.hook;
   const cause = context.verifyCause(request.headers.get(CAUSE_HEADER) ?? undefined);
   const time = new Date(context.clock.now()).toISOString();
-  return outcomes.flatMap(({ match: { hook: { rule, trigger } }, received }) => {
-    if (received.kind !== "events") return [];
-    return received.events.map((event): Delivery => {
-      const source = event.source ?? `/hooks${event.http.path}`;
-      return { rule, trigger, within: received.within, event: { time, ...event, source, ...cause && { cause } } };
+  return received.events.map((event): Delivery => {
+    const source = event.source ?? `/hooks${event.http.path}`;
+    return { rule, trigger, within: received.within, event: { time, ...event, source, ...cause && { cause } } };
+  });
+}
+
+function identityOf({ source, id }: EventIdentity): string {
+  return JSON.stringify([source, id]);
+}
+
+/** Without the repetitions of an event in one batch. */
+function once(deliveries: Delivery[]): Delivery[] {
+  if (deliveries.length === 1) return deliveries;
+  const keyOf = ({ rule, trigger, event }: Delivery) => JSON.stringify([rule, trigger, identityOf(event)]);
+  return [...Map.groupBy(deliveries, keyOf).values()].map(([first]) => first);
+}
+
+/** The receipts of each event of a batch. One that comes again in it is a duplicate of itself. */
+function inOrder(byTaker: Delivery[][], receipts: Receipt[]): Receipt[][] {
+  const known = new Map(receipts.map((receipt) => [identityOf(receipt.event), receipt]));
+  const size = Math.max(...byTaker.map((deliveries) => deliveries.length));
+  return Array.from({ length: size }, (_, index) => {
+    const identities = new Set(
+      byTaker.flatMap((deliveries) => deliveries[index] ?? []).map(({ event }) => identityOf(event)),
+    );
+    return [...identities].map((identity) => {
+      const receipt = known.get(identity)!;
+      known.set(identity, { ...receipt, delivery: "duplicate" });
+      return receipt;
     });
   });
 }
@@ -165,14 +191,17 @@ interface Taking {
 }
 
 async function deliver({ request, received, takers, hooks, context, onTaken }: Taking): Promise<Response> {
-  const deliveries = deliveriesOf(takers, request, context);
+  const byTaker = takers.map((taker) => deliveriesOf(taker, request, context));
+  const deliveries = once(byTaker.flat());
   const take = async () => {
     const receipts = await deliverFiles(received, deliveries, context);
     onTaken();
     return receipts;
   };
   // A batch has no one event that a rule could reply to.
-  if (takers.some(({ received }) => received.kind === "events" && received.isBatch)) return answerBatch(await take());
+  if (takers.some(({ received }) => received.kind === "events" && received.isBatch)) {
+    return answerBatch(inOrder(byTaker, await take()), context);
+  }
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
   if (repliers.length === 0) return answerDelivered(await take(), context);
@@ -218,11 +247,16 @@ async function deliverFiles(
   return receipts;
 }
 
-/** The files stay with the event, unless it was known before: then it has files of its own. */
+/** The files stay with their events, unless these were known before: then they have files of their own. */
 async function settle(saved: Unclaimed, receipts: Receipt[], store: HookContext["store"]): Promise<void> {
-  const found = receipts.find(({ delivery }) => delivery !== "duplicate");
-  const key = found && await store.findEventKey(found.event);
-  await (key === undefined ? saved.discard() : saved.claim(key));
+  const taken = receipts.filter(({ delivery }) => delivery !== "duplicate");
+  try {
+    const keys = await Promise.all(taken.map(({ event }) => store.findEventKey(event)));
+    await saved.claim(keys.filter((key) => key !== undefined));
+  } catch {
+    // The events are stored all the same, so their sender is not refused.
+    saved.leave();
+  }
 }
 
 /** The answer if no hook accepted an event: a handshake wins over a refusal. */

@@ -335,16 +335,24 @@ Deno.test("multipart sends texts and files byte for byte, on each attempt and th
         none: null,
         meta: { x: 1 },
         photo: get,
-        copy: get.body,
+        copy: { ...get.body as SavedFile, type: "multipart/related; boundary=AbC" },
+        'a "b"': "1\n2",
       };
       await execute({ http: `POST ${origin}/moved`, multipart: multipart as JsonObject }, context);
       for (const { headers, bytes } of seen.slice(1)) {
         const { fields, files } = await readMultipart(bytes, headers["content-type"]!);
-        assert.deepEqual(fields, { title: "Grüße", tags: ["a", "b"], count: "2", meta: '{"x":1}' });
+        assert.deepEqual(fields, {
+          title: "Grüße",
+          tags: ["a", "b"],
+          count: "2",
+          meta: '{"x":1}',
+          "a %22b%22": "1\r\n2",
+        });
         assert.deepEqual(files.map(({ field, name, type }) => [field, name, type]), [
           ["photo", "grüße.jpg", "image/jpeg"],
-          ["copy", "grüße.jpg", "image/jpeg"],
+          ["copy", "grüße.jpg", "multipart/related"],
         ]);
+        assert.match(bytes.toString("latin1"), /^Content-Type: multipart\/related; boundary=AbC\r$/m);
         for (const { bytes } of files) assert.deepEqual(Buffer.from(bytes), photo);
       }
       assert.deepEqual(seen.map(({ method, url }) => `${method} ${url}`), [
@@ -379,8 +387,15 @@ Deno.test("multipart reads no file but those of the program, unchanged; a result
         await failure({ status: 200, headers: {}, body: "text" }),
         `Cannot POST ${origin}/: "file" of multipart is the result of a step that has saved no file; add save: name there`,
       );
+      assert.match(await failure({ code: 0, stdout: "", stderr: "", json: null }), /has saved no file/);
       assert.match(await failure({ ...saved, bytes: 200_000_000 }), /its files have over 100 MB/);
       assert.equal(seen.length, 1);
+      const own = { status: "open", headers: [], body: "text" };
+      const more = { status: 1, headers: {}, body: "text", title: "x" };
+      await execute({ http: `POST ${origin}/`, multipart: { own, more } }, context);
+      const type = seen[1].headers["content-type"]!;
+      const { fields } = await readMultipart(Buffer.from(seen[1].body), type);
+      assert.deepEqual(fields, { own: JSON.stringify(own), more: JSON.stringify(more) });
     });
   });
 });

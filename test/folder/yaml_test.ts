@@ -137,9 +137,9 @@ Deno.test("too many values of merged blocks are refused at their place", () => {
   assert.equal(value, undefined);
   assert.equal(problems[0].message, "merged blocks may have 100000 values");
   assert.deepEqual(problems[0].at, { line: 36, column: 9, length: 2 });
-  const [many] = parseYaml(`x: &x []\nlist:\n${"  - *x\n".repeat(10_001)}`, "a.yaml").problems;
-  assert.equal(many.message, "a file may have 10000 aliases");
-  assert.equal(many.at.line, 10_003);
+  const [many] = parseYaml(`x: &x []\nlist:\n${"  - *x\n".repeat(11_000)}`, "a.yaml").problems;
+  assert.equal(many.message, "too many aliases and anchors");
+  assert.ok(many.at.line > 10_000, `${many.at.line}`);
 });
 
 Deno.test("<< merges blocks: own keys win, then those of the block that is named first", () => {

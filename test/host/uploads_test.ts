@@ -38,9 +38,10 @@ Deno.test("files stay as long as their event, also if its identity has expired",
     assert.equal(new Set(files.map(({ path }) => path)).size, 2);
     await uploads.sweep(events({}));
     assert.equal((await list()).length, 1, "a request that is being received keeps its files");
-    await claim("17");
+    await claim(["17", "18"]);
     await uploads.sweep(events({ "": "17" }));
-    assert.equal((await list()).length, 1);
+    await uploads.sweep(events({ "": "18" }));
+    assert.equal((await list()).length, 1, "two rules with different dedupe have an event each");
     await uploads.sweep(events({}));
     assert.deepEqual(await list(), []);
   });

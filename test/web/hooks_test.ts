@@ -182,6 +182,18 @@ Deno.test("a batch of CloudEvents starts a run for each new event, on a hook and
   assert.deepEqual(runs.map(({ event: { data } }) => data).sort(), ["1", "1", "2", "2", "3", "3"]);
 });
 
+Deno.test("a batch with an event twice is answered with an entry for each, in order, and starts it once in each rule", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")]), rule("b", [webhook("/x")])]);
+  const batch = ["1", "2", "1"].map((id) => ({ specversion: "1.0", id, source: "/s", type: "made" }));
+  const headers = { "content-type": "application/cloudevents-batch+json" };
+  const { status, body: { events } } = await bench.post("/hooks/x", batch, headers);
+  assert.equal(status, 202);
+  assert.deepEqual(events.map(({ duplicate }: { duplicate: boolean }) => duplicate), [false, false, true]);
+  assert.deepEqual([events[0].runs.length, events[1].runs.length], [2, 2]);
+  assert.deepEqual([events[2].event, events[2].runs], [events[0].event, events[0].runs]);
+  assert.equal((await bench.store.listRuns({ limit: 9 })).length, 4);
+});
+
 Deno.test("a compressed body is unpacked up to maxBody", async () => {
   await using bench = await openBench([rule("a", [webhook("/x", { maxBody: 1_000 })])]);
   const send = (text: string) =>
@@ -308,6 +320,28 @@ Deno.test("a second delivery of an event with files leaves none of its own; dedu
   const [first, second] = [await send(), await send()];
   assert.deepEqual([first.body.duplicate, second.body.duplicate, second.body.event], [false, true, first.body.event]);
   assert.equal((await readdir(join(bench.folder, "files", ".uploads"))).length, 1);
+});
+
+Deno.test("files stay as long as any of the events that they came with; a claim that fails refuses nobody", async () => {
+  const dedupe = { dedupe: "event.data.title" };
+  await using bench = await openBench([rule("a", [webhook("/x")]), rule("b", [webhook("/x", dedupe)])]);
+  const { body } = await bench.ask("POST", "/hooks/x", { body: uploadForm() });
+  assert.equal(body.runs.length, 2);
+  const traces = await Promise.all(body.runs.map((run: string) => bench.store.getRun(run)));
+  const keys = await Promise.all(traces.map(({ run }) => bench.store.findEventKey(run.event)));
+  const [id] = await readdir(join(bench.folder, "files", ".uploads"));
+  const noted = (await readdir(join(bench.folder, "files", ".uploads", id))).filter((name) => name.startsWith("key-"));
+  assert.deepEqual(noted.sort(), keys.map((key) => `key-${key}`).sort());
+
+  bench.store.findEventKey = () => Promise.reject(new Error("ENOSPC"));
+  const sent = await bench.ask("POST", "/hooks/x", { body: uploadForm("other.png") });
+  assert.equal(sent.status, 202);
+  const { uploads } = bench.context;
+  assert.ok(uploads instanceof Uploads);
+  await uploads.sweep({ findKey: () => Promise.resolve("17"), isKnown: () => Promise.resolve(true) });
+  const folders = await readdir(join(bench.folder, "files", ".uploads"));
+  const left = folders.find((name) => name !== id)!;
+  assert.ok(existsSync(join(bench.folder, "files", ".uploads", left, "key-17")), "the sweep checks them from then on");
 });
 
 Deno.test("failed authentication is 401, a body that does not match its type 400; neither starts anything", async () => {

@@ -95,6 +95,22 @@ Deno.test("an event whose values fit no rule that listens is answered 422 by /ev
   assert.deepEqual([right.status, right.body.duplicate, right.body.runs.length], [202, false, 1]);
 });
 
+Deno.test("an event of a batch whose values fit no rule has its problems at its place; if none fits, the answer is 422", async () => {
+  const inputs = { bits: "${{ event.data.bits }}" };
+  await using bench = await openBench([keys({ ...onEvent("k"), inputs }, { ...webhook("/x"), inputs })]);
+  const event = (id: string, bits: JsonObject[string]) => {
+    return { specversion: "1.0", id, source: "/s", type: "k", data: { bits } };
+  };
+  const headers = { "content-type": "application/cloudevents-batch+json" };
+  for (const [path, id] of [["/events", "e"], ["/hooks/x", "h"]]) {
+    const { status, body } = await bench.post(path, [event(`${id}1`, 1), event(`${id}2`, "abc")], headers);
+    assert.deepEqual([status, body.events[0].runs.length], [202, 1]);
+    assert.deepEqual(body.events[1].problems, { bits: 'bits: expected a whole number, got "abc"' });
+    const none = await bench.post(path, [event(`${id}3`, "abc")], headers);
+    assert.deepEqual([none.status, none.body.events.length], [422, 1]);
+  }
+});
+
 Deno.test("a person's token starts what `to` allows, and the run says who it was", async () => {
   await using bench = await openBench([keys(manual(["ops"])), rule("closed", [manual()])]);
   bench.people.push(person("anna", "ops"), person("ben"), person("olga", "operators"));

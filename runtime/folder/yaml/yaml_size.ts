@@ -6,13 +6,14 @@ import type { Finding } from "./yaml_syntax.ts";
 const MAX_VALUES = 1_000_000;
 /** Values of all blocks that are merged into others: each of them is copied. */
 const MAX_MERGED = 100_000;
-/** The library looks each alias up in a list. */
-const MAX_ALIASES = 10_000;
+/** The library looks each alias up in the list of all anchors and aliases before it: about 10,000 aliases of a few anchors. */
+const MAX_LOOKUPS = 60_000_000;
 
 /** Finds the place from which on aliases and merged blocks multiply the values beyond what a file may have; nothing is expanded for it. */
 export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors"]): Finding | undefined {
   const sizes = new Map<Node, number>();
-  let aliases = 0;
+  let listed = 0;
+  let lookups = 0;
   let aliased = 0;
   let merged = 0;
   let excess: Finding | undefined;
@@ -26,11 +27,14 @@ export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors
     if (isAlias(node)) {
       size = sizes.get(anchors.get(node)!) ?? 1;
       aliased += size;
-      aliases++;
+      lookups += ++listed;
     } else {
       if (isMap(node)) { for (const { key, value } of node.items) size += sizeOf(value, isMergeKey(key)); }
       if (isSeq(node)) { for (const item of node.items) size += sizeOf(item, isMerged); }
-      if (node.anchor !== undefined) sizes.set(node, size);
+      if (node.anchor !== undefined) {
+        sizes.set(node, size);
+        listed++;
+      }
     }
     if (isMerged && !isSeq(node)) merged += size;
     excess ??= explain(node);
@@ -38,8 +42,8 @@ export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors
   }
 
   function explain(node: Node): Finding | undefined {
-    const message = aliases > MAX_ALIASES
-      ? `a file may have ${MAX_ALIASES} aliases`
+    const message = lookups > MAX_LOOKUPS
+      ? "too many aliases and anchors"
       : aliased > MAX_VALUES
       ? `aliases may stand for ${MAX_VALUES} values`
       : merged > MAX_MERGED
