@@ -210,7 +210,8 @@ Deno.test("a feed that is truncated, declares entities, or is a web page is refu
   await assert.rejects(items(bomb), /it declares entities, which are refused/);
   await assert.rejects(items(bomb.replace("<!DOCTYPE", "<!-- <rss > --><!DOCTYPE")), /it declares entities/);
   await assert.rejects(items("<html><body>503</body></html>"), /expected an RSS or Atom feed, got "<html>/);
-  await assert.rejects(items("<rss><channel></channel></rss>"), /it has neither a title nor items/);
+  await assert.rejects(items("<rss></rss>"), /it has neither a title nor items/);
+  assert.deepEqual(await items("<rss><channel></channel></rss>"), [], "a channel without items is a feed");
   await assert.rejects(items('{"title": "x"}'), /it is JSON without a list "items", so it is no JSON Feed/);
   await assert.rejects(items("<rss><channel><item><title>x</item></channel></rss>"), /Unexpected end of title/);
 });
