@@ -202,7 +202,7 @@ export function assemble(
       return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal, how);
     },
     async run({ file }, command, timeout) {
-      const { runPing } = await import("../fleet/pings.ts");
+      const { runPing } = await import("../fleet/ping_targets.ts");
       return await runPing(command, timeout, join(folder, dirname(file)), withoutSecrets(environment, secrets));
     },
     log: triggerLog,

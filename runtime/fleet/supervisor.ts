@@ -8,7 +8,7 @@ import { byWorker, type Device, fits, givenOf, isComing, isLive, type LiveEdge }
 import type { DeviceLog } from "./device_log.ts";
 import { type FleetWorker, Workers, type WorkersOptions } from "./fleet_workers.ts";
 import type { Edge } from "./messages.ts";
-import { resolveTarget } from "./pings.ts";
+import { resolveTarget } from "./ping_targets.ts";
 
 /** Options of `Supervisor`. */
 export interface SupervisorOptions extends Omit<WorkersOptions, "fleet"> {

@@ -4,7 +4,7 @@ import { task as taskStep } from "../actions/task.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check_rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
-import { stepsIn } from "../language/expressions/names.ts";
+import { stepsIn } from "../language/expressions/check_expression.ts";
 import { checkLiterals, sayProblem } from "../language/fields/check_values.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import { resolvedArgs } from "../language/kind.ts";

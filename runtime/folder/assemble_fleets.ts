@@ -1,6 +1,6 @@
 import { writeExactJson } from "../formats/exact_json.ts";
 import { compile } from "../language/expressions/expression.ts";
-import { templatesIn } from "../language/expressions/names.ts";
+import { templatesIn } from "../language/expressions/check_expression.ts";
 import { type Fleet, type FleetTask, type PingSettings, PLATFORM_METHODS } from "../model/fleet.ts";
 import { isError, type Problem } from "../model/problem.ts";
 import type { Definition } from "../model/rule.ts";

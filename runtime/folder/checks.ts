@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
 import { checkAction, type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
-import { callTargets } from "../language/expressions/names.ts";
+import { callTargets } from "../language/expressions/check_expression.ts";
 import type { SourceText } from "../language/fields/field_value.ts";
 import { readFields } from "../language/fields/read_fields.ts";
 import type { Kinds } from "../language/kind.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { checkArgs, checkLiteral } from "../language/checker/check_args.ts";
 import { type CheckedRule, type Known } from "../language/checker/check_rule.ts";
 import { Checking } from "../language/checker/checking.ts";
-import type { Visible } from "../language/expressions/names.ts";
+import type { Visible } from "../language/expressions/check_expression.ts";
 import { command, duration, expression, json, people, target, template, url } from "../language/arg_types.ts";
 import { readFields } from "../language/fields/read_fields.ts";
 import { show } from "../language/hints.ts";

@@ -6,7 +6,7 @@ import { checkArgs, checkLiteral } from "../language/checker/check_args.ts";
 import { type CheckedRule, checkRule, type Known } from "../language/checker/check_rule.ts";
 import type { Checking, Origin } from "../language/checker/checking.ts";
 import { evaluate } from "../language/expressions/expression.ts";
-import type { Visible } from "../language/expressions/names.ts";
+import type { Visible } from "../language/expressions/check_expression.ts";
 import { show } from "../language/hints.ts";
 import { defineKind, type Kinds, resolvedArgs } from "../language/kind.ts";
 import type { FleetFiles } from "../model/fleet.ts";

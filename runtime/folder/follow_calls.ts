@@ -3,7 +3,7 @@ import type { CommandTest } from "../commands/command_tests.ts";
 import { checkSet, secretInArgv } from "../commands/check_set.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import { compile } from "../language/expressions/expression.ts";
-import { templatesIn } from "../language/expressions/names.ts";
+import { templatesIn } from "../language/expressions/check_expression.ts";
 import {
   checkLiterals,
   type FieldProblem,

@@ -6,7 +6,7 @@ import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretChoices, secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/check_expression.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";

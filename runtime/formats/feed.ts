@@ -53,7 +53,7 @@ function xmlFeed(text: string, address: string | undefined, warn: ParseOptions["
     if (name === "MalformedError" && cause instanceof Error) throw new Error(cause.message);
     if (name === "ParseError" || name === "DetectError") {
       // The library takes a channel without a title and items for no feed.
-      if (/<(?:[\w.-]+:)?channel[\s/>]/.test(document)) return rss({}, address);
+      if (!/feed$/i.test(root.name) && /<(?:[\w.-]+:)?channel[\s/>]/.test(document)) return rss({}, address);
       throw new Error("it has neither a title nor items");
     }
     throw new Error(message, { cause: error });

@@ -5,7 +5,7 @@ import type { Connection } from "../connections/connection.ts";
 import { hashVersion, type RuleSource } from "../folder/source_file.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
-import { secretChoices, secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/check_expression.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";

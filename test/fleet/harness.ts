@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { LiveFleets } from "../../runtime/fleet/fleets.ts";
 import type { LiveFleetOptions } from "../../runtime/fleet/live_fleet.ts";
-import { runPing } from "../../runtime/fleet/pings.ts";
+import { runPing } from "../../runtime/fleet/ping_targets.ts";
 import type { DeviceState, DeviceView } from "../../runtime/model/fleet.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { Notice, Store } from "../../runtime/store/store.ts";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import * as field from "../../runtime/language/arg_types.ts";
 import { findShellExpression } from "../../runtime/language/checker/check_args.ts";
 import { ExpressionError } from "../../runtime/language/expressions/expression.ts";
-import { callTargets, secretNames } from "../../runtime/language/expressions/names.ts";
+import { callTargets, secretNames } from "../../runtime/language/expressions/check_expression.ts";
 import { resolve, resolveArgs, resolveKnown } from "../../runtime/language/expressions/template.ts";
 import type { Kind } from "../../runtime/language/kind.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";

@@ -2,7 +2,7 @@ import { isError } from "../../model/problem.ts";
 import { z } from "zod";
 import { isObject, type JsonObject } from "../../model/json.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
-import { checkExpression, type Visible } from "../expressions/names.ts";
+import { checkExpression, type Visible } from "../expressions/check_expression.ts";
 import { lookUp } from "../expressions/references.ts";
 import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressions/template.ts";
 import { type FieldInfo, hasTemplate } from "../arg_types.ts";

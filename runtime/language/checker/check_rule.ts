@@ -6,7 +6,7 @@ import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import { duration, people as peopleSchema } from "../arg_types.ts";
-import type { Visible } from "../expressions/names.ts";
+import type { Visible } from "../expressions/check_expression.ts";
 import { checkValues } from "../fields/check_values.ts";
 import { readFields } from "../fields/read_fields.ts";
 import { show } from "../hints.ts";

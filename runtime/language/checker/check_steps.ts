@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { isObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { duration, fieldInfo, hasTemplate, type Resolved, retrySchema } from "../arg_types.ts";
-import type { Visible } from "../expressions/names.ts";
+import type { Visible } from "../expressions/check_expression.ts";
 import { resolve } from "../expressions/template.ts";
 import { writtenScalars } from "../fields/check_values.ts";
 import { show } from "../hints.ts";

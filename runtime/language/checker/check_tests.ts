@@ -10,7 +10,7 @@ import { didYouMean, hintAtUnknown, listKnown, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";
 import { isStep, withoutIterations } from "../expectation.ts";
 import { DEFAULT_NOW, isEntryKind, STUB_KEYS, testKinds, testSchema } from "./test_kinds.ts";
-import { stepsIn } from "../expressions/names.ts";
+import { stepsIn } from "../expressions/check_expression.ts";
 
 /** The parts of the tested rule that tests can name. */
 export interface Tested {

@@ -8,7 +8,7 @@ import { checkArgs, checkBare, checkTemplates } from "./check_args.ts";
 import { checkSource } from "./check_steps.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import type { Kind } from "../kind.ts";
-import type { Visible } from "../expressions/names.ts";
+import type { Visible } from "../expressions/check_expression.ts";
 import { didYouMean, show } from "../hints.ts";
 
 /** Options that every trigger has. */

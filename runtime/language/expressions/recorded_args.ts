@@ -7,7 +7,7 @@ import { lookUp, type Reference } from "./references.ts";
 import { patternOf, SHORTEST_MASKED } from "../../secrets/secrets.ts";
 import { spellings } from "../../secrets/spellings.ts";
 import { asText, mapArgs, mapTexts, parseText, resolveField } from "./template.ts";
-import { templatesIn } from "./names.ts";
+import { templatesIn } from "./check_expression.ts";
 
 /** Names whose values contain secrets, with the text that is recorded instead: `{ inputs: { token: "${{ secrets.TOKEN }}" } }`. */
 export type Unresolved = JsonObject;

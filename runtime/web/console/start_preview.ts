@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { checkSet } from "../../commands/check_set.ts";
 import { compile, ExpressionError } from "../../language/expressions/expression.ts";
-import { templatesIn } from "../../language/expressions/names.ts";
+import { templatesIn } from "../../language/expressions/check_expression.ts";
 import { resolve } from "../../language/expressions/template.ts";
 import { readWritten, sayProblem } from "../../language/fields/check_values.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
