@@ -1,7 +1,7 @@
 import { writeExactJson } from "../formats/exact_json.ts";
 import { byField, type SentFile } from "../formats/multipart.ts";
 import type { Clock } from "../host/clock.ts";
-import { isFileName, type RunFiles } from "../host/run_files.ts";
+import type { RunFiles } from "../host/run_files.ts";
 import { checkValues, withoutCleared } from "../language/fields/check_values.ts";
 import { type Form, type FormAnswer, isAmong, type Person } from "../model/form.ts";
 import type { SavedFile } from "../model/event.ts";
@@ -30,7 +30,7 @@ export type FormAnswered =
 /** What {@link answerForm} works with. */
 interface AnswerOptions {
   store: Pick<Store, "getForm" | "answerForm">;
-  files: Pick<RunFiles, "create" | "remove">;
+  files: Pick<RunFiles, "saveSent" | "remove">;
   clock: Clock;
   /** Receives the runs that continue: {@link Runner.woken}. */
   onWoken: (runs: string[]) => void;
@@ -89,19 +89,7 @@ async function save(
   at: number,
 ): Promise<SavedFile> {
   const what = `the file of the field "${field}"`;
-  const draft = await files.create({
-    run,
-    step: `${step}/${field}/${newId(at)}`,
-    name: isFileName(name) ? name : "file",
-    what,
-  });
-  try {
-    await draft.write(bytes);
-    return await draft.keep(type);
-  } catch (error) {
-    await draft.discard();
-    throw error;
-  }
+  return await files.saveSent({ run, step: `${step}/${field}/${newId(at)}`, name, what }, bytes, type);
 }
 
 /** The values of all fields, and what is wrong with them, by field. An empty text is not a value for a required field. */

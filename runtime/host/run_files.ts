@@ -75,6 +75,18 @@ export class RunFiles {
     }
   }
 
+  /** Saves a file that somebody sent. A name that is no plain file name becomes `file`. */
+  async saveSent({ name, ...place }: NewFile, bytes: Uint8Array, type: string): Promise<SavedFile> {
+    const draft = await this.create({ ...place, name: isFileName(name) ? name : "file" });
+    try {
+      await draft.write(bytes);
+      return await draft.keep(type);
+    } catch (error) {
+      await draft.discard();
+      throw error;
+    }
+  }
+
   /**
    * Reads a file that a run has saved or a sender has uploaded, and no other: its path may come from outside.
    * @throws TerminalError if it is another file, was removed, or has another hash than the recorded one

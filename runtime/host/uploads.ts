@@ -5,7 +5,7 @@ import { codeOf, messageOf } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import type { Disk } from "./disk.ts";
-import { isFileName, type RunFiles } from "./run_files.ts";
+import type { RunFiles } from "./run_files.ts";
 
 /** A file that came with an event. */
 export interface Upload {
@@ -96,20 +96,8 @@ export class Uploads {
   }
 
   async #saveOne(id: string, index: number, { name, type, bytes }: Upload): Promise<SavedFile> {
-    const draft = await this.files.create({
-      run: join(FOLDER, id),
-      step: String(index),
-      // A sender may send a name that is no file name.
-      name: isFileName(name) ? name : "file",
-      what: `the uploaded file ${JSON.stringify(name)}`,
-    });
-    try {
-      await draft.write(bytes);
-      return await draft.keep(type);
-    } catch (error) {
-      await draft.discard();
-      throw error;
-    }
+    const what = `the uploaded file ${JSON.stringify(name)}`;
+    return await this.files.saveSent({ run: join(FOLDER, id), step: String(index), name, what }, bytes, type);
   }
 
   async #note(folder: string, keys: string[]): Promise<void> {

@@ -41,7 +41,7 @@ export function addListings(program: Command, session: Session): void {
     .option("--rule <rule>", "only runs of this rule")
     .option("--subject <subject>", "only runs on events about this")
     .addOption(new Option("--state <state>", "only runs in this state").choices(RUN_STATES))
-    .option("--waiting", "only runs with steps that wait: what each waits for, and until when")
+    .option("--waiting", "only runs with steps that wait: what each waits for, since when and until when")
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & RunsOptions>();
