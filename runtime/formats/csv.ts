@@ -3,7 +3,7 @@ import type { Json } from "../model/json.ts";
 
 /** Options of the format `csv`. */
 export interface CsvOptions {
-  /** What separates values; by default comma, semicolon or tab, as the first two rows show. */
+  /** The separator of values; by default comma, semicolon or tab, chosen by the first two rows. */
   delimiter?: string;
   /** The quotation mark; false if there are none. By default `"`. */
   quote?: string | false;

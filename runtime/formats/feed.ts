@@ -6,11 +6,11 @@ import { readFeedDate } from "./feed_dates.ts";
 import { parseJson } from "./exact_json.ts";
 import { findRoot, tagsIn, textAfter, withoutMarkup } from "./xml.ts";
 
-/** What concerns one text, besides its format. */
+/** Options for one text, besides its format. */
 export interface ParseOptions {
   /** The address that the text came from. */
   base?: string;
-  /** Told what was passed over, in a sentence. */
+  /** Gets a sentence about each part that was ignored. */
   warn?: (message: string) => void;
 }
 
@@ -292,7 +292,7 @@ function personOf(person: Rss.Person | undefined): string | undefined {
   return name !== undefined && email !== undefined ? `${email} (${name})` : name ?? email ?? link;
 }
 
-/** What links are relative to: `xml:base`, else the site of the feed, else the address that it came from. */
+/** The base of relative links: `xml:base`, else the site of the feed, else the address that it came from. */
 function baseOf(base: string | undefined, link: string | undefined, address: string | undefined): string | undefined {
   const site = resolve(link, address) ?? undefined;
   const outer = site !== undefined && URL.canParse(site) ? site : address;

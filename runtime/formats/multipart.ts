@@ -35,7 +35,7 @@ export function isMultipart(contentType: string): boolean {
 
 /**
  * Reads `multipart/form-data` (RFC 7578). A part with a file name, or of a type that is no text, is a file; all others are fields.
- * What a browser sends for an empty file input is left out.
+ * The empty part that a browser sends for an unused file input is left out.
  * @throws Error if it is cut off or malformed, has over 10,000 parts or 100 files, or a field is not text
  */
 export async function readMultipart(body: Uint8Array, contentType: string): Promise<Multipart> {
@@ -60,7 +60,7 @@ export async function readMultipart(body: Uint8Array, contentType: string): Prom
   return { fields: fields.toObject(), files };
 }
 
-/** What stands before the first boundary is no part (RFC 2046, section 5.1.1). */
+/** Text before the first boundary is not a part (RFC 2046, section 5.1.1). */
 function fromBoundary(body: Uint8Array, boundary: string): Uint8Array {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   const line = Buffer.from(`--${boundary}`);

@@ -53,7 +53,7 @@ export function parseXml(text: string, { lists = [] }: XmlOptions = {}): Json {
   return trimmed(parser.parse(text) as Json);
 }
 
-/** Without the blanks around texts; what is only laid out has no text. */
+/** Trims texts, and drops those that are only line breaks and indentation. */
 function trimmed(value: Json): Json {
   if (typeof value === "string") return value.trim();
   if (Array.isArray(value)) return value.map(trimmed);
@@ -109,7 +109,7 @@ function tagEndAfter(text: string, from: number): number {
   return 0;
 }
 
-/** What follows the root element besides comments and processing instructions. */
+/** The text after the root element, without comments and processing instructions. */
 export function textAfter(text: string, { end }: Root): string {
   const passed = /\s*(?:<!--[^]*?-->|<\?[^]*?\?>)/y;
   passed.lastIndex = end;
@@ -132,7 +132,7 @@ export function* tagsIn(text: string): Generator<number> {
 
 const MARKUP = /<(?:!--|\/?[a-z])/giy;
 
-/** Without the tags and comments of HTML; what begins like one and does not end is text. */
+/** Removes the tags and comments of HTML. One that never ends is text. */
 export function withoutMarkup(html: string): string {
   let text = "";
   let from = 0;

@@ -59,7 +59,7 @@ export class Uploads {
   /** The folders of requests that are being received. */
   readonly #open = new Set<string>();
   #round: string[] = [];
-  /** Folders that could not be checked, which has been said. */
+  /** Folders that could not be checked, each reported once. */
   readonly #unchecked = new Set<string>();
 
   /** @param folder of all files, absolute */
@@ -75,7 +75,7 @@ export class Uploads {
     const id = newId(now);
     const folder = join(this.#folder, id);
     const leave = () => void this.#open.delete(id);
-    // The event is stored, or refused, by then: what fails here is left to the sweep, which knows the owners.
+    // By then the event is stored or refused. If this fails, the sweep does it later: it knows the owners.
     const close = (last: Promise<void>) => last.catch(() => {}).finally(leave);
     const discard = () => close(rm(folder, { recursive: true, force: true }));
     this.#open.add(id);

@@ -5,7 +5,7 @@ import { codeOf } from "../model/errors.ts";
 /** Milliseconds between two looks at a place. */
 const PERIOD = 1_000;
 
-/** What watches the folder or file at a path. */
+/** A watcher of the folder or file at a path. */
 export interface Watcher {
   open(): void;
   close(): Promise<void>;

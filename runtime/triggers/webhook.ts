@@ -21,7 +21,7 @@ import {
 
 export { methodsOf, type WebhookRequest };
 
-/** What a request to a webhook is. */
+/** The meaning of a request to a webhook. */
 export type Received =
   /** `isBatch`: they came as a batch of CloudEvents, also if it is one event or none. */
   | { kind: "events"; events: ReceivedEvent[]; isBatch: boolean; within?: number }
@@ -255,7 +255,7 @@ function slackId(data: Json): Json | undefined {
   return field(data, "event_id") ?? field(data, "trigger_id");
 }
 
-/** What a Telegram update is: its key beside `update_id`, such as `message`. */
+/** The kind of a Telegram update: its key beside `update_id`, such as `message`. */
 function updateOf(data: Json): string | undefined {
   return isObject(data) ? Object.keys(data).find((name) => name !== "update_id") : undefined;
 }

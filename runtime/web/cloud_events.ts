@@ -20,7 +20,7 @@ export async function receiveEvent(c: Context, context: WebContext): Promise<Res
   return read.isBatch ? answerBatch(receipts.map((receipt) => [receipt]), context) : answerDelivered(receipts, context);
 }
 
-/** Completes an event with generated values for what its sender omitted. */
+/** Adds generated values for attributes that the sender omitted. */
 export function complete(
   event: SentEvent,
   { clock }: Pick<WebContext, "clock">,

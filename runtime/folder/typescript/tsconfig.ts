@@ -6,7 +6,7 @@ import { assertRegular } from "../../host/regular_file.ts";
 export interface Tsconfig {
   /** Absolute; absent if there is none. */
   path?: string;
-  /** Files that decide which one it is and what it says, there or not; absolute. */
+  /** Files on which its choice and content depend, whether they exist or not; absolute. */
   inputs: string[];
   /** Each pattern of `paths`, with the absolute paths that it stands for. */
   paths: [pattern: string, targets: string[]][];
@@ -35,7 +35,7 @@ const TEXTS = /"([^"]*)"/g;
 /** `"@lib/*": ["./lib/*"]`, and other lists, which no import matches. */
 const LISTS = /"([^"]+)"\s*:\s*\[([^\]]*)\]/g;
 
-/** Reads the file and what it extends. Only esbuild parses them: what is found here by its looks is watched, or helps to explain. */
+/** Reads the file and those that it extends. Only esbuild parses them; the names found here are for watching and for error messages. */
 function readChain(first: string, before: string[]): Pick<Tsconfig, "inputs" | "paths"> {
   const inputs = [...before];
   const paths: Tsconfig["paths"] = [];
@@ -58,7 +58,7 @@ function readChain(first: string, before: string[]): Pick<Tsconfig, "inputs" | "
   return { inputs, paths };
 }
 
-/** What esbuild tries for a path without extension. */
+/** Endings that esbuild tries for a path without extension. */
 const ENDINGS = ["", ".tsx", ".ts", ".jsx", ".js", ".json", "/index.ts", "/index.js"];
 
 /** The files that an import may mean by `paths`; absolute, the likely one first. */

@@ -4,7 +4,7 @@ import type { Position } from "../../model/problem.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import { parseModule } from "./acorn.cjs";
 
-/** A value in the bundle, and what names it: a property's key, or the function of a trigger. */
+/** A value in the bundle with its name: a property's key, or the function of a trigger. */
 interface Found {
   key?: Expression | Property["key"];
   value: Expression;
@@ -12,7 +12,7 @@ interface Found {
 
 /**
  * The positions of a declaration's parts in a TypeScript file. Evaluation loses them, so they are looked up in the syntax tree of the bundle,
- * and its source map gives those in the file. What the code computes has the position of the nearest part that is written out.
+ * and its source map gives those in the file. A computed value has the position of the nearest literal around it.
  */
 export class TypeScriptOrigin implements Origin {
   readonly language = "typescript";
@@ -57,7 +57,7 @@ export class TypeScriptOrigin implements Origin {
 class Tree {
   readonly #names: Map<string, Expression>;
 
-  /** @param names what the module's variables are */
+  /** @param names the values of the module's variables */
   constructor(names: Map<string, Expression>, private readonly spec: Expression) {
     this.#names = names;
   }

@@ -9,7 +9,7 @@ const MAX_MERGED = 100_000;
 /** The library looks each alias up in the list of all anchors and aliases before it: about 10,000 aliases of a few anchors. */
 const MAX_LOOKUPS = 60_000_000;
 
-/** Finds the place from which on aliases and merged blocks multiply the values beyond what a file may have; nothing is expanded for it. */
+/** Finds the place where aliases and merged blocks exceed the number of values that a file may have. Expands nothing. */
 export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors"]): Finding | undefined {
   const sizes = new Map<Node, number>();
   let listed = 0;
@@ -20,7 +20,7 @@ export function findExcess(document: Document.Parsed, anchors: YamlTree["anchors
   sizeOf(document.contents, false);
   return excess;
 
-  /** What an alias stands for is before it, so its size is known. */
+  /** The anchor of an alias comes before it, so its size is known. */
   function sizeOf(node: unknown, isMerged: boolean): number {
     if (!isNode(node)) return 1;
     let size = 1;

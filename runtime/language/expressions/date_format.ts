@@ -6,7 +6,7 @@ import { LruCache } from "./lru_cache.ts";
 /** Quoted text, or repeated letters. */
 const TOKENS = /'(?:''|[^'])*('|$)|([A-Za-z])\2*/g;
 
-/** Letters that are unknown, or mean something else to date-fns than people expect, and what to write. */
+/** Letters that are unknown, or that date-fns reads unlike people expect, with their replacements. */
 const TRAPS: Record<string, string> = {
   A: "AM or PM is a",
   T: "the T of ISO 8601 is text",
@@ -22,7 +22,7 @@ const TRAPS: Record<string, string> = {
 
 /** Problems by format, empty if there is none. Formats may come from data. */
 const problems = new LruCache((format) => findProblem(format) ?? "");
-/** The usual name of each zone by its spelling, empty if there is none: spellings may come from data, and the package keeps what it got forever. */
+/** The canonical name of each zone by its spelling, or empty. Spellings may come from data, and the package never drops a name from its cache. */
 const zones = new LruCache(zoneNamed);
 
 /**
@@ -70,7 +70,7 @@ function cannot(format: string, why: string): string {
   return `date() cannot use the format ${show(format)}: ${why}`;
 }
 
-/** In TR 35 `YYYY` is the year of a week and `DD` the day of a year; other libraries use them for what people mean. */
+/** In TR 35 `YYYY` is the year of a week and `DD` the day of a year; other libraries use them for the year and the day of the month. */
 function withUnicodeLetters(format: string): string {
   return format.replace(TOKENS, (token, _end, letter?: string) => {
     return letter === "Y" || letter === "D" ? token.toLowerCase() : token;
