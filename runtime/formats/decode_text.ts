@@ -63,10 +63,15 @@ export function isCharset(label: string): boolean {
   }
 }
 
+/** The charset that a content type names, supported or not. */
+export function namedCharset(contentType: string): string | undefined {
+  return /;\s*charset\s*=\s*["']?([^"';\s]+)/i.exec(contentType)?.[1].toLowerCase();
+}
+
 /** The charset of a content type, if it is supported. */
 export function charsetOf(contentType: string): string | undefined {
-  const label = /;\s*charset\s*=\s*["']?([^"';\s]+)/i.exec(contentType)?.[1];
-  return label !== undefined && isCharset(label) ? label.toLowerCase() : undefined;
+  const label = namedCharset(contentType);
+  return label !== undefined && isCharset(label) ? label : undefined;
 }
 
 function findCharset(bytes: Uint8Array, { charset, contentType = "", known }: DecodeOptions): Found {

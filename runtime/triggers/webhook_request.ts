@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
-import { charsetOf, decodeText } from "../formats/decode_text.ts";
+import { decodeText, namedCharset } from "../formats/decode_text.ts";
 import { parseMaybeJson } from "../formats/exact_json.ts";
 import { readLazyJson } from "../formats/lazy_json.ts";
 import type { Multipart } from "../formats/multipart.ts";
@@ -103,7 +103,7 @@ export function parseBody(body: Uint8Array, contentType = ""): Json {
   if (text === undefined) return Buffer.from(body).toString("base64");
   // "curl -d" sends this content type with every body, also with JSON.
   if (type === "application/x-www-form-urlencoded") {
-    return maybeJson(text) ?? readFields(inUtf8(text, body, charsetOf(contentType)), "body");
+    return maybeJson(text) ?? readFields(inUtf8(text, body, namedCharset(contentType)), "body");
   }
   if (type === "") return maybeJson(text) ?? text;
   if (/^text\/|[/+]xml$/.test(type)) return text;
@@ -115,7 +115,7 @@ function textOf(body: Uint8Array, contentType: string): string | undefined {
   const isXml = /^[^;]*[/+]xml\s*(;|$)/i.test(contentType);
   try {
     if (isXml) return decodeText(body, { contentType });
-    return new TextDecoder(charsetOf(contentType) ?? "utf-8", { fatal: true }).decode(body);
+    return new TextDecoder(namedCharset(contentType) ?? "utf-8", { fatal: true }).decode(body);
   } catch {
     return undefined;
   }

@@ -404,10 +404,13 @@ Deno.test("bodies are read by their content type", () => {
   assert.deepEqual(data("n%E4me=%FC+%2B%26&b", `${form}ISO-8859-1`), { näme: "ü +&", b: "" });
   assert.deepEqual(data("a=%83%65%83X%83g", `${form}Shift_JIS`), { a: "テスト" });
   assert.equal(data(new Uint8Array([1, 2, 255]), "image/png"), "AQL/");
+  assert.equal(data("ok", "text/plain; charset=klingon"), "b2s=", "a charset that nobody knows: the bytes");
   assert.equal(data("", "application/json"), null);
 });
 
 Deno.test("a body that is not valid JSON despite its type is refused with the reason", () => {
+  const klingon = { "content-type": "application/json; charset=klingon" };
+  assert.match(refused(send({ auth: "none" }, request("{}", klingon)), 400), /charset that the content type names/);
   const message = refused(send({ auth: "none" }, request('{"a": ')), 400);
   assert.match(message, /^The body is not valid JSON, although its content type is application\/json: ./);
   const latin = refused(send({ auth: "none" }, request(new Uint8Array([0x22, 0xe9, 0x22]))), 400);
