@@ -68,11 +68,11 @@ const BODIES: [what: string, path: string, body: BodyInit, headers: Headers, sta
     [202, 413],
   ],
   ["a broken gzip", "/hooks/in", new Uint8Array([0x1f, 0x8b, 8, 0]), { ...JSON_TYPE, "content-encoding": "gzip" }, [
-    415,
+    400,
   ]],
-  ["a gzip bomb", "/hooks/in", BOMB, { ...JSON_TYPE, "content-encoding": "gzip" }, [415]],
+  ["a gzip bomb", "/hooks/in", BOMB, { ...JSON_TYPE, "content-encoding": "gzip" }, [413]],
   ["a gzip bomb as an event", "/events", BOMB, { ...JSON_TYPE, "content-encoding": "GZIP" }, [
-    415,
+    413,
   ]],
   ["a gzip bomb for the API", "/api/emit", BOMB, { ...JSON_TYPE, "content-encoding": "br" }, [
     400,
