@@ -70,8 +70,7 @@ export function receive(
   const identified = (event: Omit<ReceivedEvent, "id">, files?: Json): ReceivedEvent => {
     return { id: identityOf(args, headers, { ...event, ...files && { files } }, now) ?? newId(now), ...event };
   };
-  const { "ce-specversion": _version, ...others } = headers;
-  const trusted = trustsEventHeaders(args.auth) ? headers : others;
+  const trusted = trustsEventHeaders(args.auth) ? headers : withoutEventMode(headers);
   if (isCloudEvent(trusted)) {
     const read = readCloudEvents(trusted, request.body);
     if ("problem" in read) return refuse(`The body is not a CloudEvent: ${read.problem}`);
@@ -89,6 +88,13 @@ export function receive(
   const files = args.dedupe?.includes("files") ? hashedFiles(request) : undefined;
   const event = identified({ type: typeOf(args.auth, headers, data), data, http }, files);
   return { kind: "events", events: [event], isBatch: false, ...within };
+}
+
+/** Headers that nothing signs make no request a CloudEvent in binary mode. */
+function withoutEventMode(headers: WebhookRequest["headers"]): WebhookRequest["headers"] {
+  if (headers["ce-specversion"] === undefined) return headers;
+  const { "ce-specversion": _version, ...others } = headers;
+  return others;
 }
 
 function refuse(message: string): Received {

@@ -129,7 +129,7 @@ function checkSigned({ signed, timestamp, tolerance }: Extract<ReadWebhookArgs["
 }
 
 /**
- * https://www.standardwebhooks.com; Svix, where it comes from, has other names for its headers. The `standardwebhooks` package is not used, as it reads the machine's clock and decodes
+ * https://www.standardwebhooks.com; Svix, which invented the scheme, uses other names for its headers. The `standardwebhooks` package is not used: it reads the machine's clock and decodes
  * the body first.
  */
 function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {

@@ -51,8 +51,9 @@ export function listensTo({ hook }: HookMatch, method: string): boolean {
 
 /** The answer of hooks with `cors`: the pages of these origins may read it. */
 export function withCors({ headers, method }: Request, matches: readonly HookMatch[], answer: Response): Response {
+  if (matches.every(({ hook }) => hook.args.cors === undefined)) return answer;
   const asked = matches.filter((match) => listensTo(match, method));
-  if (!asked.some(({ hook }) => hook.args.cors !== undefined)) return answer;
+  if (asked.every(({ hook }) => hook.args.cors === undefined)) return answer;
   const origin = headers.get("origin");
   const shown = new Headers(answer.headers);
   shown.append("vary", "origin");

@@ -4,7 +4,7 @@ import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
 import { methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
 import type { Unclaimed } from "../host/uploads.ts";
-import { byField, isMultipart, readMultipart } from "../formats/multipart.ts";
+import { byField, isMultipart, type Multipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
 import {
   answerBatch,
@@ -58,7 +58,8 @@ async function takeDelivery(
   if (handshake !== undefined) return handshake;
   const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody)));
   if ("refused" in body) return body.refused;
-  const form = await formOf(request, body.bytes);
+  const type = request.headers.get("content-type") ?? "";
+  const form = isMultipart(type) ? await formOf(type, body.bytes) : undefined;
   // Look them up again: a reload may have swapped them while the body was read.
   const hooks = listeners(request, path, context);
   if (hooks.length === 0) return refuseAll(request, path, context);
@@ -89,10 +90,8 @@ function listeners({ method }: Request, path: string, { hooks }: HookContext): r
   return hooks.match(path).filter((match) => listensTo(match, method));
 }
 
-/** The parts of a multipart form; undefined for any other body. */
-async function formOf({ headers }: Request, body: Uint8Array): Promise<WebhookRequest["form"]> {
-  const type = headers.get("content-type") ?? "";
-  if (!isMultipart(type)) return undefined;
+/** The parts of a multipart form. */
+async function formOf(type: string, body: Uint8Array): Promise<WebhookRequest["form"]> {
   try {
     return await readMultipart(body, type);
   } catch (error) {
@@ -193,8 +192,10 @@ interface Taking {
 async function deliver({ request, received, takers, hooks, context, onTaken }: Taking): Promise<Response> {
   const byTaker = takers.map((taker) => deliveriesOf(taker, request, context));
   const deliveries = once(byTaker.flat());
+  const { form } = received;
   const take = async () => {
-    const receipts = await deliverFiles(received, deliveries, context);
+    const hasFiles = form !== undefined && "files" in form && form.files.length > 0;
+    const receipts = await (hasFiles ? deliverFiles(form, deliveries, context) : context.ingest.deliver(deliveries));
     onTaken();
     return receipts;
   };
@@ -226,11 +227,10 @@ function runsThatReply({ runs, verdicts }: Receipt, repliers: Hook[]): string[] 
 
 /** Delivers the events with the files of the form, which are on disk before them. */
 async function deliverFiles(
-  { form }: WebhookRequest,
+  form: Multipart,
   deliveries: Delivery[],
   { ingest, uploads, store, clock }: HookContext,
 ): Promise<Receipt[]> {
-  if (form === undefined || "problem" in form || form.files.length === 0) return await ingest.deliver(deliveries);
   const owners = deliveries.map(({ event: { source, id } }) => ({ source, id }));
   const saved = await uploads.save(form.files, owners, clock.now());
   let receipts: Receipt[];

@@ -63,9 +63,14 @@ const ENCODINGS: Record<string, Unpack> = { gzip: unzip, "x-gzip": unzip, deflat
  * Reads a request's body up to `limit` bytes; a longer one is refused as early as possible. If it is compressed, the limit is that of
  * the unpacked body, too, as a few bytes can expand to a gigabyte.
  */
-export async function readRequestBody(request: Request, limit: number): Promise<Body> {
+export function readRequestBody(request: Request, limit: number): Promise<Body> {
   const encoding = (request.headers.get("content-encoding") ?? "").trim().toLowerCase();
-  if (encoding === "" || encoding === "identity") return await readSent(request, limit);
+  return encoding === "" || encoding === "identity"
+    ? readSent(request, limit)
+    : readCompressed(request, encoding, limit);
+}
+
+async function readCompressed(request: Request, encoding: string, limit: number): Promise<Body> {
   if (!Object.hasOwn(ENCODINGS, encoding)) {
     return refuse(415, `Bodies are accepted as they are, with gzip or with deflate, not with ${encoding}`, {
       "accept-encoding": "gzip, deflate",

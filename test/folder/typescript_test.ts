@@ -567,7 +567,7 @@ export default rule({
 } as never);
 `;
 
-/** Place, what is underlined there, and the beginning of the message. */
+/** The position, the underlined text, and the beginning of the message. */
 const CARETS = `6:50 "5 min" timeout: expected a duration
 6:65 "often" mode: expected one of
 7:23 "5 minutes" when[0].every: expected a duration

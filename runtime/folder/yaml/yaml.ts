@@ -162,7 +162,7 @@ export function unread(problem: Problem): YamlFile {
 /** What YAML accepts but reads differently than intended. */
 interface Traps {
   findings: Finding[];
-  /** Values that got their intended text back, with the offset where it begins. */
+  /** Values whose intended text was restored, with the offset of its beginning. */
   reread: Map<Scalar, number>;
   /** What aliases stand for. */
   anchors: Map<Alias, Node>;
