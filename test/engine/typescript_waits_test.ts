@@ -2,7 +2,20 @@ import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import { answerForm } from "../../runtime/engine/form_answers.ts";
-import { type Bench, callStep, codeRule, endOf, idle, makeStep, NO_FILES, START, withCode } from "./harness.ts";
+import type { Isolates, StepCall } from "../../runtime/workers/workers.ts";
+import {
+  type Bench,
+  callStep,
+  codeRule,
+  endOf,
+  idle,
+  makeRule,
+  makeStep,
+  NO_FILES,
+  START,
+  withBench,
+  withCode,
+} from "./harness.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -48,6 +61,36 @@ Deno.test("step.wait waits for a duration or until a time, also across a crash, 
     );
     assert.match(wrong.run.error!.message, /Cannot run step "pause": .*a wait step does not take this/);
   }));
+
+Deno.test("a function that is about to get an answer works, although its word that it had nothing to do came last", () => {
+  let executions = 0;
+  // The worker's side of two branches: one waits for 900 days, the other one takes a while to begin.
+  const runRule: Isolates["runRule"] = async (_module, _scope, execute, _signal, onQuiet) => {
+    executions++;
+    const call = (name: string, scope: string, kind: string, args: JsonObject, answered: number): StepCall => {
+      return { name, scope, kind, args, answered };
+    };
+    const both = call("both", "", "all", { all: ["late", "slow"] }, 0);
+    await execute(both);
+    void execute(call("pause", "both/late", "wait", { wait: "900d" }, 1));
+    const slow = call("slow", "both/slow", "all", { all: ["a"] }, 1);
+    const asked = execute(slow);
+    // All three messages arrive together.
+    onQuiet!();
+    await asked;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await execute(slow, { output: { a: 1 } });
+    return (await execute(both, { output: { slow: 1 }, lost: ["both/late"] })).kind;
+  };
+  return withBench(
+    async (bench) => {
+      const trace = await bench.run(makeRule("function", { file: "ops/test.ts", modules: { "": "" } }));
+      assert.deepEqual([trace.run.state, trace.run.output, executions], ["succeeded", "result", 1]);
+    },
+    {},
+    { runRule, handedSecrets: () => new Map() } as unknown as Isolates,
+  );
+});
 
 Deno.test("step.wait until a time of day uses the new time after a clock rollback", () =>
   withCode(async (bench) => {

@@ -124,6 +124,8 @@ export class FunctionRun {
       const step = this.#steps.ofCall(call) ?? this.#begin(call);
       if (computed !== undefined) step.computing!.say(computed);
       const answer = await (step.computing ? Promise.race([step.computing.asked, step.answer]) : step.answer);
+      // It may have said that it had nothing to do before it knew of this answer.
+      if (answer.kind !== "abandon") this.#activity.markWorking();
       // Count the answers in the order in which the function gets them.
       if (answer.kind === "result" || answer.kind === "failed") this.#order.answer(step.path);
       return answer;
