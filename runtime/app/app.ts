@@ -27,6 +27,8 @@ import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from
 import type { Receipt } from "../store/store.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
+import { isDatabaseUrl } from "../database/connection.ts";
+import type { OpenDatabase } from "../database/open_database.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
@@ -36,8 +38,10 @@ import { createWeb, type Web } from "../web/web.ts";
 export interface AppOptions {
   /** The rules folder, absolute. */
   folder: string;
-  /** The data folder, absolute. */
+  /** The data folder, absolute, or the URL of a database. */
   data: string;
+  /** Waits for a database that another program works on, until this is aborted. Absent: that is an error. */
+  standby?: AbortSignal;
   /** Overrides `whenthen.yaml`; 0 means a free port. */
   port?: number;
   host?: string;
@@ -76,8 +80,29 @@ const DEFAULT_PORT = 8080;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const dataFolder = await openDataFolder({ path: options.data, clock, disk, onWarning: logWarning });
-  return new App(options, clock, secrets, dataFolder);
+  const database = isDatabaseUrl(options.data) ? await openDatabaseOf(options) : undefined;
+  const data = database?.path ?? options.data;
+  try {
+    const dataFolder = await openDataFolder({
+      path: data,
+      clock,
+      disk,
+      onWarning: logWarning,
+      ...database && { database },
+    });
+    return new App({ ...options, data }, clock, secrets, dataFolder);
+  } catch (error) {
+    await database?.close();
+    throw error;
+  }
+}
+
+/** A program on a database is part of few installations: its code is loaded only there. */
+async function openDatabaseOf(
+  { data, host = DEFAULT_HOST, port = DEFAULT_PORT, standby }: AppOptions,
+): Promise<OpenDatabase> {
+  const { openDatabaseWhenFree } = await import("./standby.ts");
+  return await openDatabaseWhenFree({ url: data, host, port, ...standby && { standby } });
 }
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
@@ -123,6 +148,11 @@ export class App {
     this.lost = dataFolder.lost.then((error) => this.#lose(error));
     // Commands that hold the data folder themselves send their requests in process; they count as local.
     this.web = this.#createWeb(DEFAULT_HOST);
+  }
+
+  /** The data folder on this machine, absolute. */
+  get data(): string {
+    return this.options.data;
   }
 
   /** Loads the folder, attaches the triggers, resumes the runs, serves. Resolves when it is ready. */

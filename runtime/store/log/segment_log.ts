@@ -65,6 +65,8 @@ export interface SegmentLogOptions {
   onWarning: (message: string) => void;
   /** Called when writes start to fail. */
   onRefused: () => void;
+  /** Makes a frame durable elsewhere, instead of by a sync of the segment. It may be called again after it has failed. */
+  append?: (seq: number, frame: Uint8Array) => Promise<void>;
 }
 
 interface OpenSegment {
@@ -189,8 +191,12 @@ export class SegmentLog {
     const fresh = this.#open === undefined;
     const open = this.#open ??= await (this.#resumable ? this.#resume(this.#resumable) : this.#start(seq));
     await open.file.write(bytes);
-    await open.file.sync();
-    if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
+    if (this.#options.append) {
+      await this.#options.append(seq, bytes);
+    } else {
+      await open.file.sync();
+      if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
+    }
     open.bytes += bytes.length;
   }
 
