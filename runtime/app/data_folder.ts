@@ -11,7 +11,6 @@ import { RunFiles } from "../host/run_files.ts";
 import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { OpenDatabase } from "../database/open_database.ts";
-import type { Elsewhere } from "../store/background.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
@@ -76,15 +75,8 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     await database?.folder.load();
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
-    const elsewhere = database && elsewhereOf(database);
-    const store = await openStore({
-      folder: path,
-      disk,
-      lock: held,
-      onWarning,
-      now: clock.now(),
-      ...elsewhere && { elsewhere },
-    });
+    const elsewhere = database && { elsewhere: database.elsewhere };
+    const store = await openStore({ folder: path, disk, lock: held, onWarning, now: clock.now(), ...elsewhere });
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -131,14 +123,6 @@ function heldBoth(lock: FolderLock, { lease }: Pick<OpenDatabase, "lease">): Hel
       lock.assertHeld();
       lease.assertHeld();
     },
-  };
-}
-
-function elsewhereOf({ log, folder }: OpenDatabase): Elsewhere {
-  return {
-    append: (seq, frame) => log.append(seq, frame),
-    publish: () => folder.publishStore(),
-    fetch: (part) => folder.fetch(part),
   };
 }
 

@@ -67,6 +67,8 @@ export async function connect(url: string): Promise<Sql> {
     prepare: false,
     fetch_types: false,
     connect_timeout: 10,
+    // Seconds before another attempt to connect: whoever asks decides how often.
+    backoff: () => 0.1,
     onnotice: () => {},
     ...new URL(url).searchParams.has("sslmode") ? {} : { ssl: isLoopback(url) ? false : "prefer" },
     connection: { application_name: "whenthen" },

@@ -35,11 +35,11 @@ export class DatabaseLog {
     let expected = seq + 1;
     for (let after = -1;;) {
       const rows = await this.sql.unsafe(
-        `select seq::text, frame from whenthen.log where seq > $1::bigint order by seq limit ${PAGE}`,
+        `select seq::text as number, frame from whenthen.log where seq > $1::bigint order by seq limit ${PAGE}`,
         [String(after)],
       );
       for (const row of rows) {
-        after = Number(row.seq);
+        after = Number(row.number);
         this.#last = checksumOf(row.frame);
         // The newest frame stays in the table after it is folded.
         if (after <= seq) continue;

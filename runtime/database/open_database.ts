@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import type { Elsewhere } from "../store/background.ts";
 import { acquireLock } from "../host/lock.ts";
 import { connect, localFolderOf, shownUrl } from "./connection.ts";
 import { DatabaseFolder } from "./database_folder.ts";
@@ -11,8 +12,9 @@ export interface OpenDatabase {
   /** The folder on this machine for its files. */
   path: string;
   folder: DatabaseFolder;
-  log: DatabaseLog;
   lease: Lease;
+  /** For the store. */
+  elsewhere: Elsewhere;
   /** Hands the database over. */
   close(): Promise<void>;
 }
@@ -27,11 +29,17 @@ export async function openDatabase(url: string, options: LeaseOptions): Promise<
     const lease = await takeLease(sql, options);
     const log = new DatabaseLog(sql, lease);
     const path = await freeFolder(url);
+    const folder = new DatabaseFolder(path, new StoredFiles(sql, lease), log);
     return {
       path,
-      folder: new DatabaseFolder(path, new StoredFiles(sql, lease), log),
-      log,
+      folder,
       lease,
+      elsewhere: {
+        name: `the database ${shownUrl(url)}`,
+        append: (seq, frame) => log.append(seq, frame),
+        publish: () => folder.publishStore(),
+        fetch: (part) => folder.fetch(part),
+      },
       async close() {
         // If it cannot be handed over, the next program takes it after some seconds.
         await lease.release().catch(() => {});

@@ -17,6 +17,8 @@ type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
 
 /** A place where the store is durable, while the disk only has a copy. */
 export interface Elsewhere {
+  /** For messages: `the database postgres://…`. */
+  name: string;
   /** Makes a frame of the log durable. */
   append(seq: number, frame: Uint8Array): Promise<void>;
   /** Makes what a task has written to the disk durable. */

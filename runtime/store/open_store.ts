@@ -111,7 +111,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     onWarning,
     onSealed: (segment) => folding.add(segment),
     onRefused: () => ledger.refuseIntake(),
-    ...elsewhere && { append: elsewhere.append },
+    ...elsewhere && { elsewhere },
   });
   const ledger: Ledger = new Ledger({
     rows,

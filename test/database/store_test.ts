@@ -11,21 +11,11 @@ globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
 openStoresWith(async () => {
   const database = await openDatabase(await server.create(), { onHeld: () => {} });
   await database.folder.load();
-  const { path, folder: { disk }, log, folder, lease } = database;
-  const store = await openStore({
-    folder: path,
-    disk,
-    lock: lease,
-    elsewhere: {
-      append: (seq, frame) => log.append(seq, frame),
-      publish: () => folder.publishStore(),
-      fetch: (part) => folder.fetch(part),
-    },
-    now: NOW,
-    onWarning: (message) => {
-      throw new Error(message);
-    },
-  });
+  const { path, folder: { disk }, lease, elsewhere } = database;
+  const onWarning = (message: string) => {
+    throw new Error(message);
+  };
+  const store = await openStore({ folder: path, disk, lock: lease, elsewhere, now: NOW, onWarning });
   const close = store.close.bind(store);
   store.close = async () => {
     await close();
