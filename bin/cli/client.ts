@@ -8,7 +8,7 @@ import { readExactJson, writeExactJson } from "../../runtime/formats/exact_json.
 import { embedded } from "../../runtime/host/embedded.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { isObject } from "../../runtime/model/json.ts";
-import { folderOnMachine, type Folders } from "./folders.ts";
+import type { Folders } from "./folders.ts";
 import { maskLog } from "./start_log.ts";
 
 /** Sends requests to the running program, or to one that is opened in this process. Both answer the same. */
@@ -33,7 +33,7 @@ export class RefusedError extends Error {
  * @throws UsageError if another program holds the lock but does not answer
  */
 export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
-  const address = await readAddress(folderOnMachine(folders.data));
+  const address = await readAddress(folders.data);
   if (address !== undefined) {
     const send = (path: string, init?: RequestInit) => {
       const headers = { authorization: `Bearer ${address.token}`, "content-type": "application/json" };

@@ -27,7 +27,6 @@ import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from
 import type { Receipt } from "../store/store.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
-import { isDatabaseUrl } from "../database/connection.ts";
 import type { OpenDatabase } from "../database/open_database.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
@@ -38,8 +37,10 @@ import { createWeb, type Web } from "../web/web.ts";
 export interface AppOptions {
   /** The rules folder, absolute. */
   folder: string;
-  /** The data folder, absolute, or the URL of a database. */
+  /** The data folder, absolute. */
   data: string;
+  /** The URL of a database that the state is in; the data folder is chosen by it then. */
+  database?: string;
   /** Waits for a database that another program works on, until this is aborted. Absent: that is an error. */
   standby?: AbortSignal;
   /** Overrides `whenthen.yaml`; 0 means a free port. */
@@ -80,7 +81,7 @@ const DEFAULT_PORT = 8080;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const database = isDatabaseUrl(options.data) ? await openDatabaseOf(options) : undefined;
+  const database = options.database === undefined ? undefined : await openDatabaseOf(options.database, options);
   const data = database?.path ?? options.data;
   try {
     const dataFolder = await openDataFolder({
@@ -97,12 +98,11 @@ export async function openApp(options: AppOptions, { clock, disk }: Ports = SYST
   }
 }
 
-/** A program on a database is part of few installations: its code is loaded only there. */
-async function openDatabaseOf(
-  { data, host = DEFAULT_HOST, port = DEFAULT_PORT, standby }: AppOptions,
-): Promise<OpenDatabase> {
+/** Loads the code for databases only where one is used. */
+async function openDatabaseOf(url: string, options: AppOptions): Promise<OpenDatabase> {
   const { openDatabaseWhenFree } = await import("./standby.ts");
-  return await openDatabaseWhenFree({ url: data, host, port, ...standby && { standby } });
+  const { host = DEFAULT_HOST, port = DEFAULT_PORT, standby } = options;
+  return await openDatabaseWhenFree({ url, host, port, ...standby && { standby } });
 }
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
