@@ -98,7 +98,7 @@ export async function tryRule(
       for (const each of taken) {
         tried.push(await seenOf(world, each, { answers, now, before: traceOf(each.record.event) }));
       }
-      return world.maskJson(tried);
+      return world.maskJson(withNames(tried));
     }, answers);
     const { file, version } = rule;
     const notes = [...opened.notes, ...notesOf(rule, loaded.source.text)];
@@ -336,6 +336,19 @@ function notesOf({ modules }: Rule, text: string): string[] {
     ...usesState ? ["not known: memory across runs (state) as it was then; here it is empty at the beginning"] : [],
     ...Object.keys(modules).length > 0 ? ["code outside of steps runs, but its requests are refused"] : [],
   ];
+}
+
+/** The events with names instead of the ids of runs, which nobody can look up. */
+function withNames(events: Tried[]): Tried[] {
+  const names = new Map<string, string>();
+  return events.map((tried) => {
+    const { verdict } = tried.now;
+    if (!("run" in verdict) || verdict.run === undefined) return tried;
+    const name = names.get(verdict.run) ?? `dry-run-${names.size + 1}`;
+    names.set(verdict.run, name);
+    const reason = "reason" in verdict && { reason: verdict.reason.replaceAll(verdict.run, name) };
+    return { ...tried, now: { ...tried.now, verdict: { ...verdict, ...reason, run: name } as Verdict } };
+  });
 }
 
 /** Whether something of a dry run would fail. */
