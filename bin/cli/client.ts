@@ -9,6 +9,7 @@ import { embedded } from "../../runtime/host/embedded.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { isObject } from "../../runtime/model/json.ts";
 import type { Folders } from "./folders.ts";
+import { prepareWidths } from "./print/terminal.ts";
 import { maskLog } from "./start_log.ts";
 
 /** Sends requests to the running program, or to one that is opened in this process. Both answer the same. */
@@ -22,9 +23,14 @@ export interface Client {
   close(): Promise<void>;
 }
 
-/** The program refused a request; the message is its answer. */
+/** The program refused a request; the message is that of its answer. */
 export class RefusedError extends Error {
   override name = "RefusedError";
+
+  /** @param answer all that it answered, such as `problems` by name */
+  constructor(message: string, readonly answer: Record<string, unknown> = {}) {
+    super(message);
+  }
 }
 
 /** A client of the program that is running on the data folder; undefined if none is. */
@@ -94,8 +100,13 @@ function clientOf(send: Send): Pick<Client, "get" | "post"> {
 }
 
 async function answerOf<T>(response: Response): Promise<T> {
-  const answer = readExactJson(await response.text());
-  if (!response.ok) throw new RefusedError(isObject(answer) ? String(answer.error) : `status ${response.status}`);
+  const text = await response.text();
+  const answer = readExactJson(text);
+  if (!response.ok) {
+    const refusal = isObject(answer) ? answer : {};
+    throw new RefusedError(String(refusal.error ?? `status ${response.status}`), refusal);
+  }
+  await prepareWidths(text);
   return answer as T;
 }
 
