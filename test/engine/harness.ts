@@ -105,6 +105,7 @@ export class Bench {
       createFile: (file) => files.create(file),
       readFile: (file) => files.read(file),
       runFolder: (run) => files.folderOf(run),
+      keepFiles: (left) => files.keepLeft(left),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
       fleets: () => this.fleets!,
