@@ -33,20 +33,26 @@ export class RefusedError extends Error {
   }
 }
 
+/** A client of the program that is running on the data folder; undefined if none is. */
+export async function clientOfRunning(data: string): Promise<Client | undefined> {
+  const { url, token } = await readAddress(data) ?? {};
+  if (url === undefined) return undefined;
+  const send = (path: string, init?: RequestInit) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    return fetch(url + path, { ...init, headers });
+  };
+  if (!await isRunning(send)) return undefined;
+  return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
+}
+
 /**
  * A client of the program that is running on the data folder. If none is, takes the folder's lock and answers the requests in
  * this process.
  * @throws UsageError if another program holds the lock but does not answer
  */
 export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
-  const address = await readAddress(folders.data);
-  if (address !== undefined) {
-    const send = (path: string, init?: RequestInit) => {
-      const headers = { authorization: `Bearer ${address.token}`, "content-type": "application/json" };
-      return fetch(address.url + path, { ...init, headers });
-    };
-    if (await isRunning(send)) return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
-  }
+  const running = await clientOfRunning(folders.data);
+  if (running !== undefined) return running;
   const app = await openProgram({ ...folders, env, host: "127.0.0.1" }, ports);
   try {
     await app.serveCommand();

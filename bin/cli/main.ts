@@ -18,6 +18,7 @@ import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
+import { addTry } from "./commands/try.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
@@ -145,6 +146,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addOnce(program, session);
   addCheck(program, session);
   addTest(program, session);
+  addTry(program, session);
   addEmit(program, session);
   addStart(program, session);
   addListings(program, session);
