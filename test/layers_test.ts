@@ -24,6 +24,7 @@ const LAYERS = [
   "runtime/engine",
   "runtime/fleet",
   "runtime/web",
+  "runtime/telemetry",
   "runtime/app",
   "runtime/testing",
   "bin",
