@@ -39,6 +39,7 @@ export const EVENTS = z.strictObject({
   type: z.string().optional(),
   verdict: z.enum([...VERDICT_KINDS, "unmatched"]).optional(),
   text: z.string().min(1).optional().describe("A text in the event's JSON; upper and lower case differ"),
+  id: z.string().min(1).optional().describe("The id that its sender gave it"),
 });
 
 const fact = {
