@@ -23,6 +23,7 @@ const LAYERS = [
   "runtime/engine",
   "runtime/fleet",
   "runtime/web",
+  "runtime/telemetry",
   "runtime/app",
   "runtime/testing",
   "bin",

@@ -133,6 +133,7 @@ export class App {
       { clock: this.clock, ignore: scopeOf(folder, data).ignore, onWarning: logWarning },
       () => this.#reloads.request(),
     );
+    await this.#parts.telemetry.start();
     await this.#begin();
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
@@ -150,6 +151,7 @@ export class App {
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
     this.#parts.fleets.standAlone();
+    await this.#parts.telemetry.start();
     await this.#begin();
     this.#phase = "ready";
     await this.#parts.configSource.once();
@@ -214,6 +216,7 @@ export class App {
     await this.#parts.ownEvents.stop();
     await this.#renewals();
     await endChildren();
+    await this.#parts.telemetry.stop();
     await this.#parts.loading.close();
     await this.dataFolder.close();
   }

@@ -65,9 +65,11 @@ export function programServices(
     awaitsReply: ActionServices["awaitsReply"];
     connections: ActionServices["connections"];
     fleets: ActionServices["fleets"];
+    traceHeaders?: ActionServices["traceHeaders"];
   },
 ): ProgramServices {
   const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections, fleets } = options;
+  const { traceHeaders } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -78,6 +80,7 @@ export function programServices(
     log: logLine,
     emit: (event, run) => ingest.publish({ ...event, source: `/rules/${run.rule}`, cause: causeOf(run) }),
     causeHeader: (run) => signer.sign(causeOf(run)),
+    ...traceHeaders && { traceHeaders },
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
     readFile: (file) => files.read(file),
