@@ -100,6 +100,7 @@ const event = answerOf<Event>("Event", {
   files: z.record(z.string(), z.union([savedFile, z.array(savedFile)])).optional(),
   ce: texts.optional(),
   cause: cause.optional(),
+  trace: text.optional(),
   by: text.optional(),
 });
 
