@@ -16,6 +16,7 @@ import {
   dataOption,
   envOption,
   ExitCode,
+  logFileOptions,
   logOption,
   print,
   type Session,
@@ -23,18 +24,20 @@ import {
   wholeNumber,
 } from "../session.ts";
 import { StopSignal } from "../signals.ts";
-import { startLog } from "../start_log.ts";
+import { type LogFile, startLog } from "../start_log.ts";
 
-interface RunOptions extends CommonOptions {
+interface RunOptions extends CommonOptions, LogFile {
   port?: number;
   host?: string;
 }
 
 /** `run`: watches the folder, serves, and executes runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
+  const [logFile, logFileSize] = logFileOptions();
   program.command("run", { isDefault }).description("watch the folder, serve and run, until stopped")
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(dataOption()).addOption(envOption()).addOption(setOption()).addOption(logOption())
+    .addOption(logFile).addOption(logFileSize)
     .addOption(
       new Option("--port <port>", "0 chooses a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
     )
@@ -45,7 +48,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
       const folders = await foldersToLoad(folder, options.data);
-      await startLog(options.log, "info");
+      await startLog(options.log, "info", options);
       // Before anything is opened: a signal without a listener does not end process 1 of a container.
       using signal = new StopSignal();
       if (signal.isReceived) return;
@@ -90,18 +93,20 @@ function nameOf(url: string): string {
 
 /** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
+  const [logFile, logFileSize] = logFileOptions();
   addCommand(program, "once", "poll each poller once, fire the crons that are due, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
+    .addOption(logFile).addOption(logFileSize)
     .option("--require-state", "exit 3 if the data folder is new, instead of starting afresh")
     .addHelpText(
       "after",
       "\nExits with 0; 1 if a run or a poll failed; 2 if a rule does not load; 3 see --require-state",
     )
     .action(async (folder: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
+      const options = command.optsWithGlobals<CommonOptions & LogFile & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
-      await startLog(options.log, "info");
+      await startLog(options.log, "info", options);
       const token = env.WHENTHEN_TOKEN;
       const app = await openProgram({ ...folders, env: options.env, set: options.set, token }, session.ports);
       using signal = new StopSignal();
