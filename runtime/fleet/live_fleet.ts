@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
-import { Slices } from "../host/large_work.ts";
+import { collectGarbage, RELIEF, Slices } from "../host/large_work.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import {
@@ -18,7 +18,7 @@ import type { Json } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
-import type { Device } from "./device.ts";
+import { type Device, newDevice } from "./device.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
@@ -37,6 +37,8 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   places?: Places;
 }
 
+/** One list for all devices without tags. */
+const NO_TAGS: string[] = [];
 /** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two checks whether all devices of an order are initialized. */
@@ -220,6 +222,7 @@ export class LiveFleet {
     await this.#inventory.attach();
     if (this.#isClosed) return;
     this.#isOpen = true;
+    if (this.devices.size > RELIEF) collectGarbage();
     const { size } = this.devices;
     this.options.log(this.fleet.id, INVENTORY).info(`${size} ${size === 1 ? "device" : "devices"}`);
     this.supervisor.open(rows);
@@ -267,7 +270,7 @@ export class LiveFleet {
 
   #add(name: string, data: Json): Device {
     const since = this.options.clock.now();
-    const device: Device = { name, data, tags: this.#tagsOf(data), state: "waiting", since, failures: 0, index: -1 };
+    const device = newDevice(name, data, this.#tagsOf(data), since);
     this.devices.set(name, device);
     this.#sorted = undefined;
     return device;
@@ -275,7 +278,7 @@ export class LiveFleet {
 
   #tagsOf(item: Json): string[] {
     const { tags } = this.fleet;
-    if (tags === undefined) return [];
+    if (tags === undefined) return NO_TAGS;
     try {
       const value = evaluate(tags, { item });
       const list = Array.isArray(value) ? value : [value];
