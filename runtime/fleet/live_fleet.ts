@@ -24,7 +24,7 @@ import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** Options of `LiveFleet`. */
 export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, SupervisorOptions {
-  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
+  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped" | "listInventories">;
   clock: Clock;
   /** Executes a task that the fleet's file declares. Its templates are unresolved. */
   call: (
@@ -109,8 +109,7 @@ export class LiveFleet {
       fleet,
       names: this.#namesOf(order.to),
       deviceOf: (name) => this.devices.get(name),
-      // Without a working platform no device is ever initialized.
-      isPaused: () => this.supervisor.fault !== null || this.#isClosed,
+      fault: () => this.#isClosed ? "the fleet ends" : this.supervisor.fault,
       call: (said, scope, signal) => call(fleet, said, scope, signal),
       worker: hostname(),
       clock,
