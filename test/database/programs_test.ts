@@ -132,6 +132,43 @@ Deno.test("commands reach the program on their machine, and one elsewhere by its
   assert.equal(JSON.parse(after.stdout).run.id, run, after.stderr);
 });
 
+Deno.test("move-data copies a folder to a database and back: runs go on there, with their files", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  const folder = `${place.rules}-data`;
+  const back = `${place.rules}-back`;
+  const move = async (from: string, to: string) => {
+    const { code, stdout, stderr } = await whenthen(["move-data", from, to]);
+    return { code, said: stdout + stderr };
+  };
+  let run: string;
+  {
+    await using program = start(place.rules, { data: folder });
+    run = await order(program, 1);
+    await runOf(program, run, "waiting");
+    assert.match((await move(folder, place.data)).said, /Cannot move the data folder .*-data: a whenthen works on it/);
+    await program.stop();
+  }
+  assert.match((await move(place.rules, place.data)).said, /it is not a data folder of whenthen/);
+  assert.match((await move(folder, back)).said, /one of the two places must be a folder, the other one a database/);
+  assert.match((await move(place.data, back)).said, /it has no state/);
+  const moved = await move(folder, place.data);
+  assert.match(moved.said, /^Copied \d+ files, \d+ bytes\. Start on it by: whenthen run --data postgres:/);
+  assert.match((await move(folder, place.data)).said, /it has state already/);
+  {
+    await using program = start(place.rules, place);
+    assert.equal(await order(program, 1), run, "the event is known");
+    assert.match((await move(place.data, back)).said, /Cannot move the database .*: a whenthen works on it/);
+    await program.stop();
+  }
+  assert.equal((await move(place.data, back)).code, 0);
+  await using program = start(place.rules, { data: back });
+  assert.equal(await order(program, 1), run, "the event is known");
+  await program.post("/api/emit", { type: "paid", data: { id: 1 } });
+  // The path that was recorded names the first folder, which is still there.
+  await runOf(program, run, "succeeded");
+});
+
 Deno.test("a database that cannot be used is refused with its reason, without its password", async () => {
   await using server = await DatabaseServer.start();
   await using place = await places(server);
