@@ -108,10 +108,12 @@ Deno.test("try says of rules of the examples what their runs have really done, a
     "18-payment/order_in_code",
   ];
   const requests = peer.requests.length;
+  const eventOf: Record<string, string> = {};
   const trace = (id: string) => ask(app, `/api/runs/${id}`);
   for (const rule of rules) {
     const report = await tryIn(folder, rule);
     assert.ok(report.events.length > 0, rule);
+    eventOf[rule] = report.events[0].event.id;
     for (const { now, before, differs } of report.events) {
       assert.deepEqual(differs, [], `${rule}: ${JSON.stringify(now, null, 1)}`);
       assert.equal(now.verdict.kind, before!.verdict.kind);
@@ -132,6 +134,9 @@ Deno.test("try says of rules of the examples what their runs have really done, a
   }
   assert.deepEqual(await contents(folder.root), before);
   assert.equal(peer.requests.length, requests, "nothing was requested");
+
+  const { events: [placed] } = await tryIn(folder, "18-payment/order", "--event", eventOf["18-payment/order"]);
+  assert.deepEqual([placed.now.run!.state, placed.differs], ["succeeded", []], "the payment has another id");
 
   const refund = await run("--data", join(folder.root, "data"), "try", "14-refund-approval/refund");
   assert.match(refund.out, /now {5}would start; the run would succeed\n {2}before {2}started run \w+, which succeeded/);
