@@ -11,6 +11,7 @@ const LAYERS = [
   "runtime/host",
   "runtime/secrets",
   "runtime/store",
+  "runtime/database",
   "runtime/language",
   "runtime/connections",
   "runtime/commands",

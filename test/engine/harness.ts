@@ -106,6 +106,7 @@ export class Bench {
       createFile: (file) => files.create(file),
       readFile: (file) => files.read(file),
       runFolder: (run) => files.folderOf(run),
+      keepFiles: (left) => files.keepLeft(left),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
       fleets: () => this.fleets!,

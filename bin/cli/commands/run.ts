@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { basename, relative, resolve } from "node:path";
 import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
+import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
@@ -53,7 +54,12 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       if (signal.isReceived) return;
       const { port, host, set } = options;
       const token = env.WHENTHEN_TOKEN;
-      const app = await openProgram({ ...folders, port, host, env: options.env, set, token }, session.ports);
+      const standby = signal.aborts;
+      const app = await openProgram({ ...folders, port, host, env: options.env, set, token, standby }, session.ports)
+        .catch((error) => {
+          if (!signal.isReceived) throw error;
+        });
+      if (app === undefined) return;
       try {
         if (!signal.isReceived) {
           await app.start();
@@ -68,16 +74,21 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
 }
 
 /** Prints the program's address and what to try next. */
-async function welcome(app: App, { folder, data, prebuilt }: Folders, { terminal }: Session): Promise<void> {
-  const address = await readAddress(data);
+async function welcome(app: App, { folder, data, database, prebuilt }: Folders, { terminal }: Session): Promise<void> {
+  const address = await readAddress(app.data);
   if (address === undefined) return;
   const headers = { authorization: `Bearer ${address.token}` };
   const response = await app.web.fetch(new Request(`${address.url}/api/rules`, { headers }));
   const shown = prebuilt ? undefined : relative("", folder) || ".";
-  const elsewhere = data === resolve(DATA) ? undefined : relative("", data);
+  const elsewhere = database ? nameOf(database) : data === resolve(DATA) ? undefined : relative("", data);
   const asksForToken = Boolean(env.WHENTHEN_TOKEN);
   const rules = await response.json();
   printWelcome(terminal, { url: address.url, folder: shown, data: elsewhere, rules, asksForToken });
+}
+
+/** A database in a command line, without its password. */
+function nameOf(url: string): string {
+  return url === env.DATABASE_URL ? '"$DATABASE_URL"' : shownUrl(url);
 }
 
 /** `once`: one pass over everything, for CI jobs. */
@@ -101,7 +112,11 @@ export function addOnce(program: Command, session: Session): void {
       using signal = new StopSignal();
       try {
         if (options.requireState && await app.isNew()) {
-          session.terminal.write(`The data folder ${folders.data} is new: there is no state of earlier passes\n`);
+          session.terminal.write(
+            `The ${
+              folders.database ? "database" : `data folder ${folders.data}`
+            } is new: there is no state of earlier passes\n`,
+          );
           session.exitCode = ExitCode.newStore;
           return;
         }
