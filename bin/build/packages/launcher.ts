@@ -36,7 +36,9 @@ child.on("exit", (code, signal) => {
 function findBinary(platform: string): string {
   if (!(platform in optionalDependencies)) {
     const others = Object.keys(optionalDependencies).map((name) => name.replace("@whenthen/", ""));
-    fail(`whenthen ${version} from npm runs on ${others.join(", ")}, not on ${host}; run it from source with Deno there`);
+    fail(
+      `whenthen ${version} from npm runs on ${others.join(", ")}, not on ${host}; run it from source with Deno there`,
+    );
   }
   try {
     return require.resolve(`${platform}/bin/whenthen`);

@@ -27,29 +27,25 @@ The program is a binary in the package of your platform, \`@whenthen/linux-x64\`
 \`import { rule } from "whenthen"\` has types for editors. \`npx whenthen --help\` lists the commands, and so does \`man whenthen\` after \`npm install -g\`.
 `;
 
-/** A file that goes into several packages: its name and its text. */
-export type TextFile = [name: string, text: string];
-
 /**
  * Packs the main package: it starts the binary of the platform's package, and has what `import … from "whenthen"` means.
- * @param targets those whose packages are there
+ * @param targets those that have a package with their binary
  * @param draft an empty folder to work in
  * @param into the folder for the packed file
- * @returns the name of the packed file
  */
 export async function packMain(
   targets: Target[],
-  { manPage, notices }: { manPage: string; notices: TextFile[] },
+  manPage: string,
   draft: string,
   into: string,
-): Promise<string> {
+): Promise<void> {
   const bundled = { absWorkingDir: ROOT, bundle: true, format: "esm", platform: "node", target: "node18" } as const;
   await build({ ...bundled, entryPoints: ["bin/build/packages/launcher.ts"], outfile: join(draft, "bin/whenthen.js") });
   await chmod(join(draft, "bin/whenthen.js"), 0o755);
   await build({ ...bundled, entryPoints: ["runtime/sdk/mod.ts"], outfile: join(draft, "sdk.js") });
   await writeDeclarations(join(draft, "types"), `${draft}-sources`);
-  const files: TextFile[] = [["man/whenthen.1", manPage], ["README.md", README], ...notices];
-  return await pack(draft, into, files, {
+  await put(join(draft, "man/whenthen.1"), manPage);
+  await pack(draft, into, README, {
     name: "whenthen",
     ...SHARED,
     description: manifest.description,
@@ -65,16 +61,16 @@ export async function packMain(
 /** Packs the package of one platform: the binary. The parameters are those of {@link packMain}. */
 export async function packPlatform(
   target: Target,
-  { binary, notices }: { binary: string; notices: TextFile[] },
+  binary: string,
   draft: string,
   into: string,
-): Promise<string> {
+): Promise<void> {
   await mkdir(join(draft, "bin"), { recursive: true });
   await copyFile(binary, join(draft, "bin/whenthen"));
   await chmod(join(draft, "bin/whenthen"), 0o755);
   const [os, cpu] = target.split("-");
   const readme = `# ${nameOf(target)}\n\nThe binary of whenthen for ${target}, which the package whenthen starts.\n`;
-  return await pack(draft, into, [["README.md", readme], ...notices], {
+  await pack(draft, into, readme, {
     name: nameOf(target),
     ...SHARED,
     description: `The binary of whenthen for ${target}`,
@@ -91,12 +87,11 @@ function nameOf(target: Target): string {
 }
 
 /** `npm pack` gives the same file for the same content: it leaves out owners and times. */
-async function pack(draft: string, into: string, files: TextFile[], manifest: object): Promise<string> {
+async function pack(draft: string, into: string, readme: string, manifest: object): Promise<void> {
   await copyFile(join(ROOT, "LICENSE"), join(draft, "LICENSE"));
-  for (const [name, text] of files) await put(join(draft, name), text);
+  await put(join(draft, "README.md"), readme);
   await put(join(draft, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-  const printed = await runTool("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", into], draft);
-  return printed.trim().split("\n").at(-1)!;
+  await runTool("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", into], draft);
 }
 
 /** Writes the types of the SDK as declarations: they fit every setting of the user's compiler. */
