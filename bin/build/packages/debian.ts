@@ -30,7 +30,7 @@ const DESCRIPTION = `runs a folder of when/then rules
 /** Ends the service before the program of a removed package is deleted: it would run on without its file. */
 const BEFORE_REMOVAL = `#!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+if [ "$1" = remove ] && [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
   systemctl disable --now whenthen.service || true
 fi
 `;

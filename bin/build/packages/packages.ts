@@ -30,11 +30,12 @@ interface Options {
 }
 
 /** Builds everything that is handed out into a folder, which appears only when it is complete. */
-async function packAll({ target: targets, binary, out }: Options): Promise<string[]> {
+async function packAll({ target: targets, binary, ...options }: Options): Promise<string[]> {
+  const out = resolve(options.out);
   // Packages hold the modes of their files.
   umask(0o022);
   await assertReplaceable(out);
-  await mkdir(dirname(resolve(out)), { recursive: true });
+  await mkdir(dirname(out), { recursive: true });
   const draft = await mkdtemp(`${out}-draft-`);
   try {
     const done = join(draft, "done");
@@ -53,11 +54,12 @@ async function packAll({ target: targets, binary, out }: Options): Promise<strin
     for (const target of targets) {
       const program = target === HOST && binary !== undefined ? resolve(binary) : await compiled(target);
       if (target === HOST) await assertVersion(program);
-      await copyFile(program, join(done, `whenthen-${target}`));
-      await packPlatform(target, program, await folder(target), done);
       const { debian } = TARGETS[target];
-      if (debian === undefined) continue;
-      await packDebian(debian, { binary: program, manPage: page, time }, await folder(debian), done);
+      await Promise.all([
+        copyFile(program, join(done, `whenthen-${target}`)),
+        packPlatform(target, program, await folder(target), done),
+        debian && packDebian(debian, { binary: program, manPage: page, time }, await folder(debian), done),
+      ]);
     }
     const names = (await readdir(done)).sort();
     const sums = await Promise.all(names.map(async (name) => `${await sha256(join(done, name))}  ${name}\n`));
