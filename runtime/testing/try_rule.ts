@@ -7,7 +7,7 @@ import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../mode
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
 import { proceed, whatIsOpen } from "./proceed.ts";
 import { identityOf, type Known, type Past, RecordedAnswers, sameInput } from "./recorded.ts";
-import { type OpenFolder, openFolder, type TestFolder } from "./test_folder.ts";
+import { type NotOpen, openFolder, type TestFolder } from "./test_folder.ts";
 import type { World } from "./world.ts";
 
 /** Which recorded events to try. */
@@ -64,9 +64,6 @@ export interface TriedStep extends Pick<StepRecord, "path" | "kind" | "state" | 
   note?: string;
 }
 
-/** The rule of a folder does not load, or there is none with the id. */
-export type NotTried = Exclude<OpenFolder, { kind: "open" }>;
-
 /** Events that are read at once, and at most. */
 const PAGE = 500;
 const MOST_EVENTS = 10_000;
@@ -80,7 +77,7 @@ export async function tryRule(
   folder: TestFolder,
   past: Past,
   { rule: id, now, ...tries }: Tries & { rule: string; now: number },
-): Promise<{ kind: "tried"; report: TryReport } | NotTried> {
+): Promise<{ kind: "tried"; report: TryReport } | NotOpen> {
   const opened = await openFolder({ ...folder, upper: await past.config(id) }, id);
   if (opened.kind !== "open") return opened;
   const { loaded, stage, world: surroundings, canMail, mask } = opened;
@@ -124,11 +121,13 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
   let events = 0;
   let before: string | undefined;
   while (taken.length < last && events < MOST_EVENTS) {
-    const page = await past.events({ limit: PAGE, before, from: since, id });
+    // Runs may wait for events with other ids.
+    const page = await past.events({ limit: PAGE, before, from: since, id: waits ? undefined : id });
     for (const record of page) {
       if (taken.length === last) break;
       events++;
-      const trigger = triggerFor(rule, record);
+      const isWanted = id === undefined || record.event.id === id;
+      const trigger = isWanted ? triggerFor(rule, record) : undefined;
       if (trigger !== undefined) taken.push({ record, trigger });
       else if (waits) between.push({ record });
     }
@@ -137,7 +136,10 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
     if (before === undefined) break;
   }
   const complete = taken.length === last || before === undefined;
-  return { taken: taken.reverse(), between, searched: { events, complete } };
+  taken.reverse();
+  const first = Number(taken[0]?.record.key ?? Infinity);
+  const awaited = between.filter(({ record }) => Number(record.key) > first);
+  return { taken, between: awaited, searched: { events, complete } };
 }
 
 /** Whether runs of a rule may wait for events. */
@@ -191,12 +193,19 @@ async function deliverAll(
     const at = Math.max(receivedAt, world.clock.now());
     await proceed(world, traceOf, at);
     await world.advanceTo(at);
-    // Without a trigger it starts nothing, but a run may wait for it.
+    // Without a trigger it starts nothing, but a run that has not ended may wait for it.
+    if (trigger === undefined && !await isBusy(world)) continue;
     const [rule, to] = trigger === undefined ? ["", ""] : [world.rule.id, trigger.id];
     await world.ingest.deliver([{ rule, trigger: to, event }]);
     await world.settled();
   }
   await proceed(world, traceOf, Infinity);
+}
+
+/** Whether a run has not ended. */
+async function isBusy({ store }: World): Promise<boolean> {
+  const [waiting] = await store.listRuns({ waiting: true, limit: 1 });
+  return waiting !== undefined || await store.nextDue() !== undefined;
 }
 
 async function seenOf(

@@ -173,7 +173,7 @@ binaryTest("packages: what is built can be installed, and runs", async (test) =>
   await test.step("the manual page names every command and option of the binary", async () => {
     const page = (await readFile(join(dist, "whenthen.1"), "utf8")).replaceAll("\\-", "-");
     const help = succeed(BINARY, ["--help"], dist).split("Commands:")[1];
-    const commands = [...help.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== "help");
+    const commands = [...help.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name).filter((name) => name !== "help");
     for (const command of commands) {
       assert.match(page, new RegExp(`^\\.SS "whenthen ${command}\\b`, "m"));
       for (const [option] of succeed(BINARY, [command, "--help"], dist).matchAll(/^ {2}(?:-\w, )?--[\w-]+/gm)) {
