@@ -5,6 +5,9 @@ import type { Embedded } from "../../runtime/host/embedded.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** The folder from which a compiled program reads the files that it was built with. */
+export const INSIDE = "/$bunfs/root";
+
 /** The entry of the program. */
 export const PROGRAM = "bin/whenthen.ts";
 
@@ -36,6 +39,7 @@ export async function bundleProgram(program: string, outdir: string, embedded: E
     platform: "node",
     target: "esnext",
     minifySyntax: true,
+    define: { __dirname: JSON.stringify(INSIDE), __filename: JSON.stringify(`${INSIDE}/program`) },
     metafile: true,
     logLevel: "warning",
     plugins: [embed(embedded), leaveOut(), loadLate()],
