@@ -5,6 +5,9 @@ import type { Embedded } from "../../runtime/host/embedded.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** The folder from which a compiled program reads the files that it was built with. */
+export const INSIDE = "/$bunfs/root";
+
 /** The entry of the program. */
 export const PROGRAM = "bin/whenthen.ts";
 
@@ -22,9 +25,13 @@ const WORKERS = [
 /**
  * Bundles the program, one file for each entry.
  * @param program its entry
- * @returns the files, the program first
+ * @returns the files, the program first; and what they were made of, relative to the project
  */
-export async function bundleProgram(program: string, outdir: string, embedded: Embedded): Promise<string[]> {
+export async function bundleProgram(
+  program: string,
+  outdir: string,
+  embedded: Embedded,
+): Promise<{ files: string[]; inputs: string[] }> {
   const entries = [program, ...WORKERS];
   const { metafile } = await build({
     absWorkingDir: ROOT,
@@ -36,12 +43,14 @@ export async function bundleProgram(program: string, outdir: string, embedded: E
     platform: "node",
     target: "esnext",
     minifySyntax: true,
+    define: { __dirname: JSON.stringify(INSIDE), __filename: JSON.stringify(`${INSIDE}/program`) },
     metafile: true,
     logLevel: "warning",
     plugins: [embed(embedded), leaveOut(), loadLate()],
   });
   const outputs = Object.entries(metafile.outputs);
-  return entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  const files = entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  return { files, inputs: Object.keys(metafile.inputs) };
 }
 
 /** Replaces the module of a program without embedded data by the data of this binary. */

@@ -1,7 +1,7 @@
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { RecordedError } from "../model/errors.ts";
 import { type Event, typePatterns, type Verdict } from "../model/event.ts";
-import { isObject, type Json } from "../model/json.ts";
+import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../model/run.ts";
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
@@ -98,7 +98,7 @@ export async function tryRule(
       return world.maskJson(withNames(tried));
     }, answers);
     const { file, version } = rule;
-    const notes = [...opened.notes, ...notesOf(rule, loaded.source.text)];
+    const notes = [...opened.notes, ...notesOf(rule)];
     return { kind: "tried", report: mask({ rule: id, file, version, events, searched, notes }) };
   } finally {
     await opened.close();
@@ -144,7 +144,7 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
 
 /** Whether runs of a rule may wait for events. */
 function mayWait({ then, onError, actions, modules }: Rule): boolean {
-  return writeExactJson([then, onError ?? null, actions] as Json).includes('"waitFor"') ||
+  return writeExactJson(asJson([{ then, onError, actions }])).includes('"waitFor"') ||
     Object.values(modules).some((code) => code.includes("waitFor"));
 }
 
@@ -339,8 +339,12 @@ function plainInput(input: Json | undefined): Json {
   return rest;
 }
 
-function notesOf({ modules }: Rule, text: string): string[] {
-  const usesState = /\bstate\s*\[|\bstate:|step\.state\b/.test(text);
+function notesOf(
+  { if: condition, key, triggers, then, onError, actions, modules }: Rule,
+): string[] {
+  const parts = writeExactJson(asJson([{ condition, key, triggers, then, onError, actions }]));
+  const usesState = /"kind":"state"|\bstate\[/.test(parts) ||
+    Object.values(modules).some((code) => /\bstep\.state\b/.test(code));
   return [
     ...usesState ? ["not known: memory across runs (state) as it was then; here it is empty at the beginning"] : [],
     ...Object.keys(modules).length > 0 ? ["code outside of steps runs, but its requests are refused"] : [],
