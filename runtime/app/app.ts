@@ -20,7 +20,7 @@ import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
-import { type AppParts, assemble, retentionOf } from "./parts.ts";
+import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { answerForm } from "../engine/form_answers.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
@@ -30,7 +30,7 @@ import { accessTo, tokenFault } from "../web/access.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
-import { createWeb, type Web } from "../web/web.ts";
+import { callbackOnly, createWeb, type Web } from "../web/web.ts";
 
 /** The options that the program starts with. */
 export interface AppOptions {
@@ -45,6 +45,8 @@ export interface AppOptions {
   env?: string;
   /** Config values from the command line. */
   set?: UpperValue[];
+  /** Whether the rules were in another folder when the data folder was last used. */
+  moved?: boolean;
   /** TypeScript files of the folder that are bundled already. */
   prebuilt?: Prebuilt;
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
@@ -72,11 +74,12 @@ const DEFAULT_PORT = 8080;
 
 /**
  * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
- * @throws UsageError if another program holds the data folder
+ * @throws UsageError if another program holds the data folder, or it has the state of other rules
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const dataFolder = await openDataFolder({ path: options.data, clock, disk, onWarning: logWarning });
+  const { data: path, folder, moved } = options;
+  const dataFolder = await openDataFolder({ path, rules: { folder, moved }, clock, disk, onWarning: logWarning });
   return new App(options, clock, secrets, dataFolder);
 }
 
@@ -163,12 +166,16 @@ export class App {
     return this.secrets.maskJson(report);
   }
 
-  /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */
-  async serveCommand(): Promise<void> {
+  /**
+   * For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs.
+   * @param onlyStore the command lists what is in the store: if possible, no rules are loaded
+   */
+  async serveCommand({ onlyStore = false } = {}): Promise<void> {
     this.#parts.attachments.listenOnly();
     this.#parts.fleets.standAlone();
     await this.#parts.runner.drain(0);
-    await this.#begin();
+    const { secrets, dataFolder, options } = this;
+    if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
   }
 
   /**
@@ -176,12 +183,7 @@ export class App {
    * else, until the program stops.
    */
   serveCallback(): void {
-    const { host, port } = this.#place();
-    const fetch = (request: Request, address: () => string) =>
-      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
-        ? this.web.fetch(request, address)
-        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
-    this.#server = serve(fetch, { host, port });
+    this.#server = serve(callbackOnly(this.web), this.#place());
   }
 
   /** Replaces the values of secrets by `***`. */

@@ -35,7 +35,7 @@ export function addPack(program: Command, session: Session): void {
         );
       }
       const { output, ...options } = command.optsWithGlobals<CommonOptions & { output: string }>();
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, { data: options.data });
       const out = await placeOf(output);
       await startLog(options.log, "warning");
       const { packed, problems, rules } = await collect({ ...folders, env: options.env, out });

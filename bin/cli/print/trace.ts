@@ -96,7 +96,7 @@ function printRunError(terminal: Terminal, error: RecordedError, steps: StepReco
 }
 
 function printFact(terminal: Terminal, label: string, text: string): void {
-  terminal.write(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}\n`);
+  terminal.write(`${paint(terminal, "dim", `${label} `.padEnd(column(label)))}${oneLine(text)}\n`);
 }
 
 function moment(time: number, now: number): string {
