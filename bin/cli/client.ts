@@ -135,7 +135,7 @@ export async function runOf(client: Pick<Client, "get">, text: string): Promise<
   const query = { before: `${text}~`, limit: String(CANDIDATES + 1) };
   const runs = (await client.get<Run[]>("/api/runs", query)).filter(({ id }) => id.startsWith(text));
   if (runs.length === 1) return runs[0].id;
-  if (runs.length === 0) throw new RefusedError(`There is no run "${text}", and none whose id begins with it`);
+  if (runs.length === 0) throw new RefusedError(`There is no run "${text}"`);
   const named = runs.slice(0, CANDIDATES).map(({ id, rule, state }) => `  ${id}  ${rule}  ${state}`);
   const more = runs.length > CANDIDATES ? ["  … and others"] : [];
   throw new RefusedError([`Several runs have an id that begins with "${text}":`, ...named, ...more].join("\n"));

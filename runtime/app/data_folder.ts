@@ -41,7 +41,9 @@ export interface DataFolder {
   keyFor(purpose: string): Uint8Array;
   /** True if no program has worked on this store: nothing is known of earlier passes. */
   isNew(): Promise<boolean>;
-  /** Marks it as not new, and as that of the rules that it is used with. */
+  /** Records which rules it belongs to. */
+  recordRules(): Promise<void>;
+  /** Marks it as not new, and as that of its rules. */
   begin(): Promise<void>;
   /** The names of all secrets that rules have used; undefined if rules were only loaded by versions that did not note them. */
   secretNames(): Promise<string[] | undefined>;
@@ -75,7 +77,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   });
   await makePrivate(path, onWarning);
-  const lock = acquireLock(path);
+  const lock = await lockWithin(HELD, path);
   if (lock === undefined) {
     throw new FolderHeldError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
@@ -94,6 +96,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const uploads = new Uploads(join(path, "files"), files, held);
     await files.removePrivate();
     const watch = watchLock(lock);
+    const recordRules = async () => {
+      if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
+    };
     return {
       store,
       signer,
@@ -102,9 +107,10 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       files,
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
+      recordRules,
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {
-        if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
+        await recordRules();
         const now = clock.now();
         await store.accept([], [{ ...BEGUN, mark: now }], now);
       },
@@ -177,6 +183,21 @@ function isUnpacked(folder: string): boolean {
 async function inodeOf(path: string): Promise<string | undefined> {
   const facts = await stat(path, { bigint: true }).catch(() => undefined);
   return facts && `${facts.dev}:${facts.ino}`;
+}
+
+/** For how long it waits for the lock: commands that open the folder themselves hold it for a fraction of that. */
+const HELD = 3_000;
+/** Milliseconds between two attempts to lock the folder. */
+const AGAIN = 50;
+
+/** Uses the machine's own time, as the lock is held by another process. */
+async function lockWithin(ms: number, path: string): Promise<FolderLock | undefined> {
+  const start = performance.now();
+  for (;;) {
+    const lock = acquireLock(path);
+    if (lock !== undefined || performance.now() - start > ms) return lock;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  }
 }
 
 /** Milliseconds between two checks of the folder. */

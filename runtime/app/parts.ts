@@ -259,7 +259,7 @@ export function assemble(
 export async function prepareListings(
   { connections, hookSecrets }: Pick<AppParts, "connections" | "hookSecrets">,
   secrets: Secrets,
-  { hookVault, secretNames }: Pick<DataFolder, "hookVault" | "secretNames">,
+  { hookVault, secretNames, recordRules }: Pick<DataFolder, "hookVault" | "secretNames" | "recordRules">,
   folder: string,
 ): Promise<boolean> {
   const names = await secretNames();
@@ -271,6 +271,7 @@ export async function prepareListings(
   if (settings.config !== undefined) return false;
   secrets.refresh({ environment, ...settings.secrets });
   secrets.use(names);
+  await recordRules();
   await connections.set(settings.connections);
   if (hookVault.names().length > 0) await hookSecrets.readKey();
   return true;

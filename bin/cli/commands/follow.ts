@@ -69,11 +69,11 @@ async function openFree(open: () => Promise<Client>): Promise<Client | undefined
   }
 }
 
-/** Names, sizes and times of the files of a data folder: they differ after a change of the store. */
+/** Names and sizes of the files of the store. Each change is appended to one of them, but an open writes nothing. */
 async function stateOf(data: string): Promise<string> {
   const names = (await readdir(data)).filter((name) => /^(log|delta|base|part)-/.test(name)).sort();
   const facts = await Promise.all(names.map((name) => stat(join(data, name)).catch(() => undefined)));
-  return facts.map((each, index) => `${names[index]} ${each?.size} ${each?.mtimeMs}`).join("\n");
+  return facts.map((each, index) => `${names[index]} ${each?.size}`).join("\n");
 }
 
 /** Runs as they were last seen. */
