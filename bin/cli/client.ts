@@ -12,6 +12,7 @@ import { UsageError } from "../../runtime/model/errors.ts";
 import type { Run } from "../../runtime/model/run.ts";
 import { isObject } from "../../runtime/model/json.ts";
 import type { Folders } from "./folders.ts";
+import { prepareWidths } from "./print/terminal.ts";
 import { maskLog } from "./start_log.ts";
 
 /** Sends requests to the running program, or to one that is opened in this process. Both answer the same. */
@@ -25,13 +26,15 @@ export interface Client {
   close(): Promise<void>;
 }
 
-/** The program refused a request; the message is its answer. */
+/** The program refused a request; the message is that of its answer. */
 export class RefusedError extends Error {
   override name = "RefusedError";
-}
 
-/** What the answers to a command come from: the rules, or only what is in the store. */
-export type Needs = "rules" | "store";
+  /** @param answer all that it answered, such as `problems` by name */
+  constructor(message: string, readonly answer: Record<string, unknown> = {}) {
+    super(message);
+  }
+}
 
 /** A client of the program that is running on the data folder; undefined if none is. */
 export async function clientOfRunning(data: string): Promise<Client | undefined> {
@@ -44,6 +47,9 @@ export async function clientOfRunning(data: string): Promise<Client | undefined>
   if (!await isRunning(send)) return undefined;
   return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
 }
+
+/** What the answers to a command come from: the rules, or only what is in the store. */
+export type Needs = "rules" | "store";
 
 /**
  * A client of the program that is running on the data folder. If none is, takes the folder's lock and answers the requests in
@@ -110,8 +116,13 @@ function clientOf(send: Send): Pick<Client, "get" | "post"> {
 }
 
 async function answerOf<T>(response: Response): Promise<T> {
-  const answer = readExactJson(await response.text());
-  if (!response.ok) throw new RefusedError(isObject(answer) ? String(answer.error) : `status ${response.status}`);
+  const text = await response.text();
+  const answer = readExactJson(text);
+  if (!response.ok) {
+    const refusal = isObject(answer) ? answer : {};
+    throw new RefusedError(String(refusal.error ?? `status ${response.status}`), refusal);
+  }
+  await prepareWidths(text);
   return answer as T;
 }
 

@@ -1,6 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { stdout } from "node:process";
 import { FolderHeldError } from "../../../runtime/app/data_folder.ts";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import { isFinal, type Run } from "../../../runtime/model/run.ts";
@@ -31,9 +30,9 @@ export async function follow(session: Session, options: CommonOptions, query: Qu
   await startLog(options.log, "warning");
   const followed = new FollowedRuns(query);
   using signal = new StopSignal();
-  const ended = Promise.race([signal.received, new Promise<void>((resolve) => stdout.once("error", () => resolve()))]);
   let isEnded = false;
-  const end = ended.then(() => void (isEnded = true));
+  const end = Promise.race([signal.received, ...session.terminal.failed ? [session.terminal.failed] : []])
+    .then(() => void (isEnded = true));
   let seen: string | undefined;
   while (!isEnded) {
     const running = await clientOfRunning(folders.data);
