@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { rulesFolder } from "./folder.ts";
 import { type LogLine, start, whenthen, whenthenAsk, whenthenUnread } from "./program.ts";
+import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
 const FILES = {
@@ -108,9 +109,10 @@ Deno.test("runs --follow prints each run as it changes, of a program or of other
     assert.equal(await json.exited, 0);
     assert.equal(await program.stop(), 0);
   }
+  const line = new RegExp(`^\\d{4}-\\d\\d-\\d\\d \\S+Z {2}${second} {2}succeeded {2}by_hand {2}manual$`, "m");
+  await until("the run as text", () => Promise.resolve(text.output), (output) => line.test(output));
   process.kill(text.child.pid!, "SIGINT");
   assert.equal(await text.exited, 0);
-  assert.match(text.output, new RegExp(`^\\d{4}-\\d\\d-\\d\\d \\S+Z {2}${second} {2}succeeded {2}by_hand {2}`, "m"));
   assert.doesNotMatch(text.output, /queued|rror/);
 });
 

@@ -87,7 +87,7 @@ export function printRunLines(terminal: Terminal, runs: Run[]): void {
     const { id, rule, state, endedAt, startedAt, createdAt } = run;
     const time = paint(terminal, "dim", absoluteTime(endedAt ?? startedAt ?? createdAt));
     const shown = paint(terminal, RUN_COLOURS[state], state.padEnd(LONGEST_STATE));
-    const note = oneLine([rule, noteOfRun(run, terminal.now)].join("  "));
+    const note = [rule, noteOfRun(run, terminal.now)].map(oneLine).join("  ");
     const left = terminal.width - [absoluteTime(createdAt), id, " ".repeat(LONGEST_STATE), ""].join("  ").length;
     terminal.write([time, id, shown, fit(note, left)].join("  ") + "\n");
   }
