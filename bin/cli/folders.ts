@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { checkRulesFolder } from "../../runtime/app/data_folder.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
+import { isDatabaseUrl, localFolderOf } from "../../runtime/database/connection.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.ts";
 
@@ -10,6 +11,8 @@ import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.
 export interface Folders {
   folder: string;
   data: string;
+  /** The URL of the database that is given as `--data`; the data folder is its copy on this machine then. */
+  database?: string;
   /** The TypeScript files of the folder packed into this program. */
   prebuilt?: Prebuilt;
 }
@@ -36,9 +39,14 @@ export async function foldersToLoad(name?: string, { folder: named, data }: Fold
   }
   const given = name ?? named;
   const own = await ownFolder();
-  if (given === undefined && own) return await unpacked(own, resolve(data ?? DATA));
+  if (given === undefined && own) return await unpacked(own, placeOf(data ?? DATA));
   const folder = await rulesFolder(given ?? RULES);
-  return { folder, data: resolve(data ?? join(dirname(folder), DATA)) };
+  return { folder, ...placeOf(data ?? join(dirname(folder), DATA)) };
+}
+
+/** Where the state is: in a folder, or in a database with a copy on this machine. */
+function placeOf(data: string): Pick<Folders, "data" | "database"> {
+  return isDatabaseUrl(data) ? { data: localFolderOf(data), database: data } : { data: resolve(data) };
 }
 
 /**
@@ -49,23 +57,24 @@ export async function foldersToLoad(name?: string, { folder: named, data }: Fold
  */
 export async function foldersInUse(given: FolderOptions = {}): Promise<Folders> {
   const data = given.data ?? (given.folder === undefined ? DATA : join(dirname(resolve(given.folder)), DATA));
-  const absolute = resolve(data);
-  if (!await isFolder(absolute)) {
+  const place = placeOf(data);
+  if (place.database === undefined && !await isFolder(place.data)) {
     throw new UsageError(
-      `Cannot find the data folder "${data}" (${absolute}): nothing has run here yet; name another with --data, or start with: whenthen run`,
+      `Cannot find the data folder "${data}" (${place.data}): nothing has run here yet; name another with --data, or start with: whenthen run`,
     );
   }
   if (given.folder !== undefined) {
-    const folders = { folder: await rulesFolder(given.folder), data: absolute };
-    await checkRulesFolder(folders);
+    const folders = { folder: await rulesFolder(given.folder), ...place };
+    if (place.database === undefined) await checkRulesFolder(folders);
     return folders;
   }
   const own = await ownFolder();
-  if (own) return await unpacked(own, absolute);
-  const known = await readAddress(absolute);
-  if (known !== undefined) return { folder: known.folder, data: absolute };
+  if (own) return await unpacked(own, place);
+  const known = await readAddress(place.data);
+  if (known !== undefined) return { folder: known.folder, ...place };
+  const what = place.database === undefined ? `data folder ${place.data}` : "database";
   throw new UsageError(
-    `Cannot tell which rules the data folder ${absolute} belongs to, as it does not say: name their folder with --folder`,
+    `Cannot tell which rules the ${what} belongs to, as nothing here says so: name their folder with --folder`,
   );
 }
 
@@ -76,9 +85,9 @@ async function rulesFolder(name: string): Promise<string> {
   throw new UsageError(`Cannot find the rules folder "${name}" (${absolute}); make one with: whenthen init ${name}`);
 }
 
-async function unpacked(own: OwnFolder, data: string): Promise<Folders> {
-  const folder = await unpackFolder(own, join(data, "cache"));
-  return { folder, data, prebuilt: placePrebuilt(own.prebuilt, folder) };
+async function unpacked(own: OwnFolder, place: Pick<Folders, "data" | "database">): Promise<Folders> {
+  const folder = await unpackFolder(own, join(place.data, "cache"));
+  return { folder, ...place, prebuilt: placePrebuilt(own.prebuilt, folder) };
 }
 
 async function isFolder(path: string): Promise<boolean> {

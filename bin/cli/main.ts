@@ -7,13 +7,16 @@ import { DamagedError, ownFolder } from "../build/packed_folder.ts";
 import { addCheck, addTest } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
 import { addConfig, addOperations } from "./commands/operations.ts";
+import { addCompletion } from "./commands/completion.ts";
 import { addConnections, addHooks } from "./commands/connections.ts";
 import { addDevices } from "./commands/devices.ts";
 import { addEmit, addStart } from "./commands/start.ts";
 import { addForms } from "./commands/forms.ts";
+import { addHealth } from "./commands/health.ts";
 import { addInit, addSchema } from "./commands/init.ts";
 import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
+import { addMoveData } from "./commands/move_data.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
 import { addTry } from "./commands/try.ts";
@@ -22,7 +25,7 @@ import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
 import { StandardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
-import { masked } from "./start_log.ts";
+import { endLog, masked } from "./start_log.ts";
 
 /** Milliseconds for writing the last lines of the log. */
 const LAST_LINES = 2_000;
@@ -46,6 +49,7 @@ export async function main(ports: Ports = SYSTEM_PORTS): Promise<never> {
     complain(formatFailure(words, new UnwrittenError(`Cannot write to standard output: ${failure.message}`)));
     if (code === ExitCode.ok) code = ExitCode.failed;
   }
+  await endLog();
   // An exit drops what is still in the pipe. The exit waits only so long for a log that nobody reads.
   await Promise.race([
     new Promise<void>((resolve) => stderr.end(resolve)),
@@ -158,6 +162,9 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addPeople(program, session);
   addInit(program, session);
   addSchema(program, session);
+  addMoveData(program, session);
   addPack(program, session);
+  addHealth(program, session);
+  addCompletion(program, session);
   return program;
 }

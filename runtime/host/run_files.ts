@@ -93,12 +93,13 @@ export class RunFiles {
    */
   async read({ path, name, bytes, sha256 }: SavedFile): Promise<Uint8Array> {
     const task = `Cannot read the file ${JSON.stringify(name)}`;
-    if (!resolve(path).startsWith(this.folder + sep)) {
+    const here = this.#placeOf(path);
+    if (here === undefined) {
       throw new TerminalError(`${task}: it is not one that a run has saved or a sender has uploaded`);
     }
     let content: Uint8Array | undefined;
     try {
-      const file = await this.disk.open(path);
+      const file = await this.disk.open(here);
       if (file.size === bytes) content = await file.read(0, bytes).finally(() => file.close());
       else await file.close();
     } catch (error) {
@@ -109,9 +110,21 @@ export class RunFiles {
     throw new TerminalError(`${task}: it has changed since it was saved`);
   }
 
+  /** Where a recorded file is. The data folder may have been another one when it was recorded. */
+  #placeOf(path: string): string | undefined {
+    const below = path.lastIndexOf(`${sep}${basename(this.folder)}${sep}`);
+    const here = resolve(below < 0 ? path : join(this.folder, path.slice(below + basename(this.folder).length + 2)));
+    return here.startsWith(this.folder + sep) ? here : undefined;
+  }
+
+  /** Makes files durable that another program has written into a run's folder. */
+  async keepLeft(files: SavedFile[]): Promise<void> {
+    for (const { path } of files) await this.disk.syncFile(path);
+  }
+
   /** Removes a file that nothing refers to. */
   async remove({ path }: Pick<SavedFile, "path">): Promise<void> {
-    await rm(dirname(path), { recursive: true, force: true });
+    await this.disk.removeFolder(dirname(path));
   }
 
   /** The folder of a run, absolute; it is made if it does not exist yet. */
@@ -140,7 +153,7 @@ export class RunFiles {
   async sweep(isKnown: (run: string) => Promise<boolean>): Promise<void> {
     if (this.#round.length === 0) this.#round = await this.#runs();
     for (const run of this.#round.splice(0, SWEPT)) {
-      if (!await isKnown(run)) await rm(join(this.folder, run), { recursive: true, force: true });
+      if (!await isKnown(run)) await this.disk.removeFolder(join(this.folder, run));
     }
   }
 

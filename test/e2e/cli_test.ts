@@ -147,6 +147,10 @@ Deno.test("listening on all addresses, everything but hooks and health needs the
     assert.equal(await statusOf(path, { authorization: "Bearer a-long-random-token" }), 200, path);
     assert.equal(await statusOf(path, { authorization: "Bearer wrong" }), 401, path);
   }
+  const health = await whenthen(["health", "--data", folder.data, "--json"]);
+  assert.deepEqual([health.code, health.stderr], [0, ""]);
+  const { ready, state } = JSON.parse(health.stdout);
+  assert.deepEqual([ready, state], [true, "ready"]);
 });
 
 Deno.test("whenthen init creates a folder that runs", async () => {
@@ -317,4 +321,27 @@ then:
   const broken = await once();
   assert.equal(broken.code, 2, "a rule does not load");
   assert.match(broken.stdout + broken.stderr, /broken\.yaml:1:9/);
+});
+
+Deno.test("--log-file has the lines of the log, too, without secrets, and is rotated by its size", async () => {
+  const rule = `
+when: { poll: { run: [cat, items.json] }, first: emit, key: item.id }
+then:
+  - log: "\${{ event.subject }} \${{ secrets.MARK }} \${{ event.data.new.text }}"
+`;
+  const items = Array.from({ length: 12 }, (_, index) => ({ id: `item-${index}.`, text: "x".repeat(100_000) }));
+  await using folder = await rulesFolder({ "a.yaml": rule, "items.json": JSON.stringify(items) });
+  const file = `${folder.rules}/../log.txt`;
+  const { code, stderr } = await whenthen(
+    ["once", folder.rules, "--data", folder.data, "--log-file", file, "--log-file-size", "1"],
+    { env: { MARK: "correct-horse-battery" } },
+  );
+  assert.equal(code, 0, stderr.slice(0, 2_000));
+  const names = [...Deno.readDirSync(`${folder.rules}/..`)].map(({ name }) => name)
+    .filter((name) => name.startsWith("log.txt.")).sort().reverse();
+  assert.ok(names.length > 0, "it was rotated");
+  const texts = [...names, "log.txt"].map((name) => Deno.readTextFileSync(`${folder.rules}/../${name}`));
+  for (const { length } of texts) assert.ok(length > 0 && length <= 1_000_000, String(length));
+  assert.ok(texts.join("") === stderr, "the same lines as on standard error");
+  for (const { id } of items) assert.ok(stderr.includes(`${id} *** x`), id);
 });

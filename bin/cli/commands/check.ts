@@ -5,6 +5,7 @@ import { runTests } from "../../../runtime/testing/run_tests.ts";
 import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { foldersToLoad } from "../folders.ts";
 import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import { writeTestFrom } from "./try.ts";
 import {
   addCommand,
   type CommonOptions,
@@ -63,11 +64,13 @@ export function addTest(program: Command, session: Session): void {
   addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock", sameFolderOption())
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
+    .option("--from <run>", "write a test of this run into the file of its rule, or beside it, instead")
     .addHelpText("after", "\nExits with 0; 1 if a test failed; 2 if a rule or a test does not load")
     .action(async (folder: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions>();
+      const options = command.optsWithGlobals<CommonOptions & { from?: string }>();
       const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "info");
+      if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;
       const onResult = options.json ? undefined : resultPrinter(terminal);
       const report = await runTests({ ...folders, env: options.env, set: options.set, onResult });

@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FolderHeldError } from "../../../runtime/app/data_folder.ts";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
+import { UsageError } from "../../../runtime/model/errors.ts";
 import { isFinal, type Run } from "../../../runtime/model/run.ts";
 import { MOST_IDS } from "../../../runtime/web/api.ts";
 import { type Client, clientOfRunning, openClient, RefusedError } from "../client.ts";
@@ -36,6 +37,9 @@ export async function follow(session: Session, options: CommonOptions, query: Qu
   let seen: string | undefined;
   while (!isEnded) {
     const running = await clientOfRunning(folders.data);
+    if (running === undefined && folders.database !== undefined) {
+      throw new UsageError("Cannot follow the runs in a database: no whenthen that uses it is running on this machine");
+    }
     if (running !== undefined || await stateOf(folders.data) !== seen) {
       const client = running ?? await openFree(() => openClient(folders, session.ports, "store"));
       try {
