@@ -60,9 +60,9 @@ export type Needs = "rules" | "store";
 export async function openClient(folders: Folders & { env?: string }, ports: Ports, needs: Needs): Promise<Client> {
   const running = await clientOfRunning(folders.data);
   if (running !== undefined) return running;
-  await checkRulesExist(folders);
   const app = await openProgram({ ...folders, host: "127.0.0.1" }, ports);
   try {
+    await checkRulesExist(folders);
     await app.serveCommand({ onlyStore: needs === "store" });
   } catch (error) {
     await app.stop();
@@ -76,9 +76,14 @@ export async function openClient(folders: Folders & { env?: string }, ports: Por
 }
 
 /** The folder that the data folder was last used with may be gone. Without it, secrets are not known and cannot be masked. */
-async function checkRulesExist({ folder, data }: Folders): Promise<void> {
+async function checkRulesExist({ folder, data, database }: Folders): Promise<void> {
   const facts = await stat(folder).catch(() => undefined);
   if (facts?.isDirectory()) return;
+  if (database !== undefined) {
+    throw new UsageError(
+      "Cannot tell which rules the database belongs to, as nothing on this machine says so: name their folder with --folder",
+    );
+  }
   throw new UsageError(
     `Cannot find the rules folder ${folder}, which the data folder ${data} was last used with; name where it is now with --folder`,
   );

@@ -72,9 +72,10 @@ export async function foldersInUse(given: FolderOptions = {}): Promise<Folders> 
   if (own) return await unpacked(own, place);
   const known = await readAddress(place.data);
   if (known !== undefined) return { folder: known.folder, ...place };
-  const what = place.database === undefined ? `data folder ${place.data}` : "database";
+  // It may be in use on another machine, which comes first.
+  if (place.database !== undefined) return { folder: join(place.data, RULES), ...place };
   throw new UsageError(
-    `Cannot tell which rules the ${what} belongs to, as nothing here says so: name their folder with --folder`,
+    `Cannot tell which rules the data folder ${place.data} belongs to, as it does not say: name their folder with --folder`,
   );
 }
 

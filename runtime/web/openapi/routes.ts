@@ -148,7 +148,11 @@ export const ROUTES: Record<string, Route[]> = {
     }),
   ],
   Runs: [
-    get("listRuns", "/api/runs", "Runs, newest first", z.array(answers.runHead), { query: RUNS, headers: next }),
+    get("listRuns", "/api/runs", "Runs, newest first", z.array(answers.runHead), {
+      query: RUNS,
+      headers: next,
+      fails: [404],
+    }),
     get("getRun", "/api/runs/{id}", "A run with its steps", answers.runAnswer, { fails: [404] }),
     post("cancelRun", "/api/runs/{id}/cancel", "Ends a run", at({ run, state: answers.runState }), {
       body: OPERATION,
