@@ -5,44 +5,20 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import process, { stdout } from "node:process";
+import { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
 import { bundleAssets } from "../../runtime/web/console/assets.ts";
-import { bundleProgram, PROGRAM } from "./bundle.ts";
+import { bundleProgram, INSIDE, PROGRAM } from "./bundle.ts";
+import { packLicenses } from "./licenses.ts";
 import { npmPackage, runTool } from "./npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
-
-/** The targets of a binary, with the names of the npm packages that contain its native parts. */
-const TARGETS = {
-  "linux-x64": { bun: "@oven/bun-linux-x64", esbuild: "@esbuild/linux-x64" },
-  "linux-arm64": { bun: "@oven/bun-linux-aarch64", esbuild: "@esbuild/linux-arm64" },
-  "darwin-x64": { bun: "@oven/bun-darwin-x64", esbuild: "@esbuild/darwin-x64" },
-  "darwin-arm64": { bun: "@oven/bun-darwin-aarch64", esbuild: "@esbuild/darwin-arm64" },
-} as const;
-
-type Target = keyof typeof TARGETS;
-
-/** The target of this machine. */
-const HOST = hostTarget();
-
-function hostTarget(): Target {
-  const host = `${process.platform}-${process.arch}`;
-  if (isTarget(host)) return host;
-  throw new Error(`Cannot build on ${host}; build on one of ${Object.keys(TARGETS).join(", ")}`);
-}
-
-function isTarget(text: string): text is Target {
-  return Object.hasOwn(TARGETS, text);
-}
+import { binaryFile, HOST, type Target, TARGETS } from "./targets.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** The folder from which a compiled program reads the files that it was built with. */
-const INSIDE = "/$bunfs/root";
-
 /** Files that are read when they are used, so that they take no memory before. */
-const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json"];
+const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json", "licenses.json.gz"];
 
 /** The program for tests: its clock and its disk can be made to fail. */
 const WITH_FAULTS = "test/faults/whenthen.ts";
@@ -68,14 +44,16 @@ async function compile(program: string, target: Target, outfile: string): Promis
     await writeFile(join(folder, "console.css"), style);
     await writeFile(join(folder, "editor_types.json"), JSON.stringify(Object.fromEntries(await editorTypes())));
     const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
-    const bundles = await bundleProgram(program, folder, {
+    const { files: bundles, inputs } = await bundleProgram(program, folder, {
       commit: await commit(),
       target,
       esbuild: { path: `${INSIDE}/esbuild`, hash },
       sqlite: `${INSIDE}/sql-wasm.wasm`,
       console: { script: `${INSIDE}/console.js`, style: `${INSIDE}/console.css` },
       editorTypes: `${INSIDE}/editor_types.json`,
+      licenses: `${INSIDE}/licenses.json.gz`,
     });
+    await writeFile(join(folder, "licenses.json.gz"), await packLicenses(inputs));
     const args = [
       ...["build", "--compile", `--target=bun-${target}`, `--compile-executable-path=${join(base, "bin/bun")}`],
       ...["--bytecode", "--format=esm", "--minify", "--keep-names"],
@@ -104,7 +82,6 @@ const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
   .option("--faults", "build the program for tests, whose clock and disk can be made to fail")
   .parse().opts<{ target: Target; faults?: true }>();
-const name = options.faults ? "whenthen-with-faults" : "whenthen";
-const outfile = join(ROOT, "bin", options.target === HOST ? name : `${name}-${options.target}`);
+const outfile = join(ROOT, binaryFile(options.target, options.faults && "whenthen-with-faults"));
 await compile(options.faults ? WITH_FAULTS : PROGRAM, options.target, outfile);
 stdout.write(`${relative("", outfile)}\n`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import process from "node:process";
 import postgres from "postgres";
 import { localFolderOf } from "../../runtime/database/connection.ts";
@@ -103,6 +104,33 @@ Deno.test("a crash of the database: events are refused meanwhile, and none is lo
   for (let id = 0; id < 5; id++) assert.equal(await order(program, id), runs.get(id));
   for (const id of [5, 6]) assert.equal(await order(program, id), await order(program, id));
   assert.equal((await program.api("events?limit=100")).length, 7);
+});
+
+Deno.test("a database that answers no more: the program ends, so that it can stand by", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  const { hostname, port } = new URL(place.data);
+  let isCut = false;
+  const proxy = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      from.on("data", (bytes) => isCut || to.write(bytes)).on("error", () => {}).on("close", () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = new URL(place.data);
+    url.port = String((proxy.address() as { port: number }).port);
+    await using program = start(place.rules, { data: url.href });
+    await order(program, 1);
+    isCut = true;
+    const unanswered = program.post("/hooks/order", { id: 2 }).catch(() => undefined);
+    assert.equal(await program.exited, 1, program.output);
+    assert.match(program.output, /The database has not answered for 10 s/);
+    await unanswered;
+  } finally {
+    proxy.close();
+  }
 });
 
 Deno.test("a database that has lost its last frames is not written to", async () => {
