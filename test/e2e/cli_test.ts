@@ -312,3 +312,19 @@ then:
   assert.ok(texts.join("") === stderr, "the same lines as on standard error");
   for (const { id } of items) assert.ok(stderr.includes(`${id} *** x`), id);
 });
+
+Deno.test("once and test show their progress on a terminal", async () => {
+  await using folder = await rulesFolder({
+    "a.yaml": "when: manual\nthen: [{ log: x }]\ntests:\n  - { name: first, do: [{ start: {} }] }\n",
+  });
+  // `script` runs its command on a terminal.
+  const under = ["bash", "-c", 'script -qec "${*@Q}" /dev/null </dev/null', "bash"];
+  const env = { TERM: "xterm" };
+  const once = await whenthen(["once", folder.rules, "--data", folder.data], { under, env });
+  assert.match(
+    once.stdout,
+    /\r\x1b\[Kloading the rules.*\r\x1b\[Kwaiting for the runs\r\x1b\[K[^]*The pass succeeded/s,
+  );
+  const tested = await whenthen(["test", folder.rules, "--data", folder.data], { under, env });
+  assert.match(tested.stdout, /1 test so far, the last of a\.yaml\r\x1b\[K/);
+});
