@@ -4,7 +4,9 @@ import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import { runTests } from "../../../runtime/testing/run_tests.ts";
 import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { foldersToLoad } from "../folders.ts";
-import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import type { TestResult } from "../../../runtime/model/test.ts";
+import { progress } from "../print/progress.ts";
+import { type Checked, count, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
 import { writeTestFrom } from "./try.ts";
 import {
   addCommand,
@@ -72,8 +74,15 @@ export function addTest(program: Command, session: Session): void {
       await startLog(options.log, "info");
       if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;
-      const onResult = options.json ? undefined : resultPrinter(terminal);
-      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult });
+      const printResult = options.json ? undefined : resultPrinter(terminal);
+      let ended = 0;
+      const onResult = (result: TestResult) => {
+        printResult?.(result);
+        progress.show(`${count(++ended, "test")} so far, the last of ${result.file}`);
+      };
+      progress.show("loading the rules");
+      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult })
+        .finally(() => progress.end());
       if (options.json) terminal.write(writeExactJson(report, 2) + "\n");
       else printSummary(terminal, report);
       const isFailed = report.results.some(({ failure }) => failure !== undefined);
