@@ -31,6 +31,11 @@ const DESCRIPTION = `runs a folder of when/then rules
  The service whenthen.service runs the rules in /etc/whenthen/rules; it is off
  until it is enabled.`;
 
+const COPYRIGHT = `The license of whenthen stands below. The program contains other works;
+"whenthen licenses" prints their notices.
+
+`;
+
 /** Where the shells look for the completions of packages. */
 const COMPLETIONS = [
   ["bash", "usr/share/bash-completion/completions/whenthen"],
@@ -66,7 +71,7 @@ export async function packDebian(
   await put("usr/bin/whenthen", await readFile(binary), 0o755);
   await put("usr/share/man/man1/whenthen.1.gz", packed(manPage));
   await put("usr/share/doc/whenthen/changelog.gz", packed(await readFile(join(ROOT, "CHANGELOG.md"), "utf8")));
-  await put("usr/share/doc/whenthen/copyright", await readFile(join(ROOT, "LICENSE"), "utf8"));
+  await put("usr/share/doc/whenthen/copyright", COPYRIGHT + await readFile(join(ROOT, "LICENSE"), "utf8"));
   for (const [shell, path] of COMPLETIONS) await put(path, completionScript(shell, program));
   await put("usr/lib/systemd/system/whenthen.service", await serviceUnit());
   const sums = await checksums(draft);
