@@ -159,7 +159,12 @@ binaryTest("packages: what is built can be installed, and runs", async (test) =>
       assert.match(dpkg("--status", "whenthen"), /^Status: install ok installed$[^]*^Depends: libc6 /m);
       assert.equal(succeed(join(root, "usr/bin/whenthen"), ["--version"], root), ownVersion);
       assert.equal(dpkg("--verify", "whenthen"), "");
-      assert.match(await readFile(join(root, "usr/share/doc/whenthen/copyright"), "utf8"), /Apache License/);
+      const completions = await readFile(join(root, "usr/share/bash-completion/completions/whenthen"), "utf8");
+      assert.equal(completions, succeed(BINARY, ["completion", "bash"], root));
+      assert.match(
+        await readFile(join(root, "usr/share/doc/whenthen/copyright"), "utf8"),
+        /"whenthen licenses" prints[^]*Apache License/,
+      );
       const unit = await readFile(join(root, "usr/lib/systemd/system/whenthen.service"), "utf8");
       assert.match(unit, /^ExecStart=\/usr\/bin\/whenthen run \/etc\/whenthen\/rules /m);
       assert.ok((await stat(join(root, "etc/whenthen/rules"))).isDirectory(), "the folder of the unit");

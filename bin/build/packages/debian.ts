@@ -4,6 +4,8 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import manifest from "../../../package.json" with { type: "json" };
+import { completionScript } from "../../cli/commands/completion.ts";
+import type { CommandDescription } from "../../cli/describe_commands.ts";
 import { runTool } from "../npm_package.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -12,6 +14,8 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 export interface DebianContents {
   binary: string;
   manPage: string;
+  /** The program, for what completes its commands in a shell. */
+  program: CommandDescription;
   /** Seconds since 1970: all files get this time, so that the same content gives the same package. */
   time: number;
 }
@@ -26,6 +30,18 @@ const DESCRIPTION = `runs a folder of when/then rules
  .
  The service whenthen.service runs the rules in /etc/whenthen/rules; it is off
  until it is enabled.`;
+
+const COPYRIGHT = `The license of whenthen stands below. The program contains other works;
+"whenthen licenses" prints their notices.
+
+`;
+
+/** Where the shells look for the completions of packages. */
+const COMPLETIONS = [
+  ["bash", "usr/share/bash-completion/completions/whenthen"],
+  ["zsh", "usr/share/zsh/vendor-completions/_whenthen"],
+  ["fish", "usr/share/fish/vendor_completions.d/whenthen.fish"],
+] as const;
 
 /** Ends the service before the program of a removed package is deleted: it would run on without its file. */
 const BEFORE_REMOVAL = `#!/bin/sh
@@ -42,7 +58,7 @@ fi
  */
 export async function packDebian(
   architecture: string,
-  { binary, manPage, time }: DebianContents,
+  { binary, manPage, program, time }: DebianContents,
   draft: string,
   into: string,
 ): Promise<void> {
@@ -55,7 +71,8 @@ export async function packDebian(
   await put("usr/bin/whenthen", await readFile(binary), 0o755);
   await put("usr/share/man/man1/whenthen.1.gz", packed(manPage));
   await put("usr/share/doc/whenthen/changelog.gz", packed(await readFile(join(ROOT, "CHANGELOG.md"), "utf8")));
-  await put("usr/share/doc/whenthen/copyright", await readFile(join(ROOT, "LICENSE"), "utf8"));
+  await put("usr/share/doc/whenthen/copyright", COPYRIGHT + await readFile(join(ROOT, "LICENSE"), "utf8"));
+  for (const [shell, path] of COMPLETIONS) await put(path, completionScript(shell, program));
   await put("usr/lib/systemd/system/whenthen.service", await serviceUnit());
   const sums = await checksums(draft);
   await mkdir(join(draft, "etc/whenthen/rules"), { recursive: true });

@@ -17,7 +17,9 @@ const ENVIRONMENT: [name: string, meaning: string][] = [
   ["WHENTHEN_TOKEN", "the token that the API, the console and /metrics ask for; needed on any address but loopback"],
   ["WHENTHEN_KEY", "the key by which the tokens of connections are encrypted"],
   ["XDG_CACHE_HOME", "where esbuild is unpacked, for rules in TypeScript; else into the data folder"],
-  ["NO_COLOR", "no colours in what is printed"],
+  ["NO_COLOR", "1: no colours in what is printed"],
+  ["FORCE_COLOR", "1: colours also in a pipe; 0: none"],
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "where traces and metrics are sent by OTLP; none are sent without it"],
 ];
 
 const FILES: [name: string, meaning: string][] = [

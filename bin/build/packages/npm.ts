@@ -69,7 +69,9 @@ export async function packPlatform(
   await copyFile(binary, join(draft, "bin/whenthen"));
   await chmod(join(draft, "bin/whenthen"), 0o755);
   const [os, cpu] = target.split("-");
-  const readme = `# ${nameOf(target)}\n\nThe binary of whenthen for ${target}, which the package whenthen starts.\n`;
+  const readme = `# ${
+    nameOf(target)
+  }\n\nThe binary of whenthen for ${target}, which the package whenthen starts. \`whenthen licenses\` prints the notices of all that is inside.\n`;
   await pack(draft, into, readme, {
     name: nameOf(target),
     ...SHARED,

@@ -41,7 +41,8 @@ async function packAll({ target: targets, binary, ...options }: Options): Promis
     const done = join(draft, "done");
     await mkdir(done);
     const time = await timeOfCommit();
-    const page = manPage(describeProgram(), {
+    const program = describeProgram();
+    const page = manPage(program, {
       version: manifest.version,
       date: new Date(time * 1000).toISOString().slice(0, 10),
     });
@@ -52,13 +53,13 @@ async function packAll({ target: targets, binary, ...options }: Options): Promis
     };
     await packMain(targets, page, await folder("main"), done);
     for (const target of targets) {
-      const program = target === HOST && binary !== undefined ? resolve(binary) : await compiled(target);
-      if (target === HOST) await assertVersion(program);
+      const file = target === HOST && binary !== undefined ? resolve(binary) : await compiled(target);
+      if (target === HOST) await assertVersion(file);
       const { debian } = TARGETS[target];
       await Promise.all([
-        copyFile(program, join(done, `whenthen-${target}`)),
-        packPlatform(target, program, await folder(target), done),
-        debian && packDebian(debian, { binary: program, manPage: page, time }, await folder(debian), done),
+        copyFile(file, join(done, `whenthen-${target}`)),
+        packPlatform(target, file, await folder(target), done),
+        debian && packDebian(debian, { binary: file, manPage: page, program, time }, await folder(debian), done),
       ]);
     }
     const names = (await readdir(done)).sort();

@@ -4,9 +4,19 @@ import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import { runTests } from "../../../runtime/testing/run_tests.ts";
 import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { foldersToLoad } from "../folders.ts";
-import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import type { TestResult } from "../../../runtime/model/test.ts";
+import { progress } from "../print/progress.ts";
+import { type Checked, count, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
 import { writeTestFrom } from "./try.ts";
-import { addCommand, type CommonOptions, ExitCode, print, type Session, setOption } from "../session.ts";
+import {
+  addCommand,
+  type CommonOptions,
+  ExitCode,
+  print,
+  sameFolderOption,
+  type Session,
+  setOption,
+} from "../session.ts";
 import { startLog } from "../start_log.ts";
 
 /** How many of the next cron times are shown. */
@@ -14,14 +24,19 @@ const NEXT_TIMES = 5;
 
 /** `check`: loads the folder and reports its problems. */
 export function addCheck(program: Command, session: Session): void {
-  addCommand(program, "check", "load and check only: problems with their positions, and the next cron times")
+  addCommand(
+    program,
+    "check",
+    "load and check only: problems with their positions, and the next cron times",
+    sameFolderOption(),
+  )
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
     .option("--programs", "also look at the programs of the commands, and at their versions")
     .addHelpText("after", "\nExits with 0, or with 2 if there is a problem that is more than a warning")
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { programs?: true }>();
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "warning");
       const loaded = await checkFolder({ ...folders, env: options.env, set: options.set });
       if (options.programs) loaded.problems.push(...await checkPrograms(loaded.commands, folders.folder));
@@ -35,12 +50,11 @@ function checkedOf({ rules, problems, packages }: CheckedFolder, now: number): C
     id,
     file,
     triggers: triggers.map(({ id, kind, args, batch }) => {
-      const iso = (times: number[]) => times.map((time) => new Date(time).toISOString());
       return {
         id,
         kind,
-        ...kind === "cron" && { next: iso(nextTimes(args, now, NEXT_TIMES)) },
-        ...batch?.cron !== undefined && { batch: iso(nextTimes({ ...batch }, now, NEXT_TIMES)) },
+        ...kind === "cron" && { next: nextTimes(args, now, NEXT_TIMES) },
+        ...batch?.cron !== undefined && { batch: nextTimes({ ...batch }, now, NEXT_TIMES) },
       };
     }),
   }));
@@ -49,19 +63,26 @@ function checkedOf({ rules, problems, packages }: CheckedFolder, now: number): C
 
 /** `test`: runs the tests of a folder on a simulated clock. */
 export function addTest(program: Command, session: Session): void {
-  addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock")
+  addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock", sameFolderOption())
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
     .option("--from <run>", "write a test of this run into the file of its rule, or beside it, instead")
     .addHelpText("after", "\nExits with 0; 1 if a test failed; 2 if a rule or a test does not load")
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { from?: string }>();
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "info");
       if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;
-      const onResult = options.json ? undefined : resultPrinter(terminal);
-      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult });
+      const printResult = options.json ? undefined : resultPrinter(terminal);
+      let ended = 0;
+      const onResult = (result: TestResult) => {
+        printResult?.(result);
+        progress.show(`${count(++ended, "test")} so far, the last of ${result.file}`);
+      };
+      progress.show("loading the rules");
+      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult })
+        .finally(() => progress.end());
       if (options.json) terminal.write(writeExactJson(report, 2) + "\n");
       else printSummary(terminal, report);
       const isFailed = report.results.some(({ failure }) => failure !== undefined);

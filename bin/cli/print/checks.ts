@@ -12,8 +12,8 @@ export interface Checked {
   rules: {
     id: string;
     file: string;
-    /** `next`: when a cron fires next, RFC 3339. `batch`: when a cron closes the open batch. */
-    triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
+    /** `next`: when a cron fires next, milliseconds since the epoch. `batch`: when a cron closes the open batch. */
+    triggers: { id: string; kind: string; next?: number[]; batch?: number[] }[];
   }[];
   /** The packages that their code uses, with their versions. */
   packages: Record<string, string>;
@@ -28,7 +28,7 @@ export function printChecked(terminal: Terminal, { rules, packages, problems }: 
       for (const [what, times] of [["fires next at", next], ["closes its batches next at", batch]] as const) {
         if (times === undefined) continue;
         terminal.write(`${paint(terminal, "bold", id)} ${trigger} ${what}\n`);
-        for (const time of times) terminal.write(`  ${absoluteTime(Date.parse(time))}\n`);
+        for (const time of times) terminal.write(`  ${absoluteTime(time)}\n`);
       }
     }
   }
