@@ -53,13 +53,12 @@ const ONCE_PATIENCE = 60_000;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
+  const standby = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
+  const database = standby?.database;
   const data = database?.path ?? options.data;
-  const { folder, moved } = options;
   try {
     const dataFolder = await openDataFolder({
       path: data,
-      rules: { folder, moved },
       clock,
       disk,
       onWarning: logWarning,
@@ -69,6 +68,8 @@ export async function openApp(options: AppOptions, { clock, disk }: Ports = SYST
   } catch (error) {
     await database?.close();
     throw error;
+  } finally {
+    await standby?.stop();
   }
 }
 
