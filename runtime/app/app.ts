@@ -55,16 +55,19 @@ export async function openApp(options: AppOptions, { clock, disk }: Ports = SYST
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const standby = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
   const database = standby?.database;
-  const data = database?.path ?? options.data;
+  const { folder, moved } = options;
+  const path = database?.path ?? options.data;
   try {
+    const rules = { folder, moved };
     const dataFolder = await openDataFolder({
-      path: data,
+      path,
+      rules,
       clock,
       disk,
       onWarning: logWarning,
       ...database && { database },
     });
-    return new App({ ...options, data }, clock, secrets, dataFolder);
+    return new App({ ...options, data: path }, clock, secrets, dataFolder);
   } catch (error) {
     await database?.close();
     throw error;

@@ -152,7 +152,7 @@ Deno.test("commands reach the program on their machine, and one elsewhere by its
   const run = await order(program, 1);
   const listed = await whenthen(["runs", "--json", "--data", place.data]);
   assert.deepEqual(JSON.parse(listed.stdout).map(({ id }: { id: string }) => id), [run], listed.stderr);
-  const elsewhere = await whenthen(["runs", "--data", place.data], { env: { TMPDIR: place.rules } });
+  const elsewhere = await whenthen(["runs", "--data", place.data], { env: { XDG_CACHE_HOME: place.rules } });
   assert.equal(elsewhere.code, 64, elsewhere.stderr);
   assert.match(elsewhere.stderr, /a whenthen works on it, elsewhere; use its pages or its API/);
   assert.equal(await program.stop(), 0);
