@@ -45,7 +45,7 @@ export async function foldersToLoad(name?: string, { folder: named, data }: Fold
 }
 
 /** Where the state is: in a folder, or in a database with a copy on this machine. */
-function placeOf(data: string): Pick<Folders, "data" | "database"> {
+export function placeOf(data: string): Pick<Folders, "data" | "database"> {
   return isDatabaseUrl(data) ? { data: localFolderOf(data), database: data } : { data: resolve(data) };
 }
 
