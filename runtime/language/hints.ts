@@ -57,8 +57,38 @@ export function listKnown(known: string[]): string {
   return `known here: ${known.join(", ") || "none"}`;
 }
 
-/** The hint for an unknown key: the nearest known key, else where it belongs, else all known keys. */
+/** The words of this language for those of other tools, such as GitHub Actions, Home Assistant, Ansible and n8n. */
+const OTHER_TOOLS: Record<string, string[]> = {
+  when: ["on", "trigger", "triggers"],
+  if: ["condition", "conditions", "filter", "choose", "switch"],
+  then: ["do", "action", "actions", "steps", "jobs", "tasks", "sequence", "pipeline"],
+  name: ["alias"],
+  config: ["variables", "vars"],
+  cron: ["schedule", "time"],
+  every: ["interval"],
+  webhook: ["hook"],
+  watch: ["file", "folder"],
+  run: ["shell", "exec", "script", "cmd", "command", "bash"],
+  call: ["uses", "function"],
+  http: ["request", "fetch", "url", "curl"],
+  mail: ["email"],
+  log: ["print", "echo", "debug"],
+  wait: ["delay", "sleep", "pause"],
+  waitFor: ["wait_for_trigger"],
+  each: ["foreach", "for", "for_each", "forEach", "loop", "with_items"],
+};
+const WORDS = new Map(Object.entries(OTHER_TOOLS).flatMap(([word, others]) => others.map((other) => [other, word])));
+
+/** The word of this language for a word of another tool, if it is one of the known words. */
+export function wordFor(other: string, known: string[]): string | undefined {
+  const word = WORDS.get(other);
+  return word !== undefined && known.includes(word) ? word : undefined;
+}
+
+/** The hint for an unknown key: its word here, else the nearest known key, else where it belongs, else all known keys. */
 export function hintAtUnknownKey(key: string, known: string[]): string {
+  const word = wordFor(key, known);
+  if (word !== undefined) return `here it is called ${JSON.stringify(word)}`;
   const question = didYouMean(key, known);
   if (question !== undefined) return question;
   if (known.includes("call")) return `arguments go under with, as in with: { ${key}: … }`;
