@@ -80,7 +80,7 @@ export function isIgnored(path: string, ignore: string[]): boolean {
 }
 
 /** True for `*.yaml`, `*.yml` and `*.ts`, but not for tests and type declarations. */
-function isRuleFile(path: string): boolean {
+export function isRuleFile(path: string): boolean {
   return /\.(yaml|yml|ts)$/.test(path) && !/\.(test|d)\.ts$/.test(path);
 }
 
@@ -275,7 +275,8 @@ export function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
 
 function maskAt(line: string, { column, length = 1 }: Problem["at"]): string {
   const from = column - 1;
-  return line.slice(0, from) + "*".repeat(Math.max(0, Math.min(length, line.length - from))) + line.slice(from + length);
+  return line.slice(0, from) + "*".repeat(Math.max(0, Math.min(length, line.length - from))) +
+    line.slice(from + length);
 }
 
 function compare(a: string, b: string): number {

@@ -366,7 +366,9 @@ function make<T>(
     const remedy = hint(value);
     context.addIssue({
       code: "custom",
-      message: `expected ${info.expected}${info.hidden ? ", not a value" : ""}${remedy === undefined ? "" : `\n${remedy}`}`,
+      message: `expected ${info.expected}${info.hidden ? ", not a value" : ""}${
+        remedy === undefined ? "" : `\n${remedy}`
+      }`,
       params: { expected: info.expected, ...info.hidden && { hidden: true } },
       input: value,
     });

@@ -33,7 +33,12 @@ export function literalsInCode(bundle: string, file: string): CodeLiteral[] {
   visit(parseModule(bundle), (node) => {
     const text = textOf(node);
     for (const { expression, offset, length } of text === undefined ? [] : plainBraces(text)) {
-      add(node, (at) => ({ kind: "braces", text: text!.slice(offset, offset + length), expression, at }), offset + 1, length);
+      add(
+        node,
+        (at) => ({ kind: "braces", text: text!.slice(offset, offset + length), expression, at }),
+        offset + 1,
+        length,
+      );
     }
     const call = stepCall(node);
     if (call === undefined) return;

@@ -35,7 +35,10 @@ export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule
       path,
       "value",
       "expected at least one trigger, got an empty list",
-      checking.hint({ yaml: "add a trigger, as in - cron: 0 8 * * *", typescript: `add a trigger, as in ${A_TRIGGER}` }),
+      checking.hint({
+        yaml: "add a trigger, as in - cron: 0 8 * * *",
+        typescript: `add a trigger, as in ${A_TRIGGER}`,
+      }),
     );
   }
   const triggers = entries.map((entry, index) =>

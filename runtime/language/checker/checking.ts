@@ -27,7 +27,13 @@ export class Checking {
   }
 
   /** Reports a warning about a part of the text at a path; the rule still loads. */
-  warnWithin(path: Path, part: { offset: number; length: number }, message: string, hint?: string, hidden?: true): void {
+  warnWithin(
+    path: Path,
+    part: { offset: number; length: number },
+    message: string,
+    hint?: string,
+    hidden?: true,
+  ): void {
     this.#add("warning", path, this.origin.within(path, part.offset, part.length), message, hint, hidden);
   }
 
@@ -97,7 +103,14 @@ export class Checking {
   ): void {
     const { file, language } = this.origin;
     const says = language === "yaml" ? message : withPath(path, message);
-    this.problems.push({ severity, file, at, message: says, ...(hint !== undefined && { hint }), ...hidden && { hidden } });
+    this.problems.push({
+      severity,
+      file,
+      at,
+      message: says,
+      ...(hint !== undefined && { hint }),
+      ...hidden && { hidden },
+    });
   }
 }
 
