@@ -149,16 +149,19 @@ Deno.test("documents: the table of metrics is the program's", async () => {
   const store = {
     countVerdicts: () => Promise.resolve({}),
     countRuns: () => Promise.resolve({}),
+    countEnds: () => Promise.resolve(new Map()),
     stats: () => Promise.resolve({ bytes: 0, journalBytes: 0 }),
   } as unknown as Store;
   const metrics = new Metrics({
     store,
+    build: { version: "1.2.3" },
     rules: () => ({ loaded: 0, broken: 0 }),
+    isInForce: () => true,
     fleets: { list: () => [] },
     workers: () => 0,
   });
   const exposed = [...(await metrics.expose()).body.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name);
-  const rows = named("operating").text.split("\n").filter((line) => line.startsWith("| `whenthen_"));
+  const rows = named("operating").text.split("\n").filter((line) => /^\| `(whenthen|process)_/.test(line));
   const listed = rows.flatMap((row) => [...row.split("|")[1].matchAll(/\w+/g)].map(([name]) => name));
   assert.deepEqual(listed.sort(), exposed.sort());
 });

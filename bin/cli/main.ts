@@ -17,6 +17,7 @@ import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
+import { type CommandDescription, describeCommand } from "./describe_commands.ts";
 import { standardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
 import { masked } from "./start_log.ts";
@@ -81,6 +82,11 @@ export async function runProgram(
     complain(`${isExpected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
     return ExitCode.failed;
   }
+}
+
+/** All commands with their options, as `--help` shows them. */
+export function describeProgram(): CommandDescription {
+  return describeCommand(createProgram(new Session(standardOutput(), SYSTEM_PORTS), () => {}, false));
 }
 
 function createProgram(session: Session, complain: (text: string) => void, isPacked: boolean): Command {

@@ -32,7 +32,7 @@ import { Upkeep } from "../store/upkeep.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { handshakePathOf } from "../triggers/webhook.ts";
 import { type FormDesk, openDesk } from "../web/forms/sessions.ts";
-import { Metrics } from "../web/metrics.ts";
+import { buildFacts, Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
 
 /** The parts of the program; `app.ts` starts and stops them. */
@@ -81,7 +81,7 @@ const LOAD_TIMEOUT = 1_000;
 
 /** Makes the parts and wires them together; nothing starts yet. */
 export function assemble(
-  options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
+  options: { version: string; folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, uploads, vault, hookVault, keyFor }: DataFolder,
@@ -155,8 +155,8 @@ export function assemble(
       owner: newId(clock.now()),
       onFinished,
       onReply,
-      onStep({ kind, state, startedAt, endedAt = startedAt }) {
-        metrics.observeStep(kind, state, endedAt - startedAt);
+      onStep({ kind, state, startedAt, endedAt = startedAt }, { rule }) {
+        metrics.observeStep(rule, kind, state, endedAt - startedAt);
       },
       onError: logError,
     },
@@ -177,7 +177,9 @@ export function assemble(
   });
   const metrics = new Metrics({
     store,
+    build: buildFacts(options.version),
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
+    isInForce: (rule) => live.startable.has(rule),
     fleets: { list: () => fleets.list() },
     workers: () => isolates.count(),
   });

@@ -146,7 +146,7 @@ export class Records {
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
     this.#endedRun ||= result.ended === true;
     const stored = this.#keep(result.record);
-    if (record.endedAt !== undefined) this.listeners.onStep?.(stored);
+    if (record.endedAt !== undefined) this.listeners.onStep?.(stored, this.run);
     if (effects.reply === undefined) return stored;
     const { source, id } = this.run.event;
     if (result.replied !== false) {

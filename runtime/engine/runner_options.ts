@@ -28,7 +28,7 @@ export interface RunnerOptions {
    */
   onFinished?: (run: Run, verdict?: Verdict) => void;
   /** Called when a step has ended, on disk. */
-  onStep?: (record: StepRecord) => void;
+  onStep?: (record: StepRecord, run: Run) => void;
   /** Called when a run has recorded the reply to its event, on disk. */
   onReply?: (event: EventIdentity, reply: Reply, run: string) => void;
   /** Called when something failed without the fault of a run, such as a write of the store. */

@@ -32,6 +32,7 @@ import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
 import {
   changeVersions,
+  countEnds,
   countRuns,
   countVerdicts,
   dropVersions,
@@ -232,6 +233,7 @@ export class LedgerStore implements Store {
 
   changes: Store["changes"] = () => this.#parts.history.newest();
   countVerdicts: Store["countVerdicts"] = () => this.#read(countVerdicts);
+  countEnds: Store["countEnds"] = () => this.#read(countEnds);
   countRuns: Store["countRuns"] = () => this.#read(countRuns);
 
   stats(): Promise<StoreStats> {

@@ -1,6 +1,6 @@
 import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../model/event.ts";
 import type { Run, RunState, StepRecord } from "../model/run.ts";
-import type { Note } from "./run_changes.ts";
+import type { Note, RunEnd } from "./run_changes.ts";
 import type { EventIdentity } from "./intake.ts";
 
 /** The limits of a listing: see {@link Found}. */
@@ -82,6 +82,13 @@ export interface EventRecord {
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
   /** The waits of runs that it ended, if these are still stored. */
   ended: { rule: string; run: string; step: string }[];
+}
+
+/** How the runs of a rule ended. The numbers never fall: a run that is retried counts each time it ends. */
+export interface RuleEnds {
+  runs: Record<RunEnd["state"], number>;
+  /** When one last succeeded; milliseconds since the epoch. */
+  succeededAt?: number;
 }
 
 export interface StoreStats {

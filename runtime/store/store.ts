@@ -20,7 +20,7 @@ import type {
   Reply,
   TriggerKey,
 } from "./intake.ts";
-import type { EventRecord, EventSearch, Found, RunHead, RunSearch, StoreStats, Trace } from "./listing.ts";
+import type { EventRecord, EventSearch, Found, RuleEnds, RunHead, RunSearch, StoreStats, Trace } from "./listing.ts";
 import type {
   Answered,
   AnsweredForm,
@@ -202,6 +202,8 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   /** The same without a limit of work, which finds all up to the limit. */
   listEvents(filter: Omit<EventSearch, "parts">): Promise<EventRecord[]>;
   countVerdicts(): Promise<Record<string, Partial<Record<VerdictKind, number>>>>;
+  /** How the runs of each rule ended, since the store was created. */
+  countEnds(): Promise<Map<string, RuleEnds>>;
   /** Live runs by current state; ended ones since the store was created. */
   countRuns(): Promise<Record<RunState, number>>;
   stats(): Promise<StoreStats>;

@@ -1,16 +1,26 @@
-import { memoryUsage } from "node:process";
+import { memoryUsage, versions } from "node:process";
+import { embedded } from "../host/embedded.ts";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Fleets } from "../model/fleet.ts";
 import type { Receipt, Store } from "../store/store.ts";
+import { addProcessMetrics } from "./process_metrics.ts";
 
 /** Values that are read at each scrape. */
 export interface MetricFacts {
-  store: Pick<Store, "countVerdicts" | "countRuns" | "stats">;
+  store: Pick<Store, "countVerdicts" | "countRuns" | "countEnds" | "stats">;
+  /** Which program this is: its version, and what it runs on. */
+  build: Record<string, string>;
   rules(): { loaded: number; broken: number };
+  isInForce(rule: string): boolean;
   fleets: Pick<Fleets, "list">;
   /** Resident workers. */
   workers(): number;
 }
+
+/** The most rules with a series of their own in the histogram of steps by rule. */
+export const MOST_RULES = 1_000;
+/** The value of `rule` for all others. No rule has this id. */
+const OTHERS = "(other)";
 
 /** The program's metrics in the text format of Prometheus. Names start with `whenthen_`. */
 export class Metrics {
@@ -27,11 +37,24 @@ export class Metrics {
     registers: [this.#registry],
   });
 
-  /** By kind and state of the step: looking them up by their labels is slower than counting. */
+  readonly #ruleSteps = new Histogram({
+    name: "whenthen_rule_step_duration_seconds",
+    help: "How long the steps of a rule took, all attempts together",
+    labelNames: ["rule"],
+    buckets: [0.01, 0.1, 1, 10, 60, 600],
+    registers: [this.#registry],
+  });
+
+  /** By kind and state of the step, and by rule: looking them up by their labels is slower than counting. */
   readonly #observers = new Map<string, Histogram.Internal<string>>();
+  readonly #ruleObservers = new Map<string, Histogram.Internal<string>>();
+  readonly #isInForce: MetricFacts["isInForce"];
 
   constructor(facts: MetricFacts) {
+    this.#isInForce = facts.isInForce;
     this.#readAtScrape(facts);
+    this.#addRuns(facts);
+    addProcessMetrics(this.#registry);
   }
 
   /** The receipts of one transition of ingest. */
@@ -41,6 +64,7 @@ export class Metrics {
 
   countReload(): void {
     this.#reloads.inc();
+    this.#forgetRules();
   }
 
   /** A poll or another trigger's pass failed. */
@@ -48,12 +72,32 @@ export class Metrics {
     this.#pollFailures.inc({ rule, trigger });
   }
 
-  /** A step ended. @param duration milliseconds */
-  observeStep(kind: string, state: string, duration: number): void {
+  /** A step of a rule ended. @param duration milliseconds */
+  observeStep(rule: string, kind: string, state: string, duration: number): void {
     const series = `${kind} ${state}`;
     let observer = this.#observers.get(series);
     if (observer === undefined) this.#observers.set(series, observer = this.#steps.labels(kind, state));
     observer.observe(duration / 1_000);
+    this.#observerOf(rule).observe(duration / 1_000);
+  }
+
+  #observerOf(rule: string): Histogram.Internal<string> {
+    const known = this.#ruleObservers.get(rule);
+    if (known !== undefined) return known;
+    const isOver = this.#ruleObservers.size >= MOST_RULES && rule !== OTHERS;
+    if (isOver) return this.#observerOf(OTHERS);
+    const observer = this.#ruleSteps.labels(rule);
+    this.#ruleObservers.set(rule, observer);
+    return observer;
+  }
+
+  /** Makes room for rules that are new, instead of those that were removed. */
+  #forgetRules(): void {
+    for (const rule of this.#ruleObservers.keys()) {
+      if (rule === OTHERS || this.#isInForce(rule)) continue;
+      this.#ruleObservers.delete(rule);
+      this.#ruleSteps.remove(rule);
+    }
   }
 
   /** The exposition and its content type. */
@@ -75,6 +119,32 @@ export class Metrics {
         return read(this);
       },
     });
+  }
+
+  /** How the runs of rules ended. The store counts them for ever, also across restarts, so they are set to the stored values. */
+  #addRuns({ store, build }: MetricFacts): void {
+    new Counter({
+      name: "whenthen_runs_total",
+      help: "Runs that ended, by rule and state; a run that was retried counts each time it ends",
+      labelNames: ["rule", "state"],
+      registers: [this.#registry],
+      async collect() {
+        const ends = await store.countEnds();
+        this.reset();
+        for (const [rule, { runs }] of ends) {
+          // Also zeros: an alert on an increase must see the first failure.
+          for (const [state, count] of Object.entries(runs)) this.inc({ rule, state }, count);
+        }
+      },
+    });
+    const lastSuccess = "When a run of the rule last succeeded, seconds since the epoch";
+    this.#gauge("rule_last_success_timestamp_seconds", lastSuccess, ["rule"], async (gauge) => {
+      const ends = await store.countEnds();
+      gauge.reset();
+      for (const [rule, { succeededAt }] of ends) if (succeededAt) gauge.set({ rule }, succeededAt / 1_000);
+    });
+    const about = "Which program this is; the value is always 1";
+    this.#gauge("build_info", about, Object.keys(build), (gauge) => gauge.set(build, 1));
   }
 
   #readAtScrape({ store, rules, fleets, workers }: MetricFacts): void {
@@ -116,4 +186,10 @@ export class Metrics {
     this.#gauge("workers", "Workers that run rule code", [], (gauge) => gauge.set(workers()));
     this.#gauge("memory_bytes", "Resident memory of the process", [], (gauge) => gauge.set(memoryUsage().rss));
   }
+}
+
+/** What `whenthen_build_info` says: the program's version, the commit of a binary, and what it runs on. */
+export function buildFacts(version: string): Record<string, string> {
+  const runtime = versions.bun === undefined ? "deno" : "bun";
+  return { version, commit: embedded?.commit ?? "", runtime, runtime_version: versions[runtime] ?? "" };
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execPath } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { runProgram } from "../../bin/cli/main.ts";
+import { describeProgram, runProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
 import { LogLines } from "../../bin/cli/start_log.ts";
 
@@ -145,4 +145,35 @@ Deno.test("a folder made by init passes tsc and deno check, and a wrong duration
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+Deno.test("the description of the commands has all that --help shows of each", async () => {
+  const program = describeProgram();
+  const all = [program, ...program.commands.flatMap((command) => [command, ...command.commands])];
+  assert.ok(all.length > 30);
+  for (const { path, options, commands, arguments: values, notes } of all) {
+    const { out } = await run(...path, "--help");
+    const listed = out.split(/^Commands:\n/m);
+    const flags = [...listed[0].matchAll(/^ {2}(-\S.*?)(?: {2}|$)/gm)].map(([, text]) => text);
+    assert.deepEqual(options.map((option) => option.flags), flags, path.join(" "));
+    const names = [...(listed[1] ?? "").matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name);
+    assert.deepEqual(commands.map((command) => command.path.at(-1)), names.filter((name) => name !== "help"));
+    for (const { name } of values) assert.match(out, new RegExp(`^ {2}${name}( {2}|$)`, "m"));
+    assert.ok(out.replaceAll(/\s+/g, " ").includes(notes.replaceAll(/\s+/g, " ")), notes);
+  }
+  const log = program.commands.flatMap(({ options }) => options).find(({ names }) => names.includes("--log"));
+  assert.deepEqual(log, {
+    flags: "--log <format>",
+    names: ["--log"],
+    description: "the format of log lines",
+    value: {
+      name: "format",
+      description: "",
+      isRequired: true,
+      isList: false,
+      kind: "choice",
+      choices: ["pretty", "json"],
+    },
+    default: "pretty",
+  });
 });

@@ -120,6 +120,8 @@ Deno.test("a run in a part is retried and replayed; one that ends again is liste
     assert.deepEqual(steps.map(({ state }) => state), ["retrying"]);
     const counts = { queued: 1, running: 0, waiting: 0, succeeded: 1, failed: 0, cancelled: 0 };
     assert.deepEqual(await copy.countRuns(), counts);
+    const ends = { runs: { succeeded: 1, failed: 1, cancelled: 0 }, succeededAt: NOW + 2 };
+    assert.deepEqual([...(await copy.countEnds()).values()], [ends], "the failure before the retry counts, too");
     await copy.close();
   }
 });

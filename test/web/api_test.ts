@@ -253,27 +253,6 @@ Deno.test("no response contains a secret, and all but hooks forbid framing, snif
   assert.match(headers.get("content-security-policy")!, /default-src 'none'/);
 });
 
-Deno.test("/metrics counts in the format of Prometheus", async () => {
-  await using bench = await openBench([rule("a", [onEvent("t")])]);
-  await bench.post("/api/emit", { type: "t" });
-  bench.context.metrics.observeStep("http", "succeeded", 80);
-  bench.context.metrics.countPollFailure("a", "poll x");
-  const { body, headers } = await bench.ask("GET", "/metrics");
-  assert.match(headers.get("content-type")!, /^text\/plain/);
-  for (
-    const line of [
-      'whenthen_verdicts_total{rule="a",verdict="started"} 1',
-      'whenthen_runs{state="queued"} 1',
-      'whenthen_rules{state="loaded"} 1',
-      'whenthen_poll_failures_total{rule="a",trigger="poll x"} 1',
-      'whenthen_step_duration_seconds_bucket{le="0.1",kind="http",state="succeeded"} 1',
-    ]
-  ) assert.ok(body.includes(line), `${line} is missing in\n${body}`);
-  assert.match(body, /whenthen_memory_bytes \d{7,}/);
-  const again = await bench.ask("GET", "/metrics");
-  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape creates no series");
-});
-
 Deno.test("an unexpected error is logged and reveals nothing to the client", async () => {
   const broken = () => Promise.reject(new Error("disk /secret/path is gone"));
   await using bench = await openBench([], {

@@ -29,7 +29,7 @@ import { Activity } from "../../runtime/web/activity.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
 import { openDesk } from "../../runtime/web/forms/sessions.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
-import { Metrics } from "../../runtime/web/metrics.ts";
+import { buildFacts, Metrics } from "../../runtime/web/metrics.ts";
 import { RefusedRequests } from "../../runtime/web/refused_requests.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { createWeb, type Web } from "../../runtime/web/web.ts";
@@ -210,7 +210,9 @@ export async function openBench(
     metrics: new Metrics({
       store,
       fleets: { list: () => context.fleets.list() },
+      build: buildFacts("1.2.3"),
       rules: () => ({ loaded: live.size, broken: 0 }),
+      isInForce: (id) => live.has(id),
       workers: () => 0,
     }),
     activity: new Activity(store, clock),

@@ -31,6 +31,10 @@ export interface RuleRow {
   /** The theoretical arrival time of its `limit`. */
   arrival: number;
   counts: Partial<Record<VerdictKind | RunEnd["state"], number>>;
+  /** How many failed runs were retried. Their failures are no longer in `counts`, but metrics never count down. */
+  retried?: number;
+  /** When a listed run of it last succeeded; milliseconds since the epoch. Absent before the first one. */
+  succeededAt?: number;
   /** Its listed run that ended last, with its event: history always keeps both. */
   lastRun?: { id: string; event: number };
   /** Its newest event with each kind of verdict; history always keeps these, too. */

@@ -62,7 +62,7 @@ export function endRun(
   const header: RunHeader = [id, rule, end.state, event, subject, createdAt, now, listed ? 1 : 0, version];
   rows.record({ kind: "run", header, body: trace });
   dropRun(rows, run, steps);
-  if (listed) countEnd(rows, run, end.state);
+  if (listed) countEnd(rows, run, end.state, now);
   refreshLane(rows, run.rule, run.lane);
   if (end.state !== "cancelled") putNotice(rows, `whenthen.run.${end.state}`, context, () => reportOf(run, end, head));
 }

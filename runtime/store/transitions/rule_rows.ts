@@ -7,7 +7,14 @@ import { type RunState } from "../../model/run.ts";
 import { join } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { MOST_VERSIONS, type RuleRow, type RunRow } from "../ledger/tables.ts";
-import { type ConfigChange, type ConfigChanged, MOST_EARLIER, type PageValue, type RunEnd } from "../store.ts";
+import {
+  type ConfigChange,
+  type ConfigChanged,
+  MOST_EARLIER,
+  type PageValue,
+  type RuleEnds,
+  type RunEnd,
+} from "../store.ts";
 import type { TransitionContext } from "./transition.ts";
 
 /** Stores rule versions, and sets all rules in force. */
@@ -107,9 +114,10 @@ export function countVerdict(rows: Rows, rule: string, kind: VerdictKind, event:
 }
 
 /** Counts the end of a run that is listed. */
-export function countEnd(rows: Rows, { id, rule, event }: RunRow, state: RunEnd["state"]): void {
+export function countEnd(rows: Rows, { id, rule, event }: RunRow, state: RunEnd["state"], now: number): void {
   const row = ruleRow(rows, rule);
-  rows.put("rule", rule, { ...row, counts: counted(row, state), lastRun: { id, event } });
+  const ended = { ...row, counts: counted(row, state), lastRun: { id, event } };
+  rows.put("rule", rule, state === "succeeded" ? { ...ended, succeededAt: now } : ended);
 }
 
 function counted({ counts }: RuleRow, kind: keyof RuleRow["counts"]): RuleRow["counts"] {
@@ -121,7 +129,8 @@ function counted({ counts }: RuleRow, kind: keyof RuleRow["counts"]): RuleRow["c
 /** A failed run is live again: its end no longer counts. */
 export function uncountFailure(rows: Rows, rule: string): void {
   const row = ruleRow(rows, rule);
-  rows.put("rule", rule, { ...row, counts: { ...row.counts, failed: (row.counts.failed ?? 0) - 1 } });
+  const counts = { ...row.counts, failed: (row.counts.failed ?? 0) - 1 };
+  rows.put("rule", rule, { ...row, counts, retried: (row.retried ?? 0) + 1 });
 }
 
 /** The events and runs that history keeps forever: each rule's last run, and its newest event with each kind of verdict. */
@@ -154,6 +163,18 @@ export function countRuns(rows: Rows): Record<RunState, number> {
     for (const state of ["succeeded", "failed", "cancelled"] as const) counted[state] += counts[state] ?? 0;
   }
   return counted;
+}
+
+/** How runs ended, by rule, for rules in force and those that ever ran. A run that is retried counts each time it ends. */
+export function countEnds(rows: Rows): Map<string, RuleEnds> {
+  const ends = new Map<string, RuleEnds>();
+  for (const [id, { version, counts, retried = 0, succeededAt }] of rows.all("rule")) {
+    const { succeeded = 0, failed = 0, cancelled = 0 } = counts;
+    const runs = { succeeded, failed: failed + retried, cancelled };
+    const isKnown = version !== undefined || Object.values(runs).some((count) => count > 0);
+    if (isKnown) ends.set(id, { runs, ...succeededAt !== undefined && { succeededAt } });
+  }
+  return ends;
 }
 
 /** Sets or removes values of a rule's config, if nobody has changed them since its author looked. */
