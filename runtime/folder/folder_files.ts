@@ -273,10 +273,11 @@ export function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
   return once.sort((a, b) => compare(a.file, b.file) || a.at.line - b.at.line || a.at.column - b.at.column);
 }
 
+/** Masks a value; if its length is unknown, as that of an object is, the rest of the line. */
 function maskAt(line: string, { column, length = 1 }: Problem["at"]): string {
   const from = column - 1;
-  return line.slice(0, from) + "*".repeat(Math.max(0, Math.min(length, line.length - from))) +
-    line.slice(from + length);
+  const to = length === 1 ? line.length : Math.min(from + length, line.length);
+  return line.slice(0, from) + "*".repeat(Math.max(0, to - from)) + line.slice(to);
 }
 
 function compare(a: string, b: string): number {

@@ -363,15 +363,21 @@ function make<T>(
   const schema = z.unknown().transform((value, context): T => {
     const result = read(value);
     if (result !== undefined) return result;
+    const isWrong = (item: unknown) => read(item) === undefined;
+    // A value that must not be shown is reported by itself, so that exactly it is masked.
+    const items = info.hidden && Array.isArray(value) ? value : [];
+    const wrong = items.flatMap((item, index) => isWrong(item) ? [{ path: [index], input: item }] : []);
     const remedy = hint(value);
-    context.addIssue({
-      code: "custom",
-      message: `expected ${info.expected}${info.hidden ? ", not a value" : ""}${
-        remedy === undefined ? "" : `\n${remedy}`
-      }`,
-      params: { expected: info.expected, ...info.hidden && { hidden: true } },
-      input: value,
-    });
+    for (const place of wrong.length > 0 ? wrong : [{ path: [], input: value }]) {
+      context.addIssue({
+        code: "custom",
+        message: `expected ${info.expected}${info.hidden ? ", not a value" : ""}${
+          remedy === undefined ? "" : `\n${remedy}`
+        }`,
+        params: { expected: info.expected, ...info.hidden && { hidden: true } },
+        ...place,
+      });
+    }
     return z.NEVER;
   });
   fieldInfo.add(schema, info);

@@ -30,7 +30,7 @@ export function literalsInCode(bundle: string, file: string): CodeLiteral[] {
     const at = placeOf(node, offset, length);
     if (at !== undefined) found.push(make(at));
   };
-  visit(parseModule(bundle), (node) => {
+  visitFunctions(parseModule(bundle), (node) => {
     const text = textOf(node);
     for (const { expression, offset, length } of text === undefined ? [] : plainBraces(text)) {
       add(
@@ -54,12 +54,14 @@ export function literalsInCode(bundle: string, file: string): CodeLiteral[] {
   return found;
 }
 
-/** Calls `on` with each node of a syntax tree. */
-function visit(value: unknown, on: (node: Node) => void): void {
-  if (Array.isArray(value)) return value.forEach((item) => visit(item, on));
+/** Calls `on` with each node in the functions of a syntax tree: what is outside of them is declared, and checked as such. */
+function visitFunctions(value: unknown, on: (node: Node) => void, isInside = false): void {
+  if (Array.isArray(value)) return value.forEach((item) => visitFunctions(item, on, isInside));
   if (typeof value !== "object" || value === null) return;
-  if ("type" in value && "start" in value) on(value as Node);
-  for (const [key, part] of Object.entries(value)) if (key !== "loc") visit(part, on);
+  const isNode = "type" in value && "start" in value;
+  if (isNode && isInside) on(value as Node);
+  const isFunction = isNode && /Function/.test(String(value.type));
+  for (const [key, part] of Object.entries(value)) if (key !== "loc") visitFunctions(part, on, isInside || isFunction);
 }
 
 function textOf(node: Node): string | undefined {

@@ -231,7 +231,8 @@ function problemOf(
 /** Where one more entry begins, esbuild expects the end of the list, the object or the arguments. */
 function missingComma({ text }: Message): { message: string; hint: string } | undefined {
   const [, end, found] = /^Expected "([)}\]])" but found (?!end of file)(.+)$/.exec(text) ?? [];
-  if (end === undefined || !/^"?(?:["'`\w$[{(]|\.{3})/.test(found)) return undefined;
+  // Only a name in quotes has quotes that are no part of it.
+  if (end === undefined || !/^(?:[\w$]|"(?:\\"|["'`\w$[{(]|\.{3}))/.test(found)) return undefined;
   return {
     message: `expected "," or "${end}" but found ${found}`,
     hint: `put a comma before it, or close what stands before it with ${end}`,

@@ -144,6 +144,12 @@ function blockHeader(slip: Slip): Finding | undefined {
 
 function afterQuoteOrBracket(slip: Slip): Finding | undefined {
   if (!/^["'{[]/.test(slip.value) || !/at node end/.test(slip.says)) return undefined;
+  const [, unquoted] = /^[{[].*?(?<=[\s,[{])([^\s,[\]{}"'$]*\$?\{\{.*?\}\}[^\s,}\]]*)/.exec(slip.value) ?? [];
+  if (unquoted !== undefined) {
+    const from = slip.valueAt + slip.value.indexOf(unquoted);
+    const hint = `quote it: ${quoted(unquoted.replace(/(?<!\$)\{\{/, "${{"))}`;
+    return slip.finding("an expression inside { } or [ ] needs quotes", hint, from, from + unquoted.length);
+  }
   const what = /^["']/.test(slip.value) ? "at the next quote" : "at its closing bracket";
   return slip.quote(`a value that begins with ${slip.value[0]} ends ${what}`);
 }
