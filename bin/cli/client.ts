@@ -9,6 +9,7 @@ import { embedded } from "../../runtime/host/embedded.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { isObject } from "../../runtime/model/json.ts";
 import type { Folders } from "./folders.ts";
+import { prepareWidths } from "./print/terminal.ts";
 import { maskLog } from "./start_log.ts";
 
 /** Sends requests to the running program, or to one that is opened in this process. Both answer the same. */
@@ -22,9 +23,26 @@ export interface Client {
   close(): Promise<void>;
 }
 
-/** The program refused a request; the message is its answer. */
+/** The program refused a request; the message is that of its answer. */
 export class RefusedError extends Error {
   override name = "RefusedError";
+
+  /** @param answer all that it answered, such as `problems` by name */
+  constructor(message: string, readonly answer: Record<string, unknown> = {}) {
+    super(message);
+  }
+}
+
+/** A client of the program that is running on the data folder; undefined if none is. */
+export async function clientOfRunning(data: string): Promise<Client | undefined> {
+  const { url, token } = await readAddress(data) ?? {};
+  if (url === undefined) return undefined;
+  const send = (path: string, init?: RequestInit) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    return fetch(url + path, { ...init, headers });
+  };
+  if (!await isRunning(send)) return undefined;
+  return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
 }
 
 /**
@@ -33,14 +51,8 @@ export class RefusedError extends Error {
  * @throws UsageError if another program holds the lock but does not answer
  */
 export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
-  const address = await readAddress(folders.data);
-  if (address !== undefined) {
-    const send = (path: string, init?: RequestInit) => {
-      const headers = { authorization: `Bearer ${address.token}`, "content-type": "application/json" };
-      return fetch(address.url + path, { ...init, headers });
-    };
-    if (await isRunning(send)) return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
-  }
+  const running = await clientOfRunning(folders.data);
+  if (running !== undefined) return running;
   const app = await openProgram({ ...folders, env, host: "127.0.0.1" }, ports);
   try {
     await app.serveCommand();
@@ -88,8 +100,13 @@ function clientOf(send: Send): Pick<Client, "get" | "post"> {
 }
 
 async function answerOf<T>(response: Response): Promise<T> {
-  const answer = readExactJson(await response.text());
-  if (!response.ok) throw new RefusedError(isObject(answer) ? String(answer.error) : `status ${response.status}`);
+  const text = await response.text();
+  const answer = readExactJson(text);
+  if (!response.ok) {
+    const refusal = isObject(answer) ? answer : {};
+    throw new RefusedError(String(refusal.error ?? `status ${response.status}`), refusal);
+  }
+  await prepareWidths(text);
   return answer as T;
 }
 

@@ -1,7 +1,8 @@
 import { Command, CommanderError } from "commander";
-import { argv, exit, stderr, stdout } from "node:process";
+import { argv, exit, stderr } from "node:process";
 import { type Ports, SYSTEM_PORTS } from "../../runtime/app/wire.ts";
-import { UsageError } from "../../runtime/model/errors.ts";
+import { writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { messageOf, UsageError } from "../../runtime/model/errors.ts";
 import { DamagedError, ownFolder } from "../build/packed_folder.ts";
 import { addCheck, addTest } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
@@ -15,10 +16,11 @@ import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
+import { addTry } from "./commands/try.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
-import { standardOutput, type Terminal } from "./print/terminal.ts";
+import { StandardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
 import { masked } from "./start_log.ts";
 
@@ -27,25 +29,33 @@ const LAST_LINES = 2_000;
 
 /** Runs the command line of the process, and exits. @param ports the clock, disk and network of the program */
 export async function main(ports: Ports = SYSTEM_PORTS): Promise<never> {
-  // A reader that needs no more, such as `head`, closes the pipe.
-  stdout.on("error", (error: Error & { code?: string }) => {
-    if (error.code !== "EPIPE") throw error;
-  });
   // The program continues if its log cannot be written, for example because a disk is full.
   stderr.on("error", () => {});
-  const code = await runProgram(argv.slice(2), {
-    terminal: standardOutput(),
-    complain: (text) => stderr.write(text),
-  }, ports);
-  // An exit drops what is still in the pipes. On Bun only the end of a stream shows that all is written, not its last write.
-  const end = (stream: { end(done: () => void): unknown }) => new Promise<void>((resolve) => stream.end(resolve));
-  // The exit waits only so long for a log that nobody reads.
-  await Promise.all([
-    end(stdout),
-    Promise.race([end(stderr), new Promise((resolve) => setTimeout(resolve, LAST_LINES))]),
+  const terminal = new StandardOutput();
+  const words = argv.slice(2);
+  const complain = (text: string) => {
+    try {
+      stderr.write(text);
+    } catch {
+      // There is nowhere to say that it cannot be written, on Deno.
+    }
+  };
+  let code = await runProgram(words, { terminal, complain }, ports);
+  const failure = await terminal.end();
+  if (failure !== undefined) {
+    complain(formatFailure(words, new UnwrittenError(`Cannot write to standard output: ${failure.message}`)));
+    if (code === ExitCode.ok) code = ExitCode.failed;
+  }
+  // An exit drops what is still in the pipe. The exit waits only so long for a log that nobody reads.
+  await Promise.race([
+    new Promise<void>((resolve) => stderr.end(resolve)),
+    new Promise((resolve) => setTimeout(resolve, LAST_LINES)),
   ]);
   exit(code);
 }
+
+/** The output of a command is lost, for example because the disk is full. */
+class UnwrittenError extends Error {}
 
 /** The output streams of the program. */
 export interface Output {
@@ -69,24 +79,52 @@ export async function runProgram(
   const complain = (text: string) => output.complain(masked(text));
   try {
     const isPacked = await ownFolder() !== undefined;
-    await createProgram(session, complain, isPacked).parseAsync(words, { from: "user" });
+    // With --json, an error of Commander is printed below, and without the help.
+    await createProgram(session, wantsJson(words) ? () => {} : complain, isPacked).parseAsync(words, { from: "user" });
     return session.exitCode;
   } catch (error) {
-    // Commander has already printed its message, or the requested help or version.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    if (error instanceof UsageError) {
-      complain(`${error.message}\n`);
-      return ExitCode.usage;
-    }
-    const isExpected = error instanceof RefusedError || error instanceof DamagedError;
-    complain(`${isExpected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
-    return ExitCode.failed;
+    const isCommander = error instanceof CommanderError;
+    if (isCommander && error.exitCode === 0) return ExitCode.ok;
+    // Commander has already printed its message.
+    if (!isCommander || wantsJson(words)) complain(formatFailure(words, error));
+    return exitCodeOf(error);
   }
+}
+
+function exitCodeOf(error: unknown): ExitCode {
+  return error instanceof CommanderError || error instanceof UsageError ? ExitCode.usage : ExitCode.failed;
+}
+
+/**
+ * The message of a command that failed, as a line; as a line of JSON if the command line asks for that, in the form in which
+ * the API answers: `{"error": …}`, with what else it said, and the exit code. An error that nobody expects has its stack.
+ */
+function formatFailure(words: string[], error: unknown): string {
+  const isExpected = [CommanderError, UsageError, RefusedError, DamagedError, UnwrittenError]
+    .some((kind) => error instanceof kind);
+  const stack = error instanceof Error && !isExpected ? error.stack : undefined;
+  const message = error instanceof CommanderError ? messageOfCommander(error) : messageOf(error);
+  if (!wantsJson(words)) return `${stack ?? message}\n`;
+  const answer = error instanceof RefusedError ? error.answer : {};
+  return writeExactJson({ ...answer, error: message, ...stack && { stack }, exitCode: exitCodeOf(error) }) + "\n";
+}
+
+function messageOfCommander({ code, message }: CommanderError): string {
+  // It would print the help.
+  if (code === "commander.help") return "Cannot tell what to do: name a command; whenthen --help lists them";
+  return message.replace(/^error: /, "");
+}
+
+/** Whether the command line asks for JSON, also if the rest of it cannot be parsed. */
+function wantsJson(words: string[]): boolean {
+  const end = words.indexOf("--");
+  return words.slice(0, end === -1 ? words.length : end).includes("--json");
 }
 
 /** All commands with their options, as `--help` shows them. */
 export function describeProgram(): CommandDescription {
-  return describeCommand(createProgram(new Session(standardOutput(), SYSTEM_PORTS), () => {}, false));
+  const terminal: Terminal = { write() {}, width: Infinity, colours: false, now: 0 };
+  return describeCommand(createProgram(new Session(terminal, SYSTEM_PORTS), () => {}, false));
 }
 
 function createProgram(session: Session, complain: (text: string) => void, isPacked: boolean): Command {
@@ -106,6 +144,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addOnce(program, session);
   addCheck(program, session);
   addTest(program, session);
+  addTry(program, session);
   addEmit(program, session);
   addStart(program, session);
   addListings(program, session);

@@ -1,9 +1,10 @@
 import { configure, getJsonLinesFormatter, getTextFormatter, type LogLevel, type LogRecord } from "@logtape/logtape";
-import process, { env, stderr } from "node:process";
+import process, { stderr } from "node:process";
 import { setImmediate } from "node:timers";
 import { styleText } from "node:util";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { escapeControls } from "../../runtime/model/problem.ts";
+import { hasColours } from "./print/terminal.ts";
 
 /**
  * Buffers lines for a stream. The lines of one turn of the event loop are written at once: a folder of a thousand rules
@@ -40,7 +41,7 @@ export class LogLines {
  * passes through the mask after {@link maskLog} was called.
  */
 export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel): Promise<void> {
-  const colours = stderr.isTTY === true && !env.NO_COLOR;
+  const colours = hasColours(stderr);
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
   // LogTape's messages about itself may contain values that are not JSON.
   const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();

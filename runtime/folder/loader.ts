@@ -1,4 +1,4 @@
-import { join, sep } from "node:path";
+import { sep } from "node:path";
 import type { Isolates } from "../workers/workers.ts";
 import { guarded, type Problem } from "../model/problem.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
@@ -39,8 +39,10 @@ import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
 export interface LoaderOptions {
   /** The rules folder, absolute. */
   folder: string;
-  /** The data folder, absolute: never read as rules; bundles are cached in it. */
+  /** The data folder, absolute: never read as rules. */
   dataFolder: string;
+  /** What TypeScript files declare, and the results of checks, are cached here; absolute. */
+  cacheFolder: string;
   /** Identifies the code of this program; without it, check results are not kept for the next start. */
   build?: string;
   /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
@@ -101,14 +103,15 @@ export class Loader {
   #loadTimeout = Infinity;
 
   constructor(private readonly options: LoaderOptions) {
-    const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
+    const { triggerKinds, stepKinds, environment, now, folder, dataFolder, cacheFolder, isolates, onLate = () => {} } =
+      options;
     this.#kinds = { triggers: triggerKinds, steps: stepKinds };
     this.#folder = new FolderReader(scopeOf(folder, dataFolder));
-    this.#checkedRules = new CheckedRules(join(dataFolder, "cache"), options.build);
+    this.#checkedRules = new CheckedRules(cacheFolder, options.build);
     this.#checks = new Checks(this.#kinds, environment, now);
     this.#typescript = new TypeScriptFiles({
       folder,
-      cacheFolder: join(dataFolder, "cache"),
+      cacheFolder,
       isolates,
       prebuilt: options.prebuilt,
       loadTimeout: () => this.#loadTimeout,

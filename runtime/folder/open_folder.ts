@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { KEY_NAME } from "../connections/vault.ts";
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
@@ -14,6 +15,8 @@ import type { Prebuilt } from "./typescript/typescript_files.ts";
 export interface LoadingOptions {
   folder: string;
   data: string;
+  /** @default "cache" in the data folder */
+  cache?: string;
   env?: string;
   /** Config values from the command line. */
   set?: UpperValue[];
@@ -46,6 +49,7 @@ export function openLoading(options: LoadingOptions): Loading {
   const {
     folder,
     data,
+    cache = join(data, "cache"),
     env,
     set,
     prebuilt,
@@ -70,6 +74,7 @@ export function openLoading(options: LoadingOptions): Loading {
   const loader = new Loader({
     folder,
     dataFolder: data,
+    cacheFolder: cache,
     build: buildOf(embedded),
     env,
     set,

@@ -171,6 +171,11 @@ export const noDisk: Disk = {
   syncFolder: done,
 };
 
+/** A disk whose files are only read: changes are discarded. For a look at a store that no program uses meanwhile. */
+export function readOnlyDisk({ list, read, open }: Disk): Disk {
+  return { ...noDisk, list, read, open, append: noDisk.create };
+}
+
 function done(): Promise<void> {
   return Promise.resolve();
 }

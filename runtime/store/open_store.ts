@@ -2,7 +2,7 @@ import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { type Disk, noDisk, realDisk } from "../host/disk.ts";
+import { type Disk, noDisk, readOnlyDisk, realDisk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
 import { type FolderLock, lockedDisk } from "../host/lock.ts";
 import { DAY } from "../model/duration.ts";
@@ -39,6 +39,8 @@ export interface StoreOptions {
   onWarning: (message: string) => void;
   /** Keeps the store in memory only; it is lost when the program ends. @default false */
   volatile?: boolean;
+  /** Only reads the files: all changes stay in memory and are lost. @default false */
+  readOnly?: boolean;
   /** Milliseconds since the epoch; part of the name of the folder for a damaged store that is set aside. */
   now: number;
 }
@@ -87,8 +89,9 @@ class RecoveredState implements RecoverySink {
  * @throws UsageError if an older or newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, lock, onWarning, now, volatile = false } = options;
-  const base = volatile ? noDisk : options.disk ?? realDisk;
+  const { folder, lock, onWarning, now, readOnly = false, disk: given = realDisk } = options;
+  const volatile = options.volatile || readOnly;
+  const base = readOnly ? readOnlyDisk(given) : volatile ? noDisk : given;
   const disk = lock ? lockedDisk(base, lock) : base;
   const assertHeld = () => lock?.assertHeld();
   const background = () => new Background({ disk: base, folder, assertHeld, tasks: storeTasks, startWorker });

@@ -14,10 +14,11 @@ import { formatProblem, isError } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { openIsolates } from "../workers/open_workers.ts";
+import { type IsolateOptions, openIsolates } from "../workers/open_workers.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { TestFailed } from "./activity.ts";
 import { madeUpSecret } from "./run_entry.ts";
+import type { Stubs } from "./stubs.ts";
 import { World } from "./world.ts";
 
 /**
@@ -34,6 +35,8 @@ export interface StageOptions {
   people: Person[];
   /** Its connections: tests use them without tokens. */
   connections: Connection[];
+  /** Resolves when a `fetch` of rule code may be sent. @default at once */
+  admit?: IsolateOptions["admit"];
 }
 
 /** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
@@ -53,14 +56,21 @@ export class Stage {
         else this.#test?.lines.push(message);
       },
       blockedAfter: BLOCKED_AFTER,
+      admit: options.admit,
     });
   }
 
   /**
    * Runs something in its own world.
+   * @param recorded answers from recorded runs instead of the test's stubs, for a dry run
    * @throws TestFailed if the rule does not load with the test's settings
    */
-  async inWorld(loaded: LoadedRule, test: TestWorld, execute: (world: World) => Promise<void>): Promise<void> {
+  async inWorld<T>(
+    loaded: LoadedRule,
+    test: TestWorld,
+    execute: (world: World) => Promise<T>,
+    recorded?: Stubs,
+  ): Promise<T> {
     const { folder, kinds } = this.options;
     const rule = ruleFor(loaded, test, kinds);
     const configured = (set: UpperValue[]) => configuredFor(loaded, test, kinds, set);
@@ -79,10 +89,11 @@ export class Stage {
       people,
       connections,
       logs: lines,
+      recorded,
     });
     this.#test.now = () => world.clock.now();
     try {
-      await execute(world);
+      return await execute(world);
     } finally {
       await world.close();
       this.#test = undefined;

@@ -55,6 +55,11 @@ export interface WorldOptions {
   connections: Connection[];
   /** Receives the lines of `log` steps and of `console`. */
   logs: string[];
+  /**
+   * For a dry run on recorded events: the answers to steps. Its triggers emit nothing by themselves, and what steps emit
+   * reaches no rule.
+   */
+  recorded?: Stubs;
 }
 
 /**
@@ -95,7 +100,7 @@ export class World {
     this.#rule = rule;
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
-    this.stubs = new Stubs(test.stub);
+    this.stubs = options.recorded ?? new Stubs(test.stub);
     const desk = openDesk({
       keyFor: () => this.#key,
       people: () => people,
@@ -134,7 +139,7 @@ export class World {
         log: (_level, message) => void this.logs.push(message),
         emit: (event, run) => {
           this.events.push({ ...event });
-          return emit(event, run);
+          return options.recorded ? Promise.resolve(unsent(run.rule, event.id)) : emit(event, run);
         },
       }),
       sourceStandIn: (source) => {
@@ -197,6 +202,11 @@ export class World {
     };
     const configs = new Map([[config.rule, config]]);
     return await setConfig({ store, clock, configs, log: () => {}, reload }, config.rule, setting);
+  }
+
+  /** Replaces the values of secrets by `***`. */
+  maskJson<T>(value: T): T {
+    return this.options.secrets.maskJson(value);
   }
 
   /** The value of a secret; every secret has one. */
@@ -272,10 +282,14 @@ export class World {
     }
   }
 
-  /** Files do not change in a test, a source without a stub is not polled, and one that pushes does so when it is looked at. */
+  /**
+   * Nothing emits events by itself in a dry run. Files do not change in a test, a source without a stub is not polled, and one that
+   * pushes does so when it is looked at.
+   */
   #keeps(trigger: Rule["triggers"][number]): boolean {
     const { id, kind } = trigger;
-    return kind !== "watch" && !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
+    return this.options.recorded === undefined && kind !== "watch" &&
+      !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
       (kind !== "poll" || this.stubs.hasSource(id));
   }
 
@@ -306,6 +320,12 @@ export class World {
     const own = `/rules/${this.options.rule.id}`;
     this.lastReceipt = receipts.findLast(({ event }) => event.source !== own) ?? this.lastReceipt;
   }
+}
+
+/** The receipt of an event that was not sent. */
+function unsent(rule: string, id: string): Receipt {
+  const event = { source: `/rules/${rule}`, id };
+  return { event, delivery: "accepted", verdicts: [], runs: [], replaces: [], wakes: [] };
 }
 
 /** The response to a request, as a test sees it: its body is under `json` if it is JSON. */

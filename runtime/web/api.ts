@@ -40,6 +40,8 @@ const EVENTS = z.strictObject({
   type: z.string().optional(),
   verdict: z.enum([...VERDICT_KINDS, "unmatched"]).optional(),
   text: z.string().min(1).optional(),
+  /** The id that its sender gave it. */
+  id: z.string().min(1).optional(),
 });
 
 const fact = {

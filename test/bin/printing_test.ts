@@ -5,7 +5,9 @@ import {
   absoluteTime,
   deadline,
   fit,
+  hasColours,
   oneLine,
+  prepareWidths,
   printTable,
   relativeTime,
   type Terminal,
@@ -581,4 +583,44 @@ Deno.test("the summary counts what passed, failed and does not load", () => {
     summary([result("a"), result("b"), result("c", {})]),
     "\n\nb.yaml:31:9: unknown key\n\n2 tests passed, 1 failed, 1 problem\n",
   );
+});
+
+Deno.test("FORCE_COLOR and NO_COLOR decide about colours, else the terminal does", () => {
+  const cases: [isTTY: boolean, env: { FORCE_COLOR?: string; NO_COLOR?: string }, colours: boolean][] = [
+    [true, {}, true],
+    [false, {}, false],
+    [true, { NO_COLOR: "1" }, false],
+    [true, { NO_COLOR: "" }, true],
+    [false, { FORCE_COLOR: "1" }, true],
+    [false, { FORCE_COLOR: "3", NO_COLOR: "1" }, true],
+    [true, { FORCE_COLOR: "0" }, false],
+    [true, { FORCE_COLOR: "false" }, false],
+    [false, { FORCE_COLOR: "" }, false],
+  ];
+  for (const [isTTY, env, colours] of cases) {
+    const given = { FORCE_COLOR: undefined, NO_COLOR: undefined, ...env };
+    assert.equal(hasColours({ isTTY }, given), colours, JSON.stringify({ isTTY, ...env }));
+  }
+});
+
+// The last test of this file: the library stays loaded.
+Deno.test("wide characters take two columns of a table, accents of their own none", async () => {
+  const rows = [["注文", "a"], ["e\u0301te\u0301", "b"], ["👩‍💻", "日本語のタイトル"]];
+  const table = (width: number) => printed(width, (terminal) => printTable(terminal, ["NAME", "TITLE"], rows));
+  const before = table(Infinity);
+  await prepareWidths("plain, äöü …".slice(0, 10));
+  assert.equal(table(Infinity), before, "not loaded for such texts");
+  await prepareWidths(JSON.stringify(rows));
+  assert.equal(
+    table(15),
+    `
+NAME  TITLE
+注文  a
+e\u0301te\u0301   b
+👩‍💻    日本語の…
+`,
+  );
+  assert.equal(fit("日本", 4), "日本");
+  assert.equal(fit("日本", 3), "日…");
+  assert.equal(fit("日本", 2), "…");
 });

@@ -79,6 +79,28 @@ Deno.test("an invalid command line exits with 64 and says what would work", asyn
   }
 });
 
+Deno.test("with --json an error is one line of JSON, with the exit code", async () => {
+  const lines: [words: string[], error: RegExp][] = [
+    [["rnu", "--json"], /^unknown command 'rnu'\n\(Did you mean run\?\)$/],
+    [["runs", "--json", "--limit", "many"], /^option .+ expected a count, got "many"$/],
+    [["runs", "--nonsense", "--json"], /^unknown option '--nonsense'/],
+    [["show", "--json"], /^missing required argument 'run'$/],
+    [["emit", "--json"], /^Cannot emit: name the type of an event$/],
+    [["--data", "/nowhere/at/all", "events", "--json"], /nothing has run here yet/],
+  ];
+  for (const [words, error] of lines) {
+    const { code, out, complaints } = await run(...words);
+    assert.equal(code, ExitCode.usage, words.join(" "));
+    assert.equal(out, "");
+    const { error: message, ...rest } = JSON.parse(complaints);
+    assert.equal(complaints, `${JSON.stringify({ error: message, ...rest })}\n`);
+    assert.match(message, error);
+    assert.deepEqual(rest, { exitCode: 64 });
+  }
+  const value = await run("emit", "--", "--json");
+  assert.match(value.complaints, /^Cannot find the data folder/, "behind -- it is a value");
+});
+
 Deno.test("schema prints a JSON Schema", async () => {
   const { code, out } = await run("schema");
   assert.equal(code, ExitCode.ok);

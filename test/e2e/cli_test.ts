@@ -59,6 +59,11 @@ Deno.test("commands ask the running program, and open the store themselves after
   const unknown = await cli("show", "nonsense");
   assert.equal(unknown.code, 1);
   assert.match(unknown.stdout + unknown.stderr, /nonsense/);
+  const asJson = await cli("show", "nonsense", "--json");
+  assert.deepEqual([asJson.code, asJson.stdout], [1, ""]);
+  const { error, exitCode } = JSON.parse(asJson.stderr);
+  assert.match(error, /nonsense/);
+  assert.equal(exitCode, 1);
 
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
@@ -115,6 +120,18 @@ Deno.test("whenthen init creates a folder that runs", async () => {
 
 Deno.test("a reader that closes the pipe, as head does, causes no error", async () => {
   assert.deepEqual(await whenthenUnread(["schema"]), { code: 0, stderr: "" });
+});
+
+Deno.test("output that cannot be written is an error with a message, without a stack", async () => {
+  const under = ["sh", "-c", 'exec "$@" >/dev/full', "sh"];
+  const plain = await whenthen(["--version"], { under });
+  assert.equal(plain.code, 1);
+  assert.match(plain.stderr, /^Cannot write to standard output: .*no space left[^\n]*\n$/i);
+  const json = await whenthen(["--version", "--json"], { under });
+  assert.equal(json.code, 1);
+  const { error, exitCode } = JSON.parse(json.stderr);
+  assert.match(error, /^Cannot write to standard output: /);
+  assert.equal(exitCode, 1);
 });
 
 const DISK = `

@@ -33,6 +33,7 @@ export class TestFolder implements AsyncDisposable {
     this.loader = new Loader({
       folder: this.path,
       dataFolder: join(this.path, ".whenthen"),
+      cacheFolder: join(this.path, ".whenthen", "cache"),
       triggerKinds,
       stepKinds,
       isolates: noIsolates(() => Promise.resolve({ exports: [] } as unknown as Description)),

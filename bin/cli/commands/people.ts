@@ -27,6 +27,7 @@ import { hashPassword, hashToken, newToken } from "../../../runtime/secrets/pass
 import { ownFolder } from "../../build/packed_folder.ts";
 import { foldersToLoad } from "../folders.ts";
 import { printPeople } from "../print/listings.ts";
+import { prepareWidths } from "../print/terminal.ts";
 import { jsonOption, print, type Session } from "../session.ts";
 
 interface FolderOptions {
@@ -54,6 +55,7 @@ export function addPeople(program: Command, session: Session): void {
       const listed = (await SettingsFile.open(folder)).people.map(({ password, token, ...person }) => {
         return { ...person, password: password !== undefined, token: token !== undefined };
       });
+      await prepareWidths(JSON.stringify(listed));
       print(session, options, listed, printPeople);
     });
 

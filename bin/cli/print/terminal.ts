@@ -1,6 +1,8 @@
+import type { WriteStream } from "node:tty";
 import { env, stdout } from "node:process";
 import { styleText } from "node:util";
 import { formatDuration } from "../../../runtime/model/duration.ts";
+import { codeOf } from "../../../runtime/model/errors.ts";
 
 /** An output for people, and its abilities. */
 export interface Terminal {
@@ -14,14 +16,52 @@ export interface Terminal {
 
 export type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
 
-/** The program's own standard output. Colours only on a terminal, and not if `NO_COLOR` is set. */
-export function standardOutput(): Terminal {
-  return {
-    write: (text) => stdout.write(text),
-    width: stdout.isTTY ? stdout.columns : Infinity,
-    colours: stdout.isTTY === true && !env.NO_COLOR,
-    now: Date.now(),
+/** The program's own standard output. What cannot be written is dropped; {@link StandardOutput.end} says why. */
+export class StandardOutput implements Terminal {
+  readonly width = stdout.isTTY ? stdout.columns : Infinity;
+  readonly colours = hasColours(stdout);
+  readonly now = Date.now();
+  #failure: Error | undefined;
+  readonly #failed = Promise.withResolvers<void>();
+
+  constructor() {
+    stdout.on("error", (error) => this.#fail(error));
+  }
+
+  readonly write = (text: string): void => {
+    if (this.#failure !== undefined) return;
+    try {
+      stdout.write(text);
+    } catch (error) {
+      // Deno throws, Bun calls the listener.
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    }
   };
+
+  /**
+   * Waits until all is written. On Bun only the end of a stream shows that, not its last write.
+   * @returns why something could not be written; undefined if all was, or if the reader needs no more, such as `head`
+   */
+  async end(): Promise<Error | undefined> {
+    if (this.#failure === undefined) {
+      await Promise.race([this.#failed.promise, new Promise<void>((resolve) => stdout.end(resolve))]);
+    }
+    return codeOf(this.#failure) === "EPIPE" ? undefined : this.#failure;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#failed.resolve();
+  }
+}
+
+/**
+ * Whether to write colours to a stream: as `FORCE_COLOR` says, else not if `NO_COLOR` is set, else if it is a terminal. An
+ * empty variable counts as unset; `FORCE_COLOR=0` and `false` mean none, as for Node.
+ */
+export function hasColours(stream: Pick<WriteStream, "isTTY">, { FORCE_COLOR, NO_COLOR } = env): boolean {
+  if (FORCE_COLOR) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
+  return !NO_COLOR && stream.isTTY === true;
 }
 
 /** Colours a text if the terminal supports it. */
@@ -46,11 +86,27 @@ export function firstLines(lines: string[], most: number): string[] {
   return [...lines.slice(0, most), `… ${lines.length - most} more lines (--json shows all)`];
 }
 
+/** Counts the columns that a text takes on a terminal: by default one for each character. */
+let columnsOf = (text: string): number => [...text].length;
+
+/**
+ * Prepares for printing a text: if it may contain characters that take two columns or none, such as 漢 and accents, loads the
+ * library that counts them. Few texts do, and tables are printed without waiting.
+ */
+export async function prepareWidths(text: string): Promise<void> {
+  if (/[\u0300-\uffff]/.test(text)) columnsOf = (await import("string-width")).default;
+}
+
 /** Cuts a text to a number of columns, with an ellipsis if something is missing. */
 export function fit(text: string, width: number): string {
-  if (text.length <= width) return text;
-  const characters = [...text];
-  return characters.length <= width ? text : characters.slice(0, Math.max(0, width - 1)).join("") + "…";
+  if (columnsOf(text) <= width) return text;
+  let [shown, left] = ["", width - 1];
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    left -= columnsOf(segment);
+    if (left < 0) break;
+    shown += segment;
+  }
+  return `${shown}…`;
 }
 
 /** A cell of a table. */
@@ -64,12 +120,12 @@ const GAP = "  ";
  */
 export function printTable(terminal: Terminal, heads: string[], rows: Cell[][]): void {
   const texts = rows.map((row) => row.map((cell) => oneLine(typeof cell === "string" ? cell : cell.text)));
-  const widths = heads.map((head, column) => Math.max(head.length, ...texts.map((row) => lengthOf(row[column]))));
+  const widths = heads.map((head, column) => Math.max(head.length, ...texts.map((row) => columnsOf(row[column]))));
   const line = (cells: string[], colourOf: (column: number) => Colour | undefined) => {
     let left = terminal.width;
     const parts = cells.map((text, column) => {
       const last = column === cells.length - 1;
-      const shown = last ? fit(text, left) : text + " ".repeat(widths[column] - lengthOf(text));
+      const shown = last ? fit(text, left) : text + " ".repeat(widths[column] - columnsOf(text));
       left -= widths[column] + GAP.length;
       return paint(terminal, colourOf(column), shown);
     });
@@ -82,10 +138,6 @@ export function printTable(terminal: Terminal, heads: string[], rows: Cell[][]):
       return typeof cell === "string" ? undefined : cell.colour;
     });
   }
-}
-
-function lengthOf(text: string): number {
-  return [...text].length;
 }
 
 const UNITS: [name: string, ms: number][] = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1_000]];

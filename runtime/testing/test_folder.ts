@@ -1,0 +1,90 @@
+import { env as environment } from "node:process";
+import { openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
+import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
+import { logCode } from "../engine/run_log.ts";
+import { stepKinds } from "../engine/steps/index.ts";
+import { secretNames as namesOf } from "../language/expressions/check_expression.ts";
+import type { UpperValue } from "../model/config.ts";
+import type { Problem } from "../model/problem.ts";
+import type { TestWorld } from "../model/test.ts";
+import { Secrets } from "../secrets/secrets.ts";
+import { triggerKinds } from "../triggers/index.ts";
+import { type LoadedRule, Stage } from "./stage.ts";
+
+/** A rules folder; all paths are absolute. */
+export interface TestFolder {
+  folder: string;
+  data: string;
+  /** Caches what TypeScript files declare. @default "cache" in the data folder */
+  cache?: string;
+  env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
+  prebuilt?: Prebuilt;
+}
+
+/** One rule of a folder with a stage for it. */
+export type OpenFolder =
+  | { kind: "unknown"; known: string[] }
+  | { kind: "broken"; problems: Problem[] }
+  | {
+    kind: "open";
+    loaded: LoadedRule;
+    stage: Stage;
+    /** The secrets and the environment of this process. */
+    world: Pick<TestWorld, "secrets" | "env">;
+    canMail: boolean;
+    notes: string[];
+    /** Replaces the values of secrets by `***`. */
+    mask<T>(value: T): T;
+    close(): Promise<void>;
+  };
+
+export const kinds = { triggers: triggerKinds, steps: stepKinds };
+
+/**
+ * Loads a folder and opens a stage for one of its rules, on which code cannot send requests by itself.
+ * @param upper config values that were set on pages or come from a source
+ */
+export async function openFolder(
+  { upper = [], ...options }: TestFolder & { upper?: UpperValue[] },
+  id: string,
+): Promise<OpenFolder> {
+  const { folder } = options;
+  const secrets = new Secrets({ environment, files: [], folders: [] });
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
+  const { rules, configs, problems, settings, broken, secretNames } = await loading.loader.load(undefined, upper)
+    .catch(async (error) => {
+      await loading.close();
+      throw error;
+    });
+  const rule = rules.get(id);
+  if (rule === undefined) {
+    await loading.close();
+    const [file] = [...broken].find(([, each]) => each === id) ?? [];
+    if (file === undefined) return { kind: "unknown", known: [...rules.keys()].sort() };
+    return { kind: "broken", problems: problems.filter((problem) => problem.file === file) };
+  }
+  secrets.refresh({ environment, ...settings.secrets });
+  secrets.use(secretNames);
+  const source = loading.loader.ruleSources().get(rule.file)!;
+  const stage = new Stage({
+    folder,
+    kinds,
+    people: settings.people,
+    connections: settings.connections,
+    admit: (url) => Promise.reject(new Error(`Cannot request ${url}: a dry run sends nothing`)),
+  });
+  const own = [rule, ...Object.values(rule.actions)].flatMap((part) => namesOf(part, kinds));
+  const missing = [...new Set(own)].filter((name) => secrets.peek(name) === undefined);
+  return {
+    kind: "open",
+    loaded: { rule, source, config: configs.get(id) },
+    stage,
+    world: { secrets: withoutKey(secrets)(), env: withoutSecrets(environment, secrets) },
+    canMail: settings.smtp !== undefined,
+    notes: missing.length === 0 ? [] : [`not known: ${missing.join(", ")}, not set here; here made-up values`],
+    mask: (value) => secrets.maskJson(value),
+    close: async () => void await Promise.all([loading.close(), stage.close()]),
+  };
+}
