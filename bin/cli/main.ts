@@ -7,10 +7,12 @@ import { DamagedError, ownFolder } from "../build/packed_folder.ts";
 import { addCheck, addTest } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
 import { addConfig, addOperations } from "./commands/operations.ts";
+import { addCompletion } from "./commands/completion.ts";
 import { addConnections, addHooks } from "./commands/connections.ts";
 import { addDevices } from "./commands/devices.ts";
 import { addEmit, addStart } from "./commands/start.ts";
 import { addForms } from "./commands/forms.ts";
+import { addHealth } from "./commands/health.ts";
 import { addInit, addSchema } from "./commands/init.ts";
 import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
@@ -159,5 +161,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addInit(program, session);
   addSchema(program, session);
   addPack(program, session);
+  addHealth(program, session);
+  addCompletion(program, session);
   return program;
 }

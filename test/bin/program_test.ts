@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execPath } from "node:process";
@@ -8,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describeProgram, runProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
 import { LogLines } from "../../bin/cli/start_log.ts";
+import { writeAddress } from "../../runtime/host/private_file.ts";
 
 /** Runs a command line in this process. */
 async function run(...words: string[]) {
@@ -38,6 +40,8 @@ Deno.test("help and version exit with 0", async () => {
     "init",
     "schema",
     "pack",
+    "health",
+    "completion",
   ];
   for (const name of names) assert.match(help.out, new RegExp(`^ {2}${name}\\b`, "m"));
   assert.match((await run("--version")).out, /^\d+\.\d+\.\d+ \(from source, Deno .+\)\n$/);
@@ -54,6 +58,9 @@ Deno.test("an invalid command line exits with 64 and says what would work", asyn
     [["start", "b", "a=1", "--data", "{}"], /give one of them/],
     [["emit", "a", "--data", "./state"], /whenthen --data DIR emit/],
     [["pack", "rules", "-o", "packed"], /Cannot pack from source: .+ deno task compile/],
+    [["completion", "tcsh"], /Allowed choices are bash, zsh, fish/],
+    [["completion"], /missing required argument 'shell'/],
+    [["health", "now"], /too many arguments for 'health'/],
     [["check", "/nowhere/at/all"], /whenthen init/],
     [["check", "/nowhere/a.yaml"], /Cannot find the file "\/nowhere\/a\.yaml"/],
     [["check", "rules", "examples"], /Cannot check the folder "rules" besides others: name one folder, or files/],
@@ -99,6 +106,32 @@ Deno.test("with --json an error is one line of JSON, with the exit code", async 
   }
   const value = await run("emit", "--", "--json");
   assert.match(value.complaints, /^Cannot find the data folder/, "behind -- it is a value");
+});
+
+Deno.test("health exits with 1 if no program answers, or it does not accept events; it makes no data folder", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-health-"));
+  const server = createServer((_, response) => response.writeHead(503).end("draining\n"));
+  try {
+    const nowhere = join(folder, "nowhere");
+    const none = await run("health", "--data", nowhere);
+    assert.deepEqual([none.code, none.out], [1, `Nothing has run on the data folder ${nowhere}\n`]);
+    assert.deepEqual(await readdir(folder), []);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    assert.ok(address !== null && typeof address === "object");
+    const url = `http://127.0.0.1:${address.port}`;
+    await writeAddress(folder, { url, token: "", folder: "/rules" });
+    const draining = await run("health", "--data", folder);
+    assert.deepEqual([draining.code, draining.out], [1, "not ready: draining\n"]);
+    await new Promise((resolve) => server.close(resolve).closeAllConnections());
+    const gone = await run("health", "--data", folder, "--json");
+    const { state, ...rest } = JSON.parse(gone.out);
+    assert.deepEqual([gone.code, rest], [1, { ready: false, url }]);
+    assert.ok(state.startsWith(`No answer from ${url}: `), state);
+  } finally {
+    server.close();
+    await rm(folder, { recursive: true });
+  }
 });
 
 Deno.test("schema prints a JSON Schema", async () => {
@@ -213,4 +246,92 @@ Deno.test("the description of the commands has all that --help shows of each", a
     },
     default: "pretty",
   });
+});
+
+/** Command lines up to the cursor, and what completes their last word in a folder with `rules/`, `other/` and `oto.json`. */
+const COMPLETED: [line: string, words: string[]][] = [
+  ["whenthen ru", ["rules", "run", "runs"]],
+  ["whenthen --data other ru", ["rules", "run", "runs"]],
+  ["whenthen run --p", ["--port"]],
+  ["whenthen run --log ", ["json", "pretty"]],
+  ["whenthen run o", ["other"]],
+  ["whenthen events --data r", ["rules"]],
+  ["whenthen hooks ", ["open", "remove"]],
+  ["whenthen hooks open --f", ["--for"]],
+  ["whenthen pause run --r", ["--reason"]],
+  ["whenthen import o", ["other", "oto.json"]],
+  ["whenthen completion ", ["bash", "fish", "zsh"]],
+  ["whenthen show ", []],
+];
+
+async function completionFolder() {
+  const path = await mkdtemp(join(tmpdir(), "whenthen-completion-"));
+  for (const shell of ["bash", "zsh", "fish"]) await writeFile(join(path, shell), (await run("completion", shell)).out);
+  for (const folder of ["rules", "other"]) await mkdir(join(path, "in", folder), { recursive: true });
+  await writeFile(join(path, "in/oto.json"), "{}");
+  return { path, cwd: join(path, "in"), [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
+Deno.test("completion in a real bash", async () => {
+  await using folder = await completionFolder();
+  const script = `source ../bash
+while IFS= read -r line; do
+  read -ra COMP_WORDS <<<"$line"
+  [[ $line == *" " ]] && COMP_WORDS+=("")
+  COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)) _whenthen 2>&1
+  printf '%s|%s\\n' "$line" "\${COMPREPLY[*]}"
+done
+complete -p whenthen`;
+  // bash splits at "=".
+  const lines: typeof COMPLETED = [...COMPLETED, ["whenthen run --log = p", ["pretty"]], ["whenthen run --data =", [
+    "other",
+    "rules",
+  ]]];
+  const input = lines.map(([line]) => `${line}\n`).join("");
+  const { stdout, stderr } = spawnSync("bash", ["--norc", "-c", script], { cwd: folder.cwd, input, encoding: "utf8" });
+  assert.equal(stderr, "");
+  const seen = stdout.trimEnd().split("\n");
+  assert.equal(seen.pop(), "complete -F _whenthen whenthen");
+  assert.deepEqual(
+    seen.map((text) => text.split("|")).map(([line, words]) => [line, words.split(" ").filter(Boolean).sort()]),
+    lines,
+  );
+});
+
+const has = (shell: string) => spawnSync(shell, ["-c", "true"]).status === 0;
+
+Deno.test({ name: "completion in a real fish", ignore: !has("fish") }, async () => {
+  await using folder = await completionFolder();
+  // Without `-d`, `read` drops the blank at the end of a line.
+  const script = `source ../fish
+while read -l -d \\n line
+  set -l words (complete -C $line | cut -f1)
+  echo "$line|$words"
+end`;
+  const input = COMPLETED.map(([line]) => `${line}\n`).join("");
+  const { stdout, stderr } = spawnSync("fish", ["--no-config", "-c", script], {
+    cwd: folder.cwd,
+    input,
+    encoding: "utf8",
+  });
+  assert.equal(stderr, "");
+  const seen = stdout.trimEnd().split("\n").map((text) => text.split("|"));
+  assert.deepEqual(
+    seen.map(([line, words]) => [line, words.split(" ").filter(Boolean).map((word) => word.replace("/", "")).sort()]),
+    COMPLETED,
+  );
+});
+
+Deno.test({ name: "completion loads in a real zsh, which knows every command", ignore: !has("zsh") }, async () => {
+  await using folder = await completionFolder();
+  const script =
+    "autoload -U compinit; compinit -u -D; source ../zsh; print $_comps[whenthen]; print -l ${(k)functions}";
+  const { stdout, stderr } = spawnSync("zsh", ["-f", "-c", script], { cwd: folder.cwd, encoding: "utf8" });
+  assert.equal(stderr, "");
+  const lines = stdout.split("\n");
+  assert.equal(lines[0], "_whenthen");
+  const commands = describeProgram().commands;
+  for (const { path } of [...commands, ...commands.flatMap((command) => command.commands)]) {
+    assert.ok(lines.includes(["_whenthen", ...path].join("_")), path.join(" "));
+  }
 });

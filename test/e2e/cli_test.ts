@@ -103,6 +103,10 @@ Deno.test("listening on all addresses, everything but hooks and health needs the
     assert.equal(await statusOf(path, { authorization: "Bearer a-long-random-token" }), 200, path);
     assert.equal(await statusOf(path, { authorization: "Bearer wrong" }), 401, path);
   }
+  const health = await whenthen(["health", "--data", folder.data, "--json"]);
+  assert.deepEqual([health.code, health.stderr], [0, ""]);
+  const { ready, state } = JSON.parse(health.stdout);
+  assert.deepEqual([ready, state], [true, "ready"]);
 });
 
 Deno.test("whenthen init creates a folder that runs", async () => {
