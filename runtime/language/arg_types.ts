@@ -7,7 +7,7 @@ import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { isTarget } from "../model/target.ts";
 import { NAMED } from "../secrets/secrets.ts";
-import { didYouMean } from "./hints.ts";
+import { METHOD } from "./hints.ts";
 
 /** The description of a field in a kind's schema, for the checker, the templates and the JSON Schema. */
 export interface FieldInfo {
@@ -94,23 +94,6 @@ export function url(): z.ZodType<string> {
     if (address === undefined || !isUrl(address) || !/^[a-z]+:?$/i.test(method)) return undefined;
     return `write ${method.replace(":", "").toUpperCase()} ${address}`;
   });
-}
-
-const METHOD = /^[A-Z]+ +/;
-
-/** The registered HTTP methods (IANA) that a client can send, and PURGE of caches. */
-const METHODS =
-  ("ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL " +
-    "MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT " +
-    "SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL").split(" ");
-
-/** What is wrong with the method in `METHOD URL`; undefined if the method exists, or there is none. */
-export function faultOfMethod(text: string): { method: string; message: string; hint: string } | undefined {
-  const method = METHOD.exec(text)?.[0].trim();
-  if (method === undefined || METHODS.includes(method)) return undefined;
-  const hint = didYouMean(method, ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]) ??
-    "the usual ones are GET, POST, PUT, PATCH and DELETE";
-  return { method, message: `there is no HTTP method ${JSON.stringify(method)}`, hint };
 }
 
 /** Any value, with templates at any depth; a single expression keeps its type. */

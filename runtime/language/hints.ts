@@ -95,3 +95,21 @@ export function hintAtUnknownKey(key: string, known: string[]): string {
   if (key === "method" && known.includes("http")) return "write it before the URL, as in http: POST https://…";
   return hintAtUnknown(key, known);
 }
+
+/** The method before a URL. */
+export const METHOD = /^[A-Z]+ +/;
+
+/** The registered HTTP methods (IANA) that a client can send, and PURGE of caches. */
+const METHODS =
+  ("ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL " +
+    "MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT " +
+    "SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL").split(" ");
+
+/** What is wrong with the method in `METHOD URL`; undefined if the method exists, or there is none. */
+export function faultOfMethod(text: string): { method: string; message: string; hint: string } | undefined {
+  const method = METHOD.exec(text)?.[0].trim();
+  if (method === undefined || METHODS.includes(method)) return undefined;
+  const hint = didYouMean(method, ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]) ??
+    "the usual ones are GET, POST, PUT, PATCH and DELETE";
+  return { method, message: `there is no HTTP method ${JSON.stringify(method)}`, hint };
+}

@@ -231,7 +231,7 @@ function problemOf(
 /** Where one more entry begins, esbuild expects the end of the list, the object or the arguments. */
 function missingComma({ text }: Message): { message: string; hint: string } | undefined {
   const [, end, found] = /^Expected "([)}\]])" but found (?!end of file)(.+)$/.exec(text) ?? [];
-  // Only a name in quotes has quotes that are no part of it.
+  // esbuild puts names and punctuation in quotes. Of punctuation, only what can begin an entry counts.
   if (end === undefined || !/^(?:[\w$]|"(?:\\"|["'`\w$[{(]|\.{3}))/.test(found)) return undefined;
   return {
     message: `expected "," or "${end}" but found ${found}`,
