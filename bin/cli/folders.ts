@@ -3,6 +3,7 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { isIgnored, isRuleFile } from "../../runtime/folder/folder_files.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
+import { isDatabaseUrl, localFolderOf } from "../../runtime/database/connection.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.ts";
 
@@ -10,6 +11,8 @@ import { type OwnFolder, ownFolder, unpackFolder } from "../build/packed_folder.
 export interface Folders {
   folder: string;
   data: string;
+  /** The URL of the database that is given as `--data`; the data folder is its copy on this machine then. */
+  database?: string;
   /** The TypeScript files of the folder packed into this program. */
   prebuilt?: Prebuilt;
 }
@@ -26,7 +29,7 @@ export const DATA = ".whenthen";
  */
 export async function foldersToLoad(given?: string, data?: string): Promise<Folders> {
   const own = await ownFolder();
-  if (given === undefined && own) return await unpacked(own, resolve(data ?? DATA));
+  if (given === undefined && own) return await unpacked(own, placeOf(data ?? DATA));
   const folder = given ?? RULES;
   const absolute = resolve(folder);
   if (!await isFolder(absolute)) {
@@ -34,7 +37,12 @@ export async function foldersToLoad(given?: string, data?: string): Promise<Fold
       `Cannot find the rules folder "${folder}" (${absolute}); make one with: whenthen init ${folder}`,
     );
   }
-  return { folder: absolute, data: resolve(data ?? join(dirname(absolute), DATA)) };
+  return { folder: absolute, ...placeOf(data ?? join(dirname(absolute), DATA)) };
+}
+
+/** Where the state is: in a folder, or in a database with a copy on this machine. */
+function placeOf(data: string): Pick<Folders, "data" | "database"> {
+  return isDatabaseUrl(data) ? { data: localFolderOf(data), database: data } : { data: resolve(data) };
 }
 
 /**
@@ -43,21 +51,22 @@ export async function foldersToLoad(given?: string, data?: string): Promise<Fold
  * @throws UsageError if nothing has run yet
  */
 export async function foldersInUse(data: string = DATA): Promise<Folders> {
-  const absolute = resolve(data);
-  if (!await isFolder(absolute)) {
+  const place = placeOf(data);
+  if (place.database === undefined && !await isFolder(place.data)) {
     throw new UsageError(
-      `Cannot find the data folder "${data}" (${absolute}): nothing has run here yet; name another with --data, or start with: whenthen run`,
+      `Cannot find the data folder "${data}" (${place.data}): nothing has run here yet; name another with --data, or start with: whenthen run`,
     );
   }
   const own = await ownFolder();
-  if (own) return await unpacked(own, absolute);
-  const address = await readAddress(absolute);
-  return { folder: address?.folder ?? resolve(dirname(absolute), RULES), data: absolute };
+  if (own) return await unpacked(own, place);
+  const address = await readAddress(place.data);
+  const beside = place.database === undefined ? dirname(place.data) : "";
+  return { folder: address?.folder ?? resolve(beside, RULES), ...place };
 }
 
-async function unpacked(own: OwnFolder, data: string): Promise<Folders> {
-  const folder = await unpackFolder(own, join(data, "cache"));
-  return { folder, data, prebuilt: placePrebuilt(own.prebuilt, folder) };
+async function unpacked(own: OwnFolder, place: Pick<Folders, "data" | "database">): Promise<Folders> {
+  const folder = await unpackFolder(own, join(place.data, "cache"));
+  return { folder, ...place, prebuilt: placePrebuilt(own.prebuilt, folder) };
 }
 
 async function isFolder(path: string): Promise<boolean> {

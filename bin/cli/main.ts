@@ -24,7 +24,7 @@ import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
 import { StandardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
-import { masked } from "./start_log.ts";
+import { endLog, masked } from "./start_log.ts";
 
 /** Milliseconds for writing the last lines of the log. */
 const LAST_LINES = 2_000;
@@ -48,6 +48,7 @@ export async function main(ports: Ports = SYSTEM_PORTS): Promise<never> {
     complain(formatFailure(words, new UnwrittenError(`Cannot write to standard output: ${failure.message}`)));
     if (code === ExitCode.ok) code = ExitCode.failed;
   }
+  await endLog();
   // An exit drops what is still in the pipe. The exit waits only so long for a log that nobody reads.
   await Promise.race([
     new Promise<void>((resolve) => stderr.end(resolve)),

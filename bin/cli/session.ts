@@ -94,13 +94,20 @@ export const jsonOption = () => new Option("--json", "print JSON");
 export const logOption = () =>
   new Option("--log <format>", "the format of log lines").choices(["pretty", "json"]).default("pretty");
 
+/** `--log-file` and the size at which it is rotated. */
+export const logFileOptions = () => [
+  new Option("--log-file <file>", "also writes the log to this file; it is renamed to FILE.1 when it is large"),
+  new Option("--log-file-size <megabytes>", "how large that is")
+    .argParser(wholeNumber("a number of megabytes", 1)).default(10),
+];
+
 export const limitOption = () =>
   new Option("--limit <count>", "the maximum number of entries").argParser(wholeNumber("a count")).default(20);
 
-/** Parses a whole number. */
-export function wholeNumber(what: string): (text: string) => number {
+/** Parses a whole number. @param least the smallest that is accepted */
+export function wholeNumber(what: string, least = 0): (text: string) => number {
   return (text) => {
-    if (/^\d{1,9}$/.test(text)) return Number(text);
+    if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
     throw new InvalidArgumentError(`expected ${what}, got "${text}"`);
   };
 }

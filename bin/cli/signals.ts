@@ -49,12 +49,17 @@ const REPEATED = 1_000;
 /** Waits for a stop signal. A second signal, or a stop that takes too long, ends the program at once. */
 export class StopSignal {
   readonly received: Promise<void>;
+  /** Aborted when it comes. */
+  readonly aborts: AbortSignal;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastSignal = 0;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.received = promise;
+    const controller = new AbortController();
+    this.aborts = controller.signal;
+    promise.then(() => controller.abort());
     listenToSignals(() => {
       if (this.#timer !== undefined) {
         if (performance.now() - this.#lastSignal > REPEATED) process.exit(1);

@@ -1,8 +1,17 @@
-import { configure, getJsonLinesFormatter, getTextFormatter, type LogLevel, type LogRecord } from "@logtape/logtape";
+import {
+  configure,
+  dispose,
+  getJsonLinesFormatter,
+  getTextFormatter,
+  type LogLevel,
+  type LogRecord,
+  type Sink,
+} from "@logtape/logtape";
 import process, { stderr } from "node:process";
 import { setImmediate } from "node:timers";
 import { styleText } from "node:util";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { messageOf, UsageError } from "../../runtime/model/errors.ts";
 import { escapeControls } from "../../runtime/model/problem.ts";
 import { hasColours } from "./print/terminal.ts";
 
@@ -36,27 +45,65 @@ export class LogLines {
   }
 }
 
+/** A file that the log is written to as well. */
+export interface LogFile {
+  logFile?: string;
+  /** Megabytes after which the file is renamed and a new one begins. */
+  logFileSize: number;
+}
+
+/** How many renamed log files are kept: `file.1`, the newest, to `file.5`. */
+const KEPT_FILES = 5;
+
 /**
- * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean. Every line
- * passes through the mask after {@link maskLog} was called.
+ * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean, and in the
+ * file, if one is given. Every line passes through the mask after {@link maskLog} was called.
+ * @throws UsageError if the file cannot be written
  */
-export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel): Promise<void> {
+export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel, file?: LogFile): Promise<void> {
   const colours = hasColours(stderr);
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
   // LogTape's messages about itself may contain values that are not JSON.
   const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();
   const sink = (record: LogRecord) => lines.add(masked(write(record)));
+  const inFile = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, false);
+  const files: Record<string, Sink> = file?.logFile === undefined
+    ? {}
+    : { file: await openLogFile(file.logFile, file.logFileSize, inFile) };
   await configure({
     reset: true,
     sinks: {
       stderr: Object.assign(sink, { [WRITES_AT_ONCE]: true }),
       meta: (record) => lines.add(masked(writeMeta(record))),
+      ...files,
     },
     loggers: [
-      { category: ["whenthen"], sinks: ["stderr"], lowestLevel },
-      { category: ["logtape", "meta"], sinks: ["meta"], lowestLevel: "error" },
+      { category: ["whenthen"], sinks: ["stderr", ...Object.keys(files)], lowestLevel },
+      // A file that can no longer be written is a warning.
+      { category: ["logtape", "meta"], sinks: ["meta"], lowestLevel: "warning" },
     ],
   });
+}
+
+/** Writes a second's lines at once, and does not wait for the disk. */
+async function openLogFile(path: string, megabytes: number, line: (record: LogRecord) => string) {
+  const { getRotatingFileSink } = await import("@logtape/file");
+  try {
+    return getRotatingFileSink(path, {
+      formatter: (record) => masked(line(record)),
+      maxSize: megabytes * 1_000_000,
+      maxFiles: KEPT_FILES,
+      nonBlocking: true,
+      flushInterval: 1_000,
+    });
+  } catch (error) {
+    throw new UsageError(`Cannot write the log file ${path}: ${messageOf(error)}; name another with --log-file`);
+  }
+}
+
+/** Writes what is not yet in the log file, before the program exits. */
+export function endLog(): Promise<void> {
+  return dispose();
 }
 
 /** From now on log lines and error messages pass through `masking`, which knows the secrets of the rules. */

@@ -53,6 +53,8 @@ export interface ActionContext<Recorded = JsonObject> {
   run: { id: string; rule: string; trigger: string; event: Event };
   /** The step's path in the run, with iterations. */
   path: string;
+  /** The same, also for requests of its code, whose `path` is longer; absent outside a run. */
+  step?: string;
   attempt: number;
   /**
    * The arguments as they are recorded, with expressions instead of secrets; absent if they are the same. Messages name
@@ -87,11 +89,16 @@ export type TaskFleets = Pick<Fleets, "task">;
 /** The services that the program offers to actions. */
 export interface ActionServices {
   /** Sends an event on behalf of the run; its id is stable over attempts. */
-  emit(event: { type: string; data: Json; subject?: string; id: string }, run: ActionContext["run"]): Promise<Receipt>;
+  emit(
+    event: { type: string; data: Json; subject?: string; id: string; trace?: string },
+    run: ActionContext["run"],
+  ): Promise<Receipt>;
   /** Writes a line to the program's log. */
   log(level: "debug" | "info" | "warn" | "error", message: string, details: JsonObject): void;
   /** The value of the signed causality header for outgoing requests. */
   causeHeader(run: ActionContext["run"]): string;
+  /** The headers `traceparent` and `tracestate` of requests of a step. @returns undefined if no traces are sent */
+  traceHeaders?(step: { run: ActionContext["run"]; step: string }): Record<string, string> | undefined;
   /** The environment of child processes: that of this process without secrets. */
   childEnv(): Record<string, string>;
   /** Reads memory across runs. */
@@ -116,6 +123,8 @@ export interface ActionServices {
   readFile(file: SavedFile): Promise<Uint8Array>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   runFolder(run: string): Promise<string>;
+  /** Makes files durable that a program has left in a run's folder. */
+  keepFiles(files: SavedFile[]): Promise<void>;
   /** A new folder that only this user can read, for secrets. A killed program may leave it; the next start removes it. */
   privateFolder(): Promise<string>;
   /** Shows what a program prints on the run's page, until it is closed. @default it is not shown */
@@ -157,6 +166,11 @@ export interface ModuleCall extends Target {
   auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;
+}
+
+/** What makes a request or a command part of the trace of its step: nothing outside a run, and if no traces are sent. */
+export function traceHeadersOf({ run, step, services }: ActionContext<unknown>): Record<string, string> {
+  return step === undefined ? {} : services.traceHeaders?.({ run, step }) ?? {};
 }
 
 /** A key of a step that is the same on each attempt, so that the receiver can recognise duplicates. */

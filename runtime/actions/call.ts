@@ -109,7 +109,11 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
       throw new TerminalError(`Cannot call ${command.file}: ${problems.map(sayProblem).join("; ")}`);
     }
     const before = await fileStatesIn(folder, isSaved);
-    const files = async () => asJson(await filesSince(folder, before, isSaved));
+    const files = async () => {
+      const left = await filesSince(folder, before, isSaved);
+      await services.keepFiles(left);
+      return asJson(left);
+    };
     const line = commandLine(command, program, argv, Object.keys(handed.env));
     try {
       const { output } = await run.execute(runArgs(args, line, folder, handed), withoutRecorded(context));

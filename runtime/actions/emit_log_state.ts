@@ -2,7 +2,7 @@ import { z } from "zod";
 import { duration, json, template } from "../language/arg_types.ts";
 import { TerminalError } from "../model/errors.ts";
 import { isOwnType } from "../model/event.ts";
-import { defineAction } from "./action.ts";
+import { defineAction, traceHeadersOf } from "./action.ts";
 
 /** Sends an event to the rules of this folder. Its id is the same on each attempt, so that a second one is a duplicate. */
 export const emit = defineAction({
@@ -17,7 +17,8 @@ export const emit = defineAction({
     ),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  async execute(args, { run, path, services }) {
+  async execute(args, context) {
+    const { run, path, services } = context;
     const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args;
     if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
     if (isOwnType(type)) {
@@ -27,7 +28,8 @@ export const emit = defineAction({
       throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out to get a generated one`);
     }
     const event = { type, data, ...(subject !== undefined && { subject }), id };
-    const receipt = await services.emit(event, run);
+    const { traceparent } = traceHeadersOf(context);
+    const receipt = await services.emit({ ...event, ...traceparent !== undefined && { trace: traceparent } }, run);
     return { output: { ...event, source: receipt.event.source } };
   },
 });

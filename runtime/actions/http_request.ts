@@ -6,7 +6,7 @@ import type { Args, ReadArgs } from "../language/kind.ts";
 import { TerminalError } from "../model/errors.ts";
 import { CAUSE_HEADER, type Repeatable, toHeaders } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { type ActionContext, attemptKey } from "./action.ts";
+import { type ActionContext, attemptKey, traceHeadersOf } from "./action.ts";
 
 /** The schemas of an http step. */
 export const schemas = {
@@ -75,10 +75,8 @@ export function checkRequest(args: ReadHttpArgs): string[] {
  * `Idempotency-Key` that is the same on each attempt of the step.
  * @throws TerminalError if they describe no request
  */
-export function readRequest(
-  args: HttpArgs,
-  { run, path, services, recorded }: ActionContext<ReadHttpArgs>,
-): HttpRequest {
+export function readRequest(args: HttpArgs, context: ActionContext<ReadHttpArgs>): HttpRequest {
+  const { run, path, services, recorded } = context;
   const shown = recorded ?? args;
   const problems = checkRequest(args);
   if (problems.length > 0) throw new TerminalError(`Cannot send "${shown.http}": ${problems[0]}`);
@@ -93,6 +91,9 @@ export function readRequest(
   setMissing(headers, "user-agent", "whenthen");
   if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", attemptKey({ run, path }));
   headers.set(CAUSE_HEADER, services.causeHeader(run));
+  if (!headers.has("traceparent")) {
+    for (const [name, value] of Object.entries(traceHeadersOf(context))) headers.set(name, value);
+  }
   const name = recorded === undefined ? `${method} ${url.origin}${url.pathname}` : nameOf(shown.http);
   const { auth } = args;
   const named = auth && "connection" in auth ? { connection: auth.connection } : {};

@@ -10,7 +10,10 @@ import type { HttpRequest } from "./http_request.ts";
 const MOST_REDIRECTS = 20;
 const REDIRECTS = [301, 302, 303, 307, 308];
 /** The headers that another origin may see: all others may contain credentials. */
-const HARMLESS = ["accept", "accept-language", "content-type", "idempotency-key", "user-agent", "whenthen-cause"];
+const HARMLESS = [
+  ...["accept", "accept-language", "content-type", "idempotency-key", "user-agent", "whenthen-cause"],
+  ...["traceparent", "tracestate"],
+];
 
 /**
  * Sends a request and follows redirects, each hop under its host's limit. Statuses in `ok` are not followed. The caller reads or cancels

@@ -12,7 +12,7 @@ import type { Args, ReadArgs } from "../language/kind.ts";
 import { charset, command, fileName, format, json, number, path, template } from "../language/arg_types.ts";
 import { nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
-import { type ActionContext, defineAction, saving } from "./action.ts";
+import { type ActionContext, defineAction, saving, traceHeadersOf } from "./action.ts";
 
 /** The options about a command's output. */
 export const OUTPUT_OPTIONS = {
@@ -160,13 +160,17 @@ async function start(
 }
 
 /** Facts for scripts; `WHENTHEN_CAUSE` belongs into the header `whenthen-cause` of requests it sends to this program. */
-function contextVariables({ run, path, attempt, services }: ActionContext<unknown>): Record<string, string> {
+function contextVariables(context: ActionContext<unknown>): Record<string, string> {
+  const { run, path, attempt, services } = context;
+  const { traceparent, tracestate } = traceHeadersOf(context);
   return {
     WHENTHEN_RULE: run.rule,
     WHENTHEN_RUN: run.id,
     WHENTHEN_STEP: path,
     WHENTHEN_ATTEMPT: String(attempt),
     WHENTHEN_CAUSE: services.causeHeader(run),
+    ...traceparent !== undefined && { TRACEPARENT: traceparent },
+    ...tracestate !== undefined && { TRACESTATE: tracestate },
   };
 }
 

@@ -16,8 +16,6 @@ import { scopeOf } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/config_layers.ts";
-import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
-import type { UpperValue } from "../model/config.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, retentionOf } from "./parts.ts";
@@ -27,30 +25,11 @@ import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from
 import type { Receipt } from "../store/store.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
+import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { createWeb, type Web } from "../web/web.ts";
-
-/** The options that the program starts with. */
-export interface AppOptions {
-  /** The rules folder, absolute. */
-  folder: string;
-  /** The data folder, absolute. */
-  data: string;
-  /** Overrides `whenthen.yaml`; 0 means a free port. */
-  port?: number;
-  host?: string;
-  /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
-  env?: string;
-  /** Config values from the command line. */
-  set?: UpperValue[];
-  /** TypeScript files of the folder that are bundled already. */
-  prebuilt?: Prebuilt;
-  /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
-  token?: string;
-  version: string;
-}
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -67,8 +46,6 @@ const DRAIN = 5_000;
 const LAST_ANSWERS = 500;
 /** `whenthen once` waits for runs that are due within this time; later ones are suspended. */
 const ONCE_PATIENCE = 60_000;
-const DEFAULT_HOST = "127.0.0.1";
-const DEFAULT_PORT = 8080;
 
 /**
  * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
@@ -76,8 +53,21 @@ const DEFAULT_PORT = 8080;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const dataFolder = await openDataFolder({ path: options.data, clock, disk, onWarning: logWarning });
-  return new App(options, clock, secrets, dataFolder);
+  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
+  const data = database?.path ?? options.data;
+  try {
+    const dataFolder = await openDataFolder({
+      path: data,
+      clock,
+      disk,
+      onWarning: logWarning,
+      ...database && { database },
+    });
+    return new App({ ...options, data }, clock, secrets, dataFolder);
+  } catch (error) {
+    await database?.close();
+    throw error;
+  }
 }
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
@@ -125,6 +115,11 @@ export class App {
     this.web = this.#createWeb(DEFAULT_HOST);
   }
 
+  /** The data folder on this machine, absolute. */
+  get data(): string {
+    return this.options.data;
+  }
+
   /** Loads the folder, attaches the triggers, resumes the runs, serves. Resolves when it is ready. */
   async start(): Promise<void> {
     const { folder, data } = this.options;
@@ -133,6 +128,7 @@ export class App {
       { clock: this.clock, ignore: scopeOf(folder, data).ignore, onWarning: logWarning },
       () => this.#reloads.request(),
     );
+    await this.#parts.telemetry.start();
     await this.#begin();
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
@@ -150,6 +146,7 @@ export class App {
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
     this.#parts.fleets.standAlone();
+    await this.#parts.telemetry.start();
     await this.#begin();
     this.#phase = "ready";
     await this.#parts.configSource.once();
@@ -214,6 +211,7 @@ export class App {
     await this.#parts.ownEvents.stop();
     await this.#renewals();
     await endChildren();
+    await this.#parts.telemetry.stop();
     await this.#parts.loading.close();
     await this.dataFolder.close();
   }

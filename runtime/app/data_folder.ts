@@ -10,6 +10,7 @@ import { dataFolderKey } from "../host/private_file.ts";
 import { RunFiles } from "../host/run_files.ts";
 import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
+import type { OpenDatabase } from "../database/open_database.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
@@ -46,6 +47,8 @@ export interface DataFolderOptions {
   path: string;
   clock: Clock;
   disk: Disk;
+  /** Where its files are durable, if that is not the disk. */
+  database?: OpenDatabase;
   onWarning: (message: string) => void;
 }
 
@@ -54,7 +57,8 @@ export interface DataFolderOptions {
  * @throws UsageError if another program holds it, or it cannot be created or written
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
-  const { path, clock, disk, onWarning } = options;
+  const { path, clock, database, onWarning } = options;
+  const disk = database?.folder.disk ?? options.disk;
   await disk.mkdir(path).catch((error) => {
     throw new UsageError(
       `Cannot create the data folder ${path}: ${messageOf(error)}; name another with --data`,
@@ -68,17 +72,20 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   }
   try {
+    await database?.folder.load();
     await probe(path, disk);
-    const store = await openStore({ folder: path, disk, lock, onWarning, now: clock.now() });
+    const held = database ? heldBoth(lock, database) : lock;
+    const elsewhere = database && { elsewhere: database.elsewhere };
+    const store = await openStore({ folder: path, disk, lock: held, onWarning, now: clock.now(), ...elsewhere });
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
-    const held = lockedDisk(disk, lock);
-    const vault = await Vault.open(path, held, onWarning);
-    const hookVault = await Vault.open<StoredHook>(path, held, onWarning, "hooks");
-    const files = new RunFiles(join(path, "files"), held);
-    const uploads = new Uploads(join(path, "files"), files, held);
+    const lockedFiles = lockedDisk(disk, held);
+    const vault = await Vault.open(path, lockedFiles, onWarning);
+    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks");
+    const files = new RunFiles(join(path, "files"), lockedFiles);
+    const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
-    const watch = watchLock(lock);
+    const watch = watchLock(held);
     return {
       store,
       signer,
@@ -97,6 +104,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
         watch.end();
         await store.close();
         lock.release();
+        await database?.close();
       },
     };
   } catch (error) {
@@ -105,11 +113,26 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
 }
 
+/** Both the folder on this machine and the database behind it must be ours. */
+function heldBoth(lock: FolderLock, { lease }: Pick<OpenDatabase, "lease">): Held {
+  return {
+    get lost() {
+      return lock.lost ?? lease.lost;
+    },
+    assertHeld() {
+      lock.assertHeld();
+      lease.assertHeld();
+    },
+  };
+}
+
+type Held = Pick<FolderLock, "assertHeld" | "lost">;
+
 /** Milliseconds between two checks of the folder. */
 const LOOK = 1_000;
 
 /** Uses the machine's own time: a folder can be lost whatever the time of a test is. */
-function watchLock(lock: FolderLock): { lost: Promise<Error>; end(): void } {
+function watchLock(lock: Held): { lost: Promise<Error>; end(): void } {
   const { promise, resolve } = Promise.withResolvers<Error>();
   const timer = setInterval(() => {
     try {

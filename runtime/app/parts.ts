@@ -28,6 +28,7 @@ import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
+import { Telemetry } from "../telemetry/telemetry.ts";
 import { Upkeep } from "../store/upkeep.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { handshakePathOf } from "../triggers/webhook.ts";
@@ -45,6 +46,7 @@ export interface AppParts extends Wiring {
   operators: Operators;
   meters: Meters;
   metrics: Metrics;
+  telemetry: Telemetry;
   upkeep: Upkeep;
   outputs: LiveOutputs;
   desk: FormDesk;
@@ -146,6 +148,7 @@ export function assemble(
     awaitsReply,
     connections,
     fleets: () => fleets,
+    traceHeaders: (step) => telemetry.headersOf(step),
     canMail: ({ mailer }) => mailer.canMail(),
     ruleOf: (id) => live.rules.get(id)!,
     triggerLog,
@@ -153,7 +156,10 @@ export function assemble(
     onAccepted,
     runner: {
       owner: newId(clock.now()),
-      onFinished,
+      onFinished(run, verdict) {
+        onFinished(run, verdict);
+        if (verdict === undefined) telemetry.ended(run);
+      },
       onReply,
       onStep({ kind, state, startedAt, endedAt = startedAt }, { rule }) {
         metrics.observeStep(rule, kind, state, endedAt - startedAt);
@@ -182,6 +188,14 @@ export function assemble(
     isInForce: (rule) => live.startable.has(rule),
     fleets: { list: () => fleets.list() },
     workers: () => isolates.count(),
+  });
+  const telemetry = new Telemetry({
+    env: environment,
+    version: options.version,
+    clock,
+    store,
+    metrics,
+    mask: (text) => secrets.mask(text),
   });
   const executing = { store, clock, isolates, folder, services: wiring.services, surroundings };
   const fleets: ProgramFleets = new ProgramFleets({
@@ -243,7 +257,7 @@ export function assemble(
     onError: logError,
   });
   const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep, fleets };
-  return { ...wiring, ...own, outputs, desk };
+  return { ...wiring, ...own, telemetry, outputs, desk };
 }
 
 function hasHandshakes({ rules }: Loaded): boolean {

@@ -51,6 +51,7 @@ export interface WiringPorts {
   awaitsReply: ActionServices["awaitsReply"];
   connections: ActionServices["connections"];
   fleets: ActionServices["fleets"];
+  traceHeaders?: ActionServices["traceHeaders"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
   /** The live rule with an id. */

@@ -65,9 +65,11 @@ export function programServices(
     awaitsReply: ActionServices["awaitsReply"];
     connections: ActionServices["connections"];
     fleets: ActionServices["fleets"];
+    traceHeaders?: ActionServices["traceHeaders"];
   },
 ): ProgramServices {
   const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections, fleets } = options;
+  const { traceHeaders } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -78,10 +80,12 @@ export function programServices(
     log: logLine,
     emit: (event, run) => ingest.publish({ ...event, source: `/rules/${run.rule}`, cause: causeOf(run) }),
     causeHeader: (run) => signer.sign(causeOf(run)),
+    ...traceHeaders && { traceHeaders },
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
     readFile: (file) => files.read(file),
     runFolder: (run) => files.folderOf(run),
+    keepFiles: (left) => files.keepLeft(left),
     privateFolder: () => files.privateFolder(),
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },
     secretOf,

@@ -20,8 +20,12 @@ export interface Disk {
   truncate(path: string, length: number): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Removes a folder with all that is in it; does nothing if there is none. */
+  removeFolder(path: string): Promise<void>;
   /** Makes creations, renames and removals in a folder durable. */
   syncFolder(folder: string): Promise<void>;
+  /** Makes a file durable that another program has written. */
+  syncFile(path: string): Promise<void>;
   /** Creates a scratch file for data outside of memory; absent if all data stay in memory. */
   scratch?(path: string): ScratchFile;
 }
@@ -68,11 +72,16 @@ export const realDisk: Disk = {
   },
   rename: (from, to) => fs.rename(from, to),
   remove: (path) => fs.unlink(path),
+  removeFolder: (path) => fs.rm(path, { recursive: true, force: true }),
   async syncFolder(folder) {
     // Windows cannot open folders; its file system orders changes of entries itself.
     if (process.platform === "win32") return;
     await using handle = await fs.open(folder, constants.O_RDONLY);
     await handle.sync();
+  },
+  async syncFile(path) {
+    await using file = await fs.open(path, "r+");
+    await file.sync();
   },
   scratch: openScratchFile,
 };
@@ -168,7 +177,9 @@ export const noDisk: Disk = {
   truncate: done,
   rename: done,
   remove: done,
+  removeFolder: done,
   syncFolder: done,
+  syncFile: done,
 };
 
 /** A disk whose files are only read: changes are discarded. For a look at a store that no program uses meanwhile. */

@@ -101,6 +101,7 @@ export function lockedDisk(disk: Disk, lock: Pick<FolderLock, "assertHeld" | "lo
     read: (path) => disk.read(path),
     open: (path) => disk.open(path),
     syncFolder: (folder) => disk.syncFolder(folder),
+    syncFile: (path) => disk.syncFile(path),
     ...disk.scratch && {
       scratch: (path) => {
         lock.assertHeld();
@@ -113,5 +114,6 @@ export function lockedDisk(disk: Disk, lock: Pick<FolderLock, "assertHeld" | "lo
     truncate: held((path, length) => disk.truncate(path, length)),
     rename: held((from, to) => disk.rename(from, to)),
     remove: held((path) => disk.remove(path)),
+    removeFolder: held((path) => disk.removeFolder(path)),
   };
 }

@@ -109,9 +109,14 @@ export class RunFiles {
     throw new TerminalError(`${task}: it has changed since it was saved`);
   }
 
+  /** Makes files durable that another program has written into a run's folder. */
+  async keepLeft(files: SavedFile[]): Promise<void> {
+    for (const { path } of files) await this.disk.syncFile(path);
+  }
+
   /** Removes a file that nothing refers to. */
   async remove({ path }: Pick<SavedFile, "path">): Promise<void> {
-    await rm(dirname(path), { recursive: true, force: true });
+    await this.disk.removeFolder(dirname(path));
   }
 
   /** The folder of a run, absolute; it is made if it does not exist yet. */
@@ -140,7 +145,7 @@ export class RunFiles {
   async sweep(isKnown: (run: string) => Promise<boolean>): Promise<void> {
     if (this.#round.length === 0) this.#round = await this.#runs();
     for (const run of this.#round.splice(0, SWEPT)) {
-      if (!await isKnown(run)) await rm(join(this.folder, run), { recursive: true, force: true });
+      if (!await isKnown(run)) await this.disk.removeFolder(join(this.folder, run));
     }
   }
 

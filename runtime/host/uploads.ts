@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, messageOf } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
@@ -77,7 +76,7 @@ export class Uploads {
     const leave = () => void this.#open.delete(id);
     // By then the event is stored or refused. If this fails, the sweep does it later: it knows the owners.
     const close = (last: Promise<void>) => last.catch(() => {}).finally(leave);
-    const discard = () => close(rm(folder, { recursive: true, force: true }));
+    const discard = () => close(this.disk.removeFolder(folder));
     this.#open.add(id);
     try {
       await this.disk.mkdir(folder);
@@ -126,7 +125,7 @@ export class Uploads {
       if (this.#open.has(id)) continue;
       const folder = join(this.#folder, id);
       try {
-        if (!await this.#isOwned(folder, events)) await rm(folder, { recursive: true, force: true });
+        if (!await this.#isOwned(folder, events)) await this.disk.removeFolder(folder);
       } catch (error) {
         const message = `Uploaded files in ${folder} stay, as it is not known to which event they belong`;
         if (!this.#unchecked.has(id)) errors.push(new Error(`${message}: ${messageOf(error)}`, { cause: error }));

@@ -20,6 +20,8 @@ export interface Event {
   ce?: Record<string, string>;
   /** The run that caused it; absent on events from outside. */
   cause?: Cause;
+  /** The W3C `traceparent` of what sent it: of a step that emitted it, or of a request to `/events`. On webhooks it is in `http`. */
+  trace?: string;
   /** Who started the rule by hand. */
   by?: string;
 }

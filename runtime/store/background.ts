@@ -15,6 +15,18 @@ import type { Segment } from "./log/segment_log.ts";
 type Args<T extends Task> = Parameters<T>[2];
 type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
 
+/** A place where the store is durable, while the disk only has a copy. */
+export interface Elsewhere {
+  /** For messages: `the database postgres://…`. */
+  name: string;
+  /** Makes a frame of the log durable. */
+  append(seq: number, frame: Uint8Array): Promise<void>;
+  /** Makes what a task has written to the disk durable. */
+  publish(): Promise<void>;
+  /** Copies a part of history to the disk, if it is not there. */
+  fetch(part: string): Promise<void>;
+}
+
 export interface BackgroundOptions<T extends Tasks> {
   disk: Disk;
   folder: string;
@@ -22,6 +34,8 @@ export interface BackgroundOptions<T extends Tasks> {
   assertHeld?: () => void;
   /** Used in this thread only if the disk is not the machine's. */
   tasks: T;
+  /** Where the files are durable, if that is not the disk. */
+  elsewhere?: Elsewhere;
   /** Starts the thread, whose file calls `serveTasks` with the same table. `new Worker(new URL(…))`, for the bundler. */
   startWorker: () => Worker;
 }
@@ -78,8 +92,20 @@ export class Background<T extends Tasks> {
 
   async #run<N extends keyof T & string>(name: N, args: Args<T[N]>, transfer: ArrayBuffer[]): Promise<Result<T[N]>> {
     if (this.#closed) throw new Error(`Cannot run ${name}: the background is closed`);
-    const { disk, folder, tasks, assertHeld } = this.#options;
+    const { assertHeld, elsewhere } = this.#options;
     assertHeld?.();
+    if (typeof args?.file === "string") await elsewhere?.fetch(args.file);
+    const result = await this.#execute(name, args, transfer);
+    if (CHANGING.has(name)) await elsewhere?.publish();
+    return result;
+  }
+
+  async #execute<N extends keyof T & string>(
+    name: N,
+    args: Args<T[N]>,
+    transfer: ArrayBuffer[],
+  ): Promise<Result<T[N]>> {
+    const { disk, folder, tasks } = this.#options;
     if (disk !== realDisk) return (await tasks[name](disk, folder, args)).result;
     if (!this.#thread?.isAlive) this.#thread = new TaskThread(this.#options.startWorker());
     return await this.#thread.run({ name, folder, args }, transfer) as Result<T[N]>;
@@ -116,6 +142,9 @@ export function partReader(reads: Background<typeof storeTasks>): ReadPart {
 export function serveTasks(tasks: Tasks): void {
   serveOrders(({ name, folder, args }: Order) => tasks[name](realDisk, folder, args));
 }
+
+/** The tasks that change files. */
+const CHANGING: ReadonlySet<string> = new Set(["fold", "merge", "thin"]);
 
 /** The background tasks of the store. */
 export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };

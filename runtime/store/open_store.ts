@@ -7,7 +7,7 @@ import { collectGarbage } from "../host/large_work.ts";
 import { type FolderLock, lockedDisk } from "../host/lock.ts";
 import { DAY } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
-import { Background, partReader, storeTasks } from "./background.ts";
+import { Background, type Elsewhere, partReader, storeTasks } from "./background.ts";
 import { Folding } from "./folding.ts";
 import type { Catalogue } from "./ledger/tables.ts";
 import { History, unreadable } from "./history/history.ts";
@@ -34,7 +34,9 @@ export interface StoreOptions {
   /** @default the machine's disk */
   disk?: Disk;
   /** The lock of the folder. After it is lost, every change fails. */
-  lock?: FolderLock;
+  lock?: Pick<FolderLock, "assertHeld" | "lost">;
+  /** Where the files are durable, if that is not the disk. */
+  elsewhere?: Elsewhere;
   /** Called with problems that an operator must know about: a store set aside, failed writes. */
   onWarning: (message: string) => void;
   /** Keeps the store in memory only; it is lost when the program ends. @default false */
@@ -89,12 +91,16 @@ class RecoveredState implements RecoverySink {
  * @throws UsageError if an older or newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, lock, onWarning, now, readOnly = false, disk: given = realDisk } = options;
+  const { folder, lock, elsewhere, onWarning, now, readOnly = false, disk: given = realDisk } = options;
   const volatile = options.volatile || readOnly;
   const base = readOnly ? readOnlyDisk(given) : volatile ? noDisk : given;
   const disk = lock ? lockedDisk(base, lock) : base;
   const assertHeld = () => lock?.assertHeld();
-  const background = () => new Background({ disk: base, folder, assertHeld, tasks: storeTasks, startWorker });
+  const background = () => {
+    // The copy of a store that is durable elsewhere is on the machine's disk.
+    const place = elsewhere ? realDisk : base;
+    return new Background({ disk: place, folder, assertHeld, tasks: storeTasks, startWorker, elsewhere });
+  };
   // Folds take long, so reads have a separate thread.
   const [folds, reads] = [background(), background()];
   const found = await recoverState(options, disk, reads).finally(() => reads.rest());
@@ -108,6 +114,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     onWarning,
     onSealed: (segment) => folding.add(segment),
     onRefused: () => ledger.refuseIntake(),
+    ...elsewhere && { elsewhere },
   });
   const ledger: Ledger = new Ledger({
     rows,

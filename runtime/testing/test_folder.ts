@@ -5,6 +5,7 @@ import { logCode } from "../engine/run_log.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import { secretNames as namesOf } from "../language/expressions/check_expression.ts";
 import type { UpperValue } from "../model/config.ts";
+import type { Person } from "../model/form.ts";
 import type { Problem } from "../model/problem.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
@@ -34,11 +35,15 @@ export type OpenFolder =
     /** The secrets and the environment of this process. */
     world: Pick<TestWorld, "secrets" | "env">;
     canMail: boolean;
+    people: Person[];
     notes: string[];
     /** Replaces the values of secrets by `***`. */
     mask<T>(value: T): T;
     close(): Promise<void>;
   };
+
+/** The rule of a folder does not load, or there is none with the id. */
+export type NotOpen = Exclude<OpenFolder, { kind: "open" }>;
 
 export const kinds = { triggers: triggerKinds, steps: stepKinds };
 
@@ -83,6 +88,7 @@ export async function openFolder(
     stage,
     world: { secrets: withoutKey(secrets)(), env: withoutSecrets(environment, secrets) },
     canMail: settings.smtp !== undefined,
+    people: settings.people,
     notes: missing.length === 0 ? [] : [`not known: ${missing.join(", ")}, not set here; here made-up values`],
     mask: (value) => secrets.maskJson(value),
     close: async () => void await Promise.all([loading.close(), stage.close()]),

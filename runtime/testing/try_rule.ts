@@ -7,7 +7,7 @@ import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../mode
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
 import { proceed, whatIsOpen } from "./proceed.ts";
 import { identityOf, type Known, type Past, RecordedAnswers, sameInput } from "./recorded.ts";
-import { type OpenFolder, openFolder, type TestFolder } from "./test_folder.ts";
+import { type NotOpen, openFolder, type TestFolder } from "./test_folder.ts";
 import type { World } from "./world.ts";
 
 /** Which recorded events to try. */
@@ -64,9 +64,6 @@ export interface TriedStep extends Pick<StepRecord, "path" | "kind" | "state" | 
   note?: string;
 }
 
-/** The rule of a folder does not load, or there is none with the id. */
-export type NotTried = Exclude<OpenFolder, { kind: "open" }>;
-
 /** Events that are read at once, and at most. */
 const PAGE = 500;
 const MOST_EVENTS = 10_000;
@@ -80,7 +77,7 @@ export async function tryRule(
   folder: TestFolder,
   past: Past,
   { rule: id, now, ...tries }: Tries & { rule: string; now: number },
-): Promise<{ kind: "tried"; report: TryReport } | NotTried> {
+): Promise<{ kind: "tried"; report: TryReport } | NotOpen> {
   const opened = await openFolder({ ...folder, upper: await past.config(id) }, id);
   if (opened.kind !== "open") return opened;
   const { loaded, stage, world: surroundings, canMail, mask } = opened;

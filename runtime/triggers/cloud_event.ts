@@ -18,8 +18,8 @@ export type SentEvent = z.infer<typeof PLAIN> & Partial<Pick<CloudEvent, "ce">>;
 
 type Read<T> = { events: T[]; isBatch: boolean } | { problem: string };
 
-const STRUCTURED_TYPE = "application/cloudevents+json";
-const BATCH_TYPE = "application/cloudevents-batch+json";
+export const STRUCTURED_TYPE = "application/cloudevents+json";
+export const BATCH_TYPE = "application/cloudevents-batch+json";
 /** The most events of a batch: they are accepted together, in one transition. */
 const MOST_EVENTS = 1_000;
 
@@ -44,6 +44,8 @@ const PLAIN = z.object({
   subject: text.optional(),
   time: time.optional(),
 });
+/** What `POST /events` takes besides CloudEvents. */
+export const plainEvent = PLAIN.strict();
 /** CloudEvents 1.0.2, section 3.1. A name of an extension has lower-case letters and digits; in the wild, there are dashes, too. */
 const ATTRIBUTES = PLAIN.omit({ data: true }).required({ id: true, source: true }).extend({
   specversion: z.literal("1.0"),
@@ -51,6 +53,12 @@ const ATTRIBUTES = PLAIN.omit({ data: true }).required({ id: true, source: true 
 }).catchall(z.union([z.string().max(10_000), z.number(), z.bigint(), z.boolean()], {
   error: "expected text, a number or true or false, as every attribute of a CloudEvent",
 }));
+
+/** A CloudEvent in structured mode, for descriptions: its data is read by its `datacontenttype`. */
+export const structuredEvent = ATTRIBUTES.extend({
+  data: z.custom<Json>().optional(),
+  data_base64: z.base64().optional(),
+});
 
 /** Whether a request carries CloudEvents, by its headers: in binary mode, in structured mode, or as a batch. */
 export function isCloudEvent(headers: Record<string, string>): boolean {
@@ -88,7 +96,7 @@ export function readEvents(headers: Record<string, string>, body: Uint8Array): R
     const given = parseContent(body);
     // Many senders label a structured CloudEvent as plain JSON; only a CloudEvent has a specversion.
     const isWhole = isObject(given) && Object.hasOwn(given, "specversion");
-    return { events: [isWhole ? fromStructured(given) : check(PLAIN.strict(), given)], isBatch: false };
+    return { events: [isWhole ? fromStructured(given) : check(plainEvent, given)], isBatch: false };
   } catch (error) {
     return { problem: messageOf(error) };
   }

@@ -23,25 +23,23 @@ const time = z.iso.datetime({ offset: true, error: "expected a time such as 2026
   .transform((text) => Date.parse(text));
 const page = {
   limit: z.coerce.number().int().min(1).max(1_000).default(PAGE),
-  before: z.string().optional(),
+  before: z.string().optional().describe("The next page: rows before this id or key"),
   from: time.optional(),
   to: time.optional(),
   rule: z.string().optional(),
-  subject: z.string().optional(),
+  subject: z.string().optional().describe("The subject of the event"),
 };
-const RUNS = z.strictObject({
+export const RUNS = z.strictObject({
   ...page,
   state: z.enum(RUN_STATES).optional(),
-  /** Only runs with waiting steps, each with what it waits for. */
-  waiting: z.stringbool().optional(),
+  waiting: z.stringbool().optional().describe("Only runs with waiting steps, each with what it waits for"),
 });
-const EVENTS = z.strictObject({
+export const EVENTS = z.strictObject({
   ...page,
   type: z.string().optional(),
   verdict: z.enum([...VERDICT_KINDS, "unmatched"]).optional(),
-  text: z.string().min(1).optional(),
-  /** The id that its sender gave it. */
-  id: z.string().min(1).optional(),
+  text: z.string().min(1).optional().describe("A text in the event's JSON; upper and lower case differ"),
+  id: z.string().min(1).optional().describe("The id that its sender gave it"),
 });
 
 const fact = {
@@ -49,14 +47,15 @@ const fact = {
   id: z.string().min(1).optional(),
   subject: z.string().min(1).optional(),
 };
+export const EMITTED = z.strictObject({ type: sentType, ...fact });
 const EMIT = z.union([
-  z.strictObject({ type: sentType, ...fact }),
+  EMITTED,
   // The spelling until version 0.4; the answer names the new spelling.
   z.looseObject({ rule: z.string().min(1) }),
 ]);
-const OPERATION = z.strictObject({ by: personName.default(SOMEBODY) });
-const SKIP = OPERATION.extend({ step: z.string().min(1).optional() });
-const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: personName.optional() });
+export const OPERATION = z.strictObject({ by: personName.default(SOMEBODY) });
+export const SKIP = OPERATION.extend({ step: z.string().min(1).optional() });
+export const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: personName.optional() });
 
 /** `/api`: for the command line and other programs. */
 export function api(context: WebContext): Hono {
@@ -65,8 +64,9 @@ export function api(context: WebContext): Hono {
   addRuns(app, context);
   app.route("/commands", commandsApi(context));
   app.get("/events", async (c) => {
-    const rows = await context.store.listEvents({ ...queryOf(c, EVENTS), mask: context.mask });
-    return listing(c, context, rows, ({ key }) => key);
+    const query = queryOf(c, EVENTS);
+    const rows = await context.store.listEvents({ ...query, mask: context.mask });
+    return listing(c, context, rows, query, ({ key }) => key);
   });
   app.post("/emit", async (c) => {
     const given = await bodyOf(c, EMIT);
@@ -79,7 +79,8 @@ export function api(context: WebContext): Hono {
 }
 
 function addRules(app: Hono, context: WebContext): void {
-  const { operators, rules } = context;
+  const { operators } = context;
+  const rules = () => context.rules();
   app.get("/rules", async (c) => answerMasked(c, context, await listRules(context)));
   app.get("/problems", (c) => answerMasked(c, context, rules().problems));
   app.post("/rules/:id{.+}/pause", async (c) => {
@@ -102,7 +103,10 @@ function addRules(app: Hono, context: WebContext): void {
 
 function addRuns(app: Hono, context: WebContext): void {
   const { store, operators } = context;
-  app.get("/runs", async (c) => listing(c, context, await store.listRuns(queryOf(c, RUNS)), ({ id }) => id));
+  app.get("/runs", async (c) => {
+    const query = queryOf(c, RUNS);
+    return listing(c, context, await store.listRuns(query), query, ({ id }) => id);
+  });
   app.get("/runs/:id", async (c) => {
     const id = c.req.param("id");
     const trace = await store.getRun(id);
@@ -143,8 +147,14 @@ function addRuns(app: Hono, context: WebContext): void {
 }
 
 /** The rows, with a link to the next page if there may be one (RFC 8288). */
-function listing<T extends object>(c: Context, context: WebContext, rows: T[], idOf: (row: T) => string): Response {
-  if (rows.length === Number(c.req.query("limit") ?? PAGE)) {
+function listing<T extends object>(
+  c: Context,
+  context: WebContext,
+  rows: T[],
+  { limit }: { limit: number },
+  idOf: (row: T) => string,
+): Response {
+  if (rows.length === limit) {
     const query = new URLSearchParams({ ...c.req.query(), before: idOf(rows[rows.length - 1]) });
     c.header("link", `<${c.req.path}?${query}>; rel="next"`);
   }

@@ -15,9 +15,16 @@ export async function receiveEvent(c: Context, context: WebContext): Promise<Res
   const read = readEvents(Object.fromEntries(c.req.raw.headers), body.bytes);
   if ("problem" in read) return c.json({ error: context.mask(`Cannot take the event: ${read.problem}`) }, 400);
   const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
-  const events = read.events.map((event) => ({ ...complete(event, context), ...cause && { cause } }));
+  const trace = readTraceparent(c.req.header("traceparent"));
+  const more = { ...cause && { cause }, ...trace !== undefined && { trace } };
+  const events = read.events.map((event) => ({ ...complete(event, context), ...more }));
   const receipts = await context.ingest.publishAll(events);
   return read.isBatch ? answerBatch(receipts.map((receipt) => [receipt]), context) : answerDelivered(receipts, context);
+}
+
+/** A `traceparent` header (W3C Trace Context, section 3.2), kept with the events; undefined if it is absent or is none. */
+function readTraceparent(header: string | undefined): string | undefined {
+  return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(header ?? "") ? header : undefined;
 }
 
 /** Adds generated values for attributes that the sender omitted. */

@@ -24,7 +24,7 @@ export interface CommandChecked {
   problems: (FieldProblem & { says: string })[];
 }
 
-const CHECK = z.strictObject({
+export const CHECK = z.strictObject({
   /** An object, or a list of pairs, which keeps the order of names that are numbers. */
   with: z.union([z.array(z.tuple([z.string(), z.custom<Json>()])), z.record(z.string(), z.custom<Json>())]).default({}),
 });

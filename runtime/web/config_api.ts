@@ -28,9 +28,9 @@ export interface RunAnswer extends Trace {
   configured?: ConfiguredValue[];
 }
 
-const SET = z.strictObject({
+export const SET = z.strictObject({
   set: z.record(z.string(), z.custom<Json>()),
-  seen: z.number().optional(),
+  seen: z.number().optional().describe("The number in the `etag`: changes after it are not overwritten"),
   by: personName.default(SOMEBODY),
 });
 

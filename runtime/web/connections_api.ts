@@ -15,9 +15,9 @@ import { bodyOf, personName, SOMEBODY } from "./request.ts";
 export type BegunAnswer = Begun | { kind: "connected" };
 
 const by = personName.default(SOMEBODY);
-const CONNECT = z.strictObject({ by, way: z.enum(["code", "device"]).optional() });
-const PASTE = z.strictObject({ attempt: z.string(), code: z.string().trim().min(1).max(8_000) });
-const DISCONNECT = z.strictObject({ by });
+export const CONNECT = z.strictObject({ by, way: z.enum(["code", "device"]).optional() });
+export const PASTE = z.strictObject({ attempt: z.string(), code: z.string().trim().min(1).max(8_000) });
+export const DISCONNECT = z.strictObject({ by });
 
 /** `/api/connections`: lists, connects and disconnects. */
 export function connectionsApi(context: WebContext): Hono {
@@ -76,8 +76,8 @@ export interface HandshakeHook extends HookListing {
 
 /** The longest time for which a webhook accepts handshakes. */
 const LONGEST_OPEN = 86_400_000;
-const OPEN = z.strictObject({ rule: z.string(), for: z.string().default("10m"), by });
-const REMOVE = z.strictObject({ what: z.string().min(1), by });
+export const OPEN = z.strictObject({ rule: z.string(), for: z.string().default("10m"), by });
+export const REMOVE = z.strictObject({ what: z.string().min(1), by });
 
 /** `/api/hooks`: webhooks whose provider gives the secret in a handshake (`auth: asana`). */
 export function hooksApi(context: WebContext): Hono {

@@ -36,16 +36,16 @@ export interface FleetListing {
 }
 
 const MOST = 1_000;
-const DEVICES = z.strictObject({
+export const DEVICES = z.strictObject({
   fleet: z.string().min(1).optional(),
   state: z.enum(DEVICE_STATES).optional(),
   tag: z.string().min(1).optional(),
-  name: z.string().min(1).optional(),
-  after: z.string().optional(),
+  name: z.string().min(1).optional().describe("A part of the name"),
+  after: z.string().optional().describe("The next page: devices after this name"),
   limit: z.coerce.number().int().min(1).max(MOST).default(100),
 });
 const name = z.string().min(1);
-const TASK = z.strictObject({
+export const TASK = z.strictObject({
   task: name,
   to: z.union([name, z.array(name), z.strictObject({ tags: z.array(name) })], {
     error: "expected a name, a list of names, { tags: […] } or all",
@@ -56,7 +56,7 @@ const TASK = z.strictObject({
     .optional(),
   by: personName.default(SOMEBODY),
 });
-const DEVICE = z.strictObject({ fleet: name, name });
+export const DEVICE = z.strictObject({ fleet: name, name });
 const TASKS = "/fleets/:id{.+}/tasks";
 const TASK_RUN = "/tasks/:run";
 

@@ -14,14 +14,14 @@ import { lastOfEach, readForm } from "./forms/multipart_answer.ts";
 import { bodyOf, queryOf } from "./request.ts";
 
 const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
-const LIST = z.strictObject({
+export const FORMS = z.strictObject({
   state: z.enum(STATES).default("open"),
-  for: z.string().min(1).optional(),
+  for: z.string().min(1).optional().describe("A person or a group"),
   limit: z.coerce.number().int().min(1).max(1_000).default(50),
-  after: z.string().optional(),
+  after: z.string().optional().describe("The next page: forms after this id"),
 });
-const ANSWER = z.strictObject({
-  as: z.string().min(1).optional(),
+export const ANSWER = z.strictObject({
+  as: z.string().min(1).optional().describe("The person who answers; not with that person's own token"),
   values: z.record(z.string(), z.custom<Json>()).default({}),
 });
 
@@ -43,7 +43,7 @@ export function formsApi(context: WebContext): Hono<Asking> {
 }
 
 async function list(c: Context<Asking>, context: WebContext): Promise<Response> {
-  const { for: name, ...filter } = queryOf(c, LIST);
+  const { for: name, ...filter } = queryOf(c, FORMS);
   const { people } = context.desk;
   const own = c.get("person");
   if (own !== undefined && name !== undefined && people.get(name)?.id !== own.id) {

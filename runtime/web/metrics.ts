@@ -22,6 +22,15 @@ export const MOST_RULES = 1_000;
 /** The value of `rule` for all others. No rule has this id. */
 const OTHERS = "(other)";
 
+/** A metric with its values; those of a histogram are its buckets, their sum and count, by `metricName`. */
+export interface MetricReading {
+  name: string;
+  help: string;
+  /** `counter`, `gauge` or `histogram`. */
+  type: string;
+  values: { labels: Record<string, string | number | undefined>; value: number; metricName?: string }[];
+}
+
 /** The program's metrics in the text format of Prometheus. Names start with `whenthen_`. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -103,6 +112,12 @@ export class Metrics {
   /** The exposition and its content type. */
   async expose(): Promise<{ body: string; contentType: string }> {
     return { body: await this.#registry.metrics(), contentType: this.#registry.contentType };
+  }
+
+  /** The same as data, for OpenTelemetry. */
+  async read(): Promise<MetricReading[]> {
+    // The types of prom-client say that the type is a number; it is a word.
+    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric, type: String(metric.type) }));
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { Buffer } from "node:buffer";
 import { promisify } from "node:util";
 import { gunzip, inflate, inflateRaw, type ZlibOptions } from "node:zlib";
@@ -10,7 +11,7 @@ import { messageOf, UsageError } from "../model/errors.ts";
 /** The name that is recorded for the acts of somebody who gives none. */
 export const SOMEBODY = "an operator";
 /** The name of the person for whom a program acts, in the body of its request. */
-export const personName = z.string().trim().min(1).max(100);
+export const personName = z.string().trim().min(1).max(100).describe("Who it is done for, by name");
 
 const MAX_BODY = 1024 * 1024;
 
@@ -28,7 +29,7 @@ export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
  */
 export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   const body = await readRequestBody(c.req.raw, MAX_BODY);
-  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
+  if ("refused" in body) throw new HTTPException(body.refused.status as ContentfulStatusCode, { res: body.refused });
   const text = new TextDecoder().decode(body.bytes);
   try {
     return check(schema, text === "" ? {} : parseJson(text), "body");

@@ -120,7 +120,7 @@ export interface Startable {
 /** The answer of `POST /api/rules/<id>/start`. */
 export type StartAnswer = EventAnswer & Pick<Receipt, "verdicts">;
 
-const START = z.strictObject({
+export const START = z.strictObject({
   inputs: z.record(z.string(), z.custom<Json>()).default({}),
   data: z.custom<Json>().default(null),
   subject: z.string().min(1).max(1_000).optional(),

@@ -19,6 +19,8 @@ import { startApi } from "./rules_api.ts";
 export interface Web {
   /** @param address of the sender; absent for requests within the process */
   fetch(request: Request, address?: () => string): Promise<Response>;
+  /** The routes for programs, as the router has them. */
+  routes: { method: string; path: string }[];
 }
 
 /** The HTTP side of the program: hooks, events, API, health, metrics; forms and console. */
@@ -53,6 +55,12 @@ export function createWeb(context: WebContext): Web {
   app.route("/api/hooks", hooksApi(context));
   app.route("/api", fleetsApi(context));
   app.route("/api", api(context));
+  let description: Promise<object> | undefined;
+  app.get("/api/openapi.json", async (c) => {
+    // Loaded when it is asked for: most programs never are.
+    description ??= import("./openapi/document.ts").then(({ openApiDocument }) => openApiDocument(context.version));
+    return c.json(await description);
+  });
   app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
 
   // For people.
@@ -62,7 +70,9 @@ export function createWeb(context: WebContext): Web {
     pages ??= import("./console/console.ts").then(({ consolePages }) => consolePages(context));
     return await (await pages).fetch(c.req.raw, c.env);
   });
+  const routes = app.routes.filter(({ method }) => method !== "ALL").map(({ method, path }) => ({ method, path }));
   return {
+    routes,
     async fetch(request, address = () => "") {
       const url = plainHook(request) ?? urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });

@@ -44,6 +44,7 @@ export function makeContext(
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
     readFile: (file) => new RunFiles("/files", noDisk).read(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
+    keepFiles: () => Promise.resolve(),
     privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,
     connections: { token: (name) => Promise.resolve(`token of ${name}`) },

@@ -58,6 +58,11 @@ Deno.test("an invalid command line exits with 64 and says what would work", asyn
     [["start", "b", "a=1", "--data", "{}"], /give one of them/],
     [["emit", "a", "--data", "./state"], /whenthen --data DIR emit/],
     [["pack", "rules", "-o", "packed"], /Cannot pack from source: .+ deno task compile/],
+    [
+      ["once", "rules", "--log-file", "/nowhere/at/all"],
+      /^Cannot write the log file .+; name another with --log-file\n$/,
+    ],
+    [["run", "rules", "--log-file-size", "0"], /expected a number of megabytes, got "0"/],
     [["completion", "tcsh"], /Allowed choices are bash, zsh, fish/],
     [["completion"], /missing required argument 'shell'/],
     [["health", "now"], /too many arguments for 'health'/],

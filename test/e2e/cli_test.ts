@@ -278,3 +278,26 @@ then:
   assert.equal(broken.code, 2, "a rule does not load");
   assert.match(broken.stdout + broken.stderr, /broken\.yaml:1:9/);
 });
+
+Deno.test("--log-file has the lines of the log, too, without secrets, and is rotated by its size", async () => {
+  const rule = `
+when: { poll: { run: [cat, items.json] }, first: emit, key: item.id }
+then:
+  - log: "\${{ event.subject }} \${{ secrets.MARK }} \${{ event.data.new.text }}"
+`;
+  const items = Array.from({ length: 12 }, (_, index) => ({ id: `item-${index}.`, text: "x".repeat(100_000) }));
+  await using folder = await rulesFolder({ "a.yaml": rule, "items.json": JSON.stringify(items) });
+  const file = `${folder.rules}/../log.txt`;
+  const { code, stderr } = await whenthen(
+    ["once", folder.rules, "--data", folder.data, "--log-file", file, "--log-file-size", "1"],
+    { env: { MARK: "correct-horse-battery" } },
+  );
+  assert.equal(code, 0, stderr.slice(0, 2_000));
+  const names = [...Deno.readDirSync(`${folder.rules}/..`)].map(({ name }) => name)
+    .filter((name) => name.startsWith("log.txt.")).sort().reverse();
+  assert.ok(names.length > 0, "it was rotated");
+  const texts = [...names, "log.txt"].map((name) => Deno.readTextFileSync(`${folder.rules}/../${name}`));
+  for (const { length } of texts) assert.ok(length > 0 && length <= 1_000_000, String(length));
+  assert.ok(texts.join("") === stderr, "the same lines as on standard error");
+  for (const { id } of items) assert.ok(stderr.includes(`${id} *** x`), id);
+});

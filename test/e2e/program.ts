@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { isDatabaseUrl, localFolderOf } from "../../runtime/database/connection.ts";
 import { TIMEOUT } from "./until.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -191,7 +192,7 @@ export function start(
   options: LaunchOptions & { data: string; args?: string[] },
 ): Program {
   const args = ["run", folder, "--data", options.data, "--port", "0", "--log", "json", ...options.args ?? []];
-  return new Program(launch(args, options), options.data);
+  return new Program(launch(args, options), isDatabaseUrl(options.data) ? localFolderOf(options.data) : options.data);
 }
 
 /** A temporary folder, removed with `await using`. */

@@ -34,6 +34,7 @@ interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;
   /** Wraps the store for the runner. */
   between?: (store: Store) => Store;
+  traceHeaders?: ActionServices["traceHeaders"];
 }
 
 /** A program's store and runner, without rules folder and triggers. */
@@ -105,12 +106,14 @@ export class Bench {
       createFile: (file) => files.create(file),
       readFile: (file) => files.read(file),
       runFolder: (run) => files.folderOf(run),
+      keepFiles: (left) => files.keepLeft(left),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
       fleets: () => this.fleets!,
       connections: { token: (name) => Promise.resolve(`token of ${name}`) },
+      traceHeaders: this.options.traceHeaders,
     };
-    const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
+    const { secrets = {}, between = (store: Store) => store, traceHeaders: _traceHeaders, ...rest } = this.options;
     this.runner = new Runner({
       store: between(this.store),
       isolates: this.#isolates(this.#start),

@@ -152,6 +152,16 @@ export class SimulatedDisk implements Disk {
     this.#change(dirname(path), () => this.#drop(file));
   }
 
+  /** Folders are removed when nothing refers to them: that it may not be durable yet changes nothing. */
+  async removeFolder(path: string): Promise<void> {
+    await fs.promises.rm(path, { recursive: true, force: true });
+  }
+
+  /** What another program has written is not on this disk. */
+  syncFile(): Promise<void> {
+    return Promise.resolve();
+  }
+
   syncFolder(folder: string): Promise<void> {
     const mine = this.#changes.filter((change) => change.folder === folder);
     this.#changes = this.#changes.filter((change) => change.folder !== folder);

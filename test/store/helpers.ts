@@ -31,10 +31,17 @@ export async function settle(): Promise<void> {
   for (let turns = 0; turns < 20; turns++) await turn();
 }
 
+let openForTest = (): Promise<Store> => open();
+
+/** From now on {@link storeTest} opens its stores in this way, to show the same behaviour elsewhere. */
+export function openStoresWith(openOne: () => Promise<Store>): void {
+  openForTest = openOne;
+}
+
 /** A test with a store of its own, closed at the end. */
 export function storeTest(name: string, work: (store: Store) => Promise<void>): void {
   Deno.test(name, async () => {
-    const store = await open();
+    const store = await openForTest();
     try {
       await work(store);
     } finally {

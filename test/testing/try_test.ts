@@ -126,7 +126,7 @@ Deno.test("try says of rules of the examples what their runs have really done, a
 
   // Offline it says the same, and leaves the data folder as it is.
   const before = await contents(folder.root);
-  for (const rule of rules) {
+  for (const rule of ["14-refund-approval/refund", "18-payment/order_in_code"]) {
     const { events } = await tryIn(folder, rule);
     assert.ok(events.length > 0 && events.every(({ differs }) => differs.length === 0), rule);
   }
@@ -137,6 +137,23 @@ Deno.test("try says of rules of the examples what their runs have really done, a
   assert.match(refund.out, /now {5}would start; the run would succeed\n {2}before {2}started run \w+, which succeeded/);
   assert.match(refund.out, /pay {2}http {2}POST http:\S+\/refunds\/A1 json {"amount":20} {2}\(recorded\)/);
   assert.match(refund.out, /2 events: 2 would start and succeed; none not as before\n$/);
+
+  // A run of each rule becomes a test that passes.
+  const made = ["--data", join(folder.root, "data")];
+  const all: Answered[] = JSON.parse((await run(...made, "runs", "--json")).out);
+  const runs = all.filter(({ rule }, index) => all.findIndex((other) => other.rule === rule) === index);
+  for (const { id, rule } of runs) {
+    const { code, out, complaints } = await run("test", folder.rules, ...made, "--from", id);
+    assert.equal(code, 0, `${rule}: ${complaints}`);
+    assert.match(
+      out,
+      new RegExp(`^\\S+/${rule}(\\.test\\.ts|\\.yaml):\\d+: wrote the test "[^\n]+, as in run ${id}"\n`),
+    );
+  }
+  const tested = await run("test", folder.rules, ...made);
+  assert.equal(tested.code, 0, tested.out);
+  for (const { id } of runs) assert.ok(tested.out.includes(`as in run ${id}`), tested.out);
+  assert.equal(peer.requests.length, requests, "nothing was requested");
   delete process.env.CHAT_URL;
 });
 
@@ -270,4 +287,175 @@ Deno.test("try: each right and wrong use", async () => {
   }
   const nowhere = await run("--data", "/nowhere/at/all", "try", "a");
   assert.deepEqual([nowhere.code, /nothing has run here yet/.test(nowhere.complaints)], [64, true]);
+});
+
+const IN = `# A comment that stays.
+when: { webhook: "/in/:shop", auth: bearer, secret: HOOK_TOKEN }
+config: { depth: 1 }
+then:
+  - id: list
+    http: GET PEER/list
+  - id: all
+    each: steps.list.body.items
+    then:
+      - id: save
+        http: POST PEER/\${{ item }}
+        json: { shop: "\${{ event.http.params.shop }}", of: "\${{ event.data.name }}" }
+  - parallel:
+      one: [{ run: [echo, a] }]
+      two: [{ log: "\${{ config.depth }}" }]
+  - id: flaky
+    http: GET PEER/flaky
+    retry: { attempts: 3, delay: 10ms }
+  - reply: 201
+    json: { n: "\${{ steps.all.total }}" }
+  - id: last
+    run: [sh, -c, "echo no >&2; exit 3"]
+tests:
+  - name: one of its own # stays
+    stub: { list: { body: { items: [] } }, flaky: {}, run: { stdout: a } }
+    do:
+      - send: { webhook: /in/x, json: {} }
+      - expect: { run: succeeded }
+
+# At the end.
+onError:
+  - log: "\${{ error.step }} failed"
+`;
+
+const BY_HAND = `when: { manual: true }
+inputs: { bits: { type: choice, choices: [1024, 2048], default: 1024 } }
+then:
+  - wait: 200ms
+  - id: ask
+    form: \${{ inputs.bits }} bits?
+    to: finance
+    fields: { yes: { type: boolean } }
+  - id: pause
+    wait: 1d
+  - log: "\${{ event.by }} \${{ steps.ask.by }}"
+`;
+
+const IN_CODE = `import { event, rule } from "whenthen";
+let count = 0;
+export default rule({
+  when: event("code.*"),
+  config: { limit: 5 },
+  then: async ({ event, step, config }) => {
+    const n = await step.do("count", () => {
+      if (++count < 3) throw new Error("not yet " + count);
+      return [count];
+    }, { retry: { attempts: 3, delay: "10ms" } });
+    const all = await step.all("both", { a: () => step.run("list", ["echo", "x"]), b: () => step.log("tell", "b") });
+    await step.wait("nap", "100ms");
+    const paid = await step.waitFor("paid", "payment.received", { match: { "data.of": event.id } });
+    if (config.limit > 1) throw new Error("over " + n[0] + String(paid?.subject) + String(Array.isArray(all)));
+  },
+});
+`;
+
+const BATCH = `when: { event: item.added, batch: { quiet: 200ms } }
+then:
+  - log: "\${{ event.data.count }} items, \${{ event.data.events[0].data.n }} first"
+`;
+
+Deno.test("test --from writes tests of runs of all kinds, which pass; what is there stays", async () => {
+  await using peer = await Peer.start();
+  let flaky = 0;
+  peer.answer = ({ url }, response) => {
+    if (url === "/flaky" && ++flaky < 3) return void response.writeHead(503).end("busy");
+    response.writeHead(200, { "content-type": "application/json" }).end('{"items":[1,2],"token":"sesame-4711-open"}');
+  };
+  process.env.HOOK_TOKEN = "sesame-4711-open";
+  await using folder = await Folder.with({
+    "in.yaml": IN.replaceAll("PEER", peer.url),
+    "by_hand.yaml": BY_HAND,
+    "in_code.ts": IN_CODE,
+    "batch.yaml": BATCH,
+    "config.yaml": "in: { depth: 3 }\n",
+    "whenthen.yaml":
+      "people:\n  anna: { name: Anna, groups: [finance] }\n  olga: { name: Olga, groups: [operators] }\n",
+  });
+  const app = await folder.open();
+  await app.start();
+  try {
+    const posted = await app.web.fetch(
+      new Request("http://127.0.0.1:8080/hooks/in/kiel?a=1", {
+        method: "POST",
+        headers: { host: "127.0.0.1:8080", authorization: "Bearer sesame-4711-open", "x-note": "n" },
+        body: new URLSearchParams({ name: "Ada", secret: "sesame-4711-open" }),
+      }),
+      () => "127.0.0.1",
+    );
+    assert.equal(posted.status, 201);
+    await send(app, "/api/rules/by_hand/start", { inputs: { bits: 2048 }, by: "olga" });
+    await send(app, "/api/emit", { type: "code.pushed", data: {}, id: "c1" });
+    for (const n of [7, 8]) await send(app, "/api/emit", { type: "item.added", data: { n } });
+    const forms = await until("the form", () => ask(app, "/api/forms"), (forms: Answered[]) => forms.length === 1);
+    await send(app, `/api/forms/${forms[0].id}`, { as: "anna", values: { yes: true } });
+    const pausing = (runs: Answered[]) => runs.find(({ waits }) => waits?.[0].step === "pause");
+    const waiting = await until(
+      "the pause",
+      () => ask(app, "/api/runs?waiting=true"),
+      (runs: Answered[]) => pausing(runs),
+    );
+    await send(app, `/api/runs/${pausing(waiting).id}/skip`, {});
+    await until(
+      "the wait of the code",
+      () => ask(app, "/api/runs?waiting=true"),
+      (runs: Answered[]) => runs.some(({ waits }) => waits?.[0].step === "paid"),
+    );
+    await send(app, "/api/emit", { type: "payment.received", data: { of: "c1" }, subject: "P1" });
+    await ended(app, 4);
+  } finally {
+    await app.stop();
+  }
+  const data = ["--data", join(folder.root, "data")];
+  const runs: Answered[] = JSON.parse((await run(...data, "runs", "--json")).out);
+  assert.deepEqual(runs.map(({ rule, state }) => `${rule} ${state}`).sort(), [
+    "batch succeeded",
+    "by_hand succeeded",
+    "in failed",
+    "in_code failed",
+  ]);
+  const texts: Record<string, string> = {};
+  for (const { id, rule } of runs) {
+    const { code, out, complaints } = await run("test", folder.rules, ...data, "--from", id);
+    assert.equal(code, 0, `${rule}: ${complaints}`);
+    texts[rule] = out;
+  }
+  const read = (file: string) => readFile(join(folder.rules, file), "utf8");
+  assert.match(texts.in, /not in it: secrets in the event: they are \*\*\* in the test/);
+  const before = IN.replaceAll("PEER", peer.url).split("\n# At the end.\n");
+  const yaml = await read("in.yaml");
+  assert.ok(yaml.startsWith(before[0].trimEnd()) && yaml.endsWith(`\n# At the end.\n${before[1]}`), yaml);
+  assert.ok(!yaml.includes("sesame"), yaml);
+  const code = await read("in_code.test.ts");
+  for (const part of ["not yet 1", "not yet 2", "await t.advance(", 'subject: "P1"', "attempts: 3"]) {
+    assert.ok(code.includes(part), `${part} in ${code}`);
+  }
+  assert.match(await read("by_hand.yaml"), /- start:\n(.*\n)*.*- answer: ask\n {8}as: anna\n(.*\n)*.*- skip: pause\n/);
+
+  const tested = await run("test", folder.rules, ...data);
+  assert.equal(tested.code, 0, tested.out);
+  assert.match(tested.out, /5 tests passed, 0 failed/);
+
+  // A second time, and what cannot be a test.
+  const again = runs.find(({ rule }) => rule === "in_code").id;
+  const uses: [words: string[], code: number, complaint: RegExp][] = [
+    [["test", folder.rules, "--from", again], 1, /Nothing is written to \S+in_code\.test\.ts: it already has the test/],
+    [["test", folder.rules, "--from", "1k1"], 1, /There is no run "1k1"/],
+    [["test", folder.rules, "--from"], 64, /argument missing/],
+    [["test", "/nowhere", "--from", again], 64, /Cannot find the rules folder/],
+  ];
+  for (const [words, code, complaint] of uses) {
+    const seen = await run(...data, ...words);
+    assert.equal(seen.code, code, words.join(" ") + seen.complaints);
+    assert.match(seen.complaints, complaint);
+  }
+  assert.equal(await read("in_code.test.ts"), code);
+  await folder.write({ "batch.yaml": "when: manual\nthen:\n  - log: a\n" });
+  const gone = await run(...data, "test", folder.rules, "--from", runs.find(({ rule }) => rule === "batch").id);
+  assert.match(gone.complaints, /Cannot make a test of run \w+: the rule has no trigger "event item\.added" any more/);
+  delete process.env.HOOK_TOKEN;
 });

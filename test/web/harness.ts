@@ -34,6 +34,7 @@ import { RefusedRequests } from "../../runtime/web/refused_requests.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { createWeb, type Web } from "../../runtime/web/web.ts";
 import { plainRule } from "../model/plain_rule.ts";
+import { checkAnswer } from "./described.ts";
 
 export const NOW = Date.parse("2026-11-21T08:00:00Z");
 const AT = { line: 1, column: 1 };
@@ -63,7 +64,7 @@ export interface Bench extends AsyncDisposable {
   post(path: string, body: Json, headers?: Record<string, string>): Promise<Answer>;
 }
 
-interface Answer {
+export interface Answer {
   status: number;
   /** Parsed if it is JSON. */
   // deno-lint-ignore no-explicit-any
@@ -225,7 +226,9 @@ export async function openBench(
     const response = await web.fetch(new Request(`http://127.0.0.1:8080${path}`, { method, ...init }));
     const text = await response.text();
     const isJson = text !== "" && response.headers.get("content-type")?.includes("json");
-    return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+    const answer = { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+    await checkAnswer(method, path, answer);
+    return answer;
   };
   return {
     web,

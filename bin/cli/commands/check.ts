@@ -9,6 +9,7 @@ import { runTests, type TestReport } from "../../../runtime/testing/run_tests.ts
 import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { type CheckTarget, foldersToLoad, targetsToCheck } from "../folders.ts";
 import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import { writeTestFrom } from "./try.ts";
 import { cronInWords } from "../print/cron.ts";
 import {
   githubAnnotations,
@@ -136,6 +137,7 @@ function factsOf({ cron, timezone }: JsonObject) {
 
 interface TestOptions extends CommonOptions {
   filter?: string;
+  from?: string;
   format: "text" | "json" | "junit";
 }
 
@@ -146,6 +148,7 @@ export function addTest(program: Command, session: Session): void {
     .addOption(setOption())
     .option("--filter <text>", "only the tests with this text in their name or file, or that match /pattern/")
     .addOption(formatOption(["junit"]))
+    .option("--from <run>", "write a test of this run into the file of its rule, or beside it, instead")
     .addHelpText(
       "after",
       "\nExits with 0; 1 if a test failed, or none has what --filter asks for; 2 if a rule or a test does not load",
@@ -156,6 +159,7 @@ export function addTest(program: Command, session: Session): void {
       const isMeant = filter === undefined ? undefined : filterOf(filter);
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
+      if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;
       const shown = json ? "json" : format;
       const onResult = shown === "text" ? resultPrinter(terminal) : undefined;

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { basename, relative, resolve } from "node:path";
 import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
+import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
@@ -15,6 +16,7 @@ import {
   dataOption,
   envOption,
   ExitCode,
+  logFileOptions,
   logOption,
   print,
   type Session,
@@ -22,18 +24,20 @@ import {
   wholeNumber,
 } from "../session.ts";
 import { StopSignal } from "../signals.ts";
-import { startLog } from "../start_log.ts";
+import { type LogFile, startLog } from "../start_log.ts";
 
-interface RunOptions extends CommonOptions {
+interface RunOptions extends CommonOptions, LogFile {
   port?: number;
   host?: string;
 }
 
 /** `run`: watches the folder, serves, and executes runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
+  const [logFile, logFileSize] = logFileOptions();
   program.command("run", { isDefault }).description("watch the folder, serve and run, until stopped")
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(dataOption()).addOption(envOption()).addOption(setOption()).addOption(logOption())
+    .addOption(logFile).addOption(logFileSize)
     .addOption(
       new Option("--port <port>", "0 chooses a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
     )
@@ -44,13 +48,18 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
       const folders = await foldersToLoad(folder, options.data);
-      await startLog(options.log, "info");
+      await startLog(options.log, "info", options);
       // Before anything is opened: a signal without a listener does not end process 1 of a container.
       using signal = new StopSignal();
       if (signal.isReceived) return;
       const { port, host, set } = options;
       const token = env.WHENTHEN_TOKEN;
-      const app = await openProgram({ ...folders, port, host, env: options.env, set, token }, session.ports);
+      const standby = signal.aborts;
+      const app = await openProgram({ ...folders, port, host, env: options.env, set, token, standby }, session.ports)
+        .catch((error) => {
+          if (!signal.isReceived) throw error;
+        });
+      if (app === undefined) return;
       try {
         if (!signal.isReceived) {
           await app.start();
@@ -65,38 +74,49 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
 }
 
 /** Prints the program's address and what to try next. */
-async function welcome(app: App, { folder, data, prebuilt }: Folders, { terminal }: Session): Promise<void> {
-  const address = await readAddress(data);
+async function welcome(app: App, { folder, data, database, prebuilt }: Folders, { terminal }: Session): Promise<void> {
+  const address = await readAddress(app.data);
   if (address === undefined) return;
   const headers = { authorization: `Bearer ${address.token}` };
   const response = await app.web.fetch(new Request(`${address.url}/api/rules`, { headers }));
   const shown = prebuilt ? undefined : relative("", folder) || ".";
-  const elsewhere = data === resolve(DATA) ? undefined : relative("", data);
+  const elsewhere = database ? nameOf(database) : data === resolve(DATA) ? undefined : relative("", data);
   const asksForToken = Boolean(env.WHENTHEN_TOKEN);
   const rules = await response.json();
   printWelcome(terminal, { url: address.url, folder: shown, data: elsewhere, rules, asksForToken });
 }
 
+/** A database in a command line, without its password. */
+function nameOf(url: string): string {
+  return url === env.DATABASE_URL ? '"$DATABASE_URL"' : shownUrl(url);
+}
+
 /** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
+  const [logFile, logFileSize] = logFileOptions();
   addCommand(program, "once", "poll each poller once, fire the crons that are due, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
+    .addOption(logFile).addOption(logFileSize)
     .option("--require-state", "exit 3 if the data folder is new, instead of starting afresh")
     .addHelpText(
       "after",
       "\nExits with 0; 1 if a run or a poll failed; 2 if a rule does not load; 3 see --require-state",
     )
     .action(async (folder: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
+      const options = command.optsWithGlobals<CommonOptions & LogFile & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
-      await startLog(options.log, "info");
+      await startLog(options.log, "info", options);
       const token = env.WHENTHEN_TOKEN;
       const app = await openProgram({ ...folders, env: options.env, set: options.set, token }, session.ports);
       using signal = new StopSignal();
       try {
         if (options.requireState && await app.isNew()) {
-          session.terminal.write(`The data folder ${folders.data} is new: there is no state of earlier passes\n`);
+          session.terminal.write(
+            `The ${
+              folders.database ? "database" : `data folder ${folders.data}`
+            } is new: there is no state of earlier passes\n`,
+          );
           session.exitCode = ExitCode.newStore;
           return;
         }

@@ -4,13 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseDuration } from "../../../runtime/model/duration.ts";
 import { parseTime } from "../../../runtime/language/expectation.ts";
+import { UsageError } from "../../../runtime/model/errors.ts";
 import type { TestFolder } from "../../../runtime/testing/test_folder.ts";
+import { testOfRun } from "../../../runtime/testing/test_of_run.ts";
+import { writeTest } from "../../../runtime/testing/write_test.ts";
 import { tryRule, wouldFail } from "../../../runtime/testing/try_rule.ts";
 import { RefusedError } from "../client.ts";
-import { foldersInUse } from "../folders.ts";
+import { type Folders, foldersInUse } from "../folders.ts";
 import { openPast } from "../past.ts";
 import { printProblems } from "../print/checks.ts";
-import { printTried } from "../print/tried.ts";
+import { printTried, printWritten } from "../print/tried.ts";
 import { addCommand, type CommonOptions, ExitCode, print, type Session, setOption, wholeNumber } from "../session.ts";
 import { startLog } from "../start_log.ts";
 
@@ -58,6 +61,42 @@ export function addTry(program: Command, session: Session): void {
         await past.close();
       }
     });
+}
+
+/**
+ * `test --from`: writes a test of a run.
+ * @param folders where it is written, and where the run is
+ */
+export async function writeTestFrom(
+  session: Session,
+  options: CommonOptions,
+  folders: Folders,
+  run: string,
+): Promise<void> {
+  if (folders.prebuilt !== undefined) {
+    throw new UsageError("Cannot write a test into the rules inside this program; name the folder that they come from");
+  }
+  const { now } = session.terminal;
+  const past = await openPast(folders.data, now);
+  try {
+    const made = await testOfRun({ ...folders, env: options.env, set: options.set }, past, { run, now });
+    if (made.kind === "unknown") {
+      throw new RefusedError(`Cannot make a test of run ${run}: its rule is not in ${folders.folder}`);
+    }
+    if (made.kind === "impossible") throw new RefusedError(made.reason);
+    if (made.kind === "broken") {
+      print(session, options, made.problems, printProblems);
+      session.exitCode = ExitCode.broken;
+      return;
+    }
+    const { test, left } = made.made;
+    const written = await writeTest(folders.folder, made.made);
+    const path = join(folders.folder, written.file);
+    if (written.kind === "refused") throw new RefusedError(`Nothing is written to ${path}: ${written.reason}`);
+    print(session, options, { file: path, line: written.line, name: test.name, left }, printWritten);
+  } finally {
+    await past.close();
+  }
 }
 
 /** The error for a rule that the folder does not have. */

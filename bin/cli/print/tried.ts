@@ -130,6 +130,22 @@ function wordOf({ state, uncertain }: TriedRun): string {
   return state === "failed" ? "would start and fail" : "would start and wait";
 }
 
+/** A test that was written. */
+interface WrittenFile {
+  /** Absolute. */
+  file: string;
+  line: number;
+  name: string;
+  /** What of the run is not in it. */
+  left: string[];
+}
+
+/** Prints where a test was written, and what is not in it. */
+export function printWritten(terminal: Terminal, { file, line, name, left }: WrittenFile): void {
+  terminal.write(`${file}:${line}: wrote the test "${oneLine(name)}"\n`);
+  for (const what of left) terminal.write(paint(terminal, "yellow", `  not in it: ${oneLine(what)}`) + "\n");
+}
+
 const WORDS: Record<Verdict["kind"], string> = {
   started: "would start",
   held: "would be delayed by the limit",

@@ -72,6 +72,7 @@ function executing(
         ...used !== recorded && { recorded },
         run: { id: run.id, rule: rule.id, trigger: run.trigger, event: run.event },
         path: step.path,
+        step: step.path,
         attempt,
         get signal() {
           return makeSignal();

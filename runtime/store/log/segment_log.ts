@@ -65,6 +65,8 @@ export interface SegmentLogOptions {
   onWarning: (message: string) => void;
   /** Called when writes start to fail. */
   onRefused: () => void;
+  /** Makes frames durable elsewhere, instead of by a sync of the segment. A frame is given again after it has failed. */
+  elsewhere?: { name: string; append(seq: number, frame: Uint8Array): Promise<void> };
 }
 
 interface OpenSegment {
@@ -180,7 +182,11 @@ export class SegmentLog {
       }
     }
     this.#lastSeq = seq;
-    if (this.#refusal) this.#options.onWarning("The disk accepts writes again; nothing was lost");
+    if (this.#refusal) {
+      this.#options.onWarning(
+        `The ${this.#options.elsewhere ? "database" : "disk"} accepts writes again; nothing was lost`,
+      );
+    }
     this.#refusal = undefined;
     if (this.#sealNext || this.#open!.bytes >= SEGMENT_BYTES) await this.#seal();
   }
@@ -189,8 +195,12 @@ export class SegmentLog {
     const fresh = this.#open === undefined;
     const open = this.#open ??= await (this.#resumable ? this.#resume(this.#resumable) : this.#start(seq));
     await open.file.write(bytes);
-    await open.file.sync();
-    if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
+    if (this.#options.elsewhere) {
+      await this.#options.elsewhere.append(seq, bytes);
+    } else {
+      await open.file.sync();
+      if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
+    }
     open.bytes += bytes.length;
   }
 
@@ -256,8 +266,8 @@ export class SegmentLog {
     const first = this.#refusal === undefined;
     this.#refusal = reason;
     if (!first) return;
-    const folder = JSON.stringify(this.#options.folder);
-    this.#options.onWarning(`Cannot write to ${folder}: ${reason}; nothing new is accepted until writes succeed`);
+    const place = this.#options.elsewhere?.name ?? JSON.stringify(this.#options.folder);
+    this.#options.onWarning(`Cannot write to ${place}: ${reason}; nothing new is accepted until writes succeed`);
     this.#options.onRefused();
   }
 

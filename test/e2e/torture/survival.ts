@@ -25,6 +25,8 @@ export interface Plan {
   moments: Moment[];
   /** Events in flight at a time. @default 4 */
   senders?: number;
+  /** Where the state lives. @default a folder */
+  data?: string;
   /** The environment of each start. */
   env?: (life: number) => Record<string, string>;
 }
@@ -83,7 +85,7 @@ export async function survive(plan: Plan): Promise<void> {
     response.end(JSON.stringify({ token: `t${++tokens}` }));
   });
   await using folder = await rulesFolder(rules(peer.url));
-  const launch = (life: number) => start(folder.rules, { data: folder.data, env: plan.env?.(life) });
+  const launch = (life: number) => start(folder.rules, { data: plan.data ?? folder.data, env: plan.env?.(life) });
   using provider = new Provider({ path: "/hooks/in", runs: 2, senders: plan.senders ?? 4 });
   const kept: string[] = [];
   let startup = 1_000;

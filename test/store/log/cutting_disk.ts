@@ -21,6 +21,8 @@ export class CuttingDisk implements Disk {
   truncate = (path: string, length: number) => this.#step(() => this.disk.truncate(path, length));
   rename = (from: string, to: string) => this.#step(() => this.disk.rename(from, to));
   remove = (path: string) => this.#step(() => this.disk.remove(path));
+  removeFolder = (path: string) => this.#step(() => this.disk.removeFolder(path));
+  syncFile = () => this.#step(() => this.disk.syncFile());
   syncFolder = (folder: string) => this.#step(() => this.disk.syncFolder(folder));
 
   create = async (path: string) => this.#cutting(await this.#step(() => this.disk.create(path)));

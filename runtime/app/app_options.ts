@@ -1,0 +1,37 @@
+import type { OpenDatabase } from "../database/open_database.ts";
+import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
+import type { UpperValue } from "../model/config.ts";
+
+export const DEFAULT_HOST = "127.0.0.1";
+export const DEFAULT_PORT = 8080;
+
+/** The options that the program starts with. */
+export interface AppOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  /** The data folder, absolute. */
+  data: string;
+  /** The URL of a database that the state is in; the data folder is chosen by it then. */
+  database?: string;
+  /** Waits for a database that another program works on, until this is aborted. Absent: that is an error. */
+  standby?: AbortSignal;
+  /** Overrides `whenthen.yaml`; 0 means a free port. */
+  port?: number;
+  host?: string;
+  /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
+  env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
+  /** TypeScript files of the folder that are bundled already. */
+  prebuilt?: Prebuilt;
+  /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
+  token?: string;
+  version: string;
+}
+
+/** Opens the database that the state is in. Loads the code for that only here. */
+export async function openDatabaseFor(url: string, options: AppOptions): Promise<OpenDatabase> {
+  const { openDatabaseWhenFree } = await import("./standby.ts");
+  const { host = DEFAULT_HOST, port = DEFAULT_PORT, standby } = options;
+  return await openDatabaseWhenFree({ url, host, port, ...standby && { standby } });
+}

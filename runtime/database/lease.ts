@@ -1,0 +1,98 @@
+import { FolderLostError } from "../host/lock.ts";
+import { newId } from "../model/id.ts";
+import type { Sql } from "./connection.ts";
+
+/** Milliseconds between two signs of life of the program that holds the lease, and between two looks of those that wait. */
+const BEAT = 500;
+const LOOK = 250;
+/** Without a sign of life for this long, by the clock of the one who looks, the holder counts as dead. */
+const DEAD = 3_000;
+
+/** What to do while another program holds the lease. */
+export interface LeaseOptions {
+  /** Ends the waiting. */
+  signal?: AbortSignal;
+  /**
+   * Called at each look that finds it held. What it throws ends the waiting.
+   * @param isAlive whether the holder has given a sign of life since the first look
+   */
+  onHeld: (isAlive: boolean) => void;
+}
+
+/**
+ * Takes over the database when no other program works on it: the last one has handed it over, or counts as dead.
+ * @throws the signal's reason, or what `onHeld` throws
+ */
+export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Promise<Lease> {
+  const me = newId(Date.now());
+  let seen: string | undefined;
+  let since = performance.now();
+  for (let changes = 0;;) {
+    signal?.throwIfAborted();
+    const [{ epoch, beat, holder }] = await sql.unsafe("select epoch::text, beat::text, holder from whenthen.lease");
+    if (`${epoch} ${beat}` !== seen) {
+      if (seen !== undefined) changes++;
+      [seen, since] = [`${epoch} ${beat}`, performance.now()];
+    }
+    if (holder === null || performance.now() - since > DEAD) {
+      const taken = await sql.unsafe(
+        "update whenthen.lease set epoch = epoch + 1, beat = beat + 1, holder = $1 " +
+          "where epoch = $2::bigint and beat = $3::bigint returning epoch::text",
+        [me, epoch, beat],
+      );
+      if (taken.length === 1) return new Lease(sql, taken[0].epoch);
+      continue;
+    }
+    onHeld(changes > 0);
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}
+
+/** This program's right to change the database. Each change names its epoch, which ends when another program takes over. */
+export class Lease {
+  #lost: FolderLostError | undefined;
+  readonly #gone = Promise.withResolvers<Error>();
+  readonly #beats: ReturnType<typeof setInterval>;
+
+  constructor(private readonly sql: Sql, readonly epoch: string) {
+    // A failed beat is repeated by the next one. If it fails for long, another program takes over, and a later one finds that.
+    this.#beats = setInterval(() => void this.#beat().catch(() => {}), BEAT);
+  }
+
+  /** Set from when it is known that another program has taken over. */
+  get lost(): FolderLostError | undefined {
+    return this.#lost;
+  }
+
+  /** Resolves when another program has taken over. */
+  get gone(): Promise<Error> {
+    return this.#gone.promise;
+  }
+
+  /** @throws FolderLostError if another program has taken over */
+  assertHeld(): void {
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** Another program has taken over. @throws FolderLostError */
+  lose(): never {
+    clearInterval(this.#beats);
+    this.#lost ??= new FolderLostError("Another whenthen has taken over the database");
+    this.#gone.resolve(this.#lost);
+    throw this.#lost;
+  }
+
+  /** Hands it over: a program that waits takes it at its next look. */
+  async release(): Promise<void> {
+    clearInterval(this.#beats);
+    await this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
+  }
+
+  async #beat(): Promise<void> {
+    const rows = await this.sql.unsafe(
+      "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1",
+      [this.epoch],
+    );
+    if (rows.length === 0 && this.#lost === undefined) this.lose();
+  }
+}

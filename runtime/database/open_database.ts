@@ -1,0 +1,71 @@
+import { mkdir } from "node:fs/promises";
+import type { Elsewhere } from "../store/background.ts";
+import { acquireLock } from "../host/lock.ts";
+import { connect, localFolderOf, shownUrl } from "./connection.ts";
+import { DatabaseFolder } from "./database_folder.ts";
+import { DatabaseLog } from "./database_log.ts";
+import { type Lease, type LeaseOptions, takeLease } from "./lease.ts";
+import { StoredFiles } from "./stored_files.ts";
+
+/** A database that this program works on: no other one does. */
+export interface OpenDatabase {
+  /** The folder on this machine for its files. */
+  path: string;
+  folder: DatabaseFolder;
+  lease: Lease;
+  /** For the store. */
+  elsewhere: Elsewhere;
+  /** Hands the database over. */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to a database, and waits until no other program works on it.
+ * @throws UsageError if it cannot be used; the signal's reason
+ */
+export async function openDatabase(url: string, options: LeaseOptions): Promise<OpenDatabase> {
+  const sql = await connect(url);
+  try {
+    const lease = await takeLease(sql, options);
+    const log = new DatabaseLog(sql, lease);
+    const path = await freeFolder(url);
+    const folder = new DatabaseFolder(path, new StoredFiles(sql, lease), log);
+    return {
+      path,
+      folder,
+      lease,
+      elsewhere: {
+        name: `the database ${shownUrl(url)}`,
+        append: (seq, frame) => log.append(seq, frame),
+        publish: () => folder.publishStore(),
+        fetch: (part) => folder.fetch(part),
+      },
+      async close() {
+        // If it cannot be handed over, the next program takes it after some seconds.
+        await lease.release().catch(() => {});
+        await sql.end({ timeout: 1 });
+      },
+    };
+  } catch (error) {
+    await sql.end({ timeout: 0 });
+    throw error;
+  }
+}
+
+/** How many programs on one machine may have had the database and not ended yet. */
+const MOST_FOLDERS = 10;
+
+/** The usual folder, or another one if a program that was stopped still holds that. */
+async function freeFolder(url: string): Promise<string> {
+  const first = localFolderOf(url);
+  for (let number = 1; number < MOST_FOLDERS; number++) {
+    const path = number === 1 ? first : `${first}-${number}`;
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const lock = acquireLock(path);
+    lock?.release();
+    if (lock !== undefined) return path;
+  }
+  throw new Error(
+    `Cannot use the database ${shownUrl(url)}: ${MOST_FOLDERS - 1} programs hold folders such as ${first}`,
+  );
+}

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import process from "node:process";
+import postgres from "postgres";
+import { localFolderOf } from "../../runtime/database/connection.ts";
+import { rulesFolder } from "../e2e/folder.ts";
+import { type Answered, type Program, start, whenthen } from "../e2e/program.ts";
+import { until } from "../e2e/until.ts";
+import { DatabaseServer } from "./server.ts";
+
+const RULES = {
+  "order.yaml": `
+when: { webhook: /order, auth: none, dedupe: event.data.id }
+limit: none
+then:
+  - { id: note, run: [echo, "\${{ event.data.id }}"], save: note.txt }
+  - waitFor: paid
+    match: { data.id: event.data.id }
+    id: paid
+  - { id: read, run: [cat, "\${{ steps.note.stdout.path }}"] }
+`,
+  "signed.yaml": `
+when: { webhook: /signed, auth: none }
+then:
+  - { id: ask, form: { ok: { type: boolean } }, title: Fine? }
+`,
+};
+
+/** A rules folder and a database for it. */
+async function places(server: DatabaseServer) {
+  const folder = await rulesFolder(RULES);
+  return {
+    rules: folder.rules,
+    data: await server.create(),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+async function order(program: Program, id: number): Promise<string> {
+  const { status, body } = await program.post("/hooks/order", { id });
+  assert.ok(status === 202 || status === 200, JSON.stringify(body));
+  return body.runs[0];
+}
+
+function runOf(program: Program, id: string, state: string): Promise<Answered> {
+  return until(`run ${id} to be ${state}`, () => program.api(`runs/${id}`), ({ run }) => run?.state === state);
+}
+
+Deno.test("a program that stands by answers 503, and takes over with all runs, files and keys", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using first = start(place.rules, place);
+  const run = await order(first, 1);
+  await runOf(first, run, "waiting");
+  await using second = start(place.rules, place);
+  await second.waitForMessage("Another whenthen works on the database");
+  await first.kill();
+  // The disk of a dyno does not last either.
+  await rm(localFolderOf(place.data), { recursive: true });
+  assert.equal(await order(second, 1), run, "the event is known");
+  const { status } = await second.post("/api/emit", { type: "paid", data: { id: 1 } });
+  assert.equal(status, 200);
+  const { steps } = await runOf(second, run, "succeeded");
+  const { output } = steps.find(({ path }: { path: string }) => path === "read");
+  assert.equal(output.json ?? Number(output.stdout), 1, "the file that the first program saved is there");
+  assert.equal(await second.stop(), 0);
+});
+
+Deno.test("SIGTERM hands over at once; a program that was stopped finds that another one has taken over, and ends", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using first = start(place.rules, place);
+  await first.url();
+  await using second = start(place.rules, place);
+  await second.waitForMessage("Another whenthen works on the database");
+  assert.equal(await first.stop(), 0);
+  await second.url();
+  await using third = start(place.rules, place);
+  await third.waitForMessage("Another whenthen works on the database");
+  process.kill(second.child.pid!, "SIGSTOP");
+  const run = await order(third, 2);
+  process.kill(second.child.pid!, "SIGCONT");
+  assert.equal(await second.exited, 1, second.output);
+  assert.match(second.output, /Another whenthen has taken over the database/);
+  await runOf(third, run, "waiting");
+});
+
+Deno.test("a crash of the database: events are refused meanwhile, and none is lost or doubled", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using program = start(place.rules, place);
+  const runs = new Map<number, string>();
+  for (let id = 0; id < 5; id++) runs.set(id, await order(program, id));
+  await server.crash();
+  const answer = program.post("/hooks/order", { id: 5 });
+  answer.catch(() => console.log(program.output));
+  await program.waitForMessage("Cannot write to the database postgres://");
+  assert.equal((await program.post("/hooks/order", { id: 6 })).status, 503);
+  assert.equal((await program.fetch("/readyz")).status, 503);
+  await server.resume();
+  assert.equal((await answer).status, 503, "whether it was written is not known");
+  await program.waitForMessage("accepts writes again");
+  for (let id = 0; id < 5; id++) assert.equal(await order(program, id), runs.get(id));
+  for (const id of [5, 6]) assert.equal(await order(program, id), await order(program, id));
+  assert.equal((await program.api("events?limit=100")).length, 7);
+});
+
+Deno.test("a database that has lost its last frames is not written to", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using program = start(place.rules, place);
+  await order(program, 1);
+  const sql = postgres(place.data, { max: 1 });
+  await sql.unsafe("delete from whenthen.log where seq = (select max(seq) from whenthen.log)");
+  await sql.end();
+  await program.post("/hooks/order", { id: 2 }).catch(() => {});
+  assert.equal(await program.exited, 1, program.output);
+});
+
+Deno.test("commands reach the program on their machine, and one elsewhere by its pages only", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using program = start(place.rules, place);
+  const run = await order(program, 1);
+  const listed = await whenthen(["runs", "--json", "--data", place.data]);
+  assert.deepEqual(JSON.parse(listed.stdout).map(({ id }: { id: string }) => id), [run], listed.stderr);
+  const elsewhere = await whenthen(["runs", "--data", place.data], { env: { TMPDIR: place.rules } });
+  assert.equal(elsewhere.code, 64, elsewhere.stderr);
+  assert.match(elsewhere.stderr, /a whenthen works on it, elsewhere; use its pages or its API/);
+  assert.equal(await program.stop(), 0);
+  const after = await whenthen(["show", run, "--json", "--data", place.data]);
+  assert.equal(JSON.parse(after.stdout).run.id, run, after.stderr);
+});
+
+Deno.test("a database that cannot be used is refused with its reason, without its password", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  const url = new URL(place.data);
+  url.password = "hunter2";
+  url.port = "1";
+  const absent = await whenthen(["run", place.rules, "--data", url.href]);
+  assert.equal(absent.code, 64);
+  assert.match(absent.stderr, /Cannot open the database postgres:\/\/whenthen@127\.0\.0\.1:1\/test1: .*ECONNREFUSED/);
+  assert.doesNotMatch(absent.stdout + absent.stderr, /hunter2/);
+  const sql = postgres(place.data, { max: 1, onnotice: () => {} });
+  await sql.unsafe(
+    "create schema whenthen; create table whenthen.version (version int); insert into whenthen.version values (9)",
+  );
+  await sql.end();
+  const newer = await whenthen(["run", place.rules, "--data", place.data]);
+  assert.equal(newer.code, 64);
+  assert.match(newer.stderr, /a newer version of whenthen wrote it \(tables of version 9/);
+});
