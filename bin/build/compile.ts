@@ -5,41 +5,16 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import process, { stdout } from "node:process";
+import { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
 import { bundleAssets } from "../../runtime/web/console/assets.ts";
-import { bundleProgram, PROGRAM } from "./bundle.ts";
+import { bundleProgram, INSIDE, PROGRAM } from "./bundle.ts";
 import { npmPackage, runTool } from "./npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
-
-/** The targets of a binary, with the names of the npm packages that contain its native parts. */
-const TARGETS = {
-  "linux-x64": { bun: "@oven/bun-linux-x64", esbuild: "@esbuild/linux-x64" },
-  "linux-arm64": { bun: "@oven/bun-linux-aarch64", esbuild: "@esbuild/linux-arm64" },
-  "darwin-x64": { bun: "@oven/bun-darwin-x64", esbuild: "@esbuild/darwin-x64" },
-  "darwin-arm64": { bun: "@oven/bun-darwin-aarch64", esbuild: "@esbuild/darwin-arm64" },
-} as const;
-
-type Target = keyof typeof TARGETS;
-
-/** The target of this machine. */
-const HOST = hostTarget();
-
-function hostTarget(): Target {
-  const host = `${process.platform}-${process.arch}`;
-  if (isTarget(host)) return host;
-  throw new Error(`Cannot build on ${host}; build on one of ${Object.keys(TARGETS).join(", ")}`);
-}
-
-function isTarget(text: string): text is Target {
-  return Object.hasOwn(TARGETS, text);
-}
+import { binaryFile, HOST, type Target, TARGETS } from "./targets.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-
-/** The folder from which a compiled program reads the files that it was built with. */
-const INSIDE = "/$bunfs/root";
 
 /** Files that are read when they are used, so that they take no memory before. */
 const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json"];
@@ -104,7 +79,6 @@ const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
   .option("--faults", "build the program for tests, whose clock and disk can be made to fail")
   .parse().opts<{ target: Target; faults?: true }>();
-const name = options.faults ? "whenthen-with-faults" : "whenthen";
-const outfile = join(ROOT, "bin", options.target === HOST ? name : `${name}-${options.target}`);
+const outfile = join(ROOT, binaryFile(options.target, options.faults && "whenthen-with-faults"));
 await compile(options.faults ? WITH_FAULTS : PROGRAM, options.target, outfile);
 stdout.write(`${relative("", outfile)}\n`);

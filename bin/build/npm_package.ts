@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -35,12 +36,14 @@ async function exists(path: string): Promise<boolean> {
 
 /**
  * Runs a program on the build machine.
+ * @param env variables beside those of this process
  * @returns its output
  * @throws Error with its output as the reason if it fails
  */
-export async function runTool(program: string, args: string[], cwd: string): Promise<string> {
+export async function runTool(program: string, args: string[], cwd: string, env = {}): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)(program, args, { cwd, maxBuffer: 2 ** 26 });
+    const options = { cwd, maxBuffer: 2 ** 26, env: { ...process.env, ...env } };
+    const { stdout } = await promisify(execFile)(program, args, options);
     return stdout;
   } catch (error) {
     const { stderr, stdout, message } = error as { stderr?: string; stdout?: string; message: string };

@@ -16,6 +16,7 @@ import { addHealth } from "./commands/health.ts";
 import { addInit, addSchema } from "./commands/init.ts";
 import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
+import { addMoveData } from "./commands/move_data.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
 import { addTry } from "./commands/try.ts";
@@ -161,6 +162,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addPeople(program, session);
   addInit(program, session);
   addSchema(program, session);
+  addMoveData(program, session);
   addPack(program, session);
   addHealth(program, session);
   addCompletion(program, session);

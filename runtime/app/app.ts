@@ -258,7 +258,7 @@ export class App {
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
-      this.#parts.fleets.use(this.#parts.live.loaded!.fleets);
+      this.#parts.fleets.use(this.#parts.live.loaded!);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.

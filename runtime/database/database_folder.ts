@@ -9,6 +9,11 @@ import type { StoredFile, StoredFiles } from "./stored_files.ts";
 
 /** What is of this machine, or not finished: it is not kept in the database. Frames of the log are, in a table of their own. */
 const LOCAL = /^(?:lock|address|probe|scratch)\b|^cache\/|^log-|\.(?:new|tmp)(?:\/|$)|^files\/\.private\//;
+/** Whether a file of a data folder is kept in the database. */
+export function isKept(path: string): boolean {
+  return !LOCAL.test(path);
+}
+
 /** Parts of history are many, and are downloaded when somebody looks at them. */
 const LATE = /^part-/;
 /** What stays in the folder of an earlier start on this machine. */
@@ -136,7 +141,7 @@ export class DatabaseFolder {
 
   #note(path: string): void {
     const below = this.#below(path);
-    if (LOCAL.test(below)) return;
+    if (!isKept(below)) return;
     this.#absent.delete(below);
     this.#changed.add(below);
   }

@@ -57,6 +57,7 @@ export class DatabaseLog {
    * database's error if it cannot be reached
    */
   async append(seq: number, frame: Uint8Array): Promise<void> {
+    this.lease.assertHeld();
     const checksum = checksumOf(frame);
     const numbers = [this.lease.epoch, String(seq), String(checksum)];
     const [{ held, added }] = await this.sql.unsafe(APPEND, [...numbers, Buffer.from(frame), String(this.#last)]);

@@ -48,25 +48,23 @@ export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Pro
   }
 }
 
+/** Milliseconds that the database may take for one answer. Another program may have taken over long before. */
+const SILENT = 10_000;
+
 /** This program's right to change the database. Each change names its epoch, which ends when another program takes over. */
 export class Lease {
   #lost: FolderLostError | undefined;
-  readonly #gone = Promise.withResolvers<Error>();
   readonly #beats: ReturnType<typeof setInterval>;
+  /** When the sign of life was sent that has no answer yet. */
+  #sentAt: number | undefined;
 
   constructor(private readonly sql: Sql, readonly epoch: string) {
-    // A failed beat is repeated by the next one. If it fails for long, another program takes over, and a later one finds that.
-    this.#beats = setInterval(() => void this.#beat().catch(() => {}), BEAT);
+    this.#beats = setInterval(() => void this.#beat(), BEAT);
   }
 
   /** Set from when it is known that another program has taken over. */
   get lost(): FolderLostError | undefined {
     return this.#lost;
-  }
-
-  /** Resolves when another program has taken over. */
-  get gone(): Promise<Error> {
-    return this.#gone.promise;
   }
 
   /** @throws FolderLostError if another program has taken over */
@@ -75,10 +73,9 @@ export class Lease {
   }
 
   /** Another program has taken over. @throws FolderLostError */
-  lose(): never {
+  lose(why = "Another whenthen has taken over the database"): never {
     clearInterval(this.#beats);
-    this.#lost ??= new FolderLostError("Another whenthen has taken over the database");
-    this.#gone.resolve(this.#lost);
+    this.#lost ??= new FolderLostError(why);
     throw this.#lost;
   }
 
@@ -88,11 +85,28 @@ export class Lease {
     await this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
   }
 
+  /** A database that cannot be reached may come back; one that does not answer may have let another program take over. */
   async #beat(): Promise<void> {
-    const rows = await this.sql.unsafe(
-      "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1",
-      [this.epoch],
-    );
-    if (rows.length === 0 && this.#lost === undefined) this.lose();
+    try {
+      if (this.#sentAt === undefined) await this.#send();
+      else if (performance.now() - this.#sentAt > SILENT) {
+        // What waits for an answer fails.
+        void this.sql.end({ timeout: 0 });
+        this.lose("The database has not answered for 10 s");
+      }
+    } catch {
+      // It is repeated. That the lease is lost, those find who need it.
+    }
+  }
+
+  async #send(): Promise<void> {
+    this.#sentAt = performance.now();
+    try {
+      const update = "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1";
+      const held = await this.sql.unsafe(update, [this.epoch]);
+      if (held.length === 0) this.lose();
+    } finally {
+      this.#sentAt = undefined;
+    }
   }
 }

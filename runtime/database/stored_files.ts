@@ -74,6 +74,7 @@ export class StoredFiles {
 
   /** Makes a change durable. @throws FolderLostError if another program has taken over */
   async commit({ added, removed, folded }: FilesChange): Promise<void> {
+    this.lease.assertHeld();
     const rows = [...added].map(([path, file]) => ({ path, ...file }));
     const held = await this.sql.begin(async (transaction) => {
       const update = "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1";

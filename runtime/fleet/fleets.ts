@@ -1,19 +1,24 @@
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import {
+  ALONE,
   type DeviceSearch,
   type DeviceView,
-  type Fleet,
   type Fleets,
   type FleetSummary,
   type Recipients,
   type TaskOrder,
   type TaskResult,
 } from "../model/fleet.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
+import type { LoadedFleets } from "../folder/loaded.ts";
+import { DeviceLog } from "./device_log.ts";
 import type { SessionFacts } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
 import { byWorker, type Device } from "./device.ts";
 
+/** Devices that a removal stores at once. */
+const SLICE = 500;
 /** Milliseconds within which a worker answers; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;
 /** The same with `info`, which the platform's code computes. */
@@ -23,9 +28,11 @@ const INFO_TIMEOUT = 6_000;
 export class LiveFleets implements Fleets {
   readonly #fleets = new Map<string, LiveFleet>();
   /** Fleets whose file was removed, until they have ended. */
-  readonly #leaving = new Set<LiveFleet>();
+  readonly #leaving = new Set<LiveFleet | StoredFleet>();
   /** The last change of each fleet, by id: a fleet that is slow or fails does not delay another one. */
   readonly #changes = new Map<string, Promise<void>>();
+  /** Whether all that is stored belongs to fleets of the folder. */
+  #isTidy = false;
   #isStopped = false;
 
   constructor(private readonly options: LiveFleetOptions) {}
@@ -34,7 +41,7 @@ export class LiveFleets implements Fleets {
    * Applies the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
    * @returns resolves when all of this is done; never rejects
    */
-  async use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
+  async use({ fleets, unreadFleets }: LoadedFleets): Promise<void> {
     for (const [id, live] of this.#fleets) {
       if (fleets.has(id)) continue;
       this.#fleets.delete(id);
@@ -50,7 +57,21 @@ export class LiveFleets implements Fleets {
         this.#enqueueChange(id, () => started.start());
       }
     }
+    if (unreadFleets !== undefined) await this.#removeStored(new Set([...fleets.keys(), ...unreadFleets]));
+    this.#isTidy ||= unreadFleets?.size === 0;
     await Promise.all(this.#changes.values());
+  }
+
+  /** Removes what is stored of fleets whose files were deleted while the program was down. */
+  async #removeStored(known: ReadonlySet<string>): Promise<void> {
+    if (this.#isTidy) return;
+    const gone = (await this.options.store.listInventories(INVENTORY)).filter((id) => !known.has(id));
+    for (const id of gone) {
+      if (this.#fleets.has(id) || this.#changes.has(id)) continue;
+      const stored = new StoredFleet(id, this.options);
+      this.#leaving.add(stored);
+      this.#enqueueChange(id, () => stored.remove().finally(() => this.#leaving.delete(stored)));
+    }
   }
 
   #enqueueChange(id: string, change: () => void | Promise<void>): void {
@@ -155,6 +176,49 @@ export class LiveFleets implements Fleets {
         ...again !== undefined && { again },
       };
     });
+  }
+}
+
+/** A fleet of which only the stored rows are left. */
+class StoredFleet {
+  readonly #log: DeviceLog;
+  #isStopped = false;
+
+  constructor(private readonly id: string, private readonly options: LiveFleetOptions) {
+    this.#log = new DeviceLog(id, options);
+  }
+
+  /** Emits `removed` for each device, and removes its rows, in slices. A removal that is interrupted goes on after the next start. */
+  remove(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const release = (this.options.places ?? ALONE).claim(`fleet ${this.id}`, {
+      onMine: () => void this.#remove().then(resolve, reject),
+      release: () => promise,
+    });
+    return promise.finally(() => void release());
+  }
+
+  stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#log.hurry();
+    return Promise.resolve();
+  }
+
+  async #remove(): Promise<void> {
+    const { store, clock, log } = this.options;
+    const key = { rule: this.id, trigger: INVENTORY };
+    let count = 0;
+    for (;;) {
+      const names = [...(await store.getBaseline(key, SLICE)).keys()];
+      if (this.#isStopped) return;
+      if (names.length === 0) break;
+      count += names.length;
+      const isFull = await this.#log.progress({ ...key, baseline: { put: [], remove: names } }, [], names);
+      if (isFull) await this.#log.room();
+    }
+    const stopped = [...(await store.listStopped(this.id)).keys()].map((name): [string, null] => [name, null]);
+    await store.changeDevices({ fleet: this.id, progress: { ...key, mark: null }, stopped, events: [] }, clock.now());
+    log(this.id, INVENTORY).info(`its file is gone, and so are its ${count} devices`);
   }
 }
 

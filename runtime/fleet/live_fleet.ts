@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
-import { Slices } from "../host/large_work.ts";
+import { collectGarbage, RELIEF, Slices } from "../host/large_work.ts";
 import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import {
@@ -18,13 +18,13 @@ import type { Json } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
-import type { Device } from "./device.ts";
+import { type Device, newDevice } from "./device.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** Options of `LiveFleet`. */
 export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, SupervisorOptions {
-  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
+  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped" | "listInventories">;
   clock: Clock;
   /** Executes a task that the fleet's file declares. Its templates are unresolved. */
   call: (
@@ -37,6 +37,8 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   places?: Places;
 }
 
+/** One list for all devices without tags. */
+const NO_TAGS: string[] = [];
 /** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two checks whether all devices of an order are initialized. */
@@ -107,8 +109,7 @@ export class LiveFleet {
       fleet,
       names: this.#namesOf(order.to),
       deviceOf: (name) => this.devices.get(name),
-      // Without a working platform no device is ever initialized.
-      isPaused: () => this.supervisor.fault !== null || this.#isClosed,
+      fault: () => this.#isClosed ? "the fleet ends" : this.supervisor.fault,
       call: (said, scope, signal) => call(fleet, said, scope, signal),
       worker: hostname(),
       clock,
@@ -220,6 +221,7 @@ export class LiveFleet {
     await this.#inventory.attach();
     if (this.#isClosed) return;
     this.#isOpen = true;
+    if (this.devices.size > RELIEF) collectGarbage();
     const { size } = this.devices;
     this.options.log(this.fleet.id, INVENTORY).info(`${size} ${size === 1 ? "device" : "devices"}`);
     this.supervisor.open(rows);
@@ -267,7 +269,7 @@ export class LiveFleet {
 
   #add(name: string, data: Json): Device {
     const since = this.options.clock.now();
-    const device: Device = { name, data, tags: this.#tagsOf(data), state: "waiting", since, failures: 0, index: -1 };
+    const device = newDevice(name, data, this.#tagsOf(data), since);
     this.devices.set(name, device);
     this.#sorted = undefined;
     return device;
@@ -275,7 +277,7 @@ export class LiveFleet {
 
   #tagsOf(item: Json): string[] {
     const { tags } = this.fleet;
-    if (tags === undefined) return [];
+    if (tags === undefined) return NO_TAGS;
     try {
       const value = evaluate(tags, { item });
       const list = Array.isArray(value) ? value : [value];

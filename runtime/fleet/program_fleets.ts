@@ -1,13 +1,15 @@
 import { orAborted } from "../host/clock.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import type { Fleet, Fleets } from "../model/fleet.ts";
+import type { Fleets } from "../model/fleet.ts";
+import { INVENTORY } from "../folder/fleet_inventory.ts";
+import type { LoadedFleets } from "../folder/loaded.ts";
 import type { LiveFleetOptions } from "./live_fleet.ts";
 import type { LiveFleets } from "./fleets.ts";
 
 /** The fleets of the program. A program without fleets loads none of their code. */
 export class ProgramFleets implements Fleets {
   #live: LiveFleets | undefined;
-  #fleets: ReadonlyMap<string, Fleet> = new Map();
+  #loaded: LoadedFleets = { fleets: new Map(), unreadFleets: undefined };
   #isStarted = false;
   /** Whether this program runs no fleets. */
   #isAlone = false;
@@ -20,8 +22,8 @@ export class ProgramFleets implements Fleets {
   constructor(private readonly options: LiveFleetOptions) {}
 
   /** Applies the fleets of a load. Nothing starts before {@link start}. */
-  use(fleets: ReadonlyMap<string, Fleet>): void {
-    this.#fleets = fleets;
+  use(loaded: LoadedFleets): void {
+    this.#loaded = loaded;
     if (!this.#isStarted) return;
     this.#applied = this.#apply().catch((error) =>
       this.options.onFailure(`Cannot change the fleets: ${messageOf(error)}`)
@@ -31,7 +33,7 @@ export class ProgramFleets implements Fleets {
   /** Starts the fleets; from now on they follow each load. */
   start(): void {
     this.#isStarted = true;
-    this.use(this.#fleets);
+    this.use(this.#loaded);
     this.#decided.resolve();
   }
 
@@ -49,13 +51,19 @@ export class ProgramFleets implements Fleets {
   }
 
   async #apply(): Promise<void> {
-    if (this.#live === undefined && this.#fleets.size === 0) return;
+    const { fleets } = this.#loaded;
+    if (this.#live === undefined && fleets.size === 0 && !await this.#hasStored()) return;
     const { LiveFleets } = await import("./fleets.ts");
     // Another load, or the end of the program, may have come meanwhile.
     if (!this.#isStarted) return;
     this.#live ??= new LiveFleets(this.options);
     // Each fleet reports its own failures.
-    void this.#live.use(this.#fleets);
+    void this.#live.use(this.#loaded);
+  }
+
+  /** Whether fleets are stored whose files were deleted while the program was down. */
+  async #hasStored(): Promise<boolean> {
+    return (await this.options.store.listInventories(INVENTORY)).length > 0;
   }
 
   list: Fleets["list"] = () => this.#live?.list() ?? [];
@@ -64,7 +72,7 @@ export class ProgramFleets implements Fleets {
   device: Fleets["device"] = async (fleet, name) => await (await this.#ready(fleet)).device(fleet, name);
   recipients: Fleets["recipients"] = async (fleet, to) => await (await this.#ready(fleet)).recipients(fleet, to);
   task: Fleets["task"] = async (order, onResults) =>
-    await (this.#isAlone && this.#fleets.has(order.fleet)
+    await (this.#isAlone && this.#loaded.fleets.has(order.fleet)
       ? this.#taskAlone(order, onResults)
       : (await this.#ready(order.fleet, order.signal)).task(order, onResults));
   again: Fleets["again"] = async (fleet, name) => await (await this.#ready(fleet)).again(fleet, name);
@@ -74,7 +82,7 @@ export class ProgramFleets implements Fleets {
   #taskAlone(...[order, onResults]: Parameters<Fleets["task"]>): Promise<void> {
     const done = this.#alone.then(async () => {
       const { LiveFleet } = await import("./live_fleet.ts");
-      const fleet = { ...this.#fleets.get(order.fleet)!, ping: undefined };
+      const fleet = { ...this.#loaded.fleets.get(order.fleet)!, ping: undefined };
       await new LiveFleet(fleet, this.options).taskAlone(order, onResults);
     });
     this.#alone = done.catch(() => {});
@@ -86,7 +94,7 @@ export class ProgramFleets implements Fleets {
     await orAborted(this.#decided.promise, signal);
     if (this.#live?.get(fleet) === undefined) await orAborted(this.#applied, signal);
     if (this.#live !== undefined) return this.#live;
-    const starts = this.#fleets.has(fleet) ? "it does not run" : "there is none";
+    const starts = this.#loaded.fleets.has(fleet) ? "it does not run" : "there is none";
     throw new UsageError(`Cannot reach the fleet ${JSON.stringify(fleet)}: ${starts}`);
   }
 }

@@ -21,8 +21,8 @@ export interface TaskSender {
   /** The devices to which it is sent. */
   names: string[];
   deviceOf: (name: string) => Device | undefined;
-  /** Whether no device is initialized for a while. */
-  isPaused: () => boolean;
+  /** Why no device is initialized for a while, such as a platform that does not load; null if all is well. */
+  fault: () => string | null;
   /** Executes a task that the fleet's file declares. */
   call: (call: NonNullable<FleetTask["call"]>, scope: TaskScope, signal: AbortSignal) => Promise<Json>;
   /** The name of this host. */
@@ -98,7 +98,7 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
   try {
     if (task.call === undefined) await untilInitialized(sender, device, timeout ?? task.timeout, signal);
     signal?.throwIfAborted();
-    const reason = unableTo(task, device);
+    const reason = unableTo(task, device, sender.fault());
     if (reason !== undefined) return failed(reason);
     const { error, return: returned, at, executionTime } = await execute(sender, order, task, device);
     const time = new Date(at).toISOString();
@@ -109,11 +109,16 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
 }
 
 /** Why a device cannot be sent a task now. A task by `call` needs no session: it may reboot a device that is dead. */
-function unableTo({ call }: FleetTask, { state, error, isRemoved, worker }: Device): string | undefined {
+function unableTo(
+  { call }: FleetTask,
+  { state, error, isRemoved, worker }: Device,
+  fault: string | null,
+): string | undefined {
   if (isRemoved) return "it was removed";
   if (call !== undefined) return undefined;
   if (worker !== undefined && isLive(state)) return undefined;
-  return error === undefined ? `it has no session: it is ${state}` : `it has no session: it is ${state}: ${error}`;
+  const why = error ?? (isComing(state) ? fault : undefined) ?? undefined;
+  return why === undefined ? `it has no session: it is ${state}` : `it has no session: it is ${state}: ${why}`;
 }
 
 async function execute(
@@ -149,15 +154,15 @@ async function execute(
   }
 }
 
-/** Waits for the session of a device, which it soon gets after a start or a reload. */
+/** Waits for the session of a device, which it soon gets after a start or a reload; not if the platform is at fault. */
 async function untilInitialized(
-  { clock, isPaused }: TaskSender,
+  { clock, fault }: TaskSender,
   device: Device,
   timeout: number,
   signal = new AbortController().signal,
 ): Promise<void> {
   const end = clock.ticks() + timeout;
-  while (isComing(device.state) && !device.isRemoved && !isPaused() && !signal.aborted && clock.ticks() < end) {
+  while (isComing(device.state) && !device.isRemoved && fault() === null && !signal.aborted && clock.ticks() < end) {
     await sleepFor(clock, INIT_PAUSE, signal);
   }
 }

@@ -118,6 +118,10 @@ export class Sessions {
       state: "initializing",
       failures: 0,
       isUp: undefined,
+      // Fields added later would take more memory.
+      lastPing: undefined,
+      operation: undefined,
+      tasks: undefined,
     };
     this.#slots[index] = slot;
     this.#count++;

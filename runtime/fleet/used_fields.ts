@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { isObject, type Json } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 
 /**
  * Records which fields of items a platform reads. A change of any other field, such as the time of an item's last change, needs
@@ -10,25 +10,27 @@ export class UsedFields {
   /** Whether it reads whole items, as `JSON.stringify` does. */
   #all = false;
 
+  /** One for all items: five functions for each device would take more memory than its session. */
+  readonly #handler: ProxyHandler<JsonObject> = {
+    get: (target, key) => {
+      if (typeof key === "string") this.#read.add(key);
+      return Reflect.get(target, key);
+    },
+    has: (target, key) => {
+      if (typeof key === "string") this.#read.add(key);
+      return Reflect.has(target, key);
+    },
+    ownKeys: (target) => {
+      this.#all = true;
+      return Reflect.ownKeys(target);
+    },
+    set: () => false,
+    deleteProperty: () => false,
+  };
+
   /** The item as the platform gets it: reads are recorded, and changes have no effect. */
   watch(item: Json): Json {
-    if (!isObject(item)) return item;
-    return new Proxy(item, {
-      get: (target, key) => {
-        if (typeof key === "string") this.#read.add(key);
-        return Reflect.get(target, key);
-      },
-      has: (target, key) => {
-        if (typeof key === "string") this.#read.add(key);
-        return Reflect.has(target, key);
-      },
-      ownKeys: (target) => {
-        this.#all = true;
-        return Reflect.ownKeys(target);
-      },
-      set: () => false,
-      deleteProperty: () => false,
-    });
+    return isObject(item) ? new Proxy(item, this.#handler) : item;
   }
 
   /** Whether two states of an item differ in a field that is used. */

@@ -8,6 +8,7 @@ import { definitionKey } from "../model/target.ts";
 import { calleeOf } from "./calls.ts";
 import { type Callables, type Called, follow } from "./follow_calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
+import type { Loaded } from "./loaded.ts";
 import { hashVersion, idOfPath, type Source } from "./source_file.ts";
 
 /** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives the reasons */
@@ -22,7 +23,8 @@ function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Pr
     if (call === undefined || called.actions[calleeOf(callables.folder, file, call.call).path] === undefined) continue;
     const at = origin.at(["tasks", task, "call"], "value");
     const message = `${call.call} is an action with steps, which a device's task cannot run`;
-    found.push({ severity: "error", file, at, message, hint: "call a function or a command" });
+    const hint = "call a function or a command here, or the action in a rule";
+    found.push({ severity: "error", file, at, message, hint });
   }
   const module = platform?.tasks ?? {};
   for (const task of Object.keys(fleet?.tasks ?? {}).filter((task) => Object.hasOwn(module, task))) {
@@ -99,6 +101,16 @@ export function assembleFleets(
     const inForce = fleet === undefined || fleet.version === known?.version ? known : fleet;
     return inForce === undefined ? [] : [[id, inForce]];
   }));
+}
+
+/** See {@link Loaded.unreadFleets}. */
+export function unreadFleets(
+  files: { isFolder?: true }[],
+  mayBe: { file: string }[],
+  fleets: ReadonlyMap<string, Fleet>,
+): Loaded["unreadFleets"] {
+  if (files.some(({ isFolder }) => isFolder)) return undefined;
+  return new Set(mayBe.map(({ file }) => idOfPath(file)).filter((id) => !fleets.has(id)));
 }
 
 /** Names of the secrets that the templates of fleets use. */

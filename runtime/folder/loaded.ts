@@ -15,6 +15,8 @@ export interface Loaded {
   commands: Map<string, Command>;
   /** The fleets by id: those that loaded, and the last good versions of those that did not. */
   fleets: ReadonlyMap<string, Fleet>;
+  /** Ids of files that do not load and may be fleets, without a last good version; undefined if a folder cannot be read, so that there may be more. */
+  unreadFleets: ReadonlySet<string> | undefined;
   /** All problems of all files, in order of file, line and column. */
   problems: Problem[];
   /** Rule files that do not load, each with the id of its rule: the last good version is kept. */
@@ -33,6 +35,9 @@ export interface Loaded {
   /** Files outside the folder that rules import, absolute: they are watched too. */
   outside: string[];
 }
+
+/** The fleets of a load. */
+export type LoadedFleets = Pick<Loaded, "fleets" | "unreadFleets">;
 
 /** The settings of `whenthen.yaml`, with defaults for what it does not set. */
 export interface Settings {

@@ -15,7 +15,7 @@ import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";
 import { type ConfigFile, readConfig } from "./settings/config_files.ts";
-import { assembleFleets, fleetSecrets } from "./assemble_fleets.ts";
+import { assembleFleets, fleetSecrets, unreadFleets } from "./assemble_fleets.ts";
 import { checkFleet } from "./fleet_file.ts";
 import { CommandReader, commandsById } from "./command_files.ts";
 import { settleConfigs } from "./rule_configs.ts";
@@ -227,6 +227,7 @@ export class Loader {
       late,
       commands,
       fleets: callables.fleets,
+      unreadFleets: unreadFleets(files, [...fleets.map(({ source }) => source), ...unreadable], callables.fleets),
       problems: arrange([...problems, ...assembly.problems], files),
       configs,
       refused,

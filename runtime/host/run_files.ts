@@ -93,12 +93,13 @@ export class RunFiles {
    */
   async read({ path, name, bytes, sha256 }: SavedFile): Promise<Uint8Array> {
     const task = `Cannot read the file ${JSON.stringify(name)}`;
-    if (!resolve(path).startsWith(this.folder + sep)) {
+    const here = this.#placeOf(path);
+    if (here === undefined) {
       throw new TerminalError(`${task}: it is not one that a run has saved or a sender has uploaded`);
     }
     let content: Uint8Array | undefined;
     try {
-      const file = await this.disk.open(path);
+      const file = await this.disk.open(here);
       if (file.size === bytes) content = await file.read(0, bytes).finally(() => file.close());
       else await file.close();
     } catch (error) {
@@ -107,6 +108,13 @@ export class RunFiles {
     }
     if (content && createHash("sha256").update(content).digest("hex") === sha256) return content;
     throw new TerminalError(`${task}: it has changed since it was saved`);
+  }
+
+  /** Where a recorded file is. The data folder may have been another one when it was recorded. */
+  #placeOf(path: string): string | undefined {
+    const below = path.lastIndexOf(`${sep}${basename(this.folder)}${sep}`);
+    const here = resolve(below < 0 ? path : join(this.folder, path.slice(below + basename(this.folder).length + 2)));
+    return here.startsWith(this.folder + sep) ? here : undefined;
   }
 
   /** Makes files durable that another program has written into a run's folder. */

@@ -216,6 +216,8 @@ export interface OwnStore {
   changeDevices(change: DeviceChange, now: number): Promise<number>;
   /** The stopped devices of a fleet, by name. */
   listStopped(fleet: string): Promise<Map<string, StoppedDevice>>;
+  /** The fleets of which an inventory is stored, by the id of its trigger. Nothing of a removed fleet is left. */
+  listInventories(trigger: string): Promise<string[]>;
   /** The conditions that hold. */
   listConditions(): Promise<Map<string, Condition>>;
 }

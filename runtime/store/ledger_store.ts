@@ -56,6 +56,7 @@ import {
   changeDevices,
   isWanted,
   listConditions,
+  listInventories,
   listNotices,
   listStopped,
 } from "./transitions/notices.ts";
@@ -155,6 +156,7 @@ export class LedgerStore implements Store {
   listConditions: Store["listConditions"] = () => this.#read(listConditions);
   isOwnWanted: Store["isOwnWanted"] = (type) => isWanted(this.#parts.rows, type, this.#own);
   changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
+  listInventories: Store["listInventories"] = (trigger) => this.#read((rows) => listInventories(rows, trigger));
   listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
   closeBatch: Store["closeBatch"] = (closing, now) => this.#change(closeBatch, closing, now);
   getMark: Store["getMark"] = (trigger) => this.#read((rows) => getMark(rows, trigger));

@@ -25,7 +25,7 @@ const SAMPLERS = [
 ] as const;
 
 /** Which traces are sent, as `OTEL_TRACES_SAMPLER` names it. */
-export type SamplerName = typeof SAMPLERS[number];
+type SamplerName = typeof SAMPLERS[number];
 
 /**
  * Reads the variables that the exporters do not read themselves. (They read headers, timeouts, compression and certificates.)

@@ -64,9 +64,16 @@ export class Telemetry {
   async stop(): Promise<void> {
     const sent = Promise.all([this.#traces?.stop(), this.#metrics?.stop()]);
     this.#traces = this.#metrics = undefined;
-    const late = Promise.withResolvers<void>();
-    const cancel = this.options.clock.after(LAST_EXPORT, late.resolve);
-    await Promise.race([sent, late.promise]);
+    const late = Promise.withResolvers<"late">();
+    const cancel = this.options.clock.after(LAST_EXPORT, () => late.resolve("late"));
+    const result = await Promise.race([sent, late.promise]);
     cancel();
+    if (result !== "late") return;
+    const seconds = LAST_EXPORT / 1_000;
+    logLine(
+      "warn",
+      `The last traces and metrics could not be sent within ${seconds} s; the program ends without them`,
+      {},
+    );
   }
 }

@@ -1,7 +1,7 @@
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { RecordedError } from "../model/errors.ts";
 import { type Event, typePatterns, type Verdict } from "../model/event.ts";
-import { isObject, type Json } from "../model/json.ts";
+import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../model/run.ts";
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
@@ -98,7 +98,7 @@ export async function tryRule(
       return world.maskJson(withNames(tried));
     }, answers);
     const { file, version } = rule;
-    const notes = [...opened.notes, ...notesOf(rule, loaded.source.text)];
+    const notes = [...opened.notes, ...notesOf(rule)];
     return { kind: "tried", report: mask({ rule: id, file, version, events, searched, notes }) };
   } finally {
     await opened.close();
@@ -121,11 +121,13 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
   let events = 0;
   let before: string | undefined;
   while (taken.length < last && events < MOST_EVENTS) {
-    const page = await past.events({ limit: PAGE, before, from: since, id });
+    // Runs may wait for events with other ids.
+    const page = await past.events({ limit: PAGE, before, from: since, id: waits ? undefined : id });
     for (const record of page) {
       if (taken.length === last) break;
       events++;
-      const trigger = triggerFor(rule, record);
+      const isWanted = id === undefined || record.event.id === id;
+      const trigger = isWanted ? triggerFor(rule, record) : undefined;
       if (trigger !== undefined) taken.push({ record, trigger });
       else if (waits) between.push({ record });
     }
@@ -134,12 +136,15 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
     if (before === undefined) break;
   }
   const complete = taken.length === last || before === undefined;
-  return { taken: taken.reverse(), between, searched: { events, complete } };
+  taken.reverse();
+  const first = Number(taken[0]?.record.key ?? Infinity);
+  const awaited = between.filter(({ record }) => Number(record.key) > first);
+  return { taken, between: awaited, searched: { events, complete } };
 }
 
 /** Whether runs of a rule may wait for events. */
 function mayWait({ then, onError, actions, modules }: Rule): boolean {
-  return writeExactJson([then, onError ?? null, actions] as Json).includes('"waitFor"') ||
+  return writeExactJson(asJson([{ then, onError, actions }])).includes('"waitFor"') ||
     Object.values(modules).some((code) => code.includes("waitFor"));
 }
 
@@ -188,12 +193,19 @@ async function deliverAll(
     const at = Math.max(receivedAt, world.clock.now());
     await proceed(world, traceOf, at);
     await world.advanceTo(at);
-    // Without a trigger it starts nothing, but a run may wait for it.
+    // Without a trigger it starts nothing, but a run that has not ended may wait for it.
+    if (trigger === undefined && !await isBusy(world)) continue;
     const [rule, to] = trigger === undefined ? ["", ""] : [world.rule.id, trigger.id];
     await world.ingest.deliver([{ rule, trigger: to, event }]);
     await world.settled();
   }
   await proceed(world, traceOf, Infinity);
+}
+
+/** Whether a run has not ended. */
+async function isBusy({ store }: World): Promise<boolean> {
+  const [waiting] = await store.listRuns({ waiting: true, limit: 1 });
+  return waiting !== undefined || await store.nextDue() !== undefined;
 }
 
 async function seenOf(
@@ -327,8 +339,12 @@ function plainInput(input: Json | undefined): Json {
   return rest;
 }
 
-function notesOf({ modules }: Rule, text: string): string[] {
-  const usesState = /\bstate\s*\[|\bstate:|step\.state\b/.test(text);
+function notesOf(
+  { if: condition, key, triggers, then, onError, actions, modules }: Rule,
+): string[] {
+  const parts = writeExactJson(asJson([{ condition, key, triggers, then, onError, actions }]));
+  const usesState = /"kind":"state"|\bstate\[/.test(parts) ||
+    Object.values(modules).some((code) => /\bstep\.state\b/.test(code));
   return [
     ...usesState ? ["not known: memory across runs (state) as it was then; here it is empty at the beginning"] : [],
     ...Object.keys(modules).length > 0 ? ["code outside of steps runs, but its requests are refused"] : [],

@@ -12,7 +12,7 @@ import {
   type TaskResults,
 } from "../model/fleet.ts";
 import { isAmong, type Person } from "../model/form.ts";
-import { asJson, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import { TASK_STEP, type TaskByHand, taskRuleId } from "../folder/task_rule.ts";
 import { startRule } from "../ingest/start_rule.ts";
 import type { RunState } from "../model/run.ts";
@@ -57,6 +57,7 @@ export const TASK = z.strictObject({
   by: personName.default(SOMEBODY),
 });
 export const DEVICE = z.strictObject({ fleet: name, name });
+export const ONE_DEVICE = z.strictObject({ fleet: name.optional(), name });
 const TASKS = "/fleets/:id{.+}/tasks";
 const TASK_RUN = "/tasks/:run";
 
@@ -115,10 +116,14 @@ export function fleetsApi(context: WebContext): Hono {
     return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
   });
   app.get("/device", async (c) => {
-    const { fleet, name } = queryOf(c, DEVICE);
-    const device = await fleets.device(fleet, name);
-    if (device !== undefined) return answerMasked(c, context, device);
-    return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
+    const { fleet, name } = queryOf(c, ONE_DEVICE);
+    const ids = fleet === undefined ? fleets.list().map(({ fleet }) => fleet.id) : [fleet];
+    const found = (await Promise.all(ids.map((id) => fleets.device(id, name)))).filter((each) => each !== undefined);
+    if (found.length === 1) return answerMasked(c, context, await detailOf(context, found[0]));
+    const where = fleet === undefined ? "" : ` in the fleet "${fleet}"`;
+    if (found.length === 0) return answerRefusal(c, context, 404, `There is no device "${name}"${where}`);
+    const having = found.map((each) => each.fleet).join(", ");
+    return answerRefusal(c, context, 409, `Several fleets have a device "${name}": ${having}; say which fleet`);
   });
   app.post("/device/again", async (c) => {
     const { fleet, name } = await bodyOf(c, DEVICE);
@@ -140,6 +145,52 @@ export function fleetsApi(context: WebContext): Hono {
     return answerMasked(c, context, found);
   });
   return app;
+}
+
+/** One device with what has happened to it, newest first. */
+export interface DeviceDetail extends DeviceView {
+  events: DeviceEvent[];
+  tasks: DeviceTask[];
+}
+
+/** An event of a device that is stored, as a rule listens to it. */
+interface DeviceEvent {
+  key: string;
+  /** Without `whenthen.device.`. */
+  type: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  error?: string;
+}
+
+/** A run that somebody has started to send a device alone a task. */
+interface DeviceTask {
+  run: string;
+  task: string;
+  state: RunState;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+/** How many events and tasks of a device are shown. */
+const SHOWN = 20;
+const EVENT_PREFIX = "whenthen.device.";
+
+/** Adds what has happened to a device. */
+export async function detailOf({ store }: Pick<WebContext, "store">, device: DeviceView): Promise<DeviceDetail> {
+  const search = { subject: device.device, limit: 5 * SHOWN };
+  const [found, { rows }] = await Promise.all([store.listEvents(search), store.searchRunHeads(search)]);
+  const events = found.flatMap(({ key, event: { type, time, data } }): DeviceEvent[] => {
+    if (!type.startsWith(EVENT_PREFIX) || !isObject(data) || data.fleet !== device.fleet) return [];
+    const { error } = data;
+    const at = Date.parse(time);
+    return [{ key, type: type.slice(EVENT_PREFIX.length), at, ...typeof error === "string" && { error } }];
+  });
+  const prefix = taskRuleId(device.fleet, "");
+  const tasks = rows.filter(({ rule }) => rule.startsWith(prefix)).map(({ id, rule, state, createdAt }): DeviceTask => {
+    return { run: id, task: rule.slice(prefix.length), state, at: createdAt };
+  });
+  return { ...device, events: events.slice(0, SHOWN), tasks: tasks.slice(0, SHOWN) };
 }
 
 /** A task that somebody sends by hand. */

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setImmediate } from "node:timers";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { ActionContext } from "../../runtime/actions/action.ts";
@@ -377,6 +377,9 @@ Deno.test("multipart reads no file but those of the program, unchanged; a result
       const notOurs = 'Cannot read the file "passwd": it is not one that a run has saved or a sender has uploaded';
       assert.equal(await failure(passwords), notOurs);
       assert.equal(await failure({ ...passwords, path: `${folder}/../../etc/passwd` }), notOurs);
+      const moved = { ...saved, path: `/before/${basename(folder)}${saved.path.slice(folder.length)}` };
+      await execute({ http: `POST ${origin}/moved`, multipart: { file: moved } } as JsonObject, context);
+      assert.match(seen.pop()!.body, /\r\nx\r\n/, "the data folder was another one when the path was recorded");
       await writeFile(saved.path, "y");
       assert.equal(await failure(saved), 'Cannot read the file "a.txt": it has changed since it was saved');
       await writeFile(saved.path, "longer");

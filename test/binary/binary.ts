@@ -13,7 +13,7 @@ import { type Finished, Program } from "../e2e/program.ts";
 export const BINARY = /\/whenthen$/.test(process.env.WHENTHEN_COMMAND ?? "") ? process.env.WHENTHEN_COMMAND! : "";
 
 /** A test of the binary; ignored if there is none. */
-export function binaryTest(name: string, fn: () => Promise<void>): void {
+export function binaryTest(name: string, fn: (test: Deno.TestContext) => Promise<void>): void {
   Deno.test({ name, ignore: BINARY === "", fn });
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import process from "node:process";
 import postgres from "postgres";
 import { localFolderOf } from "../../runtime/database/connection.ts";
@@ -105,6 +106,33 @@ Deno.test("a crash of the database: events are refused meanwhile, and none is lo
   assert.equal((await program.api("events?limit=100")).length, 7);
 });
 
+Deno.test("a database that answers no more: the program ends, so that it can stand by", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  const { hostname, port } = new URL(place.data);
+  let isCut = false;
+  const proxy = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      from.on("data", (bytes) => isCut || to.write(bytes)).on("error", () => {}).on("close", () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = new URL(place.data);
+    url.port = String((proxy.address() as { port: number }).port);
+    await using program = start(place.rules, { data: url.href });
+    await order(program, 1);
+    isCut = true;
+    const unanswered = program.post("/hooks/order", { id: 2 }).catch(() => undefined);
+    assert.equal(await program.exited, 1, program.output);
+    assert.match(program.output, /The database has not answered for 10 s/);
+    await unanswered;
+  } finally {
+    proxy.close();
+  }
+});
+
 Deno.test("a database that has lost its last frames is not written to", async () => {
   await using server = await DatabaseServer.start();
   await using place = await places(server);
@@ -130,6 +158,43 @@ Deno.test("commands reach the program on their machine, and one elsewhere by its
   assert.equal(await program.stop(), 0);
   const after = await whenthen(["show", run, "--json", "--data", place.data]);
   assert.equal(JSON.parse(after.stdout).run.id, run, after.stderr);
+});
+
+Deno.test("move-data copies a folder to a database and back: runs go on there, with their files", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  const folder = `${place.rules}-data`;
+  const back = `${place.rules}-back`;
+  const move = async (from: string, to: string) => {
+    const { code, stdout, stderr } = await whenthen(["move-data", from, to]);
+    return { code, said: stdout + stderr };
+  };
+  let run: string;
+  {
+    await using program = start(place.rules, { data: folder });
+    run = await order(program, 1);
+    await runOf(program, run, "waiting");
+    assert.match((await move(folder, place.data)).said, /Cannot move the data folder .*-data: a whenthen works on it/);
+    await program.stop();
+  }
+  assert.match((await move(place.rules, place.data)).said, /it is not a data folder of whenthen/);
+  assert.match((await move(folder, back)).said, /one of the two places must be a folder, the other one a database/);
+  assert.match((await move(place.data, back)).said, /it has no state/);
+  const moved = await move(folder, place.data);
+  assert.match(moved.said, /^Copied \d+ files, \d+ bytes\. Start on it by: whenthen run --data postgres:/);
+  assert.match((await move(folder, place.data)).said, /it has state already/);
+  {
+    await using program = start(place.rules, place);
+    assert.equal(await order(program, 1), run, "the event is known");
+    assert.match((await move(place.data, back)).said, /Cannot move the database .*: a whenthen works on it/);
+    await program.stop();
+  }
+  assert.equal((await move(place.data, back)).code, 0);
+  await using program = start(place.rules, { data: back });
+  assert.equal(await order(program, 1), run, "the event is known");
+  await program.post("/api/emit", { type: "paid", data: { id: 1 } });
+  // The path that was recorded names the first folder, which is still there.
+  await runOf(program, run, "succeeded");
 });
 
 Deno.test("a database that cannot be used is refused with its reason, without its password", async () => {

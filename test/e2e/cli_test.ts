@@ -56,6 +56,17 @@ Deno.test("commands ask the running program, and open the store themselves after
   assert.equal(own.code, 1);
   assert.match(own.stderr, /whenthen\. are the program's own/);
 
+  const tried = await cli("try", "orders");
+  assert.equal(tried.code, 1, "a run would fail");
+  assert.match(
+    tried.stdout,
+    /3 events: 1 would start and succeed, 1 would not start, .+, 1 would start and fail; none not as/,
+  );
+  const written = await cli("test", folder.rules, "--from", failed.id);
+  assert.equal(written.code, 0, written.stderr);
+  const tested = await cli("test", folder.rules);
+  assert.match(tested.stdout, /1 test passed, 0 failed/);
+
   const unknown = await cli("show", "nonsense");
   assert.equal(unknown.code, 1);
   assert.match(unknown.stdout + unknown.stderr, /nonsense/);

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { until } from "./until.ts";
@@ -18,6 +20,7 @@ const FLEET = `
 devices:
   - { name: press-1 }
   - { name: press-2, broken: true }
+  - { name: a=b }
 key: item.name
 device: ./plc.ts
 ping: { every: [20ms, 50ms], down: 2 }
@@ -52,19 +55,29 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
     await program.waitForMessage("told: whenthen.device.reachable one");
     await program.kill();
   }
+  await rm(join(folder.rules, "web.yaml"));
   await using program = start(folder.rules, { data: folder.data });
   await program.waitForMessage("told: whenthen.device.reachable press-1");
-  await program.waitForMessage("told: whenthen.device.reachable one");
+  await program.waitForMessage("told: whenthen.device.removed one");
   await program.post("/api/emit", { type: "greet" });
-  await program.waitForMessage("1 of 2 failed");
+  await program.waitForMessage("1 of 3 failed");
   const at = ["--data", folder.data];
   const listed = await whenthen(["devices", ...at, "--state", "dead"]);
   assert.match(listed.stdout, /^FLEET +DEVICE +STATE[^\n]*\nplant\/plc +press-2 +dead [^\n]*it smokes\n$/);
   const sent = await whenthen(["task", "plant/plc", "greet", "word=good day", "--to", "press-1", ...at]);
   assert.deepEqual([sent.stderr, sent.code, sent.stdout], ["", 0, 'press-1: "good day press-1"\n1 of 1 succeeded\n']);
+  const equal = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "a=b", "press-1", "word=hi"]);
+  assert.deepEqual([equal.stderr, equal.stdout], ["", 'a=b: "hi a=b"\npress-1: "hi press-1"\n2 of 2 succeeded\n']);
   const failed = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "press-2", "word=x"]);
   assert.equal(failed.code, 1);
   assert.match(failed.stdout, /^press-2: it has no session: it is dead: it smokes\n0 of 1 succeeded\n$/);
+  const one = await whenthen(["devices", "press-2", ...at]);
+  assert.match(
+    one.stdout,
+    /^device +press-2 of plant\/plc\nstate +dead, since [^\n]+\nwhy +it smokes\nagain [^]*\nTASK [^]*\ngreet +failed [^]*\nEVENT [^]*\ndead +[^\n]+ it smokes\n/,
+  );
+  const none = await whenthen(["devices", "press-9", ...at]);
+  assert.match(none.stderr, /There is no device "press-9"/);
   const nobody = { to: null, inputs: { word: "x" }, max: 1, timeout: "1s" };
   const { body: { runs: [id] } } = await program.post("/api/rules/plant/plc:greet/start", { data: nobody });
   const whole = await until(

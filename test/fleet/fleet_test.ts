@@ -1,8 +1,20 @@
 import assert from "node:assert/strict";
 import { DeviceLog } from "../../runtime/fleet/device_log.ts";
+import { LiveFleets } from "../../runtime/fleet/fleets.ts";
 import { Sessions } from "../../runtime/fleet/sessions.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
-import { LINE_PLATFORM, listed, numbered, Plant, Simulator, until } from "./harness.ts";
+import {
+  LINE_PLATFORM,
+  listed,
+  numbered,
+  PACE,
+  Plant,
+  PLAY_PLATFORM,
+  played,
+  Simulator,
+  STILL,
+  until,
+} from "./harness.ts";
 
 const QUICK =
   "ping: { every: [50ms, 100ms], timeout: 300ms, down: 2 }\ninit: { timeout: 1s, again: 1h }\ndevice: ./line.ts\n";
@@ -39,48 +51,6 @@ Deno.test("devices get sessions, are pinged, and do tasks; a failed ping, then a
     "reachable b",
   ]);
 });
-
-/** A platform without a network: an item says how its device behaves, and each call is a line of the log. */
-const PLAY_PLATFORM = `
-import { device, task, type } from "whenthen";
-interface Play { name: string; init?: string; ping?: string; stop?: string; look?: string }
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-const act = async (how = "") => {
-  if (how === "hang") await new Promise(() => {});
-  if (how === "loop") for (;;);
-  if (how === "throw") throw new Error("no s3cret answer");
-  if (how.startsWith("wait ")) await pause(Number(how.slice(5)));
-};
-let pings = 0;
-const worker = Math.random();
-export default device({
-  item: type<Play>(),
-  async init({ device }) { await act(device.init); console.log("init " + device.name); return { pings: 0 }; },
-  async ping({ device, session }) {
-    session.pings++; pings++;
-    if (device.ping === "every second") { if (session.pings % 2 === 1) throw new Error("odd"); return; }
-    await act(device.ping);
-  },
-  tasks: {
-    slow: task({ inputs: { ms: 10 }, max: 2, async run({ inputs, device }) { console.log("task " + device.name); await pause(inputs.ms); return device.name; } }),
-    fail: task({ timeout: "100ms", run: ({ device }) => act(device.look) }),
-  },
-  async stop({ device }) { console.log("stop " + device.name); await act(device.stop); },
-  info: ({ session }) => ({ ...session, worker }),
-});
-`;
-
-function played(devices: object[], more: string, key = "item.name"): Record<string, string> {
-  const lines = devices.map((device) => `  - ${JSON.stringify(device)}\n`).join("");
-  return {
-    "play.ts": PLAY_PLATFORM,
-    "play.yaml": `devices:${devices.length === 0 ? " []" : `\n${lines}`}\nkey: ${key}\ndevice: ./play.ts\n${more}`,
-  };
-}
-
-/** Nothing becomes reachable during a test. */
-const STILL = "ping: { every: 1000h }\n";
-const PACE = "ping: { every: [50ms, 100ms], timeout: 200ms, down: 2 }\n";
 
 Deno.test("1,000 devices whose init takes 100 ms are all up soon, 256 at a time", async () => {
   const devices = numbered(1_000).map((name) => ({ name, init: "wait 100" }));
@@ -203,50 +173,6 @@ Deno.test("a loop in the code of one device: it is named and dead, the others ge
   assert.ok(events.includes("dead loops") && !events.includes("unreachable a"));
 });
 
-Deno.test("a task: max on one device and in all, a timeout, devices that are done, wrong inputs, results in slices", async () => {
-  const devices = [...numbered(250).map((name) => ({ name, tag: "many" })), {
-    name: "hangs",
-    look: "hang",
-    tag: "one",
-  }];
-  await using plant = await Plant.with(played(devices, `${STILL}tags: item.tag\n`));
-  await plant.reach("play", "initialized", 251);
-  const send = async (order: object) => {
-    const slices: { device: string; success: boolean; error: string | null; return: unknown }[][] = [];
-    await plant.fleets.task(
-      { fleet: "play", task: "slow", to: "all", inputs: {}, job: "j", ...order },
-      (slice) => void slices.push(slice),
-    );
-    return slices;
-  };
-  const many = await send({ to: { tags: ["many"] }, done: new Set(["d00000"]) });
-  assert.equal(many.flat().length, 249);
-  assert.ok(many.flat().every(({ success }) => success));
-  assert.ok(many.length < 20, `${many.length} slices`);
-  const [[late]] = await send({ task: "fail", to: "hangs" });
-  assert.deepEqual([late.success, late.error, late.return], [false, "The task fail took longer than 100ms", null]);
-  assert.deepEqual(await send({ to: [] }), []);
-  await assert.rejects(send({ task: "jump" }), /play has no task "jump"; known here: slow, fail/);
-  await assert.rejects(send({ inputs: { ms: "soon" } }), /Cannot send slow to play: .*ms/);
-  await assert.rejects(send({ to: null }), /Cannot send a task to null/);
-  await assert.rejects(send({ fleet: "plya" }), /There is no fleet "plya"; did you mean "play"/);
-});
-
-Deno.test("a session that ends during a task is a failure of that task alone", async () => {
-  const devices = [{ name: "a" }, { name: "b" }];
-  await using plant = await Plant.with(played(devices, STILL));
-  await plant.reach("play", "initialized", 2);
-  const results: { device: string; error: string | null }[] = [];
-  const sent = plant.fleets.task(
-    { fleet: "play", task: "slow", to: "all", inputs: { ms: 700 }, job: "j" },
-    (slice) => void results.push(...slice),
-  );
-  await until(() => plant.logs.filter((line) => line.startsWith("task ")).length, (count) => count === 2);
-  await plant.reload(played([{ name: "b" }], STILL));
-  await sent;
-  assert.deepEqual(results.map(({ device, error }) => [device, error]), [["a", "its session has ended"], ["b", null]]);
-});
-
 Deno.test("a loop that no call can be blamed for: the worker is replaced, nobody is dead, and the fleet says so", async () => {
   const files = played([{ name: "a" }, { name: "b" }], PACE);
   // Behind an await, nobody knows whose function it was.
@@ -281,29 +207,6 @@ Deno.test("a module that does not load with what it has is a problem of its flee
   await plant.reload(files);
   await plant.reach("play", "initialized", 1);
   assert.equal(plant.fleets.get("play")!.problem, null);
-});
-
-Deno.test("a task sent right after a start waits for the fleet and its inits; an aborted one ends, keeps what has ended, and sends no more", async () => {
-  const devices = [{ name: "a", init: "wait 300" }, { name: "b", init: "wait 300" }];
-  await using plant = await Plant.with(played(devices, STILL));
-  const results: { device: string; error: string | null }[] = [];
-  const keep = (slice: typeof results) => void results.push(...slice);
-  const order = { fleet: "play", task: "slow", to: "all", job: "j" };
-  await plant.fleets.task({ ...order, inputs: { ms: 1 } }, keep);
-  assert.deepEqual(results.map(({ device, error }) => [device, error]).sort(), [["a", null], ["b", null]]);
-  assert.deepEqual(await plant.fleets.recipients("play", "all"), ["a", "b"]);
-  const blocking = [1, 2].map(() => plant.fleets.task({ ...order, to: "a", inputs: { ms: 1_000 } }, () => {}));
-  await until(() => plant.logs.filter((line) => line === "task a").length, (count) => count === 3);
-  const stop = new AbortController();
-  const late = plant.fleets.task({ ...order, to: ["b", "a"], inputs: { ms: 1 }, signal: stop.signal }, keep);
-  await until(() => plant.logs.filter((line) => line === "task b").length, (count) => count === 2);
-  stop.abort(new Error("enough"));
-  await assert.rejects(late, /enough/);
-  await Promise.all(blocking);
-  assert.equal(plant.logs.filter((line) => line === "task a").length, 3);
-  await assert.rejects(plant.fleets.task({ ...order, inputs: {}, max: 0 }, keep), /to 0 devices at once/);
-  const full = plant.fleets.task({ ...order, inputs: { ms: 1 } }, () => Promise.reject(new Error("disk full")));
-  await assert.rejects(full, /disk full/);
 });
 
 Deno.test("the log keeps the last event of each kind of a device, in their order, and stores what is left at its end", async () => {
@@ -387,4 +290,37 @@ Deno.test("a ping that is late because the program stood still counts neither wa
   assert.deepEqual(edges, ["initialized", "unreachable"]);
   await pass(700);
   assert.deepEqual(edges, ["initialized", "unreachable", "unreachable", "dead", "stopped"]);
+});
+
+Deno.test("a fleet whose file is deleted while the program is down: removed is told once for each device, nothing of it stays; a file that does not load keeps its own", async () => {
+  const devices = [{ name: "dead", ping: "throw" }, { name: "fine" }];
+  const more = `${PACE}init: { again: 1h }\n`;
+  const broken = "devices: [kept]\nkey: item.name.first\n";
+  await using plant = await Plant.with({ ...played(devices, more), "other.yaml": "devices: [kept]\n" });
+  await plant.reach("play", "dead", 1);
+  await plant.reach("other", "initialized", 1);
+  await until(() => plant.events(), (events) => events.includes("dead dead"));
+  await plant.stop();
+  await plant.folder.remove("play.yaml");
+  await plant.folder.write({ "other.yaml": broken.replace("devices: [kept]", "devices: [kept") });
+  const start = async () => {
+    await plant.fleets.stop();
+    plant.logs.splice(0);
+    plant.folder.reopen();
+    plant.folder.loaded = undefined;
+    plant.fleets = new LiveFleets(plant.surroundings());
+    await plant.fleets.use(await plant.folder.load());
+  };
+  await start();
+  const removals = async () => (await plant.events()).filter((each) => each.startsWith("removed"));
+  assert.deepEqual(await removals(), ["removed dead", "removed fine"]);
+  assert.deepEqual(plant.logs, ["its file is gone, and so are its 2 devices"], "no stop");
+  assert.deepEqual([...await plant.store.listStopped("play")], []);
+  assert.deepEqual(await plant.store.listInventories("devices"), ["other"]);
+  await start();
+  assert.deepEqual([(await removals()).length, plant.logs], [2, []]);
+  await plant.folder.remove("other.yaml");
+  await plant.fleets.use(await plant.folder.load());
+  assert.deepEqual((await removals()).slice(2), ["removed kept"], "it is deleted after all");
+  assert.deepEqual(await plant.store.listInventories("devices"), []);
 });

@@ -87,7 +87,7 @@ export class Plant implements AsyncDisposable {
     await this.folder.write(files);
     const loaded = await this.folder.load();
     if (heads(loaded).length > 0) throw new Error(heads(loaded).join("\n"));
-    await this.fleets.use(loaded.fleets);
+    await this.fleets.use(loaded);
   }
 
   /** Ends the fleets; the store stays. */
@@ -224,3 +224,45 @@ export function listed(names: string[], port: number, more = ""): string {
 export function numbered(count: number, name = "d"): string[] {
   return Array.from({ length: count }, (_, index) => `${name}${String(index).padStart(5, "0")}`);
 }
+
+/** A platform without a network: an item says how its device behaves, and each call is a line of the log. */
+export const PLAY_PLATFORM = `
+import { device, task, type } from "whenthen";
+interface Play { name: string; init?: string; ping?: string; stop?: string; look?: string }
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const act = async (how = "") => {
+  if (how === "hang") await new Promise(() => {});
+  if (how === "loop") for (;;);
+  if (how === "throw") throw new Error("no s3cret answer");
+  if (how.startsWith("wait ")) await pause(Number(how.slice(5)));
+};
+let pings = 0;
+const worker = Math.random();
+export default device({
+  item: type<Play>(),
+  async init({ device }) { await act(device.init); console.log("init " + device.name); return { pings: 0 }; },
+  async ping({ device, session }) {
+    session.pings++; pings++;
+    if (device.ping === "every second") { if (session.pings % 2 === 1) throw new Error("odd"); return; }
+    await act(device.ping);
+  },
+  tasks: {
+    slow: task({ inputs: { ms: 10 }, max: 2, async run({ inputs, device }) { console.log("task " + device.name); await pause(inputs.ms); return device.name; } }),
+    fail: task({ timeout: "100ms", run: ({ device }) => act(device.look) }),
+  },
+  async stop({ device }) { console.log("stop " + device.name); await act(device.stop); },
+  info: ({ session }) => ({ ...session, worker }),
+});
+`;
+
+export function played(devices: object[], more: string, key = "item.name"): Record<string, string> {
+  const lines = devices.map((device) => `  - ${JSON.stringify(device)}\n`).join("");
+  return {
+    "play.ts": PLAY_PLATFORM,
+    "play.yaml": `devices:${devices.length === 0 ? " []" : `\n${lines}`}\nkey: ${key}\ndevice: ./play.ts\n${more}`,
+  };
+}
+
+/** Nothing becomes reachable during a test. */
+export const STILL = "ping: { every: 1000h }\n";
+export const PACE = "ping: { every: [50ms, 100ms], timeout: 200ms, down: 2 }\n";

@@ -180,7 +180,7 @@ export default device<string>({
   await plant.folder.write({ "say.ts": PLATFORM, "say.yaml": "devices: [a, bad, c]\ndevice: ./say.ts\n" });
   const alone = new ProgramFleets(plant.surroundings());
   alone.standAlone();
-  alone.use((await plant.folder.load()).fleets);
+  alone.use(await plant.folder.load());
   const results: unknown[] = [];
   await alone.task(
     { fleet: "say", task: "hello", to: ["a", "bad"], inputs: {}, job: "j" },

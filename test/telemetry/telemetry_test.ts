@@ -228,26 +228,29 @@ Deno.test("a collector that does not answer delays the end of the program for 5 
   await using collector = await Collector.start();
   let stopped = false;
   collector.server.answer(() => {});
-  await withBench(async (bench) => {
-    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
-    const metrics = { read: () => Promise.resolve([]) };
-    const telemetry = new Telemetry({
-      ...{ env, version: "1", clock: bench.clock, metrics, mask: (text) => text },
-      store: { getRun: (id) => bench.store.getRun(id) },
-    });
-    await telemetry.start();
-    bench.functions.fine = () => null;
-    const { run } = await bench.run(makeRule([callStep("a", "fine")]));
-    telemetry.ended(run);
-    const stopping = telemetry.stop().then(() => stopped = true);
-    await until(() => collector.requests("traces").length === 1);
-    assert.equal(stopped, false);
-    await bench.clock.advanceTo(bench.clock.now() + 5_000);
-    await stopping;
-    // Nothing is sent any more, and nothing fails.
-    telemetry.ended(run);
-    assert.equal(telemetry.headersOf({ run, step: "a" }), undefined);
-  });
+  const lines = await logged(() =>
+    withBench(async (bench) => {
+      const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+      const metrics = { read: () => Promise.resolve([]) };
+      const telemetry = new Telemetry({
+        ...{ env, version: "1", clock: bench.clock, metrics, mask: (text) => text },
+        store: { getRun: (id) => bench.store.getRun(id) },
+      });
+      await telemetry.start();
+      bench.functions.fine = () => null;
+      const { run } = await bench.run(makeRule([callStep("a", "fine")]));
+      telemetry.ended(run);
+      const stopping = telemetry.stop().then(() => stopped = true);
+      await until(() => collector.requests("traces").length === 1);
+      assert.equal(stopped, false);
+      await bench.clock.advanceTo(bench.clock.now() + 5_000);
+      await stopping;
+      // Nothing is sent any more, and nothing fails.
+      telemetry.ended(run);
+      assert.equal(telemetry.headersOf({ run, step: "a" }), undefined);
+    })
+  );
+  assert.match(lines.join("\n"), /^warning: The last traces and metrics could not be sent within 5 s/);
 });
 
 Deno.test("without an endpoint nothing is sent and no request carries a traceparent", async () => {

@@ -108,10 +108,12 @@ Deno.test("try says of rules of the examples what their runs have really done, a
     "18-payment/order_in_code",
   ];
   const requests = peer.requests.length;
+  const eventOf: Record<string, string> = {};
   const trace = (id: string) => ask(app, `/api/runs/${id}`);
   for (const rule of rules) {
     const report = await tryIn(folder, rule);
     assert.ok(report.events.length > 0, rule);
+    eventOf[rule] = report.events[0].event.id;
     for (const { now, before, differs } of report.events) {
       assert.deepEqual(differs, [], `${rule}: ${JSON.stringify(now, null, 1)}`);
       assert.equal(now.verdict.kind, before!.verdict.kind);
@@ -132,6 +134,9 @@ Deno.test("try says of rules of the examples what their runs have really done, a
   }
   assert.deepEqual(await contents(folder.root), before);
   assert.equal(peer.requests.length, requests, "nothing was requested");
+
+  const { events: [placed] } = await tryIn(folder, "18-payment/order", "--event", eventOf["18-payment/order"]);
+  assert.deepEqual([placed.now.run!.state, placed.differs], ["succeeded", []], "the payment has another id");
 
   const refund = await run("--data", join(folder.root, "data"), "try", "14-refund-approval/refund");
   assert.match(refund.out, /now {5}would start; the run would succeed\n {2}before {2}started run \w+, which succeeded/);
@@ -252,11 +257,12 @@ Deno.test("try: each right and wrong use", async () => {
   await using folder = await Folder.with({
     "a.yaml": "when: { event: a }\nthen:\n  - log: hello\n  - stop: no\n    as: failed\n    if: event.data == 7\n",
     "b.yaml": "when: { event: b }\nthen: 3\n",
+    "s.yaml": "when: { event: a }\nthen:\n  - state: seen\n    value: 1\n",
   });
   const app = await folder.open();
   await app.start();
   for (const id of ["e1", "e2", "e3"]) await send(app, "/api/emit", { type: "a", data: id === "e3" ? 7 : 1, id });
-  await ended(app, 3);
+  await ended(app, 6);
   await app.stop();
   const data = ["--data", join(folder.root, "data")];
   const uses: [words: string[], code: number, out: RegExp, complaint?: RegExp][] = [
@@ -268,7 +274,8 @@ Deno.test("try: each right and wrong use", async () => {
     [["try", "a", "--since", "2099-01-01"], 0, /No event that a takes/],
     [["try", "a", "--last", "2", "--json"], 1, /"differs": \[\]/],
     [["try", "b"], 2, /b\.yaml:2:7: .*list of steps/],
-    [["try", "c"], 1, /^$/, /There is no rule "c"; known here: a/],
+    [["try", "c"], 1, /^$/, /There is no rule "c"; known here: a, s/],
+    [["try", "s"], 0, /not known: memory across runs \(state\) as it was then; here it is empty/],
     [["try"], 64, /^$/, /missing required argument 'rule'/],
     [["try", "a", "--last", "0"], 64, /^$/, /expected a count from 1 to 1000, got "0"/],
     [["try", "a", "--last", "1001"], 64, /^$/, /expected a count from 1 to 1000/],

@@ -50,7 +50,10 @@ export async function compare(method: string, pathname: string, answer: Answer):
   const operation = operationAt(paths, method.toLowerCase(), pathname);
   if (operation === undefined) {
     // Without access, nobody learns what there is.
-    assert.ok([400, 401, 403, 404].includes(answer.status), `${method} ${pathname} is not described`);
+    assert.ok(
+      [400, 401, 403, 404].includes(answer.status),
+      `${method} ${pathname} is not described in runtime/web/openapi/routes.ts`,
+    );
     return;
   }
   seen.add(`${method.toLowerCase()} ${operation} ${answer.status}`);
@@ -77,7 +80,7 @@ async function openCheck(): Promise<Check> {
   return (path, method, status, answer) => {
     const what = `${method} ${path} ${status}`;
     const given = document.paths[path][method].responses[status];
-    assert.ok(given, `${what} is not described: ${JSON.stringify(answer.body)}`);
+    assert.ok(given, `${what} is not described in runtime/web/openapi/routes.ts: ${JSON.stringify(answer.body)}`);
     const place = "$ref" in given ? given.$ref : `#${pointer("paths", path, method, "responses", String(status))}`;
     const response = "$ref" in given ? document.components.responses[given.$ref.split("/").at(-1)!] : given;
     for (const [name, { required }] of Object.entries(response.headers ?? {})) {

@@ -46,6 +46,9 @@ Deno.test("the API lists fleets and devices, and sends tasks: by operators and b
     assert.deepEqual(devices.body.map(({ device }: { device: string }) => device), ["b"]);
     assert.equal((await bench.ask("GET", "/api/device?fleet=plant/line&name=a")).body.state, "reachable");
     assert.equal((await bench.ask("GET", "/api/devices?state=nonsense")).status, 400);
+    const { body: one } = await bench.ask("GET", "/api/device?name=b");
+    assert.deepEqual([one.fleet, one.state, one.events, one.tasks], ["plant/line", "failed", [], []]);
+    assert.equal((await bench.ask("GET", "/api/device?name=c")).status, 404);
 
     const tasks = "/api/fleets/plant/line/tasks";
     const sent = await bench.post(tasks, { task: "read", to: "all", inputs: { register: 7 } });
@@ -96,6 +99,15 @@ Deno.test("pages: fleets with their counts, devices by state, a device, and a ta
     assert.match(run.text, /<a href="\/fleets\/plant\/line">plant\/line:read<\/a>/);
     await olga.submit(`${form}&to=b`, "/task", { "send-to": "b", register: "7" });
     assert.match((await olga.get("/device?fleet=plant%2Fline&name=b")).text, /Tasks by hand[^]*\/runs\/[^]*>read</);
+
+    assert.deepEqual(
+      (await bench.ask("GET", "/api/device?name=b")).body.tasks.map(({ task }: { task: string }) => task),
+      ["read"],
+    );
+    const comma = await olga.submit(form, "/task", { "send-to": '"left, 1", b,"say ""hi"""', register: "7" });
+    const { run: quoted } = (await bench.store.getRun(comma.location!.split("/").at(-1)!))!;
+    assert.deepEqual((quoted.event.data as { to: unknown }).to, ["left, 1", "b", 'say "hi"']);
+    assert.match((await olga.get(`${form}&to=left%2C%201`)).text, /value="&quot;left, 1&quot;"/);
 
     const otto = new Visitor(bench);
     await otto.signIn("otto");

@@ -1,13 +1,16 @@
 import type { Command } from "commander";
+import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
 import { isFinal } from "../../../runtime/model/run.ts";
 import type { EventAnswer } from "../../../runtime/web/answer.ts";
-import type { FleetListing, SentTask } from "../../../runtime/web/fleets_api.ts";
+import type { DeviceDetail, FleetListing, SentTask } from "../../../runtime/web/fleets_api.ts";
 import { addCommand, ask, type CommonOptions, ExitCode, limitOption, print, type Session } from "../session.ts";
 import { type Client, operatorName, pathOf } from "../client.ts";
 import { readTexts, valuesOf } from "../given_values.ts";
-import { type Colour, oneLine, paint, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
+import { RUN_COLOURS } from "../print/listings.ts";
+import { printFact } from "../print/trace.ts";
+import { type Colour, deadline, oneLine, paint, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
 
 interface ListOptions extends CommonOptions {
   fleet?: string;
@@ -34,16 +37,21 @@ const COLOURS: Record<DeviceState, Colour> = {
 
 /** `devices` and `task`: lists the devices of the running program, and sends them tasks. */
 export function addDevices(program: Command, session: Session): void {
-  addCommand(program, "devices", "the devices of the fleets, with their states")
+  addCommand(program, "devices", "the devices of the fleets, with their states, or one of them")
+    .argument("[device]", "one device: all that is known of it, its last events and tasks")
     .option("--fleet <fleet>", "only this fleet: the path of its file without extension")
     .option("--state <state>", `only devices in this state: ${DEVICE_STATES.join(", ")}`)
     .option("--tag <tag>", "only devices with this tag")
     .addOption(limitOption())
-    .action((_options, command: Command) => {
+    .action((device: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<ListOptions>();
       return ask(session, options, async (client) => {
         needsProgram(client, "list devices");
         const { fleet, state, tag, limit } = options;
+        if (device !== undefined) {
+          const query = { fleet, name: device };
+          return print(session, options, await client.get<DeviceDetail>("/api/device", query), printDevice);
+        }
         const query = { fleet, state, tag, limit: String(limit) };
         print(session, options, await client.get<DeviceView[]>("/api/devices", query), printDevices);
       });
@@ -53,14 +61,19 @@ export function addDevices(program: Command, session: Session): void {
     .argument("<fleet>", "id of a fleet: the path of its file without extension")
     .argument("<task>", "one of its tasks")
     .argument("[values...]", "its inputs, such as delay=5s; a name twice is a list")
-    .requiredOption("--to <device...>", "names of devices, tag:NAME for those with a tag, or all")
+    .requiredOption(
+      "--to <device...>",
+      "names of devices, tag:NAME for those with a tag, or all; a name with = right after --to",
+    )
     .option("--max <count>", "how many devices at once (default: 100)")
     .option("--timeout <duration>", "for each device, such as 30s (default: that of the task)")
     .action((fleet: string, task: string, pairs: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<TaskOptions>();
-      // Commander reads words after --to as more of its values.
-      const to = options.to.filter((word) => !word.includes("="));
-      const more = options.to.filter((word) => word.includes("="));
+      // Commander reads words after --to as more of its values. The first one is always a device.
+      const named = firstOfEach(command, "--to");
+      const isInput = (word: string) => word.includes("=") && !named.has(word);
+      const to = options.to.filter((word) => !isInput(word));
+      const more = options.to.filter(isInput);
       return ask(session, options, async (client) => {
         needsProgram(client, "send a task");
         const path = `/api/fleets/${pathOf(fleet)}/tasks`;
@@ -80,6 +93,15 @@ export function addDevices(program: Command, session: Session): void {
         print(session, options, sent, printResults);
       });
     });
+}
+
+/** The words right after an option, each time that it was given. */
+function firstOfEach(command: Command, option: string): Set<string> {
+  const { rawArgs } = command.parent as Command & { rawArgs: string[] };
+  return new Set(rawArgs.flatMap((word, index) => {
+    if (rawArgs[index - 1] === option) return [word];
+    return word.startsWith(`${option}=`) ? [word.slice(option.length + 1)] : [];
+  }));
 }
 
 /** Milliseconds between two looks at a run. */
@@ -117,6 +139,37 @@ function printDevices(terminal: Terminal, devices: DeviceView[]): void {
     error ?? "",
   ]);
   printTable(terminal, ["FLEET", "DEVICE", "STATE", "SINCE", "TAGS", "WHY"], rows);
+}
+
+function printDevice(terminal: Terminal, device: DeviceDetail): void {
+  const { now } = terminal;
+  const { fleet, device: name, state, since, failures, lastPing, error, again, tags, data, info } = device;
+  const fact = (label: string, text: string | undefined) => {
+    if (text !== undefined) printFact(terminal, label, text);
+  };
+  fact("device", `${name} of ${fleet}`);
+  fact("state", `${state}, since ${relativeTime(since, now)}`);
+  fact("why", error);
+  fact("again", again === undefined ? undefined : deadline(again, now));
+  fact("failed", failures > 0 ? `${failures} pings in a row` : undefined);
+  fact("pinged", lastPing === undefined ? undefined : relativeTime(lastPing, now));
+  fact("tags", tags.length > 0 ? tags.join(" ") : undefined);
+  fact("item", writeExactJson(data));
+  fact("session", info === undefined ? undefined : writeExactJson(info));
+  if (device.tasks.length > 0) {
+    terminal.write("\n");
+    const sent = device.tasks.map(({ run, task, state, at }) => [
+      task,
+      { text: state, colour: RUN_COLOURS[state] },
+      relativeTime(at, now),
+      run,
+    ]);
+    printTable(terminal, ["TASK", "STATE", "SENT", "RUN"], sent);
+  }
+  terminal.write("\n");
+  if (device.events.length === 0) return terminal.write("No events: they are stored if a rule listens to them\n");
+  const events = device.events.map(({ type, at, error }) => [type, relativeTime(at, now), error ?? ""]);
+  printTable(terminal, ["EVENT", "WHEN", "WHY"], events);
 }
 
 function printResults(terminal: Terminal, { total, failed, results, error }: SentTask): void {

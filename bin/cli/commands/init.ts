@@ -11,6 +11,7 @@ import { codeOf, messageOf, UsageError } from "../../../runtime/model/errors.ts"
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
+import { commandName } from "./run.ts";
 
 /** The folder of the files that editors read. Rules are never loaded from hidden folders. */
 const EDITOR = ".editor";
@@ -101,13 +102,14 @@ export function addInit(program: Command, session: Session): void {
 }
 
 function sayMade(folder: string, kept: string[]): string {
+  const whenthen = commandName();
   const made = ["hello.yaml", "count.ts"].filter((name) => !kept.includes(name)).map((name) => `${folder}/${name}`);
   return (made.length > 0
     ? `Made ${made.join(" and ")}. Try:\n`
     : `${folder}/${EDITOR} is that of this version. Try:\n`) +
-    `  whenthen run ${folder}\n` +
+    `  ${whenthen} run ${folder}\n` +
     `  curl -d '{"name":"Ada"}' http://127.0.0.1:8080/hooks/hello\n` +
-    `  whenthen runs\n` +
+    `  ${whenthen} runs\n` +
     (kept.length > 0 ? `These were here before and stay as they are: ${kept.join(", ")}\n` : "");
 }
 

@@ -182,8 +182,9 @@ function printWelcome(terminal: Terminal, { url, folder, data, rules, asksForTok
   terminal.write("\n");
 }
 
-/** How this program is called: as an npm script, as a Deno task, or by its name. */
-function commandName(): string {
+/** How this program is called: from an npm package, as an npm script, as a Deno task, or by its name. */
+export function commandName(): string {
+  if (embedded && execPath.includes("/node_modules/")) return "npx whenthen";
   if (embedded) return basename(execPath);
   if (!argv[1]?.endsWith(".ts")) return "whenthen";
   return env.npm_lifecycle_event === undefined ? "deno task whenthen" : "npm run -s whenthen --";

@@ -95,7 +95,7 @@ function printRunError(terminal: Terminal, error: RecordedError, steps: StepReco
   printError(terminal, "error", { name: "Error", message, ...stack !== undefined && { stack } });
 }
 
-function printFact(terminal: Terminal, label: string, text: string): void {
+export function printFact(terminal: Terminal, label: string, text: string): void {
   terminal.write(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}\n`);
 }
 

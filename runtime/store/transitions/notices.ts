@@ -77,6 +77,13 @@ export function changeDevices(
   return rows.size("notice");
 }
 
+/** The fleets with a stored inventory: what has a mark of this trigger, and never was a rule. */
+export function listInventories(rows: Rows, trigger: string): string[] {
+  const end = join("", trigger);
+  const places = [...rows.keys("mark")].filter((place) => place.endsWith(end));
+  return places.map((place) => place.slice(0, -end.length)).filter((id) => rows.get("rule", id) === undefined);
+}
+
 /** The stopped devices of a fleet, by name. */
 export function listStopped(rows: Rows, fleet: string): Map<string, StoppedDevice> {
   const prefix = join(fleet, "");

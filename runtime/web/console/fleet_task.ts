@@ -18,7 +18,7 @@ const TO = "send-to";
 const TO_FIELD: Field = {
   type: "text",
   title: "Devices",
-  help: "A name, several with commas between them, tag:press for those with a tag, or all",
+  help: 'A name, several with commas between them, tag:press for those with a tag, or all; "a, b" is one name',
   required: true,
 };
 
@@ -27,7 +27,7 @@ export function addFleetTask(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get(AT, async (c) => {
     const found = chosen(c, context, c.req.query());
     if (found === undefined) return await unknownFleet(c, context);
-    const texts = { ...defaultTexts(found.task.inputs), [TO]: c.req.query("to") ?? "" };
+    const texts = { ...defaultTexts(found.task.inputs), [TO]: writeName(c.req.query("to") ?? "") };
     return await form(c, context, found, { texts });
   });
   app.post(AT, (c) => send(c, context));
@@ -92,9 +92,19 @@ async function send(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
   return await page(c, context, notice("Nothing was sent", text, "/fleets"));
 }
 
-/** @returns undefined if nothing was typed */
+/** A name as the field takes it. */
+function writeName(name: string): string {
+  return /[,"]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name;
+}
+
+/**
+ * Commas separate devices; within double quotes they belong to a name, and `""` is one quote, as in CSV.
+ * @returns undefined if nothing was typed
+ */
 function readTo(text: string): Recipients | undefined {
-  const words = text.split(",").map((word) => word.trim()).filter((word) => word !== "");
+  const words = [...text.matchAll(/\s*(?:"((?:[^"]|"")+)"|([^,]+))\s*(?:,|$)/g)]
+    .map(([, quoted, plain = ""]) => quoted?.replaceAll('""', '"') ?? plain.trim())
+    .filter((word) => word !== "");
   const tags = words.filter((word) => word.startsWith("tag:")).map((word) => word.slice(4));
   if (tags.length > 0 && tags.length === words.length) return { tags };
   return words.length === 0 ? undefined : words.length === 1 ? words[0] : words;

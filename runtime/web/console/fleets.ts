@@ -2,10 +2,9 @@ import type { Context, Hono } from "hono";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { UsageError } from "../../model/errors.ts";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type FleetSummary } from "../../model/fleet.ts";
-import { isObject, type Json } from "../../model/json.ts";
+import type { Json } from "../../model/json.ts";
 import type { WebContext } from "../context.ts";
-import { taskRuleId } from "../../folder/task_rule.ts";
-import { tasksFor } from "../fleets_api.ts";
+import { detailOf, type DeviceDetail, tasksFor } from "../fleets_api.ts";
 import { csrfInput, notice, page, readAction } from "./shell.ts";
 import { countLinks, type Filter, filterForm, filtersOf, href, idPath, LONG_PAGE, pager, rowTable } from "./lists.ts";
 import { liveMark, type Look, part } from "./live.ts";
@@ -186,9 +185,6 @@ ${links}</ul></section>`;
 
 // ── a device ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How many of its events and tasks a device's page shows. */
-const EVENTS = 20;
-
 async function devicePage(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const { fleet: id = "", name = "" } = c.req.query();
   const viewer = c.get("viewer");
@@ -198,6 +194,7 @@ async function devicePage(c: Context<ConsoleEnv>, context: WebContext): Promise<
     const text = markup`There is no device at this address for you. <a href="${AT}">All fleets</a>`;
     return await page(c, context, notice("No such device", text, AT), 404);
   }
+  const { events, tasks } = await detailOf(context, device);
   const body = markup`<p class="crumbs"><a href="${AT}">Fleets</a> › <a href="${fleetPath(id)}">${id}</a></p>
 <h1>${name}</h1>
 <div id="device">${deviceFacts(c, context, device)}</div>
@@ -210,9 +207,9 @@ ${
 ${jsonMarkup("What the platform says", device.info)}</section>`
   }
 <section><h2>Tasks by hand</h2>
-${await sentTable(c, context, device)}</section>
+${sentTable(c, context, tasks)}</section>
 <section><h2>Events</h2>
-${await eventTable(c, context, device)}</section>`;
+${eventTable(c, context, events)}</section>`;
   const head = liveMark(href("/live", { page: "device", fleet: id, name }));
   return await page(c, context, { title: name, at: AT, head, body });
 }
@@ -260,17 +257,13 @@ function jsonMarkup(label: string, value: Json): Markup {
   return markup`<pre class="value" tabindex="0" aria-label="${label}">${writeExactJson(value, 2)}</pre>`;
 }
 
-/** Runs that somebody has started to send this device alone a task. */
-async function sentTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {
-  const { rows: found } = await store.searchRunHeads({ subject: device.device, limit: 5 * EVENTS });
-  const prefix = taskRuleId(device.fleet, "");
-  const own = found.filter(({ rule }) => rule.startsWith(prefix)).slice(0, EVENTS);
-  if (own.length === 0) return markup`<p class="soft">None was sent to this device alone.</p>`;
-  const times = timesFor(c, { clock });
-  const shown = own.map(({ id, rule, state, createdAt }) =>
+function sentTable(c: Context<ConsoleEnv>, context: WebContext, tasks: DeviceDetail["tasks"]): Markup {
+  if (tasks.length === 0) return markup`<p class="soft">None was sent to this device alone.</p>`;
+  const times = timesFor(c, context);
+  const shown = tasks.map(({ run, task, state, at }) =>
     markup`<tr><td class="state nowrap">${word(state)}</td>
-<td class="grow cut"><div><a href="/runs/${id}">${rule.slice(prefix.length)}</a></div></td>
-<td class="number nowrap">${times.short(createdAt)}</td></tr>
+<td class="grow cut"><div><a href="/runs/${run}">${task}</a></div></td>
+<td class="number nowrap">${times.short(at)}</td></tr>
 `
   );
   return markup`<table class="rows">
@@ -280,17 +273,15 @@ ${shown}</tbody>
 </table>`;
 }
 
-async function eventTable(c: Context<ConsoleEnv>, { store, clock }: WebContext, device: DeviceView): Promise<Markup> {
-  const found = await store.listEvents({ subject: device.device, limit: 5 * EVENTS });
-  const own = found.filter(({ event: { type, data } }) =>
-    type.startsWith("whenthen.device.") && isObject(data) && data.fleet === device.fleet
-  ).slice(0, EVENTS);
-  if (own.length === 0) return markup`<p class="soft">None is stored: events are stored if a rule listens to them.</p>`;
-  const times = timesFor(c, { clock });
-  const rows = own.map(({ key, event: { type, time, data } }) =>
-    markup`<tr><td class="nowrap"><a href="/events/${key}">${type.slice("whenthen.device.".length)}</a></td>
-<td class="why cut"><div>${isObject(data) && typeof data.error === "string" && data.error}</div></td>
-<td class="number nowrap">${times.short(Date.parse(time))}</td></tr>
+function eventTable(c: Context<ConsoleEnv>, context: WebContext, events: DeviceDetail["events"]): Markup {
+  if (events.length === 0) {
+    return markup`<p class="soft">None is stored: events are stored if a rule listens to them.</p>`;
+  }
+  const times = timesFor(c, context);
+  const rows = events.map(({ key, type, at, error }) =>
+    markup`<tr><td class="nowrap"><a href="/events/${key}">${type}</a></td>
+<td class="why cut"><div>${error}</div></td>
+<td class="number nowrap">${times.short(at)}</td></tr>
 `
   );
   return rowTable("", ["Event", "Why", ["When", "number"]], rows);

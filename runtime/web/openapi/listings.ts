@@ -10,7 +10,7 @@ import type { Command, CommandInput } from "../../model/rule.ts";
 import type { CommandChecked, CommandListing } from "../commands_api.ts";
 import type { ConfigListing } from "../config_api.ts";
 import type { BegunAnswer, HandshakeHook } from "../connections_api.ts";
-import type { FleetListing, SentTask } from "../fleets_api.ts";
+import type { DeviceDetail, FleetListing, SentTask } from "../fleets_api.ts";
 import type { RuleListing, Startable, TriggerListing } from "../rules_api.ts";
 import {
   answerOf,
@@ -222,7 +222,7 @@ export const fleet = answerOf<FleetListing>("Fleet", {
   problem: text.nullable(),
   tasks: z.array(task),
 });
-export const device = answerOf<DeviceView>("Device", {
+const deviceFields = {
   fleet: text,
   device: text,
   state: deviceState,
@@ -234,6 +234,12 @@ export const device = answerOf<DeviceView>("Device", {
   lastPing: time.optional(),
   error: text.optional(),
   again: time.optional(),
+};
+export const device = answerOf<DeviceView>("Device", deviceFields);
+export const deviceDetail = answerOf<DeviceDetail>("DeviceDetail", {
+  ...deviceFields,
+  events: z.array(z.strictObject({ key: text, type: text, at: time, error: text.optional() })),
+  tasks: z.array(z.strictObject({ run, task: text, state: runState, at: time })),
 });
 const taskResult = answerOf<TaskResult>("TaskResult", {
   job: text,

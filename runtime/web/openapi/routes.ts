@@ -4,7 +4,7 @@ import { EMITTED, EVENTS, OPERATION, PAUSE, RUNS, SKIP } from "../api.ts";
 import { CHECK } from "../commands_api.ts";
 import { SET } from "../config_api.ts";
 import { CONNECT, DISCONNECT, OPEN, PASTE, REMOVE } from "../connections_api.ts";
-import { DEVICE, DEVICES, TASK } from "../fleets_api.ts";
+import { DEVICE, DEVICES, ONE_DEVICE, TASK } from "../fleets_api.ts";
 import { ANSWER, FORMS } from "../forms_api.ts";
 import { START } from "../rules_api.ts";
 import * as answers from "./answers.ts";
@@ -236,10 +236,16 @@ export const ROUTES: Record<string, Route[]> = {
       fails: [404],
     }),
     get("listDevices", "/api/devices", "Devices, by name", z.array(listings.device), { query: DEVICES }),
-    get("getDevice", "/api/device", "A device, with what its platform says of it", listings.device, {
-      query: DEVICE,
-      fails: [404],
-    }),
+    get(
+      "getDevice",
+      "/api/device",
+      "A device, with what its platform says of it, its last events and tasks",
+      listings.deviceDetail,
+      {
+        query: ONE_DEVICE,
+        fails: [404, 409],
+      },
+    ),
     post("initDevice", "/api/device/again", "Initializes a dead or failed device now", at({ again: z.boolean() }), {
       body: DEVICE,
     }),
