@@ -25,9 +25,13 @@ const WORKERS = [
 /**
  * Bundles the program, one file for each entry.
  * @param program its entry
- * @returns the files, the program first
+ * @returns the files, the program first; and what they were made of, relative to the project
  */
-export async function bundleProgram(program: string, outdir: string, embedded: Embedded): Promise<string[]> {
+export async function bundleProgram(
+  program: string,
+  outdir: string,
+  embedded: Embedded,
+): Promise<{ files: string[]; inputs: string[] }> {
   const entries = [program, ...WORKERS];
   const { metafile } = await build({
     absWorkingDir: ROOT,
@@ -45,7 +49,8 @@ export async function bundleProgram(program: string, outdir: string, embedded: E
     plugins: [embed(embedded), leaveOut(), loadLate()],
   });
   const outputs = Object.entries(metafile.outputs);
-  return entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  const files = entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  return { files, inputs: Object.keys(metafile.inputs) };
 }
 
 /** Replaces the module of a program without embedded data by the data of this binary. */

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
 import { bundleAssets } from "../../runtime/web/console/assets.ts";
 import { bundleProgram, INSIDE, PROGRAM } from "./bundle.ts";
+import { packLicenses } from "./licenses.ts";
 import { npmPackage, runTool } from "./npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
 import { binaryFile, HOST, type Target, TARGETS } from "./targets.ts";
@@ -17,7 +18,7 @@ import { binaryFile, HOST, type Target, TARGETS } from "./targets.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Files that are read when they are used, so that they take no memory before. */
-const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json"];
+const ASSETS = ["esbuild", "sql-wasm.wasm", "console.js", "console.css", "editor_types.json", "licenses.json.gz"];
 
 /** The program for tests: its clock and its disk can be made to fail. */
 const WITH_FAULTS = "test/faults/whenthen.ts";
@@ -43,14 +44,16 @@ async function compile(program: string, target: Target, outfile: string): Promis
     await writeFile(join(folder, "console.css"), style);
     await writeFile(join(folder, "editor_types.json"), JSON.stringify(Object.fromEntries(await editorTypes())));
     const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
-    const bundles = await bundleProgram(program, folder, {
+    const { files: bundles, inputs } = await bundleProgram(program, folder, {
       commit: await commit(),
       target,
       esbuild: { path: `${INSIDE}/esbuild`, hash },
       sqlite: `${INSIDE}/sql-wasm.wasm`,
       console: { script: `${INSIDE}/console.js`, style: `${INSIDE}/console.css` },
       editorTypes: `${INSIDE}/editor_types.json`,
+      licenses: `${INSIDE}/licenses.json.gz`,
     });
+    await writeFile(join(folder, "licenses.json.gz"), await packLicenses(inputs));
     const args = [
       ...["build", "--compile", `--target=bun-${target}`, `--compile-executable-path=${join(base, "bin/bun")}`],
       ...["--bytecode", "--format=esm", "--minify", "--keep-names"],

@@ -13,7 +13,7 @@ import { addDevices } from "./commands/devices.ts";
 import { addEmit, addStart } from "./commands/start.ts";
 import { addForms } from "./commands/forms.ts";
 import { addHealth } from "./commands/health.ts";
-import { addInit, addSchema } from "./commands/init.ts";
+import { addInit, addLicenses, addSchema } from "./commands/init.ts";
 import { addListings } from "./commands/listings.ts";
 import { addOnce, addRun } from "./commands/run.ts";
 import { addMoveData } from "./commands/move_data.ts";
@@ -166,5 +166,6 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addPack(program, session);
   addHealth(program, session);
   addCompletion(program, session);
+  addLicenses(program, session);
   return program;
 }

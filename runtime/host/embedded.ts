@@ -12,6 +12,8 @@ export interface Embedded {
   console: { script: string; style: string };
   /** The path of a JSON file inside the binary with the sources of the types that rule files import, by path; the first one is the entry. */
   editorTypes: string;
+  /** The path of a compressed JSON file inside the binary with the notices of all that is in it. */
+  licenses: string;
 }
 
 export interface EmbeddedFile {

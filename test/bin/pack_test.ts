@@ -3,8 +3,13 @@ import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { appendFile, chmod, readdir, readFile, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { stop } from "esbuild";
+import { bundleProgram, PROGRAM } from "../../bin/build/bundle.ts";
+import { type Notice, packLicenses } from "../../bin/build/licenses.ts";
 import { DamagedError, executableEnd, readPayload, writePacked } from "../../bin/build/packed_folder.ts";
 import { collect } from "../../bin/cli/commands/pack.ts";
+import { runProgram } from "../../bin/cli/main.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 import { hashPassword } from "../../runtime/secrets/passwords.ts";
 import { rulesFolder } from "../e2e/folder.ts";
@@ -144,3 +149,42 @@ Deno.test("a pipe and a link to nowhere are left out with a warning", async () =
     said: ["link.txt", "pipe.txt"].map((path) => `${path}:1:1: warning: left out: it is not a regular file`),
   });
 });
+
+Deno.test("licenses has a notice of every package in the bundle, of what is beside it, and of the program", async () => {
+  await using folder = await temporaryFolder();
+  const file = { path: "", hash: "" };
+  const paths = { sqlite: "", console: { script: "", style: "" }, editorTypes: "", licenses: "" };
+  try {
+    const { inputs } = await bundleProgram(PROGRAM, folder.path, { commit: "", target: "", esbuild: file, ...paths });
+    const packed = JSON.parse(gunzipSync(await packLicenses(inputs)).toString());
+    // Deno has each package in a folder such as `node_modules/.deno/@date-fns+tz@1.5.0`.
+    const folders = inputs.map((path) => /^node_modules\/\.deno\/([^/]+?)@\d/.exec(path)?.[1].replace("+", "/"));
+    const bundled = new Set(folders.filter((name) => name !== undefined));
+    assert.ok(bundled.has("zod") && bundled.has("string-width") && bundled.size > 25, [...bundled].join());
+    const names: string[] = packed.map(({ name }: { name: string }) => name);
+    assert.deepEqual(names, [...new Set(names)], "each once");
+    const beside = ["whenthen", "esbuild", "htmx.org", "sql.js", "@octokit/webhooks-types", "Bun", "Go"];
+    assert.deepEqual(new Set(names), new Set([...bundled, ...beside]));
+    for (const { name, version, license, text } of packed) {
+      assert.ok([version, license, text].every((part) => part.length > 0), name);
+    }
+    // From source, the dependencies of package.json are walked: nothing that is bundled may be missing there.
+    const session = await printed("licenses", "--json");
+    const listed = new Map<string, Notice>(JSON.parse(session).map((notice: Notice) => [notice.name, notice]));
+    for (const notice of packed.filter(({ name }: Notice) => !["Bun", "Go"].includes(name))) {
+      assert.deepEqual(listed.get(notice.name), notice);
+    }
+    const text = await printed("licenses");
+    assert.match(text, /^whenthen \d\S+, Apache-2\.0\n=+\n\n *Apache License/);
+    assert.match(text, /^zod \S+, MIT\n=+\n\nMIT License\n\nCopyright/m);
+  } finally {
+    await stop();
+  }
+});
+
+async function printed(...words: string[]): Promise<string> {
+  let out = "";
+  const terminal = { write: (text: string) => void (out += text), width: Infinity, colours: false, now: 0 };
+  assert.equal(await runProgram(words, { terminal, complain: (text) => assert.fail(text) }), 0);
+  return out;
+}

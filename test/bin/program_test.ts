@@ -231,7 +231,7 @@ Deno.test("the description of the commands has all that --help shows of each", a
     const listed = out.split(/^Commands:\n/m);
     const flags = [...listed[0].matchAll(/^ {2}(-\S.*?)(?: {2}|$)/gm)].map(([, text]) => text);
     assert.deepEqual(options.map((option) => option.flags), flags, path.join(" "));
-    const names = [...(listed[1] ?? "").matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name);
+    const names = [...(listed[1] ?? "").matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name);
     assert.deepEqual(commands.map((command) => command.path.at(-1)), names.filter((name) => name !== "help"));
     for (const { name } of values) assert.match(out, new RegExp(`^ {2}${name}( {2}|$)`, "m"));
     assert.ok(out.replaceAll(/\s+/g, " ").includes(notes.replaceAll(/\s+/g, " ")), notes);

@@ -69,16 +69,24 @@ binaryTest("check works if only temporary files can be written", async () => {
   assert.deepEqual(await readdir(alone.home), [`whenthen-${process.getuid!() || 65534}`]);
 });
 
-binaryTest("--version says version, commit and target; init writes the types of its own build", async () => {
-  await using alone = await machine({});
-  const { stdout } = await runAlone(alone, ["--version"]);
-  assert.match(stdout, /^\d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{10}(-dirty)?), (linux|darwin)-(x64|arm64)\)\n$/);
-  const made = join(alone.home, "rules");
-  assert.equal((await runAlone(alone, ["init", made])).code, 0);
-  assert.ok((await readdir(join(made, ".editor/whenthen/sdk"))).includes("mod.ts"));
-  const { code, stdout: checked } = await runAlone(alone, ["check", made, "--data", alone.data]);
-  assert.equal(code, 0, checked);
-});
+binaryTest(
+  "--version says version, commit and target; init writes the types of its own build; licenses are inside",
+  async () => {
+    await using alone = await machine({});
+    const { stdout } = await runAlone(alone, ["--version"]);
+    assert.match(stdout, /^\d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{10}(-dirty)?), (linux|darwin)-(x64|arm64)\)\n$/);
+    const licenses = await runAlone(alone, ["licenses"]);
+    assert.equal(licenses.code, 0, licenses.stdout);
+    for (const name of ["whenthen", "Bun", "esbuild", "zod"]) {
+      assert.match(licenses.stdout, new RegExp(`^${name} \\S+, [A-Z]`, "m"));
+    }
+    const made = join(alone.home, "rules");
+    assert.equal((await runAlone(alone, ["init", made])).code, 0);
+    assert.ok((await readdir(join(made, ".editor/whenthen/sdk"))).includes("mod.ts"));
+    const { code, stdout: checked } = await runAlone(alone, ["check", made, "--data", alone.data]);
+    assert.equal(code, 0, checked);
+  },
+);
 
 binaryTest("no file in the working directory is read as the program's own", async () => {
   await using alone = await machine({

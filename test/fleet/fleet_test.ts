@@ -324,3 +324,54 @@ Deno.test("a fleet whose file is deleted while the program is down: removed is t
   assert.deepEqual((await removals()).slice(2), ["removed kept"], "it is deleted after all");
   assert.deepEqual(await plant.store.listInventories("devices"), []);
 });
+
+Deno.test("with the default times a ping that hangs fails at 10 s and an init that hangs at 25 s; a stop of 60 s and all these delay no other device", () => {
+  let now = 0;
+  const hang = () => new Promise<never>(() => {});
+  const pings: Record<string, number[]> = { fine: [], hangs: [] };
+  const edges: [name: string, what: string, at: number][] = [];
+  const names = ["fine", "hangs", "never up"];
+  const sessions = new Sessions({
+    platform: {
+      init: ({ name }) => name === "never up" ? hang() : {},
+      ping: ({ name }) => {
+        pings[name].push(now);
+        return name === "hangs" ? hang() : undefined;
+      },
+      stop: ({ name }) => name === "hangs" ? hang() : undefined,
+    },
+    settings: { initTimeout: 25_000, stopTimeout: 60_000, ping: { every: [8_000, 10_000], timeout: 10_000, down: 2 } },
+    surroundings: { env: {}, secrets: {} },
+    mark() {},
+    onEdge: ([what, index]) => edges.push([names[index], what, now]),
+    onEnded() {},
+    now: () => now,
+  });
+  names.forEach((name, index) => sessions.init({ index, name, data: {}, target: undefined }));
+  for (; now < 200_000; now += 10) sessions.turn();
+  const of = (name: string) =>
+    edges.filter(([each]) => each === name).map(([, what, at]): [string, number] => [what, at]);
+  // Two ticks of the wheel are between a time and its timer.
+  const near = (at: number, expected: number) =>
+    assert.ok(at >= expected && at <= expected + 20, `${at}, not ${expected}`);
+
+  assert.deepEqual(of("fine").map(([what]) => what), ["initialized", "reachable"]);
+  const gaps = pings.fine.slice(1).map((at, index) => at - pings.fine[index]);
+  assert.ok(gaps.length >= 18 && gaps.every((gap) => gap >= 8_000 && gap <= 10_020), gaps.join(" "));
+
+  const [, first, second, dead, ...ended] = of("hangs");
+  assert.deepEqual([first, second, dead, ...ended].map(([what]) => what), [
+    "unreachable",
+    "unreachable",
+    "dead",
+    "stop.error",
+    "stopped",
+  ]);
+  near(first[1], pings.hangs[0] + 10_000);
+  near(second[1], pings.hangs[1] + 10_000);
+  near(ended[0][1], dead[1] + 60_000);
+
+  const [failed, stopped] = of("never up");
+  assert.deepEqual([failed[0], stopped[0]], ["init.error", "stopped"]);
+  near(failed[1], 25_000);
+});

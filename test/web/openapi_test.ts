@@ -406,6 +406,7 @@ async function answersOfFleets(): Promise<void> {
   await using plant = await Plant.with({
     "line.ts": LINE_PLATFORM,
     "plant/line.yaml": listed(["a", "b"], simulator.port) + settings,
+    "plant/next.yaml": listed(["a"], simulator.port) + settings,
   });
   await plant.reach("plant/line", "reachable", 1);
   await plant.reach("plant/line", "failed", 1);
@@ -416,11 +417,12 @@ async function answersOfFleets(): Promise<void> {
     assert.equal(answer.status, expected, `${path}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   };
-  assert.equal((await get(200, "fleets")).length, 1);
+  assert.equal((await get(200, "fleets")).length, 2);
   await get(200, "fleets/plant%2Fline");
   assert.equal((await get(200, "devices?fleet=plant/line")).length, 2);
   for (const name of ["a", "b"]) await get(200, `device?fleet=plant/line&name=${name}`);
   await get(404, "device?fleet=plant/line&name=c");
+  await get(409, "device?name=a");
   const tasks = "/api/fleets/plant/line/tasks";
   assert.equal((await bench.post(tasks, { task: "read", to: "a", inputs: { register: "x" } })).status, 422);
   assert.equal((await bench.post(tasks, { task: "read", to: "a", inputs: {} }, as("anna"))).status, 403);

@@ -10,7 +10,8 @@ import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts
 import { codeOf, messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
-import type { Session } from "../session.ts";
+import { licenses } from "../../build/licenses.ts";
+import { type CommonOptions, jsonOption, print, type Session } from "../session.ts";
 import { commandName } from "./run.ts";
 
 /** The folder of the files that editors read. Rules are never loaded from hidden folders. */
@@ -163,6 +164,20 @@ function asJson(value: unknown): string {
 export function addSchema(program: Command, session: Session): void {
   program.command("schema").description("print the JSON Schema of rule files, for editors")
     .action(() => session.terminal.write(schemaText()));
+}
+
+/** `licenses`: the notices of all that is in the program. */
+export function addLicenses(program: Command, session: Session): void {
+  program.command("licenses").description("print the licenses of all that is in this program, with their texts")
+    .addOption(jsonOption())
+    .action(async (options: Pick<CommonOptions, "json">) => {
+      print(session, options, await licenses(), ({ write }, notices) => {
+        for (const { name, version, license, text } of notices) {
+          const head = `${name} ${version}, ${license}`;
+          write(`${head}\n${"=".repeat(head.length)}\n\n${text.trim()}\n\n`);
+        }
+      });
+    });
 }
 
 /** The schema as the text of a file. */
