@@ -23,6 +23,7 @@ import { addTry } from "./commands/try.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
+import { progress } from "./print/progress.ts";
 import { StandardOutput, type Terminal } from "./print/terminal.ts";
 import { leaveSignals } from "./signals.ts";
 import { endLog, masked } from "./start_log.ts";
@@ -43,7 +44,8 @@ export async function main(ports: Ports = SYSTEM_PORTS): Promise<never> {
       // There is nowhere to say that it cannot be written, on Deno.
     }
   };
-  let code = await runProgram(words, { terminal, complain }, ports);
+  const written: Terminal = { ...terminal, write: (text) => progress.above(() => terminal.write(text)) };
+  let code = await runProgram(words, { terminal: written, complain }, ports);
   const failure = await terminal.end();
   if (failure !== undefined) {
     complain(formatFailure(words, new UnwrittenError(`Cannot write to standard output: ${failure.message}`)));

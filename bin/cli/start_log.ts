@@ -13,6 +13,7 @@ import { styleText } from "node:util";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { messageOf, UsageError } from "../../runtime/model/errors.ts";
 import { escapeControls } from "../../runtime/model/problem.ts";
+import { progress } from "./print/progress.ts";
 import { hasColours } from "./print/terminal.ts";
 
 /**
@@ -119,7 +120,7 @@ export function masked(text: string): string {
 /** Marks a sink that writes a record before it returns, so that LogTape need not copy the record. */
 const WRITES_AT_ONCE = Symbol.for("LogTape.sinkSnapshotPolicy.immediate");
 
-const lines = new LogLines(stderr);
+const lines = new LogLines({ write: (text) => progress.above(() => stderr.write(text)) });
 let mask = (text: string): string => text;
 
 /** The same line as LogTape's own formatter, at a third of the cost: here all values are plain JSON. */

@@ -141,8 +141,9 @@ export class App {
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
 
-  /** One pass: polls each poller once, fires what cron owes, finishes or suspends all runs. What it reports is masked. */
-  async once(): Promise<OnceReport> {
+  /** One pass: polls each poller once, fires what cron owes, finishes or suspends all runs. What it reports is masked. @param onPhase called as each part of it begins */
+  async once(onPhase: (phase: string) => void = () => {}): Promise<OnceReport> {
+    onPhase("loading the rules");
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
     this.#parts.fleets.standAlone();
@@ -150,8 +151,10 @@ export class App {
     await this.#begin();
     this.#phase = "ready";
     await this.#parts.configSource.once();
+    onPhase("polling, watching, firing what is due");
     await this.#parts.attachments.pass(this.#parts.live.rules);
     await this.#parts.ingest.batches.closeDue();
+    onPhase("waiting for the runs");
     await this.#parts.runner.settled(ONCE_PATIENCE);
     await this.#parts.ownEvents.settle();
     await this.#parts.runner.settled(ONCE_PATIENCE);

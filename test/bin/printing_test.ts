@@ -14,6 +14,7 @@ import {
   type Terminal,
   visible,
 } from "../../bin/cli/print/terminal.ts";
+import { Progress } from "../../bin/cli/print/progress.ts";
 import { printSteps, printTrace } from "../../bin/cli/print/trace.ts";
 import type { RecordedError } from "../../runtime/model/errors.ts";
 import type { Event } from "../../runtime/model/event.ts";
@@ -614,6 +615,26 @@ Deno.test("FORCE_COLOR and NO_COLOR decide about colours, else the terminal does
     const given = { FORCE_COLOR: undefined, NO_COLOR: undefined, ...env };
     assert.equal(hasColours({ isTTY }, given), colours, JSON.stringify({ isTTY, ...env }));
   }
+});
+
+Deno.test("progress is a line at the end of a terminal, below what else is written, and nothing elsewhere", () => {
+  let seen = "";
+  const stream = { isTTY: true, columns: 12, write: (text: string) => void (seen += text) };
+  const progress = new Progress(stream, false);
+  progress.above(() => stream.write("before\n"));
+  progress.show("loading the rules");
+  progress.above(() => stream.write("a line\n"));
+  progress.end();
+  progress.end();
+  const shown = "loading th…";
+  assert.equal(seen, `before\n\r\x1b[K${shown}\r\x1b[Ka line\n${shown}\r\x1b[K`);
+  seen = "";
+  for (const silent of [new Progress({ ...stream, isTTY: false }, false), new Progress(stream, true)]) {
+    silent.show("loading");
+    silent.above(() => stream.write("x"));
+    silent.end();
+  }
+  assert.equal(seen, "xx");
 });
 
 // The last test of this file: the library stays loaded.

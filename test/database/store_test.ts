@@ -24,17 +24,5 @@ openStoresWith(async () => {
   };
   return store;
 });
-const FILES = [
-  "accept",
-  "clock_rollback",
-  "forms",
-  "ledger",
-  "operate",
-  "past",
-  "retry",
-  "runs",
-  "search",
-  "upkeep",
-  "waits",
-];
+const FILES = ["accept", "clock_rollback", "forms", "operate", "retry", "runs", "search", "waits"];
 for (const file of FILES) await import(`../store/${file}_test.ts`);

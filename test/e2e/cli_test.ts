@@ -312,3 +312,18 @@ then:
   assert.ok(texts.join("") === stderr, "the same lines as on standard error");
   for (const { id } of items) assert.ok(stderr.includes(`${id} *** x`), id);
 });
+
+Deno.test("once and test show their progress on a terminal", async () => {
+  await using folder = await rulesFolder({
+    "a.yaml": "when: manual\nthen: [{ log: x }]\ntests:\n  - { name: first, do: [{ start: {} }] }\n",
+  });
+  // `script` runs its command on a terminal.
+  const under = ["bash", "-c", 'script -qec "${*@Q}" /dev/null </dev/null', "bash"];
+  const env = { TERM: "xterm" };
+  // The start of a line of progress.
+  const shown = ({ stdout }: { stdout: string }) => stdout.replaceAll("\r\x1b[K", "<");
+  const once = await whenthen(["once", folder.rules, "--data", folder.data], { under, env });
+  assert.match(shown(once), /^<loading the rules<.*<waiting for the runs<.*The pass succeeded\r\n$/s);
+  const tested = await whenthen(["test", folder.rules, "--data", folder.data], { under, env });
+  assert.match(shown(tested), /1 test so far, the last of a\.yaml</);
+});

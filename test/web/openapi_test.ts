@@ -150,12 +150,11 @@ async function answersToWrongRequests(): Promise<void> {
       await request(413, { headers: json, body: `"${"x".repeat(1_048_577)}"` });
     }
     if (parameters.some((parameter) => parameter.in === "query")) await request(400, {}, "?nonsense=1");
-    if (responses[404] !== undefined) {
-      const none = path.replaceAll(/\{\w+\}/g, "nope");
-      const query = operationId === "getDevice" ? "?fleet=nope&name=x" : "";
-      if (operationId === "getDevice") continue;
-      await request(404, requestBody === undefined ? {} : { headers: json, body }, query, none);
-    }
+    // Of devices, fleets say whether they exist.
+    if (responses[404] === undefined || operationId === "getDevice") continue;
+    const query = parameters.some(({ name }) => name === "rule") ? "?rule=nope" : "";
+    const none = path.replaceAll(/\{\w+\}/g, "nope");
+    await request(404, requestBody === undefined ? {} : { headers: json, body }, query, none);
   }
   assert.equal((await bench.ask("OPTIONS", "/events")).status, 405);
   assert.equal((await bench.ask("OPTIONS", "/events", { headers: { "webhook-request-origin": "x" } })).status, 200);

@@ -8,7 +8,9 @@ import type { JsonObject } from "../../../runtime/model/json.ts";
 import { runTests, type TestReport } from "../../../runtime/testing/run_tests.ts";
 import { nextTimes } from "../../../runtime/triggers/cron_every_at.ts";
 import { type CheckTarget, foldersToLoad, targetsToCheck } from "../folders.ts";
-import { type Checked, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
+import type { TestResult } from "../../../runtime/model/test.ts";
+import { progress } from "../print/progress.ts";
+import { type Checked, count, printChecked, printSummary, resultPrinter } from "../print/checks.ts";
 import { writeTestFrom } from "./try.ts";
 import { cronInWords } from "../print/cron.ts";
 import {
@@ -162,8 +164,14 @@ export function addTest(program: Command, session: Session): void {
       if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;
       const shown = json ? "json" : format;
-      const onResult = shown === "text" ? resultPrinter(terminal) : undefined;
-      const report = await runTests({ ...folders, env, set, filter: isMeant, onResult });
+      const printResult = shown === "text" ? resultPrinter(terminal) : undefined;
+      let ended = 0;
+      const onResult = (result: TestResult) => {
+        printResult?.(result);
+        progress.show(`${count(++ended, "test")} so far, the last of ${result.file}`);
+      };
+      progress.show("loading the rules");
+      const report = await runTests({ ...folders, env, set, filter: isMeant, onResult }).finally(() => progress.end());
       if (shown === "text") printSummary(terminal, report);
       else if (shown === "json") terminal.write(writeExactJson(report, 2) + "\n");
       else {

@@ -14,6 +14,7 @@ import type { Problem } from "../../../runtime/model/problem.ts";
 import { encodeFolder, type PackedFile, type PackedFolder, writePacked } from "../../build/packed_folder.ts";
 import { foldersToLoad } from "../folders.ts";
 import { count, printProblems } from "../print/checks.ts";
+import { progress } from "../print/progress.ts";
 import { type CommonOptions, dataOption, envOption, ExitCode, logOption, type Session } from "../session.ts";
 import { startLog } from "../start_log.ts";
 
@@ -38,16 +39,19 @@ export function addPack(program: Command, session: Session): void {
       const folders = await foldersToLoad(folder, options.data);
       const out = await placeOf(output);
       await startLog(options.log, "warning");
-      const { packed, problems, rules } = await collect({ ...folders, env: options.env, out });
+      progress.show("checking the folder, bundling its TypeScript");
+      const { packed, problems, rules } = await collect({ ...folders, env: options.env, out })
+        .finally(() => progress.end());
       printProblems(session.terminal, problems);
       if (packed === undefined) {
         session.exitCode = ExitCode.broken;
         return;
       }
       const payload = encodeFolder(packed);
+      progress.show(`writing ${output}`);
       await writePacked(execPath, payload, out).catch((error) => {
         throw new UsageError(`Cannot write ${output}: ${messageOf(error)}`);
-      });
+      }).finally(() => progress.end());
       const what = `${count(rules, "rule")} in ${count(packed.files.length, "file")}`;
       session.terminal.write(`${relative("", out)} runs ${what} (${Math.ceil(payload.length / 1024)} kB packed)\n`);
     });

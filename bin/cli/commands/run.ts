@@ -9,6 +9,7 @@ import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { openProgram } from "../client.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
 import { count } from "../print/checks.ts";
+import { progress } from "../print/progress.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
 import {
   addCommand,
@@ -120,7 +121,8 @@ export function addOnce(program: Command, session: Session): void {
           session.exitCode = ExitCode.newStore;
           return;
         }
-        const report = await Promise.race([app.once(), signal.received]);
+        const pass = app.once((phase) => progress.show(phase)).finally(() => progress.end());
+        const report = await Promise.race([pass, signal.received]);
         if (report === undefined) return;
         print(session, options, report, printOnce);
         session.exitCode = exitCodeOf(report);

@@ -18,7 +18,7 @@ export type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
 
 /** The program's own standard output. What cannot be written is dropped; {@link StandardOutput.end} says why. */
 export class StandardOutput implements Terminal {
-  readonly width = stdout.isTTY ? stdout.columns : Infinity;
+  readonly width = stdout.isTTY && stdout.columns || Infinity;
   readonly colours = hasColours(stdout);
   readonly now = Date.now();
   #failure: Error | undefined;

@@ -209,6 +209,8 @@ async function measure(lab: Lab, server: Server, late: () => Promise<number>): P
   return { core, memory: await server.memory(), late: await late() };
 }
 
+const ENDED = ["succeeded", "failed", "cancelled"];
+
 interface Answer {
   results: { success: boolean; at: string; executionTime: number; return: unknown }[];
 }
@@ -221,8 +223,8 @@ async function send(server: Server, task: string, to: string | string[], timeout
   if (!response.ok) throw new Error(`${task}: ${await response.text()}`);
   const { runs: [id] } = await response.json();
   for (;;) {
-    const { run, steps } = await (await fetch(`${server.url}/api/runs/${id}`)).json();
-    if (run.endedAt !== undefined) return steps[0].output;
+    const sent = await (await fetch(`${server.url}/api/tasks/${id}`)).json();
+    if (ENDED.includes(sent.state)) return sent;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

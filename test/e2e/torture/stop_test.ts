@@ -5,10 +5,10 @@ import { connect, type Socket } from "node:net";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { platform } from "node:process";
-import { rulesFolder } from "./folder.ts";
-import { start } from "./program.ts";
-import { until } from "./until.ts";
-import { WebServer } from "./web_server.ts";
+import { rulesFolder } from "../folder.ts";
+import { start } from "../program.ts";
+import { until } from "../until.ts";
+import { WebServer } from "../web_server.ts";
 
 /** Milliseconds within which the program ends on SIGTERM. */
 const LONGEST_STOP = 25_000;

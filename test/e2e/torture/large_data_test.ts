@@ -3,10 +3,10 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { rulesFolder } from "./folder.ts";
-import { type Answered, type Program, start, whenthen } from "./program.ts";
-import { until } from "./until.ts";
-import { WebServer } from "./web_server.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Answered, type Program, start, whenthen } from "../program.ts";
+import { until } from "../until.ts";
+import { WebServer } from "../web_server.ts";
 
 const LINE = "0123456789abcd\n";
 const SIZE = 30_000_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { rulesFolder } from "./folder.ts";
-import { start } from "./program.ts";
-import { until } from "./until.ts";
+import { rulesFolder } from "../folder.ts";
+import { start } from "../program.ts";
+import { until } from "../until.ts";
 
 /** Milliseconds within which the program ends on SIGTERM. */
 const LONGEST_STOP = 25_000;
@@ -73,7 +73,7 @@ Deno.test("code in a native call of an hour ends by its timeout, delays no other
 });
 
 Deno.test("a secret used in URL, header and body is nowhere in logs or API, although the echoed data is stored unchanged", async () => {
-  const { WebServer } = await import("./web_server.ts");
+  const { WebServer } = await import("../web_server.ts");
   await using peer = await WebServer.start((seen, response) =>
     response.end(JSON.stringify({ echo: seen.headers, path: seen.path }))
   );
