@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { versions } from "node:process";
 import manifest from "../../package.json" with { type: "json" };
@@ -8,6 +9,8 @@ import type { Ports } from "../../runtime/app/wire.ts";
 import { readExactJson, writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { embedded } from "../../runtime/host/embedded.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
+import { UsageError } from "../../runtime/model/errors.ts";
+import type { Run } from "../../runtime/model/run.ts";
 import { isObject } from "../../runtime/model/json.ts";
 import type { Folders } from "./folders.ts";
 import { prepareWidths } from "./print/terminal.ts";
@@ -46,17 +49,21 @@ export async function clientOfRunning(data: string): Promise<Client | undefined>
   return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
 }
 
+/** What the answers to a command come from: the rules, or only what is in the store. */
+export type Needs = "rules" | "store";
+
 /**
  * A client of the program that is running on the data folder. If none is, takes the folder's lock and answers the requests in
  * this process.
  * @throws UsageError if another program holds the lock but does not answer
  */
-export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
+export async function openClient(folders: Folders & { env?: string }, ports: Ports, needs: Needs): Promise<Client> {
   const running = await clientOfRunning(folders.data);
   if (running !== undefined) return running;
-  const app = await openProgram({ ...folders, env, host: "127.0.0.1" }, ports);
+  const app = await openProgram({ ...folders, host: "127.0.0.1" }, ports);
   try {
-    await app.serveCommand();
+    await checkRulesExist(folders);
+    await app.serveCommand({ onlyStore: needs === "store" });
   } catch (error) {
     await app.stop();
     throw error;
@@ -66,6 +73,20 @@ export async function openClient(folders: Folders, env: string | undefined, port
     return app.web.fetch(new Request(`http://127.0.0.1${path}`, { ...init, headers }));
   };
   return { live: false, ...clientOf(send), listen: () => app.serveCallback(), close: () => app.stop() };
+}
+
+/** The folder that the data folder was last used with may be gone. Without it, secrets are not known and cannot be masked. */
+async function checkRulesExist({ folder, data, database }: Folders): Promise<void> {
+  const facts = await stat(folder).catch(() => undefined);
+  if (facts?.isDirectory()) return;
+  if (database !== undefined) {
+    throw new UsageError(
+      "Cannot tell which rules the database belongs to, as nothing on this machine says so: name their folder with --folder",
+    );
+  }
+  throw new UsageError(
+    `Cannot find the rules folder ${folder}, which the data folder ${data} was last used with; name where it is now with --folder`,
+  );
 }
 
 /** Opens the program in this process, and masks its secrets in the log. */
@@ -114,6 +135,27 @@ async function answerOf<T>(response: Response): Promise<T> {
 /** The id of a rule, a fleet or a command in the path of a request. An id is a path itself: its slashes stay. */
 export function pathOf(id: string): string {
   return id.split("/").map(encodeURIComponent).join("/");
+}
+
+/** Characters of the id of a run. */
+const RUN_ID = 20;
+/** How many of the runs that an ambiguous id may mean are named. */
+const CANDIDATES = 5;
+
+/**
+ * The id of the run that somebody means: an id, or the beginning of one.
+ * @throws RefusedError if no run has an id that begins so, or several have
+ */
+export async function runOf(client: Pick<Client, "get">, text: string): Promise<string> {
+  if (text.length >= RUN_ID || !/^[0-9a-z]+$/.test(text)) return text;
+  // Ids consist of digits and small letters, which all come before the tilde.
+  const query = { before: `${text}~`, limit: String(CANDIDATES + 1) };
+  const runs = (await client.get<Run[]>("/api/runs", query)).filter(({ id }) => id.startsWith(text));
+  if (runs.length === 1) return runs[0].id;
+  if (runs.length === 0) throw new RefusedError(`There is no run "${text}"`);
+  const named = runs.slice(0, CANDIDATES).map(({ id, rule, state }) => `  ${id}  ${rule}  ${state}`);
+  const more = runs.length > CANDIDATES ? ["  … and others"] : [];
+  throw new RefusedError([`Several runs have an id that begins with "${text}":`, ...named, ...more].join("\n"));
 }
 
 /** The user of the command line, for the notes of runs; undefined if the system knows no name. */

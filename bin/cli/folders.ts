@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { checkRulesFolder } from "../../runtime/app/data_folder.ts";
 import { isIgnored, isRuleFile } from "../../runtime/folder/folder_files.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
@@ -17,27 +18,31 @@ export interface Folders {
   prebuilt?: Prebuilt;
 }
 
+/** The options that name folders. */
+interface FolderOptions {
+  folder?: string;
+  data?: string;
+}
+
 const RULES = "rules";
 /** The default data folder of commands. */
 export const DATA = ".whenthen";
 
 /**
  * The folders of a command that loads rules.
- * @param given @default the folder packed into this program, else "rules"
- * @param data @default ".whenthen" beside the rules folder; in the current one for a packed folder
+ * @param name @default `folder`, else the folder packed into this program, else "rules"
+ * @param options `data`: @default ".whenthen" beside the rules folder; in the current one for a packed folder
  * @throws UsageError if there is no such rules folder
  */
-export async function foldersToLoad(given?: string, data?: string): Promise<Folders> {
+export async function foldersToLoad(name?: string, { folder: named, data }: FolderOptions = {}): Promise<Folders> {
+  if (name !== undefined && named !== undefined && resolve(name) !== resolve(named)) {
+    throw new UsageError(`Cannot use two rules folders, "${name}" and "${named}": name one of them`);
+  }
+  const given = name ?? named;
   const own = await ownFolder();
   if (given === undefined && own) return await unpacked(own, placeOf(data ?? DATA));
-  const folder = given ?? RULES;
-  const absolute = resolve(folder);
-  if (!await isFolder(absolute)) {
-    throw new UsageError(
-      `Cannot find the rules folder "${folder}" (${absolute}); make one with: whenthen init ${folder}`,
-    );
-  }
-  return { folder: absolute, ...placeOf(data ?? join(dirname(absolute), DATA)) };
+  const folder = await rulesFolder(given ?? RULES);
+  return { folder, ...placeOf(data ?? join(dirname(folder), DATA)) };
 }
 
 /** Where the state is: in a folder, or in a database with a copy on this machine. */
@@ -46,22 +51,40 @@ function placeOf(data: string): Pick<Folders, "data" | "database"> {
 }
 
 /**
- * The folders of a command that reads events and runs. The rules are those packed into this program, or else those that the
- * data folder was last used with.
- * @throws UsageError if nothing has run yet
+ * The folders of a command that reads events and runs.
+ * @param given `folder`: @default the folder packed into this program, else the one that the data folder was last used with.
+ *   `data`: @default ".whenthen" beside the given folder, else in the current one
+ * @throws UsageError if nothing has run yet, or the data folder has the state of other rules
  */
-export async function foldersInUse(data: string = DATA): Promise<Folders> {
+export async function foldersInUse(given: FolderOptions = {}): Promise<Folders> {
+  const data = given.data ?? (given.folder === undefined ? DATA : join(dirname(resolve(given.folder)), DATA));
   const place = placeOf(data);
   if (place.database === undefined && !await isFolder(place.data)) {
     throw new UsageError(
       `Cannot find the data folder "${data}" (${place.data}): nothing has run here yet; name another with --data, or start with: whenthen run`,
     );
   }
+  if (given.folder !== undefined) {
+    const folders = { folder: await rulesFolder(given.folder), ...place };
+    if (place.database === undefined) await checkRulesFolder(folders);
+    return folders;
+  }
   const own = await ownFolder();
   if (own) return await unpacked(own, place);
-  const address = await readAddress(place.data);
-  const beside = place.database === undefined ? dirname(place.data) : "";
-  return { folder: address?.folder ?? resolve(beside, RULES), ...place };
+  const known = await readAddress(place.data);
+  if (known !== undefined) return { folder: known.folder, ...place };
+  // It may be in use on another machine, which comes first.
+  if (place.database !== undefined) return { folder: join(place.data, RULES), ...place };
+  throw new UsageError(
+    `Cannot tell which rules the data folder ${place.data} belongs to, as it does not say: name their folder with --folder`,
+  );
+}
+
+/** The rules folder with this name, absolute. @throws UsageError if there is none */
+async function rulesFolder(name: string): Promise<string> {
+  const absolute = resolve(name);
+  if (await isFolder(absolute)) return absolute;
+  throw new UsageError(`Cannot find the rules folder "${name}" (${absolute}); make one with: whenthen init ${name}`);
 }
 
 async function unpacked(own: OwnFolder, place: Pick<Folders, "data" | "database">): Promise<Folders> {
@@ -89,7 +112,7 @@ export async function targetsToCheck(
   options: { folder?: string; data?: string },
 ): Promise<CheckTarget[]> {
   if (paths.length === 0 || (paths.length === 1 && !await isFile(paths[0]) && !isRuleFile(paths[0]))) {
-    return [await foldersToLoad(paths[0] ?? options.folder, options.data)];
+    return [await foldersToLoad(paths[0], options)];
   }
   const targets = new Map<string, CheckTarget & { files: string[] }>();
   for (const path of paths) {
@@ -98,7 +121,7 @@ export async function targetsToCheck(
     }
     if (!await isFile(path)) throw new UsageError(`Cannot find the file "${path}" (${resolve(path)})`);
     const folder = options.folder ?? await rulesFolderOf(resolve(path));
-    const folders = await foldersToLoad(folder, options.data);
+    const folders = await foldersToLoad(folder, { data: options.data });
     const file = relative(folders.folder, resolve(path)).split(sep).join("/");
     expectRuleFile(path, file, folder);
     const target = targets.get(folders.folder) ?? { ...folders, files: [] };

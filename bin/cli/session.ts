@@ -3,7 +3,7 @@ import type { Ports } from "../../runtime/app/wire.ts";
 import { readSet } from "../../runtime/folder/settings/config_layers.ts";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 import type { UpperValue } from "../../runtime/model/config.ts";
-import { type Client, openClient } from "./client.ts";
+import { type Client, type Needs, openClient } from "./client.ts";
 import { foldersInUse } from "./folders.ts";
 import type { Terminal } from "./print/terminal.ts";
 import { startLog } from "./start_log.ts";
@@ -16,20 +16,25 @@ export class Session {
 }
 
 /** A new command with the options that all commands share. */
-export function addCommand(program: Command, name: string, description: string): Command {
+export function addCommand(program: Command, name: string, description: string, folder = folderOption()): Command {
   return program.command(name).description(description)
-    .addOption(dataOption()).addOption(envOption()).addOption(logOption()).addOption(jsonOption());
+    .addOption(folder).addOption(dataOption())
+    .addOption(envOption()).addOption(logOption()).addOption(jsonOption());
 }
 
-/** Calls `question` with a client of the program, and closes the client afterwards. */
+/**
+ * Calls `question` with a client of the program, and closes the client afterwards.
+ * @param needs what the answer comes from: a listing of the store loads no rules
+ */
 export async function ask(
   session: Session,
   options: CommonOptions,
   question: (client: Client) => Promise<void>,
+  needs: Needs = "rules",
 ): Promise<void> {
-  const folders = await foldersInUse(options.data);
+  const folders = await foldersInUse(options);
   await startLog(options.log, "warning");
-  const client = await openClient(folders, options.env, session.ports);
+  const client = await openClient({ ...folders, env: options.env }, session.ports, needs);
   try {
     await question(client);
   } finally {
@@ -43,11 +48,11 @@ export function show<T>(
   options: CommonOptions,
   path: string,
   forPeople: (terminal: Terminal, value: T) => void,
-  query?: Record<string, string | undefined>,
+  { query, needs }: { query?: Record<string, string | undefined>; needs?: Needs } = {},
 ): Promise<void> {
   return ask(session, options, async (client) => {
     print(session, options, await client.get<T>(path, query), forPeople);
-  });
+  }, needs);
 }
 
 /** Prints for people, or as JSON if requested. */
@@ -63,6 +68,7 @@ export function print<T>(
 
 /** Options that may be given before or after the command. */
 export interface CommonOptions {
+  folder?: string;
   data?: string;
   env?: string;
   log: "pretty" | "json";
@@ -76,6 +82,12 @@ export const dataOption = () =>
     "--data <dir>",
     "where all state lives (default: .whenthen beside the rules; the current folder if they are packed into the program)",
   );
+
+export const folderOption = (what = "the rules folder (default: the one that the data folder was last used with)") =>
+  new Option("--folder <dir>", what);
+
+/** Of commands that take the folder as an argument, too. */
+export const sameFolderOption = () => folderOption("the rules folder, as the argument names it");
 
 export const envOption = () => new Option("--env <name>", "also reads config.<name>.yaml").env("WHENTHEN_ENV");
 
@@ -93,6 +105,9 @@ export const jsonOption = () => new Option("--json", "print JSON");
 
 export const logOption = () =>
   new Option("--log <format>", "the format of log lines").choices(["pretty", "json"]).default("pretty");
+
+/** Describes the argument that names a run. */
+export const RUN = "id of a run, or its beginning if no other run's id begins so";
 
 /** `--log-file` and the size at which it is rotated. */
 export const logFileOptions = () => [

@@ -18,7 +18,7 @@ import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/config_layers.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
-import { type AppParts, assemble, retentionOf } from "./parts.ts";
+import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { answerForm } from "../engine/form_answers.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
@@ -29,7 +29,7 @@ import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
-import { createWeb, type Web } from "../web/web.ts";
+import { callbackOnly, createWeb, type Web } from "../web/web.ts";
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -49,15 +49,17 @@ const ONCE_PATIENCE = 60_000;
 
 /**
  * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
- * @throws UsageError if another program holds the data folder
+ * @throws UsageError if another program holds the data folder, or it has the state of other rules
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
   const data = database?.path ?? options.data;
+  const { folder, moved } = options;
   try {
     const dataFolder = await openDataFolder({
       path: data,
+      rules: { folder, moved },
       clock,
       disk,
       onWarning: logWarning,
@@ -163,12 +165,16 @@ export class App {
     return this.secrets.maskJson(report);
   }
 
-  /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */
-  async serveCommand(): Promise<void> {
+  /**
+   * For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs.
+   * @param onlyStore the command lists what is in the store: if possible, no rules are loaded
+   */
+  async serveCommand({ onlyStore = false } = {}): Promise<void> {
     this.#parts.attachments.listenOnly();
     this.#parts.fleets.standAlone();
     await this.#parts.runner.drain(0);
-    await this.#begin();
+    const { secrets, dataFolder, options } = this;
+    if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
   }
 
   /**
@@ -176,12 +182,7 @@ export class App {
    * else, until the program stops.
    */
   serveCallback(): void {
-    const { host, port } = this.#place();
-    const fetch = (request: Request, address: () => string) =>
-      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
-        ? this.web.fetch(request, address)
-        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
-    this.#server = serve(fetch, { host, port });
+    this.#server = serve(callbackOnly(this.web), this.#place());
   }
 
   /** Replaces the values of secrets by `***`. */

@@ -22,6 +22,8 @@ export interface AppOptions {
   env?: string;
   /** Config values from the command line. */
   set?: UpperValue[];
+  /** Whether the rules were in another folder when the data folder was last used. */
+  moved?: boolean;
   /** TypeScript files of the folder that are bundled already. */
   prebuilt?: Prebuilt;
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */

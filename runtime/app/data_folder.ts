@@ -1,12 +1,12 @@
 import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { platform } from "node:process";
 import { type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock, lockedDisk } from "../host/lock.ts";
-import { dataFolderKey } from "../host/private_file.ts";
+import { dataFolderKey, readAddress, writeAddress } from "../host/private_file.ts";
 import { RunFiles } from "../host/run_files.ts";
 import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -17,6 +17,14 @@ import { CauseSigner } from "../ingest/cause.ts";
 
 /** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
+
+/** The mark with the names of the secrets that rules have used: values of secrets are not in the store. */
+const SECRET_NAMES = { rule: "", trigger: "secrets" };
+
+/** Another program is running on the data folder. */
+export class FolderHeldError extends UsageError {
+  override name = "FolderHeldError";
+}
 
 /** A data folder that this program holds. */
 export interface DataFolder {
@@ -34,8 +42,14 @@ export interface DataFolder {
   keyFor(purpose: string): Uint8Array;
   /** True if no program has worked on this store: nothing is known of earlier passes. */
   isNew(): Promise<boolean>;
-  /** Marks it as not new. */
+  /** Records which rules it belongs to. */
+  recordRules(): Promise<void>;
+  /** Marks it as not new, and as that of its rules. */
   begin(): Promise<void>;
+  /** The names of all secrets that rules have used; undefined if rules were only loaded by versions that did not note them. */
+  secretNames(): Promise<string[] | undefined>;
+  /** Notes the names of secrets that rules use, besides those noted before. */
+  noteSecretNames(names: string[]): Promise<void>;
   /** Resolves within a second after the folder is deleted or replaced; from then on nothing is saved. */
   lost: Promise<Error>;
   /** Closes the store and releases the folder. */
@@ -45,6 +59,8 @@ export interface DataFolder {
 /** The options for opening a data folder. */
 export interface DataFolderOptions {
   path: string;
+  /** The rules that it is used with. @default unknown: neither checked nor recorded */
+  rules?: Omit<RulesPlace, "data">;
   clock: Clock;
   disk: Disk;
   /** Where its files are durable, if that is not the disk. */
@@ -53,11 +69,11 @@ export interface DataFolderOptions {
 }
 
 /**
- * Takes a data folder: one program at a time.
- * @throws UsageError if another program holds it, or it cannot be created or written
+ * Takes a data folder: one program at a time, and always with the same rules.
+ * @throws UsageError if another program holds it, it has the state of other rules, or it cannot be created or written
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
-  const { path, clock, database, onWarning } = options;
+  const { path, clock, database, onWarning, rules } = options;
   const disk = database?.folder.disk ?? options.disk;
   await disk.mkdir(path).catch((error) => {
     throw new UsageError(
@@ -65,13 +81,15 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   });
   await makePrivate(path, onWarning);
-  const lock = acquireLock(path);
+  const lock = await lockWithin(HELD, path);
   if (lock === undefined) {
-    throw new UsageError(
+    throw new FolderHeldError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
     );
   }
   try {
+    // The place in a database says nothing about the folders of other machines.
+    if (rules !== undefined && database === undefined) await checkRulesFolder({ ...rules, data: path });
     await database?.folder.load();
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
@@ -86,6 +104,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
     const watch = watchLock(held);
+    const recordRules = async () => {
+      if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
+    };
     return {
       store,
       signer,
@@ -94,10 +115,19 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       files,
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
+      recordRules,
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {
+        await recordRules();
         const now = clock.now();
         await store.accept([], [{ ...BEGUN, mark: now }], now);
+      },
+      secretNames: async () => await store.getMark(SECRET_NAMES) as string[] | undefined,
+      async noteSecretNames(names) {
+        const known = await store.getMark(SECRET_NAMES) as string[] | undefined;
+        const all = [...new Set([...known ?? [], ...names])];
+        if (all.length === known?.length) return;
+        await store.accept([], [{ ...SECRET_NAMES, mark: all }], clock.now());
       },
       lost: watch.lost,
       async close() {
@@ -110,6 +140,72 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+/** The rules that a data folder is about to be used with. */
+interface RulesPlace {
+  /** The rules folder, absolute. */
+  folder: string;
+  data: string;
+  /** Whether the rules were in another folder before, as somebody says. */
+  moved?: boolean;
+}
+
+/**
+ * Refuses a data folder with the state of other rules: runs would continue with rules of the same name, and what the other rules
+ * wait for would be lost.
+ * @throws UsageError
+ */
+export async function checkRulesFolder({ folder, data, moved = false }: RulesPlace): Promise<void> {
+  const known = (await readAddress(data))?.folder;
+  if (moved || known === undefined || (isUnpacked(known) && isUnpacked(folder))) return;
+  const [before, now] = await Promise.all([known, folder].map(inodeOf));
+  // A folder that is gone was moved or renamed.
+  if (before === undefined || before === now) return;
+  throw new UsageError(
+    `Cannot use the data folder ${data} with ${describeRules(folder)}: it has the state of ${describeRules(known)}; ` +
+      `name another data folder with --data, or if these rules have moved, start with: ${
+        startOf(folder, data)
+      } --moved`,
+  );
+}
+
+/** Records which rules a data folder belongs to. */
+async function recordRulesFolder({ folder, data }: RulesPlace): Promise<void> {
+  if ((await readAddress(data))?.folder !== folder) await writeAddress(data, { folder });
+}
+
+function describeRules(folder: string): string {
+  return isUnpacked(folder) ? "rules that are packed into the program" : `the rules in ${folder}`;
+}
+
+function startOf(folder: string, data: string): string {
+  return `whenthen run${isUnpacked(folder) ? "" : ` ${folder}`} --data ${data}`;
+}
+
+/** Whether a folder was packed into the program: then its name is the hash of its content, and a newer one has another name. */
+function isUnpacked(folder: string): boolean {
+  return /^folder-[0-9a-f]{16}$/.test(basename(folder));
+}
+
+async function inodeOf(path: string): Promise<string | undefined> {
+  const facts = await stat(path, { bigint: true }).catch(() => undefined);
+  return facts && `${facts.dev}:${facts.ino}`;
+}
+
+/** For how long it waits for the lock: commands that open the folder themselves hold it for a fraction of that. */
+const HELD = 3_000;
+/** Milliseconds between two attempts to lock the folder. */
+const AGAIN = 50;
+
+/** Uses the machine's own time, as the lock is held by another process. */
+async function lockWithin(ms: number, path: string): Promise<FolderLock | undefined> {
+  const start = performance.now();
+  for (;;) {
+    const lock = acquireLock(path);
+    if (lock !== undefined || performance.now() - start > ms) return lock;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
   }
 }
 

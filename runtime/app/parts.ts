@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
@@ -13,8 +14,11 @@ import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
+import { SETTINGS_FILE } from "../folder/loader.ts";
 import { type Loading, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
+import { readSettings } from "../folder/settings/settings.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
+import { parseYaml } from "../folder/yaml/yaml.ts";
 import type { UpperValue } from "../model/config.ts";
 import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
@@ -86,7 +90,7 @@ export function assemble(
   options: { version: string; folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, uploads, vault, hookVault, keyFor }: DataFolder,
+  { store, signer, files, uploads, vault, hookVault, keyFor, noteSecretNames }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -175,6 +179,7 @@ export function assemble(
     attachments,
     async onLoaded(loaded) {
       onLoaded(loaded);
+      await noteSecretNames(loaded.secretNames);
       await connections.set(loaded.settings.connections);
       if (hookVault.names().length > 0 || hasHandshakes(loaded)) await hookSecrets.readKey();
       meters.setRules(loaded.rules);
@@ -258,6 +263,32 @@ export function assemble(
   });
   const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep, fleets };
   return { ...wiring, ...own, telemetry, outputs, desk };
+}
+
+/**
+ * Prepares listings of what is in the store, without loading the rules: what they print is masked by the names of secrets that the
+ * rules used before.
+ * @returns false if the rules must be loaded: these names are unknown, or config values come from a platform
+ */
+export async function prepareListings(
+  { connections, hookSecrets }: Pick<AppParts, "connections" | "hookSecrets">,
+  secrets: Secrets,
+  { hookVault, secretNames, recordRules }: Pick<DataFolder, "hookVault" | "secretNames" | "recordRules">,
+  folder: string,
+): Promise<boolean> {
+  const names = await secretNames();
+  if (names === undefined) return false;
+  const text = await readFile(join(folder, SETTINGS_FILE), "utf8").catch(() => undefined);
+  const yaml = text === undefined ? undefined : parseYaml(text, SETTINGS_FILE);
+  const { settings } = readSettings(yaml, folder, undefined);
+  // Which values a run got from a platform is told by the config of the loaded rules.
+  if (settings.config !== undefined) return false;
+  secrets.refresh({ environment, ...settings.secrets });
+  secrets.use(names);
+  await recordRules();
+  await connections.set(settings.connections);
+  if (hookVault.names().length > 0) await hookSecrets.readKey();
+  return true;
 }
 
 function hasHandshakes({ rules }: Loaded): boolean {

@@ -70,7 +70,8 @@ export interface LoaderOptions {
 /** The first load has no last good versions: an event that comes before its rule is loaded would be lost. */
 const FIRST_LOAD_TIMEOUT = 10_000;
 
-const SETTINGS_FILE = "whenthen.yaml";
+/** The settings of the program, in the rules folder. */
+export const SETTINGS_FILE = "whenthen.yaml";
 const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
 
 interface Parsed {

@@ -18,13 +18,14 @@ export async function dataFolderKey(dataFolder: string, disk: Disk): Promise<Uin
   return key;
 }
 
-/** The address at which commands reach the running program. Only the owner of the data folder can read it. */
+/** Which rules a data folder belongs to, and how commands reach the running program. Only its owner can read it. */
 export interface Address {
-  url: string;
-  /** A bearer token, new at each start of the program. */
-  token: string;
-  /** The rules folder, absolute: a command loads it if the program no longer runs. */
+  /** The rules folder, absolute. */
   folder: string;
+  /** Where the program listens; absent if the last one did not. */
+  url?: string;
+  /** A bearer token, new at each start of the program. */
+  token?: string;
 }
 
 /** Writes the address of the program that holds the data folder, atomically. It stays when the program ends. */

@@ -12,13 +12,15 @@ import { sentType } from "../triggers/cloud_event.ts";
 import { complete } from "./cloud_events.ts";
 import { configuredOf } from "./config_api.ts";
 import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
-import { listRules } from "./rules_api.ts";
+import { faultOfRule, listRules } from "./rules_api.ts";
 
 /** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
 /** Rows of a listing, unless the query sets a limit. */
 const PAGE = 50;
+/** The most ids in a query, whose length is limited. */
+export const MOST_IDS = 100;
 const time = z.iso.datetime({ offset: true, error: "expected a time such as 2026-11-21T09:00:00Z" })
   .transform((text) => Date.parse(text));
 const page = {
@@ -31,6 +33,9 @@ const page = {
 };
 export const RUNS = z.strictObject({
   ...page,
+  after: z.string().optional().describe("Only runs that are newer than the run with this id"),
+  ids: z.string().transform((text) => text.split(",")).pipe(z.array(z.string()).max(MOST_IDS)).optional()
+    .describe("Only these, separated by commas; not together with times and cursors"),
   state: z.enum(RUN_STATES).optional(),
   waiting: z.stringbool().optional().describe("Only runs with waiting steps, each with what it waits for"),
 });
@@ -65,6 +70,8 @@ export function api(context: WebContext): Hono {
   app.route("/commands", commandsApi(context));
   app.get("/events", async (c) => {
     const query = queryOf(c, EVENTS);
+    const fault = await faultOfRule(context, query.rule);
+    if (fault !== undefined) return answerRefusal(c, context, 404, fault);
     const rows = await context.store.listEvents({ ...query, mask: context.mask });
     return listing(c, context, rows, query, ({ key }) => key);
   });
@@ -105,6 +112,8 @@ function addRuns(app: Hono, context: WebContext): void {
   const { store, operators } = context;
   app.get("/runs", async (c) => {
     const query = queryOf(c, RUNS);
+    const fault = await faultOfRule(context, query.rule);
+    if (fault !== undefined) return answerRefusal(c, context, 404, fault);
     return listing(c, context, await store.listRuns(query), query, ({ id }) => id);
   });
   app.get("/runs/:id", async (c) => {

@@ -4,6 +4,7 @@ import { callerInputs } from "../commands/check_set.ts";
 import { commandOfRule } from "../commands/command_rule.ts";
 import { mayStart, startersOf, startRule } from "../ingest/start_rule.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import type { VerdictKind } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Field, Rule, Trigger } from "../model/rule.ts";
@@ -86,6 +87,22 @@ export async function listRules(context: Pick<WebContext, "rules" | "store" | "c
     listing.push({ id, file, state: "broken", ...reason && { reason }, triggers: [], verdicts: verdicts[id] ?? {} });
   }
   return listing.sort((a, b) => a.id < b.id ? -1 : 1);
+}
+
+/**
+ * Why there can be nothing about a rule: it does not exist, and never did as far as the store knows.
+ * @returns undefined if there is such a rule, or `rule` is undefined
+ */
+export async function faultOfRule(
+  { rules, store }: Pick<WebContext, "rules" | "store">,
+  rule: string | undefined,
+): Promise<string | undefined> {
+  if (rule === undefined) return undefined;
+  const { startable, broken, configs } = rules();
+  const known = new Set([...startable.keys(), ...broken.values(), ...configs.keys()]);
+  for (const id of Object.keys(await store.countVerdicts())) known.add(id);
+  if (known.has(rule) || (await store.getInForce([rule])).length > 0) return undefined;
+  return `There is no rule "${rule}"; ${hintAtUnknown(rule, [...known].sort())}`;
 }
 
 /** The names of the connections in a rule's triggers, steps and actions. Code names its own only when it runs. */

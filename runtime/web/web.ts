@@ -87,6 +87,15 @@ export function createWeb(context: WebContext): Web {
   };
 }
 
+/** Serves only the page to which an authorization server sends a person back, for a command without a running program. */
+export function callbackOnly({ fetch }: Web): (request: Request, address: () => string) => Promise<Response> {
+  return async (request, address) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/connections/callback" || pathname.startsWith("/assets/")) return await fetch(request, address);
+    return Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
+  };
+}
+
 /** Answers a request to a hook without the router and its middleware: no other route gets thousands of requests a second. */
 async function answerHook(
   request: Request,

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeAddress } from "../../runtime/host/private_file.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
-import { openDataFolder } from "../../runtime/app/data_folder.ts";
+import { checkRulesFolder, openDataFolder } from "../../runtime/app/data_folder.ts";
 
 Deno.test("a replaced data folder is detected, and the store then refuses events", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-data-"));
@@ -34,4 +35,31 @@ Deno.test("secrets that a killed program has left as files are removed when the 
   assert.deepEqual((await readdir(join(folder, "files"))).filter((name) => name === ".private"), []);
   await data.close();
   await rm(folder, { recursive: true });
+});
+
+Deno.test("a data folder belongs to one rules folder: not to another, but to one that moved, or to a newer packed one", async () => {
+  const data = await mkdtemp(join(tmpdir(), "whenthen-data-"));
+  const [mine, others, old, newer] = ["mine", "others", `folder-${"0a".repeat(8)}`, `folder-${"1b".repeat(8)}`]
+    .map((name) => join(data, name));
+  for (const folder of [mine, others, old, newer]) await mkdir(folder);
+  const isRefused = async (before: string, folder: string, moved = false) => {
+    await writeAddress(data, { folder: before });
+    return await checkRulesFolder({ folder, data, moved }).then(() => undefined, (error) => error.message);
+  };
+  assert.equal(
+    await isRefused(others, mine),
+    `Cannot use the data folder ${data} with the rules in ${mine}: it has the state of the rules in ${others}; ` +
+      `name another data folder with --data, or if these rules have moved, start with: whenthen run ${mine} --data ${data} --moved`,
+  );
+  assert.match(
+    await isRefused(others, newer),
+    /with rules that are packed into the program: .+: whenthen run --data \S+ --moved$/,
+  );
+  assert.match(await isRefused(old, mine), /it has the state of rules that are packed into the program/);
+  assert.equal(await isRefused(mine, mine), undefined);
+  assert.equal(await isRefused(old, newer), undefined);
+  assert.equal(await isRefused(others, mine, true), undefined);
+  await rm(others, { recursive: true });
+  assert.equal(await isRefused(others, mine), undefined);
+  await rm(data, { recursive: true });
 });

@@ -96,7 +96,7 @@ Deno.test("with --json an error is one line of JSON, with the exit code", async 
     [["rnu", "--json"], /^unknown command 'rnu'\n\(Did you mean run\?\)$/],
     [["runs", "--json", "--limit", "many"], /^option .+ expected a count, got "many"$/],
     [["runs", "--nonsense", "--json"], /^unknown option '--nonsense'/],
-    [["show", "--json"], /^missing required argument 'run'$/],
+    [["replay", "--json"], /^missing required argument 'run'$/],
     [["emit", "--json"], /^Cannot emit: name the type of an event$/],
     [["--data", "/nowhere/at/all", "events", "--json"], /nothing has run here yet/],
   ];
@@ -262,7 +262,7 @@ const COMPLETED: [line: string, words: string[]][] = [
   ["whenthen run o", ["other"]],
   ["whenthen events --data r", ["rules"]],
   ["whenthen hooks ", ["open", "remove"]],
-  ["whenthen hooks open --f", ["--for"]],
+  ["whenthen hooks open --f", ["--folder", "--for"]],
   ["whenthen pause run --r", ["--reason"]],
   ["whenthen import o", ["other", "oto.json"]],
   ["whenthen completion ", ["bash", "fish", "zsh"]],

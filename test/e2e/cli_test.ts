@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen, whenthenUnread } from "./program.ts";
+import { type LogLine, start, whenthen, whenthenAsk, whenthenUnread } from "./program.ts";
+import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
 const FILES = {
@@ -81,6 +83,48 @@ Deno.test("commands ask the running program, and open the store themselves after
   const replayed = await cli("replay", failed.id);
   assert.equal(replayed.code, 0, replayed.stderr);
   await program.waitForMessage("orders failed");
+});
+
+Deno.test("runs --follow prints each run as it changes, of a program or of other commands; it ends with its reader, and on SIGINT", async () => {
+  await using folder = await rulesFolder(FILES);
+  const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
+  const startHand = async (): Promise<string> => {
+    const { stdout, stderr } = await cli("start", "by_hand", "--json");
+    assert.notEqual(stdout, "", stderr);
+    return JSON.parse(stdout).runs[0];
+  };
+  assert.equal((await cli("once", folder.rules)).code, 0);
+  const first = await startHand();
+  await using json = whenthenAsk(["runs", "--follow", "--json", "--data", folder.data]);
+  await using text = whenthenAsk(["runs", "--follow", "--state", "succeeded", "--data", folder.data]);
+  const seen = (id: string, state: string) =>
+    json.waitFor(`run ${id} ${state}`, (line: LogLine & { id?: string; state?: string }) => {
+      return line.id === id && line.state === state;
+    });
+  await seen(first, "queued");
+  assert.doesNotMatch(text.output, new RegExp(first));
+  // Nobody runs: another command changes the store, with a broken rule that only those who load rules complain of.
+  await folder.write("broken.yaml", "when: { evnt: x }\n");
+  const second = await startHand();
+  await seen(second, "queued");
+  const [listed, rules] = await Promise.all([cli("runs"), cli("rules")]);
+  assert.deepEqual([listed.stderr, rules.code], ["", 0]);
+  {
+    await using program = start(folder.rules, { data: folder.data });
+    await seen(first, "succeeded");
+    await seen(second, "succeeded");
+    const third = await startHand();
+    await seen(third, "succeeded");
+    json.child.stdout!.destroy();
+    await startHand();
+    assert.equal(await json.exited, 0);
+    assert.equal(await program.stop(), 0);
+  }
+  const line = new RegExp(`^\\d{4}-\\d\\d-\\d\\d \\S+Z {2}${second} {2}succeeded {2}by_hand {2}manual$`, "m");
+  await until("the run as text", () => Promise.resolve(text.output), (output) => line.test(output));
+  process.kill(text.child.pid!, "SIGINT");
+  assert.equal(await text.exited, 0);
+  assert.doesNotMatch(text.output, /queued|rror/);
 });
 
 Deno.test("a second program on the same data folder, and a missing folder, are refused with a remedy", async () => {

@@ -7,7 +7,7 @@ Deno.test("example 02: check shows the next working mornings in the rule's time 
   await using folder = await copyExample("02-cron-http");
   const { code, stdout } = await whenthen(["check", folder.rules, "--json"]);
   assert.equal(code, 0, stdout);
-  const next: string[] = JSON.parse(stdout).rules[0].triggers[0].next;
+  const next: number[] = JSON.parse(stdout).rules[0].triggers[0].next;
   assert.equal(next.length, 5);
   for (const time of next) {
     const local = new Intl.DateTimeFormat("en-GB", {

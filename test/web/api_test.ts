@@ -63,6 +63,9 @@ Deno.test("unknown things are 404, invalid input is 400 and says what would work
     ["GET", "/api/nothing", 404, /nothing at this path/],
     ["GET", "/api/runs?limit=0", 400, /limit/],
     ["GET", "/api/runs?state=done", 400, /state/],
+    ["GET", "/api/runs?rule=nope", 404, /There is no rule "nope"; known here: none/],
+    ["GET", "/api/events?rule=nope", 404, /There is no rule "nope"/],
+    ["GET", `/api/runs?ids=${"a,".repeat(100)}`, 400, /ids/],
     ["GET", "/api/runs?stat=failed", 400, /stat/],
     ["POST", "/api/emit", 400, /body/],
   ];

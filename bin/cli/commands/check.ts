@@ -22,26 +22,37 @@ import {
   repositoryRoot,
   sarifLog,
 } from "../print/reports.ts";
-import { addCommand, type CommonOptions, ExitCode, type Session, setOption } from "../session.ts";
+import {
+  addCommand,
+  type CommonOptions,
+  ExitCode,
+  folderOption,
+  sameFolderOption,
+  type Session,
+  setOption,
+} from "../session.ts";
 import { startLog } from "../start_log.ts";
 
 /** How many of the next cron times are shown. */
 const NEXT_TIMES = 5;
 
 interface CheckOptions extends CommonOptions {
-  folder?: string;
   programs?: true;
   format: "text" | "json" | typeof REPORTS[number];
 }
 
 /** `check`: loads a folder, or some of its files, and reports the problems. */
 export function addCheck(program: Command, session: Session): void {
-  addCommand(program, "check", "load and check only: problems with their positions, and the next cron times")
+  addCommand(
+    program,
+    "check",
+    "load and check only: problems with their positions, and the next cron times",
+    folderOption("the rules folder of the files (default: the nearest one above each)"),
+  )
     .argument(
       "[paths...]",
       "the rules folder (default: rules), or files of it: only they and what they call are checked",
     )
-    .addOption(new Option("--folder <dir>", "the rules folder of the files (default: the nearest one above each)"))
     .addOption(setOption())
     .addOption(formatOption([...REPORTS]))
     .option("--programs", "also look at the programs of the commands, and at their versions")
@@ -145,7 +156,7 @@ interface TestOptions extends CommonOptions {
 
 /** `test`: runs the tests of a folder on a simulated clock. */
 export function addTest(program: Command, session: Session): void {
-  addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock")
+  addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock", sameFolderOption())
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(setOption())
     .option("--filter <text>", "only the tests with this text in their name or file, or that match /pattern/")
@@ -159,7 +170,7 @@ export function addTest(program: Command, session: Session): void {
       const options = command.optsWithGlobals<TestOptions>();
       const { env, set, json, format, filter } = options;
       const isMeant = filter === undefined ? undefined : filterOf(filter);
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "info");
       if (options.from !== undefined) return await writeTestFrom(session, options, folders, options.from);
       const { terminal } = session;

@@ -5,6 +5,7 @@ import {
   ask,
   type CommonOptions,
   envOption,
+  folderOption,
   jsonOption,
   limitOption,
   logOption,
@@ -33,7 +34,8 @@ export function addForms(program: Command, session: Session): void {
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { for?: string; state: string; limit: number }>();
       const query = { for: options.for, state: options.state, limit: String(options.limit) };
-      return show(session, options, "/api/forms", printForms, query);
+      // Whom a name means is in the settings.
+      return show(session, options, "/api/forms", printForms, { query, needs: options.for ? "rules" : "store" });
     });
 
   program.command("answer")
@@ -45,7 +47,7 @@ export function addForms(program: Command, session: Session): void {
       "--data <json>",
       "the answers as JSON (the data folder goes before the command: whenthen --data DIR answer …)",
     )
-    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .addOption(folderOption()).addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((form: string, pairs: string[], options: AnswerOptions) => {
       const given = readGiven("answer", pairs, options.data);
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };

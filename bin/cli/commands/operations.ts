@@ -2,17 +2,17 @@ import type { Command } from "commander";
 import type { Json } from "../../../runtime/model/json.ts";
 import { describeState, type RunState } from "../../../runtime/model/run.ts";
 import type { ConfigListing } from "../../../runtime/web/config_api.ts";
-import { operatorName, pathOf } from "../client.ts";
+import { type Client, operatorName, pathOf, runOf } from "../client.ts";
 import { readTexts, valuesOf } from "../given_values.ts";
 import { printConfig } from "../print/listings.ts";
-import { addCommand, ask, type CommonOptions, print, type Session } from "../session.ts";
+import { addCommand, ask, type CommonOptions, print, RUN, type Session } from "../session.ts";
 
 /** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator can do to a run or a rule. */
 export function addOperations(program: Command, session: Session): void {
   const onRun = (name: string, description: string, say: (run: string, answer: Answer) => string) =>
     addCommand(program, name, description)
-      .argument("<run>", "id of a run")
-      .action((run: string, _options, command: Command) => post(command, runPath(run, name), {}, (a) => say(run, a)));
+      .argument("<run>", RUN)
+      .action((run: string, _options, command: Command) => postToRun(command, run, name, {}, say));
 
   onRun("replay", "run the event of a run once more, by the rule as it is now", (run, answer) => {
     return `Run ${answer.run} replays run ${run}`;
@@ -28,10 +28,10 @@ export function addOperations(program: Command, session: Session): void {
   });
 
   addCommand(program, "skip", "end a wait of a run without what it waits for; its result is null")
-    .argument("<run>", "id of a run")
+    .argument("<run>", RUN)
     .argument("[step]", "which wait, if several steps wait, as runs --waiting shows it")
     .action((run: string, step: string | undefined, _options, command: Command) =>
-      post(command, runPath(run, "skip"), { step }, (answer) => `Run ${run} does not wait at "${answer.step}" any more`)
+      postToRun(command, run, "skip", { step }, (id, answer) => `Run ${id} does not wait at "${answer.step}" any more`)
     );
 
   addCommand(program, "pause", "let the events of a rule start nothing until it is resumed")
@@ -47,20 +47,36 @@ export function addOperations(program: Command, session: Session): void {
       post(command, `/api/rules/${pathOf(rule)}/resume`, {}, () => `Rule ${rule} is resumed`)
     );
 
-  function post(command: Command, path: string, body: object, say: (answer: Answer) => string): Promise<void> {
-    const options = command.optsWithGlobals<CommonOptions>();
-    return ask(session, options, async (client) => {
-      const answer = await client.post<Answer>(path, { ...body, by: operatorName() });
-      print(session, options, answer, (terminal) => terminal.write(say(answer) + "\n"));
+  function postToRun(
+    command: Command,
+    text: string,
+    operation: string,
+    body: object,
+    say: (run: string, answer: Answer) => string,
+  ): Promise<void> {
+    return ask(session, command.optsWithGlobals<CommonOptions>(), async (client) => {
+      const run = await runOf(client, text);
+      await send(client, command, `/api/runs/${encodeURIComponent(run)}/${operation}`, body, (a) => say(run, a));
     });
+  }
+
+  function post(command: Command, path: string, body: object, say: (answer: Answer) => string): Promise<void> {
+    return ask(session, command.optsWithGlobals(), (client) => send(client, command, path, body, say));
+  }
+
+  async function send(
+    client: Client,
+    command: Command,
+    path: string,
+    body: object,
+    say: (answer: Answer) => string,
+  ): Promise<void> {
+    const answer = await client.post<Answer>(path, { ...body, by: operatorName() });
+    print(session, command.optsWithGlobals(), answer, (terminal) => terminal.write(say(answer) + "\n"));
   }
 }
 
 type Answer = { run?: string; state: RunState; step?: string; paused?: string };
-
-function runPath(run: string, operation: string): string {
-  return `/api/runs/${encodeURIComponent(run)}/${operation}`;
-}
 
 /** `config`: the config of a rule with where each value comes from; sets values, as its page does. */
 export function addConfig(program: Command, session: Session): void {

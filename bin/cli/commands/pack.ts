@@ -36,7 +36,7 @@ export function addPack(program: Command, session: Session): void {
         );
       }
       const { output, ...options } = command.optsWithGlobals<CommonOptions & { output: string }>();
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, { data: options.data });
       const out = await placeOf(output);
       await startLog(options.log, "warning");
       progress.show("checking the folder, bundling its TypeScript");

@@ -20,6 +20,7 @@ import {
   logFileOptions,
   logOption,
   print,
+  sameFolderOption,
   type Session,
   setOption,
   wholeNumber,
@@ -30,14 +31,19 @@ import { type LogFile, startLog } from "../start_log.ts";
 interface RunOptions extends CommonOptions, LogFile {
   port?: number;
   host?: string;
+  moved?: true;
 }
+
+const movedOption = () =>
+  new Option("--moved", "the rules were in another folder before: their runs and all other state continue here");
 
 /** `run`: watches the folder, serves, and executes runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
   const [logFile, logFileSize] = logFileOptions();
   program.command("run", { isDefault }).description("watch the folder, serve and run, until stopped")
     .argument("[folder]", "the rules folder (default: rules)")
-    .addOption(dataOption()).addOption(envOption()).addOption(setOption()).addOption(logOption())
+    .addOption(sameFolderOption()).addOption(dataOption()).addOption(movedOption())
+    .addOption(envOption()).addOption(setOption()).addOption(logOption())
     .addOption(logFile).addOption(logFileSize)
     .addOption(
       new Option("--port <port>", "0 chooses a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
@@ -48,15 +54,16 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
     )
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
-      const folders = await foldersToLoad(folder, options.data);
+      const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "info", options);
       // Before anything is opened: a signal without a listener does not end process 1 of a container.
       using signal = new StopSignal();
       if (signal.isReceived) return;
-      const { port, host, set } = options;
+      const { port, host, set, moved } = options;
       const token = env.WHENTHEN_TOKEN;
       const standby = signal.aborts;
-      const app = await openProgram({ ...folders, port, host, env: options.env, set, token, standby }, session.ports)
+      const given = { port, host, env: options.env, set, moved, token, standby };
+      const app = await openProgram({ ...folders, ...given }, session.ports)
         .catch((error) => {
           if (!signal.isReceived) throw error;
         });
@@ -76,15 +83,15 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
 
 /** Prints the program's address and what to try next. */
 async function welcome(app: App, { folder, data, database, prebuilt }: Folders, { terminal }: Session): Promise<void> {
-  const address = await readAddress(app.data);
-  if (address === undefined) return;
-  const headers = { authorization: `Bearer ${address.token}` };
-  const response = await app.web.fetch(new Request(`${address.url}/api/rules`, { headers }));
+  const { url, token } = await readAddress(app.data) ?? {};
+  if (url === undefined) return;
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await app.web.fetch(new Request(`${url}/api/rules`, { headers }));
   const shown = prebuilt ? undefined : relative("", folder) || ".";
   const elsewhere = database ? nameOf(database) : data === resolve(DATA) ? undefined : relative("", data);
   const asksForToken = Boolean(env.WHENTHEN_TOKEN);
   const rules = await response.json();
-  printWelcome(terminal, { url: address.url, folder: shown, data: elsewhere, rules, asksForToken });
+  printWelcome(terminal, { url, folder: shown, data: elsewhere, rules, asksForToken });
 }
 
 /** A database in a command line, without its password. */
@@ -95,9 +102,14 @@ function nameOf(url: string): string {
 /** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
   const [logFile, logFileSize] = logFileOptions();
-  addCommand(program, "once", "poll each poller once, fire the crons that are due, finish or suspend all runs")
+  addCommand(
+    program,
+    "once",
+    "poll each poller once, fire the crons that are due, finish or suspend all runs",
+    sameFolderOption(),
+  )
     .argument("[folder]", "the rules folder (default: rules)")
-    .addOption(setOption())
+    .addOption(movedOption()).addOption(setOption())
     .addOption(logFile).addOption(logFileSize)
     .option("--require-state", "exit 3 if the data folder is new, instead of starting afresh")
     .addHelpText(
@@ -105,11 +117,12 @@ export function addOnce(program: Command, session: Session): void {
       "\nExits with 0; 1 if a run or a poll failed; 2 if a rule does not load; 3 see --require-state",
     )
     .action(async (folder: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & LogFile & { requireState?: true }>();
-      const folders = await foldersToLoad(folder, options.data);
+      const options = command.optsWithGlobals<CommonOptions & LogFile & { requireState?: true; moved?: true }>();
+      const folders = await foldersToLoad(folder, options);
       await startLog(options.log, "info", options);
       const token = env.WHENTHEN_TOKEN;
-      const app = await openProgram({ ...folders, env: options.env, set: options.set, token }, session.ports);
+      const { set, moved } = options;
+      const app = await openProgram({ ...folders, env: options.env, set, moved, token }, session.ports);
       using signal = new StopSignal();
       try {
         if (options.requireState && await app.isNew()) {

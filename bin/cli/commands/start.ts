@@ -7,7 +7,16 @@ import { type Client, operatorName, pathOf } from "../client.ts";
 import { readData, readGiven, valuesOf } from "../given_values.ts";
 import { verdictColour, verdictSentence } from "../print/listings.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
-import { ask, type CommonOptions, envOption, jsonOption, logOption, print, type Session } from "../session.ts";
+import {
+  ask,
+  type CommonOptions,
+  envOption,
+  folderOption,
+  jsonOption,
+  logOption,
+  print,
+  type Session,
+} from "../session.ts";
 
 interface StartOptions extends Omit<CommonOptions, "data"> {
   /** The values as JSON; the global option `--data` (the data folder) goes before the command. */
@@ -28,7 +37,7 @@ export function addStart(program: Command, session: Session): void {
     )
     .option("--id <id>", "a second start with this id is the first one")
     .option("--subject <text>", "what it is about")
-    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .addOption(folderOption()).addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((rule: string, pairs: string[], options: StartOptions) => {
       const given = readGiven("start", pairs, options.data);
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
@@ -69,7 +78,7 @@ export function addEmit(program: Command, session: Session): void {
     .option("--id <id>", "the event's id; a second event with it is a duplicate")
     .option("--subject <text>", "the event's subject")
     .addOption(new Option("--rule <rule>").hideHelp())
-    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .addOption(folderOption()).addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((type: string | undefined, options: EmitOptions) => {
       const { id, subject, rule } = options;
       if (rule !== undefined) throw new UsageError(`A rule is started by: whenthen start ${rule} name=value …`);

@@ -41,7 +41,7 @@ export function addTry(program: Command, session: Session): void {
       const { last, event } = options;
       const { now } = session.terminal;
       const since = options.since && ("at" in options.since ? options.since.at : now - options.since.ago);
-      const folders = await foldersInUse(options.data);
+      const folders = await foldersInUse(options);
       await startLog(options.log, "warning");
       const past = await openPast(folders.data, now);
       try {

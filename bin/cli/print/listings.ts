@@ -5,12 +5,13 @@ import { formatDuration } from "../../../runtime/model/duration.ts";
 import type { Verdict } from "../../../runtime/model/event.ts";
 import type { Form, Person } from "../../../runtime/model/form.ts";
 import type { Json } from "../../../runtime/model/json.ts";
-import type { Run, RunState } from "../../../runtime/model/run.ts";
+import { type Run, RUN_STATES, type RunState } from "../../../runtime/model/run.ts";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import type { ConfigListing } from "../../../runtime/web/config_api.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { withWords } from "./cron.ts";
 import {
+  absoluteTime,
   type Cell,
   type Colour,
   deadline,
@@ -83,6 +84,20 @@ export function printRuns(terminal: Terminal, runs: Run[]): void {
   ]);
   printTable(terminal, ["RUN", "RULE", "STATE", "CREATED", "TOOK", "EVENT"], rows);
 }
+
+/** Prints runs one below the other, without a head: each with the time of its last change. */
+export function printRunLines(terminal: Terminal, runs: Run[]): void {
+  for (const run of runs) {
+    const { id, rule, state, endedAt, startedAt, createdAt } = run;
+    const time = paint(terminal, "dim", absoluteTime(endedAt ?? startedAt ?? createdAt));
+    const shown = paint(terminal, RUN_COLOURS[state], state.padEnd(LONGEST_STATE));
+    const note = [rule, noteOfRun(run, terminal.now)].map(oneLine).join("  ");
+    const left = terminal.width - [absoluteTime(createdAt), id, " ".repeat(LONGEST_STATE), ""].join("  ").length;
+    terminal.write([time, id, shown, fit(note, left)].join("  ") + "\n");
+  }
+}
+
+const LONGEST_STATE = Math.max(...RUN_STATES.map(({ length }) => length));
 
 function noteOfRun(run: Run, now: number): string {
   const event = [run.event.type, run.event.subject].filter((part) => part !== undefined).join(" ");

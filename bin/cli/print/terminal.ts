@@ -12,6 +12,8 @@ export interface Terminal {
   colours: boolean;
   /** Milliseconds since the epoch, for relative times. */
   now: number;
+  /** Resolves when nothing can be written any more, for example because the reader of a pipe has ended. */
+  failed?: Promise<void>;
 }
 
 export type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
@@ -23,6 +25,7 @@ export class StandardOutput implements Terminal {
   readonly now = Date.now();
   #failure: Error | undefined;
   readonly #failed = Promise.withResolvers<void>();
+  readonly failed = this.#failed.promise;
 
   constructor() {
     stdout.on("error", (error) => this.#fail(error));
@@ -44,7 +47,7 @@ export class StandardOutput implements Terminal {
    */
   async end(): Promise<Error | undefined> {
     if (this.#failure === undefined) {
-      await Promise.race([this.#failed.promise, new Promise<void>((resolve) => stdout.end(resolve))]);
+      await Promise.race([this.failed, new Promise<void>((resolve) => stdout.end(resolve))]);
     }
     return codeOf(this.#failure) === "EPIPE" ? undefined : this.#failure;
   }

@@ -96,7 +96,8 @@ function printRunError(terminal: Terminal, error: RecordedError, steps: StepReco
 }
 
 export function printFact(terminal: Terminal, label: string, text: string): void {
-  terminal.write(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}\n`);
+  terminal.write(`${paint(terminal, "dim", `${label} `.padEnd(column(label)))}${oneLine(text)}
+`);
 }
 
 function moment(time: number, now: number): string {

@@ -117,6 +117,7 @@ export const ROUTES: Record<string, Route[]> = {
     get("listEvents", "/api/events", "Events with their verdicts, newest first", z.array(answers.eventRecord), {
       query: EVENTS,
       headers: next,
+      fails: [404],
     }),
     post("emitEvent", "/api/emit", "Sends an event, and answers with the verdicts", answers.emitAnswer, {
       body: EMITTED,
@@ -148,7 +149,11 @@ export const ROUTES: Record<string, Route[]> = {
     }),
   ],
   Runs: [
-    get("listRuns", "/api/runs", "Runs, newest first", z.array(answers.runHead), { query: RUNS, headers: next }),
+    get("listRuns", "/api/runs", "Runs, newest first", z.array(answers.runHead), {
+      query: RUNS,
+      headers: next,
+      fails: [404],
+    }),
     get("getRun", "/api/runs/{id}", "A run with its steps", answers.runAnswer, { fails: [404] }),
     post("cancelRun", "/api/runs/{id}/cancel", "Ends a run", at({ run, state: answers.runState }), {
       body: OPERATION,
