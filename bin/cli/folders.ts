@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { checkRulesFolder } from "../../runtime/app/data_folder.ts";
+import { isIgnored, isRuleFile } from "../../runtime/folder/folder_files.ts";
 import { readAddress } from "../../runtime/host/private_file.ts";
 import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { isDatabaseUrl, localFolderOf } from "../../runtime/database/connection.ts";
@@ -45,7 +46,7 @@ export async function foldersToLoad(name?: string, { folder: named, data }: Fold
 }
 
 /** Where the state is: in a folder, or in a database with a copy on this machine. */
-function placeOf(data: string): Pick<Folders, "data" | "database"> {
+export function placeOf(data: string): Pick<Folders, "data" | "database"> {
   return isDatabaseUrl(data) ? { data: localFolderOf(data), database: data } : { data: resolve(data) };
 }
 
@@ -94,4 +95,70 @@ async function unpacked(own: OwnFolder, place: Pick<Folders, "data" | "database"
 async function isFolder(path: string): Promise<boolean> {
   const facts = await stat(path).catch(() => undefined);
   return facts?.isDirectory() ?? false;
+}
+
+/** A rules folder to check, and which of its files, relative to it; all if that is undefined. */
+export interface CheckTarget extends Folders {
+  files?: string[];
+}
+
+/**
+ * What `check` checks: a rules folder, or files, each with its rules folder.
+ * @param paths of one folder, or of files
+ * @throws UsageError if one is neither, or no rule can be in it
+ */
+export async function targetsToCheck(
+  paths: string[],
+  options: { folder?: string; data?: string },
+): Promise<CheckTarget[]> {
+  if (paths.length === 0 || (paths.length === 1 && !await isFile(paths[0]) && !isRuleFile(paths[0]))) {
+    return [await foldersToLoad(paths[0], options)];
+  }
+  const targets = new Map<string, CheckTarget & { files: string[] }>();
+  for (const path of paths) {
+    if (await isFolder(resolve(path))) {
+      throw new UsageError(`Cannot check the folder "${path}" besides others: name one folder, or files`);
+    }
+    if (!await isFile(path)) throw new UsageError(`Cannot find the file "${path}" (${resolve(path)})`);
+    const folder = options.folder ?? await rulesFolderOf(resolve(path));
+    const folders = await foldersToLoad(folder, { data: options.data });
+    const file = relative(folders.folder, resolve(path)).split(sep).join("/");
+    expectRuleFile(path, file, folder);
+    const target = targets.get(folders.folder) ?? { ...folders, files: [] };
+    targets.set(folders.folder, target);
+    target.files.push(file);
+  }
+  return [...targets.values()];
+}
+
+/** @param file the path in the folder */
+function expectRuleFile(path: string, file: string, folder: string): void {
+  const reason = file.startsWith("../")
+    ? `it is not in the rules folder ${folder}; name its folder with --folder`
+    : /\.test\.ts$/.test(file)
+    ? "it has tests; run them with: whenthen test"
+    : !isRuleFile(file)
+    ? "a rules folder has *.yaml, *.yml and *.ts files"
+    : file.split("/").some((name) => isIgnored(name, []))
+    ? "hidden files and node_modules are not read as rules"
+    : undefined;
+  if (reason !== undefined) throw new UsageError(`Cannot check "${path}": ${reason}`);
+}
+
+/**
+ * The rules folder that a file belongs to: the nearest one above it that is called "rules", has a `whenthen.yaml`, or was run
+ * with a data folder beside it; else the file's own folder.
+ */
+async function rulesFolderOf(path: string): Promise<string> {
+  for (let folder = dirname(path);; folder = dirname(folder)) {
+    if (basename(folder) === RULES || await isFile(join(folder, "whenthen.yaml"))) return folder;
+    const known = await readAddress(join(dirname(folder), DATA)).catch(() => undefined);
+    if (known?.folder === folder) return folder;
+    if (folder === dirname(folder)) return dirname(path);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const facts = await stat(path).catch(() => undefined);
+  return facts?.isFile() ?? false;
 }

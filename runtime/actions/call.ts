@@ -240,7 +240,7 @@ export async function faultOfProgram(
   program: string,
   { cwd, env, signal }: { cwd: string; env: Record<string, string>; signal?: AbortSignal },
 ): Promise<string | undefined> {
-  if (!isThere(program, env.PATH)) {
+  if (!isProgram(program, env.PATH)) {
     return program.includes("/")
       ? `there is no program ${program}, or it is not executable`
       : `there is no command "${program}" in PATH (${env.PATH ?? ""})`;
@@ -263,7 +263,8 @@ export async function faultOfProgram(
   }
 }
 
-function isThere(program: string, PATH = ""): boolean {
+/** Whether a program exists and may be executed: one with a slash at its path, any other in one of the folders of `PATH`. */
+export function isProgram(program: string, PATH = ""): boolean {
   const places = program.includes("/") ? [program] : PATH.split(delimiter).map((folder) => join(folder, program));
   return places.some((place) => {
     try {

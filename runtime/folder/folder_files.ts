@@ -6,6 +6,7 @@ import { Slices } from "../host/large_work.ts";
 import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
 import { codeOf, messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
+import { hideTokens } from "../secrets/tokens.ts";
 import { lineOf } from "./yaml/yaml.ts";
 
 /** The extent of a rules folder. */
@@ -79,7 +80,7 @@ export function isIgnored(path: string, ignore: string[]): boolean {
 }
 
 /** True for `*.yaml`, `*.yml` and `*.ts`, but not for tests and type declarations. */
-function isRuleFile(path: string): boolean {
+export function isRuleFile(path: string): boolean {
   return /\.(yaml|yml|ts)$/.test(path) && !/\.(test|d)\.ts$/.test(path);
 }
 
@@ -247,18 +248,36 @@ async function readSaved(path: string): Promise<string> {
   }
 }
 
-/** Sorts problems by file, line and column, without duplicates, and adds the source line of each. */
+/**
+ * Sorts problems by file, line and column, without duplicates, and adds the source line of each. Values of secrets are masked:
+ * those that a problem is about, and the tokens of well-known services.
+ */
 export function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
   const texts = new Map(files.map(({ path, text }) => [path, text]));
-  const shown = problems.map((problem): Problem => {
-    const text = texts.get(problem.file);
-    if (problem.sourceLine !== undefined || text === undefined) return problem;
-    const sourceLine = lineOf(text, problem.at.line);
-    return { ...problem, ...(sourceLine !== undefined && { sourceLine }) };
+  const secrets = problems.filter(({ hidden }) => hidden);
+  const shown = problems.map(({ hidden: _hidden, ...problem }): Problem => {
+    const { file, at, message, hint } = problem;
+    const text = texts.get(file);
+    const line = problem.sourceLine ?? (text === undefined ? undefined : lineOf(text, at.line));
+    const masked = secrets.filter((secret) => secret.file === file && secret.at.line === at.line)
+      .reduce((line, secret) => line && maskAt(line, secret.at), line);
+    return {
+      ...problem,
+      message: hideTokens(message),
+      ...(hint !== undefined && { hint: hideTokens(hint) }),
+      ...(masked !== undefined && { sourceLine: hideTokens(masked) }),
+    };
   });
   const key = ({ file, at, message }: Problem) => `${file}\0${at.line}\0${at.column}\0${message}`;
   const once = [...new Map(shown.map((problem) => [key(problem), problem])).values()];
   return once.sort((a, b) => compare(a.file, b.file) || a.at.line - b.at.line || a.at.column - b.at.column);
+}
+
+/** Masks a value; if its length is unknown, as that of an object is, the rest of the line. */
+function maskAt(line: string, { column, length = 1 }: Problem["at"]): string {
+  const from = column - 1;
+  const to = length === 1 ? line.length : Math.min(from + length, line.length);
+  return line.slice(0, from) + "*".repeat(Math.max(0, to - from)) + line.slice(to);
 }
 
 function compare(a: string, b: string): number {

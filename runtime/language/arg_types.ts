@@ -6,6 +6,8 @@ import { parseDuration, parseRate, type Rate } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { isTarget } from "../model/target.ts";
+import { NAMED } from "../secrets/secrets.ts";
+import { METHOD } from "./hints.ts";
 
 /** The description of a field in a kind's schema, for the checker, the templates and the JSON Schema. */
 export interface FieldInfo {
@@ -34,6 +36,8 @@ export interface FieldInfo {
   names?: string[];
   /** A description of a valid value, for messages: `a duration such as 30s`. */
   expected: string;
+  /** Whether messages must not show the value. */
+  hidden?: true;
   /** Its JSON Schema. */
   schema: Record<string, unknown>;
 }
@@ -81,11 +85,14 @@ export function template(): z.ZodType<string> {
 
 /** A URL, or `METHOD URL`; the results of its expressions are percent-encoded. */
 export function url(): z.ZodType<string> {
+  const isUrl = (address: string) => /^https?:\/\//.test(address) && URL.canParse(address);
   return make<string>({ is: "url", expected: "a URL such as https://example.org/", schema: TEXT }, (value) => {
     if (typeof value !== "string") return undefined;
-    if (hasTemplate(value)) return value;
-    const address = value.replace(/^[A-Z]+ +/, "");
-    return /^https?:\/\//.test(address) && URL.canParse(address) ? value : undefined;
+    return hasTemplate(value) || isUrl(value.replace(METHOD, "")) ? value : undefined;
+  }, (value) => {
+    const [method, address] = typeof value === "string" ? value.trim().split(/\s+/) : [];
+    if (address === undefined || !isUrl(address) || !/^[a-z]+:?$/i.test(method)) return undefined;
+    return `write ${method.replace(":", "").toUpperCase()} ${address}`;
   });
 }
 
@@ -191,19 +198,23 @@ export function target(): z.ZodType<string> {
   });
 }
 
+/** Names of secrets, as rules have them. */
+export const SECRET_NAME = /^[A-Za-z_][\w.-]*$/;
+
 /** The name of a secret, or several (rotation), never a value; found by `secretNames()`. Parsed to a list. */
 export function secret(): z.ZodType<string[]> {
   const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
   return make<string[]>({
     is: "secret",
     expected: "the name of a secret such as GITHUB_SECRET, or a list of names",
+    hidden: true,
     schema,
   }, (value) => {
     const names = Array.isArray(value) ? value : [value];
     const named = names.length > 0 &&
-      names.every((name) => typeof name === "string" && /^[A-Za-z_][\w.-]*$/.test(name));
+      names.every((name) => typeof name === "string" && SECRET_NAME.test(name));
     return named ? names : undefined;
-  });
+  }, () => NAMED);
 }
 
 /** A number, or a template that results in one. */
@@ -326,17 +337,30 @@ function scalarText(value: unknown): string | undefined {
   return ["string", "number", "bigint", "boolean"].includes(typeof value) ? String(value) : undefined;
 }
 
-/** A schema of one field: `read` returns the value, or undefined if it is not valid. */
-function make<T>(info: FieldInfo, read: (value: unknown) => T | undefined): z.ZodType<T> {
+/** A schema of one field: `read` returns the value, or undefined if it is not valid; `hint` says what would be valid. */
+function make<T>(
+  info: FieldInfo,
+  read: (value: unknown) => T | undefined,
+  hint: (value: unknown) => string | undefined = () => undefined,
+): z.ZodType<T> {
   const schema = z.unknown().transform((value, context): T => {
     const result = read(value);
     if (result !== undefined) return result;
-    context.addIssue({
-      code: "custom",
-      message: `expected ${info.expected}`,
-      params: { expected: info.expected },
-      input: value,
-    });
+    const isWrong = (item: unknown) => read(item) === undefined;
+    // A value that must not be shown is reported by itself, so that exactly it is masked.
+    const items = info.hidden && Array.isArray(value) ? value : [];
+    const wrong = items.flatMap((item, index) => isWrong(item) ? [{ path: [index], input: item }] : []);
+    const remedy = hint(value);
+    for (const place of wrong.length > 0 ? wrong : [{ path: [], input: value }]) {
+      context.addIssue({
+        code: "custom",
+        message: `expected ${info.expected}${info.hidden ? ", not a value" : ""}${
+          remedy === undefined ? "" : `\n${remedy}`
+        }`,
+        params: { expected: info.expected, ...info.hidden && { hidden: true } },
+        ...place,
+      });
+    }
     return z.NEVER;
   });
   fieldInfo.add(schema, info);

@@ -57,11 +57,59 @@ export function listKnown(known: string[]): string {
   return `known here: ${known.join(", ") || "none"}`;
 }
 
-/** The hint for an unknown key: the nearest known key, else where it belongs, else all known keys. */
+/** The words of this language for those of other tools, such as GitHub Actions, Home Assistant, Ansible and n8n. */
+const OTHER_TOOLS: Record<string, string[]> = {
+  when: ["on", "trigger", "triggers"],
+  if: ["condition", "conditions", "filter", "choose", "switch"],
+  then: ["do", "action", "actions", "steps", "jobs", "tasks", "sequence", "pipeline"],
+  name: ["alias"],
+  config: ["variables", "vars"],
+  cron: ["schedule", "time"],
+  every: ["interval"],
+  webhook: ["hook"],
+  watch: ["file", "folder"],
+  run: ["shell", "exec", "script", "cmd", "command", "bash"],
+  call: ["uses", "function"],
+  http: ["request", "fetch", "url", "curl"],
+  mail: ["email"],
+  log: ["print", "echo", "debug"],
+  wait: ["delay", "sleep", "pause"],
+  waitFor: ["wait_for_trigger"],
+  each: ["foreach", "for", "for_each", "forEach", "loop", "with_items"],
+};
+const WORDS = new Map(Object.entries(OTHER_TOOLS).flatMap(([word, others]) => others.map((other) => [other, word])));
+
+/** The word of this language for a word of another tool, if it is one of the known words. */
+export function wordFor(other: string, known: string[]): string | undefined {
+  const word = WORDS.get(other);
+  return word !== undefined && known.includes(word) ? word : undefined;
+}
+
+/** The hint for an unknown key: its word here, else the nearest known key, else where it belongs, else all known keys. */
 export function hintAtUnknownKey(key: string, known: string[]): string {
+  const word = wordFor(key, known);
+  if (word !== undefined) return `here it is called ${JSON.stringify(word)}`;
   const question = didYouMean(key, known);
   if (question !== undefined) return question;
   if (known.includes("call")) return `arguments go under with, as in with: { ${key}: … }`;
   if (key === "method" && known.includes("http")) return "write it before the URL, as in http: POST https://…";
   return hintAtUnknown(key, known);
+}
+
+/** The method before a URL. */
+export const METHOD = /^[A-Z]+ +/;
+
+/** The registered HTTP methods (IANA) that a client can send, and PURGE of caches. */
+const METHODS =
+  ("ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL " +
+    "MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT " +
+    "SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL").split(" ");
+
+/** What is wrong with the method in `METHOD URL`; undefined if the method exists, or there is none. */
+export function faultOfMethod(text: string): { method: string; message: string; hint: string } | undefined {
+  const method = METHOD.exec(text)?.[0].trim();
+  if (method === undefined || METHODS.includes(method)) return undefined;
+  const hint = didYouMean(method, ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]) ??
+    "the usual ones are GET, POST, PUT, PATCH and DELETE";
+  return { method, message: `there is no HTTP method ${JSON.stringify(method)}`, hint };
 }

@@ -20,6 +20,8 @@ export interface Problem {
   hint?: string;
   /** The source line that `at` points into, for the caret. */
   sourceLine?: string;
+  /** Whether the text at `at` may be a secret, which must not be shown: it is masked in the source line. */
+  hidden?: true;
 }
 
 /** Whether a problem keeps its file from loading; a warning does not. */

@@ -60,8 +60,13 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
 export class RuleDefinition {
   /** The stack of the `rule(` call. */
   readonly stack = new Error().stack;
-  constructor(readonly spec: AnyRuleSpec) {}
+  constructor(readonly spec: AnyRuleSpec) {
+    rules.push(this);
+  }
 }
+
+/** All rules that the code of this worker has declared, exported or not. */
+export const rules: RuleDefinition[] = [];
 
 /** A rule's spec whose functions have any types of events and values. */
 interface AnyRuleSpec extends Omit<RuleSpec<When, ConfigSpec, ConfigSpec>, "if" | "then"> {

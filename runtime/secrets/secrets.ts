@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import { base64Spellings, spellings } from "./spellings.ts";
+import { looksLikeToken } from "./tokens.ts";
 
 /** The sources of secrets; an earlier source wins. */
 export interface SecretSources {
@@ -19,10 +20,15 @@ const SHORTEST_WRAPPED = 8;
 /** Minimum lengths of good secrets: shorter ones also mask ordinary words and numbers. `letters`: if it has only letters. */
 const SHORTEST_GOOD = { any: 8, letters: 12 };
 
+/** What to do with a value that stands where the name of a secret belongs. */
+export const NAMED = "put the value into the environment, .env or a mounted folder, and its name here";
+
 /** A problem of a secret. */
 export interface SecretFault {
   message: string;
   hint: string;
+  /** Whether the name is rather a value, which must not be shown. */
+  hidden?: true;
 }
 
 /** The secrets in use. Masks their values in all output; data in use and in the store is never masked. */
@@ -79,6 +85,9 @@ export class Secrets {
   fault(name: string): SecretFault | undefined {
     const value = this.#used.get(name) ?? this.#find(name);
     const hint = "use a longer value, or config: if it is not a secret";
+    if (value === undefined && looksLikeToken(name)) {
+      return { message: "this looks like the value of a secret, not like its name", hint: NAMED, hidden: true };
+    }
     if (value === undefined) {
       const message = `the secret ${name} is not set`;
       return { message, hint: "set it in the environment, in .env or in a mounted folder" };

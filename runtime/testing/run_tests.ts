@@ -31,6 +31,8 @@ export interface RunTestsOptions {
   /** Config values from the command line: they apply to tests, too. */
   set?: UpperValue[];
   prebuilt?: Prebuilt;
+  /** Runs only tests of which this is true. @default all */
+  filter?: (test: Pick<TestResult, "file" | "name">) => boolean;
   /** Called with the result of each test as soon as it has ended. */
   onResult?: (result: TestResult) => void;
 }
@@ -40,13 +42,15 @@ export interface TestReport {
   results: TestResult[];
   /** Errors of rules and tests that do not load. */
   problems: Problem[];
+  /** How many tests the filter left out; absent without a filter. */
+  leftOut?: number;
 }
 
 const kinds = { triggers: triggerKinds, steps: stepKinds };
 
 /** Loads a folder and runs all its tests in sequence: `tests:` of each rule, then `*.test.ts`. */
 export async function runTests(options: RunTestsOptions): Promise<TestReport> {
-  const { folder, data, onResult = () => {} } = options;
+  const { folder, data, filter, onResult = () => {} } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   let stage: Stage | undefined;
@@ -60,9 +64,14 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
     }));
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people, connections: settings.connections });
-    const report: TestReport = { results: [], problems: problems.filter(isError) };
+    const report: TestReport = { results: [], problems: problems.filter(isError), ...filter && { leftOut: 0 } };
     const commands = loading.loader.commands();
-    for await (const result of runAll(stage, rules, { folder, data, commands }, report.problems)) {
+    const isMeant = (file: string, { name }: { name: string }) => {
+      const meant = filter?.({ file, name }) ?? true;
+      if (!meant) report.leftOut!++;
+      return meant;
+    };
+    for await (const result of runAll(stage, rules, { folder, data, commands, isMeant }, report.problems)) {
       report.results.push(result);
       onResult(result);
     }
@@ -76,20 +85,27 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
 async function* runAll(
   stage: Stage,
   rules: LoadedRule[],
-  { folder, data, commands }: { folder: string; data: string; commands: ReadonlyMap<string, LoadedCommand> },
+  { folder, data, commands, isMeant }: {
+    folder: string;
+    data: string;
+    commands: ReadonlyMap<string, LoadedCommand>;
+    isMeant: (file: string, test: { name: string }) => boolean;
+  },
   problems: Problem[],
 ): AsyncGenerator<TestResult> {
   for (const { command, tests } of commands.values()) {
-    for (const test of command ? tests : []) yield runCommandTest(command!, test);
+    for (const test of command ? tests : []) if (isMeant(command!.file, test)) yield runCommandTest(command!, test);
   }
   for (const loaded of rules) {
-    for (const test of testsOf(loaded, problems)) yield await runDefinedTest(stage, loaded, test);
+    for (const test of testsOf(loaded, problems)) {
+      if (isMeant(loaded.rule.file, test)) yield await runDefinedTest(stage, loaded, test);
+    }
   }
   for (const path of await findTestFiles(folder, data)) {
     const loading = loadTestFile(path, stage, rules, { folder, data });
     const loaded = await loading.catch((error) => ({ tests: [], problems: [faultOf(path, error)] }));
     problems.push(...loaded.problems);
-    for (const test of loaded.tests) yield await runCodeTest(stage, test);
+    for (const test of loaded.tests) if (isMeant(path, test.test)) yield await runCodeTest(stage, test);
   }
 }
 

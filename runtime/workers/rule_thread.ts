@@ -5,7 +5,7 @@ import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { findMismatches } from "../language/expectation.ts";
 import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
-import { RuleDefinition } from "../sdk/rule.ts";
+import { RuleDefinition, rules } from "../sdk/rule.ts";
 import { definedTests, type RuleTester } from "../sdk/test.ts";
 import {
   callDefinition,
@@ -174,9 +174,14 @@ function describe(exports: Record<string, unknown>): Json {
   const rule = ruleOf(exports.default);
   const described = asJson(describeDefinitions(exports));
   const definitions = Object.keys(described).length > 0 && { definitions: described };
-  if (!rule) return { exports: Object.keys(exports), ...definitions };
-  const places = code.frames(rule.stack ?? "").map((frame) => frame.place);
-  const at = places.find((place) => place.file === setup.file) ?? places[0];
+  const placesOf = ({ stack }: RuleDefinition) => code.frames(stack ?? "").map((frame) => frame.place);
+  const isHere = (place: CodePlace) => place.file === setup.file;
+  if (!rule) {
+    const unexported = rules.flatMap(placesOf).find(isHere);
+    return { exports: Object.keys(exports), ...unexported && { unexported: { ...unexported } }, ...definitions };
+  }
+  const places = placesOf(rule);
+  const at = places.find(isHere) ?? places[0];
   const description = { declaration: declarationOf(rule), ...(at && { at: { ...at } }) };
   return { exports: Object.keys(exports), rule: description, ...definitions };
 }

@@ -90,6 +90,8 @@ export interface Description {
   exports: string[];
   /** Absent if the default export is no rule. `at` is the `rule(` call. */
   rule?: { declaration: Declaration; at?: CodePlace };
+  /** Without such an export: the `rule(` call in this file that is not the default export. */
+  unexported?: CodePlace;
   /** Its sources, actions and platforms: exported ones by name, and all that its code makes by target. Absent if there are none. */
   definitions?: Record<string, Described>;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { printSummary, resultPrinter } from "../../bin/cli/print/checks.ts";
+import { withWords } from "../../bin/cli/print/cron.ts";
 import { printEvents, printRules, printRuns, printWaits } from "../../bin/cli/print/listings.ts";
 import {
   absoluteTime,
@@ -172,11 +173,23 @@ RUN    RULE      STATE      CREATED  TOOK  EVENT
   );
 });
 
+Deno.test("a cron is shown in words if they are known, and never wrong or as an error", () => {
+  const ids: [id: string, shown: string][] = [
+    ["cron @daily UTC", "cron @daily UTC (at 00:00)"],
+    ["cron 0 0 * * 5L UTC", "cron 0 0 * * 5L UTC (at 00:00, on the last Friday of the month)"],
+    ["cron */10 * * * * * UTC", "cron */10 * * * * * UTC (every 10 seconds)"],
+    ["cron 0 0 13 * +5 UTC", "cron 0 0 13 * +5 UTC"],
+    ["cron jobs at night", "cron jobs at night"],
+    ["every 5m", "every 5m"],
+  ];
+  assert.deepEqual(ids.map(([id]) => withWords(id)), ids.map(([, shown]) => shown));
+});
+
 Deno.test("rules are listed with failures and the reason why one is off", () => {
   const rule = {
     id: "a",
     file: "a.yaml",
-    triggers: [{ id: "cron 0 8 * * *", kind: "cron" }],
+    triggers: [{ id: "cron 30 8 * * 1-5 Europe/Berlin", kind: "cron" }],
     verdicts: { started: 3 },
   };
   const poll = { id: "poll https://x", kind: "poll", failure: "HTTP 500" };
@@ -188,7 +201,7 @@ Deno.test("rules are listed with failures and the reason why one is off", () => 
       ])),
     `
 RULE  STATE   RUNS  WHEN
-a     on      3     cron 0 8 * * *
+a     on      3     cron 30 8 * * 1-5 Europe/Berlin (at 08:30, Monday through Friday)
 b     paused  0     poll https://x (failed: HTTP 500); it eats memory
 `,
   );

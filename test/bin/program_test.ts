@@ -67,6 +67,21 @@ Deno.test("an invalid command line exits with 64 and says what would work", asyn
     [["completion"], /missing required argument 'shell'/],
     [["health", "now"], /too many arguments for 'health'/],
     [["check", "/nowhere/at/all"], /whenthen init/],
+    [["check", "/nowhere/a.yaml"], /Cannot find the file "\/nowhere\/a\.yaml"/],
+    [["check", "rules", "examples"], /Cannot check the folder "rules" besides others: name one folder, or files/],
+    [["check", "README.md"], /Cannot check "README\.md": a rules folder has \*\.yaml, \*\.yml and \*\.ts files/],
+    [
+      ["check", "examples/13-issue-discussion/discussion_in_code.test.ts"],
+      /it has tests; run them with: whenthen test/,
+    ],
+    [
+      ["check", "rules/hello.yaml", "--folder", "examples"],
+      /it is not in the rules folder examples; name its folder with --folder/,
+    ],
+    [["check", "rules", "--format", "xml"], /Allowed choices are text, json, github, sarif, junit/],
+    [["check", "rules", "--format", "github", "--json"], /cannot be used with option '--json'/],
+    [["test", "rules", "--format", "sarif"], /Allowed choices are text, json, junit/],
+    [["test", "rules", "--filter", "/(/"], /Cannot filter tests by "\/\(\/": Invalid regular expression/],
     [["--data", "/nowhere/at/all", "events"], /nothing has run here yet/],
   ];
   for (const [words, complaint] of lines) {

@@ -69,7 +69,22 @@ const SLIPS: [name: string, text: string, problem: string][] = [
     '|                ^^^^^^^^^^|    quote the whole: "Order #${{ id }}"; or put a space after the "#"',
   ],
   ["a tab", "a:\n\tb: 1", "a.yaml:2:1: a tab in the indentation|     b: 1|    ^|    indent with spaces"],
-  ["a key twice", "a: 1\na: 2", 'a.yaml:2:1: "a" is here twice|    a: 2|    ^|    keep one of them'],
+  [
+    "a key twice",
+    "a: 1\nb: 2\na: 2",
+    'a.yaml:3:1: "a" is here twice: first in line 1|    a: 2|    ^|    keep one of them',
+  ],
+  [
+    "a key twice in a nested block",
+    "a: 1\nb:\n  a: 1\n  c: 2\n  a: 3",
+    'a.yaml:5:3: "a" is here twice: first in line 3|      a: 3|      ^|    keep one of them',
+  ],
+  [
+    "braces without $",
+    "text: {{ event.id }}",
+    "a.yaml:1:7: an expression begins with ${{|    text: {{ event.id }}|          ^^^^^^^^^^^^^^" +
+    "|    write text: ${{ event.id }}",
+  ],
   [
     "a missing space",
     "then: []\nevery:5m\nname: a",

@@ -1,8 +1,7 @@
 import type { Command } from "commander";
-import { resolve } from "node:path";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import { messageOf } from "../../../runtime/model/errors.ts";
-import { DATA } from "../folders.ts";
+import { DATA, placeOf } from "../folders.ts";
 import { paint } from "../print/terminal.ts";
 import { type CommonOptions, dataOption, ExitCode, jsonOption, print, type Session } from "../session.ts";
 
@@ -28,7 +27,7 @@ export function addHealth(program: Command, session: Session): void {
     .addHelpText("after", "\nExits with 0 if it does, else with 1")
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
-      const health = await askHealth(resolve(options.data ?? DATA));
+      const health = await askHealth(placeOf(options.data ?? DATA).data);
       if (!health.ready) session.exitCode = ExitCode.failed;
       print(session, options, health, (terminal, { ready, state }) => {
         terminal.write(paint(terminal, ready ? "green" : "red", state) + "\n");

@@ -5,15 +5,35 @@ import type { Json } from "../../../runtime/model/json.ts";
 import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
 import type { Mismatch, TestFailure, TestResult } from "../../../runtime/model/test.ts";
 import type { TestReport } from "../../../runtime/testing/run_tests.ts";
-import { absoluteTime, type Colour, firstLines, oneLine, paint, type Terminal, visible } from "./terminal.ts";
+import { zonedTime } from "./cron.ts";
+import { type Colour, firstLines, oneLine, paint, type Terminal, visible } from "./terminal.ts";
+
+/** A trigger with the next times of its crons. */
+export interface CheckedTrigger {
+  id: string;
+  kind: string;
+  /** When a cron fires next, in milliseconds since the epoch. */
+  next?: number[];
+  /** The cron of `next`. */
+  cron?: CronFacts;
+  /** When a cron closes the open batch. */
+  batch?: number[];
+  /** The cron of `batch`. */
+  batchCron?: CronFacts;
+}
+
+/** The zone of a cron, and its pattern in words. */
+interface CronFacts {
+  zone: string;
+  words?: string;
+}
 
 /** The result of `whenthen check`. */
 export interface Checked {
   rules: {
     id: string;
     file: string;
-    /** `next`: when a cron fires next, milliseconds since the epoch. `batch`: when a cron closes the open batch. */
-    triggers: { id: string; kind: string; next?: number[]; batch?: number[] }[];
+    triggers: CheckedTrigger[];
   }[];
   /** The packages that their code uses, with their versions. */
   packages: Record<string, string>;
@@ -24,12 +44,9 @@ export interface Checked {
 export function printChecked(terminal: Terminal, { rules, packages, problems }: Checked): void {
   printProblems(terminal, problems);
   for (const { id, triggers } of rules) {
-    for (const { id: trigger, next, batch } of triggers) {
-      for (const [what, times] of [["fires next at", next], ["closes its batches next at", batch]] as const) {
-        if (times === undefined) continue;
-        terminal.write(`${paint(terminal, "bold", id)} ${trigger} ${what}\n`);
-        for (const time of times) terminal.write(`  ${absoluteTime(time)}\n`);
-      }
+    for (const { id: trigger, next, cron, batch, batchCron } of triggers) {
+      printTimes(terminal, `${paint(terminal, "bold", id)} ${trigger}`, "fires next at", next, cron);
+      printTimes(terminal, `${paint(terminal, "bold", id)} ${trigger}`, "closes its batches next at", batch, batchCron);
     }
   }
   const list = Object.entries(packages).map(([name, version]) => visible(`${name} ${version}`.trim()));
@@ -42,6 +59,13 @@ export function printChecked(terminal: Terminal, { rules, packages, problems }: 
     ...warnings > 0 ? [count(warnings, "warning")] : [],
   ];
   terminal.write(paint(terminal, errors > 0 ? "red" : "green", counts.join(", ")) + "\n");
+}
+
+function printTimes(terminal: Terminal, name: string, what: string, times: number[] = [], cron?: CronFacts): void {
+  if (cron === undefined) return;
+  const words = cron.words === undefined ? "" : ` (${cron.words})`;
+  terminal.write(`${name}${words} ${what}\n`);
+  for (const time of times) terminal.write(`  ${zonedTime(time, cron.zone)}\n`);
 }
 
 /** Prints each problem with its position and a caret. */
@@ -78,7 +102,7 @@ export function resultPrinter(terminal: Terminal): (result: TestResult) => void 
 }
 
 /** Prints the problems of files that do not load, and a count of the tests. */
-export function printSummary(terminal: Terminal, { results, problems }: TestReport): void {
+export function printSummary(terminal: Terminal, { results, problems, leftOut }: TestReport): void {
   if (results.length + problems.length > 0) terminal.write("\n");
   printProblems(terminal, problems);
   const failed = results.filter(({ failure }) => failure !== undefined).length;
@@ -86,8 +110,16 @@ export function printSummary(terminal: Terminal, { results, problems }: TestRepo
     `${count(results.length - failed, "test")} passed`,
     `${failed} failed`,
     ...problems.length > 0 ? [count(problems.length, "problem")] : [],
+    ...leftOut === undefined ? [] : [`${leftOut} left out`],
   ];
   terminal.write(paint(terminal, failed + problems.length > 0 ? "red" : "green", counts.join(", ")) + "\n");
+}
+
+/** A failure as text, without colours. */
+export function failureText(failure: TestFailure): string {
+  let text = "";
+  printFailure({ write: (part) => text += part, width: Infinity, colours: false, now: 0 }, failure);
+  return text;
 }
 
 function printFailure(terminal: Terminal, { message, file, at, mismatches, notes }: TestFailure): void {

@@ -9,6 +9,7 @@ import { type Run, RUN_STATES, type RunState } from "../../../runtime/model/run.
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import type { ConfigListing } from "../../../runtime/web/config_api.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
+import { withWords } from "./cron.ts";
 import {
   absoluteTime,
   type Cell,
@@ -46,7 +47,10 @@ export function printRules(terminal: Terminal, rules: RuleListing[]): void {
 }
 
 function noteOfRule({ triggers, reason, longest, connections = [] }: RuleListing): string {
-  const when = triggers.map(({ id, failure }) => failure === undefined ? id : `${id} (failed: ${failure})`).join(", ");
+  const when = triggers.map(({ id, failure }) =>
+    `${withWords(id)}${failure === undefined ? "" : ` (failed: ${failure})`}`
+  )
+    .join(", ");
   const slow = longest && `slow: ${longest.ms} ms for ${shortened(longest.expression)}`;
   const unusable = connections.map(({ name, reason }) => `connection ${name}: ${reason}`);
   return [when, reason, ...unusable, slow].filter((part) => part).join("; ");

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { type Connection, GRANTS, isLoopback, OUT_OF_BAND } from "../../connections/connection.ts";
 import { KEY_NAME, MAKE_KEY, Seal } from "../../connections/vault.ts";
+import { SECRET_NAME } from "../../language/arg_types.ts";
 import { hostProblem } from "../../language/fields/field_value.ts";
 import type { Problem } from "../../model/problem.ts";
-import type { SecretFault } from "../../secrets/secrets.ts";
+import { NAMED, type SecretFault } from "../../secrets/secrets.ts";
 import type { Settings } from "../loaded.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 
@@ -11,12 +12,16 @@ import type { YamlFile } from "../yaml/yaml.ts";
 type Unplaced<C> = C extends Connection ? Omit<C, "name" | "at"> : never;
 
 const NAME = /^[A-Za-z][\w-]*$/;
-const SECRET = /^[A-Za-z_][\w.-]*$/;
 
 const text = (expected: string) => z.string({ error: `expected ${expected}` }).min(1, `expected ${expected}`);
-const secretName = (of: string, example: string) =>
-  text(`the name of a secret such as ${example}`)
-    .regex(SECRET, `expected the name of a secret such as ${example}, never ${of} itself`);
+
+/** The name of a secret. @param of what it is the name of, such as "the token" */
+export const secretName = (of: string, example: string) =>
+  text(`the name of a secret such as ${example}`).superRefine((name, context) => {
+    if (SECRET_NAME.test(name)) return;
+    const message = `expected the name of a secret such as ${example}, never ${of} itself\n${NAMED}`;
+    context.addIssue({ code: "custom", message, params: { hidden: true } });
+  });
 
 /** A host as URLs have it, with its port unless that is 443. */
 const host = text("a host such as app.asana.com").superRefine((value, context) => {

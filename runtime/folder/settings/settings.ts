@@ -17,7 +17,7 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Settings } from "../loaded.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 import { configSourceSchema } from "./config_source.ts";
-import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connection_settings.ts";
+import { CONNECTION_KEYS, connectionsSchema, placeConnections, secretName } from "./connection_settings.ts";
 
 /** A person's id, or a group's name: the entries of `to:` that are not e-mail addresses. */
 const ID = /^[A-Za-z0-9][\w.-]*$/;
@@ -90,9 +90,7 @@ const smtpShape = {
     .max(65_535, "expected a port from 1 to 65535").optional(),
   secure: z.boolean({ error: "expected true (TLS from the start) or false" }).optional(),
   user: z.string({ error: "expected the name of an account" }).optional(),
-  password: z.string({ error: "expected the name of a secret such as SMTP_PASSWORD" })
-    .regex(/^[A-Za-z_][\w.-]*$/, "expected the name of a secret such as SMTP_PASSWORD, never the password itself")
-    .optional(),
+  password: secretName("the password", "SMTP_PASSWORD").optional(),
   from: z.string({ error: FROM }),
 };
 
@@ -265,7 +263,9 @@ function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
     });
   }
   if (issue.code === "invalid_key") return [problem(origin.at(path, "key"), issue.issues[0].message)];
-  return [problem(origin.at(path, "value"), issue.message.replace(/^Invalid input: |^Too (big|small): /, ""))];
+  const [message, hint] = issue.message.replace(/^Invalid input: |^Too (big|small): /, "").split("\n");
+  const found = problem(origin.at(path, "value"), message, hint);
+  return [issue.code === "custom" && issue.params?.hidden ? { ...found, hidden: true } : found];
 }
 
 function readPaths(value: unknown): string[] | undefined {

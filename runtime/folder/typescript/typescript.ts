@@ -68,13 +68,14 @@ export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<Lo
   const warnings = problems.filter((problem) => problem.severity === "warning");
   if (problems.length > warnings.length) return { kind: "problems", problems, inputs, warnings };
   try {
-    const { exports, rule, definitions: described } = await describe(options, file, code);
+    const { exports, rule, unexported, definitions: described } = await describe(options, file, code);
     const { definitions, problems } = readDefinitions(described, file);
     if (problems.length > 0) return { kind: "problems", problems: [...problems, ...warnings], inputs, warnings };
     const of = {
       ...definitions && { definitions },
       ...Object.keys(packages).length > 0 && { packages },
     };
+    if (unexported) warnings.push(await unexportedRule(resolve(folder, file), file, unexported));
     if (!rule) return { kind: "helper", code, exports, inputs, warnings, ...of };
     const { at, sourceLine } = await ruleCall(resolve(folder, file), rule.at?.file === file ? rule.at : undefined);
     return { kind: "rule", declaration: rule.declaration, code, exports, at, sourceLine, inputs, warnings, ...of };
@@ -97,6 +98,16 @@ async function describe(options: LoadTypeScriptOptions, file: string, code: stri
   // The cache only saves time: a full disk must not break a good rule.
   await writeCached(options.cacheFolder, version, description).catch(() => {});
   return description;
+}
+
+async function unexportedRule(path: string, file: string, near: Position): Promise<Problem> {
+  return {
+    severity: "warning",
+    file,
+    ...await ruleCall(path, near),
+    message: "this rule does not run: only the default export of a file is a rule",
+    hint: "write export default rule({ … }), each rule in a file of its own",
+  };
 }
 
 /** The `rule(` call. Hosts differ in which part of a call they point at, so its name is looked up in the line. */
@@ -124,7 +135,7 @@ async function problemOf(error: unknown, file: string, folder: string): Promise<
 }
 
 /** Raised when the descriptions of unchanged code change. */
-const FORMAT = "2";
+const FORMAT = "3";
 const KEEP = 500;
 
 /** The name under which a bundle's description is kept. */

@@ -216,7 +216,8 @@ function problemOf(
   const hint = location?.suggestion ? `write ${location.suggestion}` : notes[0];
   const explained = isMissing
     ? explainUnresolved(unresolved[1], mapped(unresolved[1]))
-    : { message: absent ? `there is no "${absent[1]}" to import` : lowerFirst(message.text), hint };
+    : missingComma(message) ?? duplicateKey(message) ??
+      { message: absent ? `there is no "${absent[1]}" to import` : lowerFirst(message.text), hint };
   return {
     severity,
     file: location?.file ?? file,
@@ -225,6 +226,24 @@ function problemOf(
     ...(explained.hint !== undefined && { hint: explained.hint }),
     ...(location && { sourceLine: location.lineText }),
   };
+}
+
+/** Where one more entry begins, esbuild expects the end of the list, the object or the arguments. */
+function missingComma({ text }: Message): { message: string; hint: string } | undefined {
+  const [, end, found] = /^Expected "([)}\]])" but found (?!end of file)(.+)$/.exec(text) ?? [];
+  // esbuild puts names and punctuation in quotes. Of punctuation, only what can begin an entry counts.
+  if (end === undefined || !/^(?:[\w$]|"(?:\\"|["'`\w$[{(]|\.{3}))/.test(found)) return undefined;
+  return {
+    message: `expected "," or "${end}" but found ${found}`,
+    hint: `put a comma before it, or close what stands before it with ${end}`,
+  };
+}
+
+/** A key that is twice in an object. */
+function duplicateKey({ text, notes: [note] }: Message): { message: string; hint: string } | undefined {
+  const [, key] = /^Duplicate key (".*") in object literal$/.exec(text) ?? [];
+  if (key === undefined || !note?.location) return undefined;
+  return { message: `${key} is here twice: first in line ${note.location.line}`, hint: "keep one of them" };
 }
 
 /** esbuild counts bytes from 0; people count characters from 1. */

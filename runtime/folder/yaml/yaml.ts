@@ -84,7 +84,7 @@ function parse(source: string, file: string): YamlFile {
   const report = (findings: Finding[]) => findings.map((finding) => toProblem(finding, file, text, origin));
   if (syntax) return { origin, text, problems: report([explainSyntaxError(syntax, text)]) };
 
-  findings.push(...duplicates(document.errors, text), ...rest(document.warnings, findings, text));
+  findings.push(...duplicates(document, text, reading.lines), ...rest(document.warnings, findings, text));
   if (document.directives?.yaml.version !== "1.2") {
     findings.push({ from: 0, to: 5, message: "expected YAML 1.2", hint: "remove the %YAML directive" });
   }
@@ -110,11 +110,33 @@ function read(text: string): Reading {
   return { document, lines, ...findTraps(document, text) };
 }
 
-function duplicates(errors: YAMLError[], text: string): Finding[] {
-  return errors.filter((error) => error.code === "DUPLICATE_KEY").map(({ pos: [from] }) => {
+function duplicates(document: Document.Parsed, text: string, lines: LineCounter): Finding[] {
+  const errors = document.errors.filter((error) => error.code === "DUPLICATE_KEY");
+  if (errors.length === 0) return [];
+  const firsts = firstKeys(document);
+  return errors.map(({ pos: [from] }) => {
     const key = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\n]*)/.exec(text.slice(from))![0].trim();
-    return { from, to: from + key.length, message: `"${key}" is here twice`, hint: "keep one of them" };
+    const first = firsts.get(from);
+    const where = first === undefined ? "" : `: first in line ${lines.linePos(first).line}`;
+    return { from, to: from + key.length, message: `"${key}" is here twice${where}`, hint: "keep one of them" };
   });
+}
+
+/** For each repeated key, by its offset, the offset of the first one. */
+function firstKeys(document: Document.Parsed): Map<number, number> {
+  const firsts = new Map<number, number>();
+  visit(document, {
+    Map(_, map) {
+      const known = new Map<unknown, number>();
+      for (const { key } of map.items) {
+        if (!isScalar(key) || !key.range) continue;
+        const first = known.get(key.value);
+        if (first === undefined) known.set(key.value, key.range[0]);
+        else firsts.set(key.range[0], first);
+      }
+    },
+  });
+  return firsts;
 }
 
 /** All other warnings of the library are problems too. */

@@ -67,6 +67,7 @@ class Slip {
 
 const EXPLANATIONS: ((slip: Slip) => Finding | undefined)[] = [
   tab,
+  plainBraces,
   expressionInFlow,
   alias,
   nestedMapping,
@@ -88,6 +89,15 @@ function tab(slip: Slip): Finding | undefined {
   if (!indent) return undefined;
   const from = slip.lineStart + indent[0].length - 1;
   return slip.finding("a tab in the indentation", "indent with spaces", from);
+}
+
+/** `text: {{ event.data.x }}` reads as a mapping in a mapping. */
+function plainBraces(slip: Slip): Finding | undefined {
+  const [braces, expression] = /^(?:- +)?(\{\{.*?\}\})/.exec(slip.value)?.[0].match(/\{\{\s*(.*?)\s*\}\}/) ?? [];
+  if (braces === undefined) return undefined;
+  const from = slip.valueAt + slip.value.indexOf(braces);
+  const hint = `write ${slip.keyed(`\${{ ${expression} }}`)}`;
+  return slip.finding("an expression begins with ${{", hint, from, from + braces.length);
 }
 
 function expressionInFlow(slip: Slip): Finding | undefined {
@@ -134,6 +144,12 @@ function blockHeader(slip: Slip): Finding | undefined {
 
 function afterQuoteOrBracket(slip: Slip): Finding | undefined {
   if (!/^["'{[]/.test(slip.value) || !/at node end/.test(slip.says)) return undefined;
+  const [, unquoted] = /^[{[].*?(?<=[\s,[{])([^\s,[\]{}"'$]*\$?\{\{.*?\}\}[^\s,}\]]*)/.exec(slip.value) ?? [];
+  if (unquoted !== undefined) {
+    const from = slip.valueAt + slip.value.indexOf(unquoted);
+    const hint = `quote it: ${quoted(unquoted.replace(/(?<!\$)\{\{/, "${{"))}`;
+    return slip.finding("an expression inside { } or [ ] needs quotes", hint, from, from + unquoted.length);
+  }
   const what = /^["']/.test(slip.value) ? "at the next quote" : "at its closing bracket";
   return slip.quote(`a value that begins with ${slip.value[0]} ends ${what}`);
 }

@@ -4,11 +4,11 @@ import { isObject, type JsonObject } from "../../model/json.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
 import { checkExpression, type Visible } from "../expressions/check_expression.ts";
 import { lookUp } from "../expressions/references.ts";
-import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressions/template.ts";
-import { type FieldInfo, hasTemplate } from "../arg_types.ts";
+import { expressionsIn, mapArgs, parseTemplate, plainBraces, resolveKnown } from "../expressions/template.ts";
+import { type FieldInfo, hasTemplate, SECRET_NAME } from "../arg_types.ts";
 import { isEmail } from "../fields/field_value.ts";
 import { fieldsAsWritten } from "../fields/read_fields.ts";
-import { didYouMean, hintAtUnknown, listKnown } from "../hints.ts";
+import { didYouMean, faultOfMethod, hintAtUnknown, listKnown } from "../hints.ts";
 import type { Kind } from "../kind.ts";
 import { checkHosts } from "./check_hosts.ts";
 import type { Checking, Path } from "./checking.ts";
@@ -104,6 +104,7 @@ function checkLeaf(
       return;
     case "command": {
       const found = findShellExpression(value);
+      if (found === undefined && typeof value === "string") return checkBraces(checking, path, value, inList);
       if (found === undefined) return checkTemplates(checking, path, value, visible);
       const message = "an expression inside a shell command: its value would run as code";
       checking.errorWithin([...path, ...found.path], found, message, found.hint);
@@ -121,6 +122,11 @@ function checkLeaf(
         ...visible,
         names: [...new Set([...visible.names, ...info.names ?? []])],
       });
+      if (isObject(value)) checkMethod(checking, [...path, "http"], value.http);
+      return;
+    case "url":
+      checkTemplates(checking, path, value, visible);
+      checkMethod(checking, path, value);
       return;
     case "connection":
       checkConnection(checking, path, value);
@@ -156,6 +162,7 @@ function checkLeaf(
 
 /** Checks a field that is never resolved at run time: it can only use values that are known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
+  checkBraces(checking, path, value);
   if (!hasTemplate(value)) return;
   const { parts } = parseTemplate(value);
   const names = expressionsIn(parts).flatMap(({ expression }) =>
@@ -176,6 +183,12 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
     checking.error(path, "value", "this is an expression already, so it takes no ${{ }}", `write ${text}`);
     return;
   }
+  const [braces] = plainBraces(value);
+  if (braces !== undefined) {
+    const text = value.trim().replace(/^\{\{\s*(.*?)\s*\}\}$/s, "$1");
+    checking.error(path, "value", "this is an expression already, so it takes no {{ }}", `write ${text}`);
+    return;
+  }
   checkExpression(checking, path, value, visible);
 }
 
@@ -185,6 +198,7 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
   }
+  checkBraces(checking, path, value);
   if (!hasTemplate(value)) return;
   const { parts, problem } = parseTemplate(value);
   if (problem) checking.errorWithin(path, problem, problem.message, problem.hint);
@@ -193,13 +207,38 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
   }
 }
 
-/** Warns about secrets that are missing or weak. */
+/** Warns about `{{ }}` without `$`. @param remedy what to write instead */
+function checkBraces(
+  checking: Checking,
+  path: Path,
+  value: unknown,
+  remedy = (expression: string) => `write \${{ ${expression} }}`,
+): void {
+  if (typeof value !== "string") return;
+  for (const { expression, offset, length } of plainBraces(value)) {
+    const message = `${value.slice(offset, offset + length)} is plain text: an expression begins with \${{`;
+    checking.warnWithin(path, { offset, length }, message, remedy(expression));
+  }
+}
+
+const inList = (expression: string) => `write it as a list, run: [command, "\${{ ${expression} }}"]`;
+
+/** Warns about an HTTP method that does not exist. */
+function checkMethod(checking: Checking, path: Path, value: unknown): void {
+  const fault = typeof value === "string" ? faultOfMethod(value) : undefined;
+  if (fault === undefined) return;
+  checking.warnWithin(path, { offset: 0, length: fault.method.length }, fault.message, fault.hint);
+}
+
+/** Warns about secrets that are missing or weak. What is no name is a problem of its own. */
 export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
-    const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;
+    if (typeof name !== "string" || !SECRET_NAME.test(name)) continue;
+    const fault = checking.context.secretFault?.(name);
     if (fault === undefined) continue;
-    checking.warn(Array.isArray(value) ? [...path, index] : path, fault.message, fault.hint);
+    const at = Array.isArray(value) ? [...path, index] : path;
+    checking.warn(at, fault.message, fault.hint, fault.hidden);
   }
 }
 

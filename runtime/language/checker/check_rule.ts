@@ -9,10 +9,10 @@ import { duration, people as peopleSchema } from "../arg_types.ts";
 import type { Visible } from "../expressions/check_expression.ts";
 import { checkValues } from "../fields/check_values.ts";
 import { readFields } from "../fields/read_fields.ts";
-import { show } from "../hints.ts";
+import { hintAtUnknownKey, show, wordFor } from "../hints.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { checkBare, checkLiteral, checkPeople, checkSecrets, parseKindArgs } from "./check_args.ts";
-import { allStepIds, checkSteps, idsIn, readKnown } from "./check_steps.ts";
+import { allStepIds, checkSteps, FUNCTION_THEN, idsIn, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking, type Origin } from "./checking.ts";
@@ -188,7 +188,10 @@ function readRule(
 function checkRequired(checking: Checking, raw: Record<string, unknown>, excused: string[]): void {
   for (const key of ["when", "then"]) {
     if (key in raw || excused.includes(key)) continue;
-    const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
+    const hint = checking.hint({
+      yaml: key === "when" ? NEEDS_WHEN : "a rule has when: and then:",
+      typescript: key === "when" ? 'write when: with a trigger, as in when: cron("0 8 * * *")' : FUNCTION_THEN,
+    });
     checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
   }
 }
@@ -280,6 +283,10 @@ function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void
   const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
   for (const key of ofRules) {
     checking.error([key], "key", `an action has no ${JSON.stringify(key)}, and this file has no "when"`, NEEDS_WHEN);
+  }
+  for (const key of Object.keys(raw).filter((key) => wordFor(key, ["when"]) !== undefined)) {
+    ofRules.push(key);
+    checking.error([key], "key", `unknown key ${JSON.stringify(key)}`, hintAtUnknownKey(key, ["when"]));
   }
   const own = Object.entries(raw).filter(([key]) => !ofRules.includes(key));
   checking.checkKeys(Object.fromEntries(own), [], ACTION_KEYS, ["inputs"]);

@@ -15,6 +15,9 @@ import { parseWith } from "./sentences.ts";
 /** Options that every step has. */
 export const STEP_OPTIONS = ["id", "if", "timeout", "retry", "onError", "onTimeout"];
 
+/** The hint for `then` in TypeScript. */
+export const FUNCTION_THEN = "write then: async ({ event, step }) => { … }";
+
 /** The lists below a step that handle its failure; a branch cannot have these names. */
 const ANSWERS = ["onError", "onTimeout"];
 
@@ -22,16 +25,12 @@ const ANSWERS = ["onError", "onTimeout"];
 export function checkSteps(checking: Checking, path: Path, raw: unknown, visible: Visible): Step[] {
   const entries = isObject(raw) ? [raw] : raw;
   if (!Array.isArray(entries)) {
-    checking.error(
-      path,
-      "value",
-      `expected a list of steps, got ${show(raw)}`,
-      "write each step on a line that begins with -",
-    );
+    reportNoList(checking, path, raw);
     return [];
   }
   if (entries.length === 0) {
-    checking.error(path, "value", "expected at least one step, got an empty list", "add a step, as in - log: hello");
+    const hint = checking.hint({ yaml: "add a step, as in - log: hello", typescript: `add a step, as in ${A_STEP}` });
+    checking.error(path, "value", "expected at least one step, got an empty list", hint);
   }
   const ids = giveIds(checking, path, entries, visible);
   const steps: Step[] = [];
@@ -45,6 +44,18 @@ export function checkSteps(checking: Checking, path: Path, raw: unknown, visible
   return steps;
 }
 
+/** A step in TypeScript. */
+const A_STEP = '{ log: "hello" }';
+
+function reportNoList(checking: Checking, path: Path, raw: unknown): void {
+  const isFunctionMeant = checking.origin.language === "typescript" && path.length === 1 && path[0] === "then";
+  const hint = checking.hint({
+    yaml: "write each step on a line that begins with -",
+    typescript: isFunctionMeant ? FUNCTION_THEN : `write each step as an object, as in [${A_STEP}]`,
+  });
+  checking.error(path, "value", `expected a ${isFunctionMeant ? "function" : "list of steps"}, got ${show(raw)}`, hint);
+}
+
 /** The names visible after a step. */
 function behind(visible: Visible, id: string, step: Step | undefined, kinds: Kinds): Visible {
   const inner = step === undefined ? [] : innerIds(step, kinds);
@@ -54,9 +65,12 @@ function behind(visible: Visible, id: string, step: Step | undefined, kinds: Kin
 
 function checkStep(checking: Checking, path: Path, raw: unknown, id: string, visible: Visible): Step | undefined {
   if (!isObject(raw)) {
-    const hint = typeof raw === "string"
-      ? `write the kind in front of it, as in - log: ${raw}`
-      : "write a step, as in - log: hello";
+    const hint = checking.hint({
+      yaml: typeof raw === "string"
+        ? `write the kind in front of it, as in - log: ${raw}`
+        : "write a step, as in - log: hello",
+      typescript: `write a step, as in ${typeof raw === "string" ? `{ log: ${JSON.stringify(raw)} }` : A_STEP}`,
+    });
     checking.error(path, "value", `expected a step, got ${show(raw)}`, hint);
     return undefined;
   }

@@ -14,6 +14,13 @@ import { didYouMean, show } from "../hints.ts";
 /** Options that every trigger has. */
 export const TRIGGER_OPTIONS = ["name", "if", "batch", "inputs"];
 
+/** A trigger in TypeScript. */
+const A_TRIGGER = 'cron("0 8 * * *")';
+
+function writeKind(checking: Checking): string {
+  return checking.hint({ yaml: "write its kind, as in cron: 0 8 * * *", typescript: `write it as in ${A_TRIGGER}` });
+}
+
 /** The data about the rule that the check of a trigger needs. */
 export interface AroundTrigger extends AroundBatch {
   /** The inputs that it declares. */
@@ -28,7 +35,10 @@ export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule
       path,
       "value",
       "expected at least one trigger, got an empty list",
-      "add a trigger, as in - cron: 0 8 * * *",
+      checking.hint({
+        yaml: "add a trigger, as in - cron: 0 8 * * *",
+        typescript: `add a trigger, as in ${A_TRIGGER}`,
+      }),
     );
   }
   const triggers = entries.map((entry, index) =>
@@ -54,7 +64,7 @@ function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: Arou
   const raw = typeof entry === "string" ? fromName(checking, path, entry) : entry;
   if (raw === undefined) return undefined;
   if (!isObject(raw)) {
-    checking.error(path, "value", `expected a trigger, got ${show(raw)}`, "write its kind, as in cron: 0 8 * * *");
+    checking.error(path, "value", `expected a trigger, got ${show(raw)}`, writeKind(checking));
     return undefined;
   }
   const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS);
@@ -164,13 +174,13 @@ function fromName(checking: Checking, path: Path, name: string): Record<string, 
       path,
       "value",
       `${JSON.stringify(name)} needs an argument`,
-      `write it after a colon, as in ${name}: …`,
+      checking.hint({ yaml: `write it after a colon, as in ${name}: …`, typescript: `write it as in ${name}(…)` }),
     );
     return undefined;
   }
   const names = Object.keys(checking.kinds.triggers);
   const expected = `expected one of ${names.map((known) => JSON.stringify(known)).join(", ")}`;
-  const hint = didYouMean(name, names) ?? "write its kind, as in cron: 0 8 * * *";
+  const hint = didYouMean(name, names) ?? writeKind(checking);
   checking.error(path, "value", `${expected}, got ${show(name)}`, hint);
   return undefined;
 }

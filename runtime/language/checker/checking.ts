@@ -3,7 +3,7 @@ import { isError, type Position, type Problem } from "../../model/problem.ts";
 import type { Field } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
-import { didYouMean, hintAtUnknownKey, nearest } from "../hints.ts";
+import { hintAtUnknownKey, nearest, wordFor } from "../hints.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import type { SourceText } from "../fields/field_value.ts";
 import type { SchemaProblem } from "./sentences.ts";
@@ -27,18 +27,35 @@ export class Checking {
   }
 
   /** Reports a warning about a part of the text at a path; the rule still loads. */
-  warnWithin(path: Path, part: { offset: number; length: number }, message: string, hint?: string): void {
-    this.#add("warning", path, this.origin.within(path, part.offset, part.length), message, hint);
+  warnWithin(
+    path: Path,
+    part: { offset: number; length: number },
+    message: string,
+    hint?: string,
+    hidden?: true,
+  ): void {
+    this.#add("warning", path, this.origin.within(path, part.offset, part.length), message, hint, hidden);
   }
 
-  /** Reports a warning about the value at a path; the rule still loads. */
-  warn(path: Path, message: string, hint?: string): void {
-    this.#add("warning", path, this.origin.at(path, "value"), message, hint);
+  /**
+   * Reports a warning about the value at a path; the rule still loads.
+   * @param hidden whether the value must not be shown
+   */
+  warn(path: Path, message: string, hint?: string, hidden?: true): void {
+    this.#add("warning", path, this.origin.at(path, "value"), message, hint, hidden);
   }
 
   /** Adds the problems that a schema found below a path. */
   addAll(path: Path, problems: SchemaProblem[]): void {
-    for (const { path: below, part, message, hint } of problems) this.error([...path, ...below], part, message, hint);
+    for (const { path: below, part, message, hint, hidden } of problems) {
+      const at = [...path, ...below];
+      this.#add("error", at, this.origin.at(at, part), message, hint, hidden);
+    }
+  }
+
+  /** The hint in the language of the file. */
+  hint(of: Record<Origin["language"], string>): string {
+    return of[this.origin.language];
   }
 
   /** The source text of scalars below a path. */
@@ -61,12 +78,15 @@ export class Checking {
     for (const [key, value] of Object.entries(raw)) {
       if (path.length === 0 && key.startsWith("x-")) continue;
       if (!known.includes(key)) {
-        const close = nearest(key, known);
+        const close = wordFor(key, known) ?? nearest(key, known);
         if (close) excused.push(close);
         this.error([...path, key], "key", `unknown key ${JSON.stringify(key)}`, hintAtUnknownKey(key, known));
       } else if (value === null && !mayBeEmpty.includes(key)) {
         excused.push(key);
-        const hint = "give it a value or remove it; a value that starts with # must be in quotes";
+        const hint = this.hint({
+          yaml: "give it a value or remove it; a value that starts with # must be in quotes",
+          typescript: "give it a value or remove it",
+        });
         this.error([...path, key], "key", `${JSON.stringify(key)} has no value`, hint);
       }
     }
@@ -79,10 +99,18 @@ export class Checking {
     at: Problem["at"],
     message: string,
     hint: string | undefined,
+    hidden?: true,
   ): void {
     const { file, language } = this.origin;
     const says = language === "yaml" ? message : withPath(path, message);
-    this.problems.push({ severity, file, at, message: says, ...(hint !== undefined && { hint }) });
+    this.problems.push({
+      severity,
+      file,
+      at,
+      message: says,
+      ...(hint !== undefined && { hint }),
+      ...hidden && { hidden },
+    });
   }
 }
 
@@ -143,18 +171,24 @@ export function findKind(
   const names = Object.keys(kinds);
   if (named.length > 1) {
     const message = `expected one kind, got ${named.map((key) => JSON.stringify(key)).join(" and ")}`;
-    checking.error([...path, named[1]], "key", message, "make it two entries, each with its own -");
+    const hint = checking.hint({ yaml: "make it two entries, each with its own -", typescript: "make it two entries" });
+    checking.error([...path, named[1]], "key", message, hint);
     return undefined;
   }
   const expected = `expected one of ${names.map((name) => JSON.stringify(name)).join(", ")}`;
-  const misspelt = keys.find((key) => !common.includes(key) && nearest(key, names)) ??
+  const misspelt = keys.find((key) => !common.includes(key) && (wordFor(key, names) ?? nearest(key, names))) ??
     keys.find((key) => !common.includes(key));
   if (misspelt === undefined) {
     const got = keys.length > 0 ? `only ${keys.map((key) => JSON.stringify(key)).join(", ")}` : "nothing";
-    checking.error(path, "value", `${expected}, got ${got}`, "write its kind, as in - http: POST https://example.org/");
+    const hint = checking.hint({
+      yaml: "write its kind, as in - http: POST https://example.org/",
+      typescript: 'write its kind, as in { http: "POST https://example.org/" }',
+    });
+    checking.error(path, "value", `${expected}, got ${got}`, hint);
     return undefined;
   }
-  const hint = didYouMean(misspelt, names) ?? "each entry has one key that is its kind";
+  const word = wordFor(misspelt, names) ?? nearest(misspelt, names);
+  const hint = word === undefined ? "each entry has one key that is its kind" : hintAtUnknownKey(misspelt, names);
   checking.error([...path, misspelt], "key", `${expected}, got ${JSON.stringify(misspelt)}`, hint);
   return undefined;
 }

@@ -9,6 +9,8 @@ export interface SchemaProblem {
   part: "key" | "value";
   message: string;
   hint?: string;
+  /** Whether the value must not be shown. */
+  hidden?: true;
 }
 
 /** Parses a value; if it is not valid, its value is undefined, and our own sentences say why instead of zod's. */
@@ -70,6 +72,9 @@ function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
   // Already explained by the parser of a part with its own grammar.
   if (issue.code === "custom" && issue.params?.part) {
     return [{ path, part: issue.params.part, ...split(issue.message) }];
+  }
+  if (issue.code === "custom" && issue.params?.hidden && valueAt(root, path) !== undefined) {
+    return [{ path, part: "value", ...split(issue.message), hidden: true }];
   }
   const name = path.at(-1);
   if (valueAt(root, path) === undefined && typeof name === "string") {

@@ -47,7 +47,7 @@ export function checkExpression(checking: Checking, path: Path, text: string, vi
     dashed = found !== undefined && text[reference.offset + reference.length] === "-";
     if (found !== undefined) checking.errorWithin(path, place, found.message, found.hint);
     const fault = found === undefined ? faultOfSecret(checking, reference) : undefined;
-    if (fault !== undefined) checking.warnWithin(path, place, fault.message, fault.hint);
+    if (fault !== undefined) checking.warnWithin(path, place, fault.message, fault.hint, fault.hidden);
   }
 }
 

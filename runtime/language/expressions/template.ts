@@ -204,6 +204,23 @@ export function asText(value: Json): string {
   return value === null ? "" : writeExactJson(value);
 }
 
+/** The names at the beginning of expressions. */
+const ROOTS = "event|steps|errors|config|env|secrets|state|inputs|run|rule|item|index|form|error|key|patch|device";
+/** Braces of other languages, such as Go's `{{ .Name }}` and Mustache's `{{ name }}`, do not begin with one of these. */
+const PLAIN_BRACES = new RegExp(`(?<!\\$)\\{\\{\\s*((?:${ROOTS})\\b[^{}]*?)\\s*\\}\\}`, "g");
+
+/** What looks like an expression but has no `$` before its braces, outside of expressions. */
+export function plainBraces(text: string): (TemplateExpression & { length: number })[] {
+  if (!text.includes("{{")) return [];
+  let outside = text;
+  for (const { expression, offset } of expressionsIn(parseTemplate(text).parts)) {
+    outside = outside.slice(0, offset) + " ".repeat(expression.length) + outside.slice(offset + expression.length);
+  }
+  return [...outside.matchAll(PLAIN_BRACES)].map(({ 0: all, 1: expression, index }) => {
+    return { expression, offset: index, length: all.length };
+  });
+}
+
 /** The expressions among the parts of a template. */
 export function expressionsIn(parts: (string | TemplateExpression)[]): TemplateExpression[] {
   return parts.filter((part) => typeof part !== "string");

@@ -34,7 +34,7 @@ const names = z.array(text);
 // ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const position = answerOf<Position>("Position", { line: z.int(), column: z.int(), length: z.int().optional() });
-export const problem = answerOf<Problem>("Problem", {
+export const problem = answerOf<Omit<Problem, "hidden">>("Problem", {
   severity: z.enum(["error", "warning"]),
   file: text,
   at: position,
