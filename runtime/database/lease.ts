@@ -30,7 +30,11 @@ export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Pro
   for (let changes = 0;;) {
     signal?.throwIfAborted();
     const seenNow = await lookAt(sql, signal !== undefined);
-    if (seenNow === undefined) continue;
+    // While the database cannot be reached, the holder cannot give a sign of life either.
+    if (seenNow === undefined) {
+      since = performance.now();
+      continue;
+    }
     const { epoch, beat, holder } = seenNow;
     // The answer to its own take-over was lost.
     if (holder === me) return new Lease(sql, epoch);

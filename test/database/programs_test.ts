@@ -20,11 +20,6 @@ then:
     id: paid
   - { id: read, run: [cat, "\${{ steps.note.stdout.path }}"] }
 `,
-  "signed.yaml": `
-when: { webhook: /signed, auth: none }
-then:
-  - { id: ask, form: { ok: { type: boolean } }, title: Fine? }
-`,
 };
 
 /** A rules folder and a database for it. */
