@@ -17,16 +17,17 @@ export class LogLines {
 
   constructor(private readonly stream: { write(text: string): unknown }) {
     // The lines of the turn that ends the program.
-    process.on("exit", () => this.#flush());
+    process.on("exit", () => this.flush());
   }
 
   /** @param line including its newline */
   add(line: string): void {
-    if (this.#waiting === "") setImmediate(() => this.#flush());
+    if (this.#waiting === "") setImmediate(() => this.flush());
     this.#waiting += line;
   }
 
-  #flush(): void {
+  /** Writes what waits. */
+  flush(): void {
     const text = this.#waiting;
     this.#waiting = "";
     if (text === "") return;
@@ -132,9 +133,11 @@ async function openLogFile(path: string, megabytes: number, line: (record: LogRe
   }
 }
 
-/** Writes what is not yet in the log file, before the program exits. */
-export function endLog(): Promise<void> {
-  return dispose();
+/** Writes what is not yet in the log file or on standard error, before the program exits. */
+export async function endLog(): Promise<void> {
+  await dispose();
+  // What the last write to the file reported; standard error is closed next.
+  lines.flush();
 }
 
 /** From now on log lines and error messages pass through `masking`, which knows the secrets of the rules. */
