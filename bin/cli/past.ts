@@ -31,6 +31,7 @@ export async function openPast(data: string, now: number): Promise<OpenPast> {
 function pastOf({ get }: Client): OpenPast {
   let hid = false;
   return {
+    isMasked: true,
     hidSecrets: () => hid,
     async events({ limit, before, from, id }) {
       const since = from === undefined ? undefined : new Date(from).toISOString();
@@ -71,6 +72,7 @@ async function readPast(data: string, now: number): Promise<OpenPast> {
   try {
     const store = await openStore({ folder: data, readOnly: true, onWarning: logWarning, now });
     return {
+      isMasked: false,
       hidSecrets: () => false,
       events: (search) => store.listEvents(search),
       run: (id) => store.getRun(id),
