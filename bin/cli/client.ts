@@ -146,11 +146,19 @@ const CANDIDATES = 5;
  * The id of the run that somebody means: an id, or the beginning of one.
  * @throws RefusedError if no run has an id that begins so, or several have
  */
-export async function runOf(client: Pick<Client, "get">, text: string): Promise<string> {
+export function runOf({ get }: Pick<Client, "get">, text: string): Promise<string> {
+  return idOfRun(text, ({ before, limit }) => get<Run[]>("/api/runs", { before, limit: String(limit) }));
+}
+
+/** The same. @param list lists runs, newest first */
+export async function idOfRun(
+  text: string,
+  list: (page: { before: string; limit: number }) => Promise<Run[]>,
+): Promise<string> {
   if (text.length >= RUN_ID || !/^[0-9a-z]+$/.test(text)) return text;
   // Ids consist of digits and small letters, which all come before the tilde.
-  const query = { before: `${text}~`, limit: String(CANDIDATES + 1) };
-  const runs = (await client.get<Run[]>("/api/runs", query)).filter(({ id }) => id.startsWith(text));
+  const page = { before: `${text}~`, limit: CANDIDATES + 1 };
+  const runs = (await list(page)).filter(({ id }) => id.startsWith(text));
   if (runs.length === 1) return runs[0].id;
   if (runs.length === 0) throw new RefusedError(`There is no run "${text}"`);
   const named = runs.slice(0, CANDIDATES).map(({ id, rule, state }) => `  ${id}  ${rule}  ${state}`);

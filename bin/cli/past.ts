@@ -6,6 +6,7 @@ import { setOnPages } from "../../runtime/folder/settings/config_layers.ts";
 import { acquireLock } from "../../runtime/host/lock.ts";
 import { UPPER_LAYERS, type UpperValue } from "../../runtime/model/config.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
+import type { Run } from "../../runtime/model/run.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { EventRecord } from "../../runtime/store/store.ts";
 import type { Past } from "../../runtime/testing/recorded.ts";
@@ -16,6 +17,8 @@ import { type Client, clientOfRunning, pathOf, RefusedError } from "./client.ts"
 export interface OpenPast extends Past {
   /** Whether something in the events was masked: a running program shows no secrets. */
   hidSecrets(): boolean;
+  /** Newest first. */
+  runs(page: { before: string; limit: number }): Promise<Run[]>;
   close(): Promise<void>;
 }
 
@@ -39,6 +42,7 @@ function pastOf({ get }: Client): OpenPast {
       hid ||= records.some(({ event }) => writeExactJson(event.data).includes("***"));
       return records;
     },
+    runs: ({ before, limit }) => get<Run[]>("/api/runs", { before, limit: String(limit) }),
     run: (id) => orAbsent(get<RunAnswer>(`/api/runs/${encodeURIComponent(id)}`)),
     async config(rule) {
       const listing = await orAbsent(get<ConfigListing[]>(`/api/rules/${pathOf(rule)}/config`)) ?? [];
@@ -75,6 +79,7 @@ async function readPast(data: string, now: number): Promise<OpenPast> {
       isMasked: false,
       hidSecrets: () => false,
       events: (search) => store.listEvents(search),
+      runs: (page) => store.listRuns(page),
       run: (id) => store.getRun(id),
       config: async (rule) => [
         ...(await store.getSourced()).filter((value) => value.rule === rule),

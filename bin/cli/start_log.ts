@@ -1,12 +1,4 @@
-import {
-  configure,
-  dispose,
-  getJsonLinesFormatter,
-  getTextFormatter,
-  type LogLevel,
-  type LogRecord,
-  type Sink,
-} from "@logtape/logtape";
+import { configure, dispose, type LogLevel, type LogRecord, type Sink } from "@logtape/logtape";
 import process, { stderr } from "node:process";
 import { setImmediate } from "node:timers";
 import { styleText } from "node:util";
@@ -64,18 +56,20 @@ const KEPT_FILES = 5;
 export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel, file?: LogFile): Promise<void> {
   const colours = hasColours(stderr);
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
-  // LogTape's messages about itself may contain values that are not JSON.
-  const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();
   const sink = (record: LogRecord) => lines.add(masked(write(record)));
   const inFile = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, false);
+  const report = new FileReport();
   const files: Record<string, Sink> = file?.logFile === undefined
     ? {}
-    : { file: await openLogFile(file.logFile, file.logFileSize, inFile) };
+    : { file: await openLogFile(file.logFile, file.logFileSize, inFile, report) };
   await configure({
     reset: true,
     sinks: {
       stderr: Object.assign(sink, { [WRITES_AT_ONCE]: true }),
-      meta: (record) => lines.add(masked(writeMeta(record))),
+      meta: (record) => {
+        const message = record.properties.path === undefined ? aboutLog(record) : report.failed(record);
+        if (message !== undefined) sink({ ...record, level: "warning", message: [message], properties: {} });
+      },
       ...files,
     },
     loggers: [
@@ -86,16 +80,52 @@ export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel,
   });
 }
 
+/** What LogTape says about itself, without the stacks of errors. */
+function aboutLog({ message }: LogRecord): string {
+  return message.map(messageOf).join("");
+}
+
+/**
+ * Reports once that the log file cannot be written: a full disk would be a warning each second. LogTape tells only failures, so a
+ * line that was not followed by one for some time is taken for written.
+ */
+export class FileReport {
+  #isFailing = false;
+  /** When the first line after the last failure was added. */
+  #since: number | undefined;
+
+  /** A line is written to the file later. */
+  added({ timestamp }: Pick<LogRecord, "timestamp">): void {
+    if (!this.#isFailing) return;
+    this.#since ??= timestamp;
+    if (timestamp - this.#since > 3 * FLUSH_INTERVAL) this.#isFailing = false;
+  }
+
+  /** @returns what to report, if it has not been reported yet */
+  failed({ properties: { path, error } }: Pick<LogRecord, "properties">): string | undefined {
+    this.#since = undefined;
+    if (this.#isFailing) return;
+    this.#isFailing = true;
+    return `Cannot write the log file ${path}: ${messageOf(error)}; its lines are lost until it can be written again`;
+  }
+}
+
+/** Milliseconds. */
+const FLUSH_INTERVAL = 1_000;
+
 /** Writes a second's lines at once, and does not wait for the disk. */
-async function openLogFile(path: string, megabytes: number, line: (record: LogRecord) => string) {
+async function openLogFile(path: string, megabytes: number, line: (record: LogRecord) => string, report: FileReport) {
   const { getRotatingFileSink } = await import("@logtape/file");
   try {
     return getRotatingFileSink(path, {
-      formatter: (record) => masked(line(record)),
+      formatter: (record) => {
+        report.added(record);
+        return masked(line(record));
+      },
       maxSize: megabytes * 1_000_000,
       maxFiles: KEPT_FILES,
       nonBlocking: true,
-      flushInterval: 1_000,
+      flushInterval: FLUSH_INTERVAL,
     });
   } catch (error) {
     throw new UsageError(`Cannot write the log file ${path}: ${messageOf(error)}; name another with --log-file`);

@@ -53,22 +53,26 @@ const ONCE_PATIENCE = 60_000;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
-  const data = database?.path ?? options.data;
+  const standby = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
+  const database = standby?.database;
   const { folder, moved } = options;
+  const path = database?.path ?? options.data;
   try {
+    const rules = { folder, moved };
     const dataFolder = await openDataFolder({
-      path: data,
-      rules: { folder, moved },
+      path,
+      rules,
       clock,
       disk,
       onWarning: logWarning,
       ...database && { database },
     });
-    return new App({ ...options, data }, clock, secrets, dataFolder);
+    return new App({ ...options, data: path }, clock, secrets, dataFolder);
   } catch (error) {
     await database?.close();
     throw error;
+  } finally {
+    await standby?.stop();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { OpenDatabase } from "../database/open_database.ts";
+import type { Standby } from "./standby.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 
@@ -32,7 +32,7 @@ export interface AppOptions {
 }
 
 /** Opens the database that the state is in. Loads the code for that only here. */
-export async function openDatabaseFor(url: string, options: AppOptions): Promise<OpenDatabase> {
+export async function openDatabaseFor(url: string, options: AppOptions): Promise<Standby> {
   const { openDatabaseWhenFree } = await import("./standby.ts");
   const { host = DEFAULT_HOST, port = DEFAULT_PORT, standby } = options;
   return await openDatabaseWhenFree({ url, host, port, ...standby && { standby } });

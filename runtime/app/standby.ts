@@ -14,37 +14,43 @@ export interface StandbyOptions {
   standby?: AbortSignal;
 }
 
-const BUSY = "another whenthen works on this database; this one takes over when that one ends";
+/** A database that is open, while requests are still refused. */
+export interface Standby {
+  database: OpenDatabase;
+  /** Stops to refuse requests: the program itself answers from now on, or it ends. */
+  stop(): Promise<void>;
+}
 
 /**
- * Opens a database. While another program works on it, this one stands by: it answers every request with 503.
+ * Opens a database. While another program works on it, and until {@link Standby.stop}, this one answers every request with 503.
  * @throws UsageError if it cannot be used, or is in use and this one is not to wait; the reason of `standby`
  */
-export async function openDatabaseWhenFree({ url, host, port, standby }: StandbyOptions): Promise<OpenDatabase> {
-  let server: Server | undefined;
+export async function openDatabaseWhenFree({ url, host, port, standby }: StandbyOptions): Promise<Standby> {
+  const server: Server | undefined = standby && serve(refuse, { host, port });
+  const stop = async () => void await server?.stop(0);
+  let isTold = false;
   const onHeld = (isAlive: boolean) => {
-    if (standby === undefined) {
-      if (!isAlive) return;
+    if (standby !== undefined) {
+      if (!isTold) logLine("info", `${BUSY}: ${shownUrl(url)}`, {});
+      isTold = true;
+    } else if (isAlive) {
       const remedy = "use its pages or its API, or give the command on its machine";
       throw new UsageError(`Cannot use the database ${shownUrl(url)}: a whenthen works on it, elsewhere; ${remedy}`);
     }
-    if (server !== undefined) return;
-    server = serve(refuse, { host, port });
-    logLine(
-      "info",
-      `Another whenthen works on the database ${shownUrl(url)}; this one takes over when that one ends`,
-      {},
-    );
   };
   try {
-    return await openDatabase(url, { onHeld, ...standby && { signal: standby } });
-  } finally {
-    await server?.stop(0);
+    return { database: await openDatabase(url, { onHeld, ...standby && { signal: standby } }), stop };
+  } catch (error) {
+    await stop();
+    throw error;
   }
 }
+
+const BUSY = "Another whenthen works on the database; this one takes over when that one ends";
 
 /** It is alive, and not ready. */
 function refuse(request: Request): Response {
   if (new URL(request.url).pathname === "/healthz") return new Response("ok\n");
-  return Response.json({ error: BUSY }, { status: 503, headers: { "retry-after": "1" } });
+  const error = "this whenthen stands by, or reads the database: it answers when no other one works on that";
+  return Response.json({ error }, { status: 503, headers: { "retry-after": "1" } });
 }

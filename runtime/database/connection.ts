@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { env } from "node:process";
 import type postgres from "postgres";
 import { messageOf, UsageError } from "../model/errors.ts";
 
@@ -12,15 +14,28 @@ export function isDatabaseUrl(data: string): boolean {
   return /^postgres(ql)?:\/\//.test(data);
 }
 
+/**
+ * The parts of a database's URL.
+ * @throws UsageError if it cannot be read; the message does not contain it, as it has a password
+ */
+function readUrl(url: string): URL {
+  try {
+    const read = new URL(url);
+    decodeURIComponent(read.username + read.password);
+    return read;
+  } catch {
+    throw new UsageError(
+      "Cannot read the URL of the database in --data: expected postgres://user:password@host:port/name; " +
+        "in the password, write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25",
+    );
+  }
+}
+
 /** A database's URL for messages: without its password. */
 export function shownUrl(url: string): string {
-  try {
-    const shown = new URL(url);
-    shown.password = "";
-    return shown.href;
-  } catch {
-    return "postgres://…";
-  }
+  const shown = readUrl(url);
+  shown.password = shown.search = "";
+  return shown.href;
 }
 
 /**
@@ -28,8 +43,10 @@ export function shownUrl(url: string): string {
  * the files that they save.
  */
 export function localFolderOf(url: string): string {
-  const { host, pathname } = new URL(url);
-  return join(tmpdir(), `whenthen-${createHash("sha256").update(`${host}${pathname}`).digest("hex").slice(0, 16)}`);
+  const { host, pathname } = readUrl(url);
+  const hash = createHash("sha256").update(`${host}${pathname}`).digest("hex").slice(0, 16);
+  const lasting = env.XDG_CACHE_HOME || (existsSync("/var/tmp") ? "/var/tmp" : tmpdir());
+  return join(lasting, `whenthen-${hash}`);
 }
 
 /** The version of the tables, raised with each change of {@link TABLES}. */
@@ -51,6 +68,9 @@ const TABLES = `
   alter table whenthen.log alter frame set storage external;
   alter table whenthen.chunks alter bytes set storage external;`;
 
+/** The first statement of a transaction: if this program freezes within it, its locks keep nobody from taking over. */
+export const RELEASE_IF_FROZEN = "set local idle_in_transaction_session_timeout = '2s'";
+
 /** The number of the lock under which the tables are made: two first starts at once must not both make them. */
 const MIGRATION_LOCK = 7_438_110;
 
@@ -70,15 +90,18 @@ export async function connect(url: string): Promise<Sql> {
     // Seconds before another attempt to connect: whoever asks decides how often.
     backoff: () => 0.1,
     onnotice: () => {},
-    ...new URL(url).searchParams.has("sslmode") ? {} : { ssl: isLoopback(url) ? false : "prefer" },
+    ...readUrl(url).searchParams.has("sslmode") ? {} : { ssl: isLoopback(url) ? false : "prefer" },
     connection: { application_name: "whenthen" },
   });
   try {
     const version = await sql.begin(async (transaction) => {
+      await transaction.unsafe(RELEASE_IF_FROZEN);
       await transaction.unsafe(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-      await transaction.unsafe("create schema if not exists whenthen");
-      const [{ found }] = await transaction.unsafe("select to_regclass('whenthen.version') is not null as found");
-      if (!found) await transaction.unsafe(TABLES);
+      const [{ schema, version }] = await transaction.unsafe(
+        "select to_regnamespace('whenthen') is not null as schema, to_regclass('whenthen.version') is not null as version",
+      );
+      if (!schema) await transaction.unsafe("create schema whenthen");
+      if (!version) await transaction.unsafe(TABLES);
       const [row] = await transaction.unsafe("select version from whenthen.version");
       return Number(row.version);
     });
@@ -102,5 +125,5 @@ function reasonOf(error: unknown): string {
 }
 
 function isLoopback(url: string): boolean {
-  return ["localhost", "127.0.0.1", "[::1]", ""].includes(new URL(url).hostname);
+  return ["localhost", "127.0.0.1", "[::1]", ""].includes(readUrl(url).hostname);
 }

@@ -2,13 +2,24 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { type Disk, type DiskFile, realDisk } from "../host/disk.ts";
 import { codeOf } from "../model/errors.ts";
-import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles } from "../store/log/files.ts";
+import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
 import { encodeHead } from "../store/log/log_frame.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { StoredFile, StoredFiles } from "./stored_files.ts";
 
 /** What is of this machine, or not finished: it is not kept in the database. Frames of the log are, in a table of their own. */
-const LOCAL = /^(?:lock|address|probe|scratch)\b|^cache\/|^log-|\.(?:new|tmp)(?:\/|$)|^files\/\.private\//;
+const LOCAL = new RegExp(
+  [
+    "^(?:lock|address|probe|scratch)\\b",
+    "^cache/",
+    "^log-",
+    // Drafts, in their places only: a run may save a file of any name.
+    "^[^/]*\\.(?:new|tmp)$",
+    "^files/\\.private/",
+    "^files/(?:\\.uploads/)?[^/]+/(?:[0-9a-f]{16}|owners\\.json)\\.new$",
+  ].join("|"),
+);
+
 /** Whether a file of a data folder is kept in the database. */
 export function isKept(path: string): boolean {
   return !LOCAL.test(path);
@@ -16,6 +27,8 @@ export function isKept(path: string): boolean {
 
 /** Parts of history are many, and are downloaded when somebody looks at them. */
 const LATE = /^part-/;
+/** How many files are downloaded at once. */
+const DOWNLOADS = 8;
 /** What stays in the folder of an earlier start on this machine. */
 const STAYS = /^(?:lock|cache)/;
 /** A new segment file is begun above this size: each is folded in memory. */
@@ -33,8 +46,11 @@ export class DatabaseFolder {
   readonly #absent = new Set<string>();
   /** Files changed here since they were last copied to the database. */
   readonly #changed = new Set<string>();
-  /** Changes are committed one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** The last change of each folder: those of one folder are made one after the other. */
+  readonly #last = new Map<string, Promise<unknown>>();
+  /** Downloads under way, by path. */
+  readonly #fetching = new Map<string, Promise<void>>();
+  #drafts = 0;
 
   constructor(
     private readonly folder: string,
@@ -51,37 +67,49 @@ export class DatabaseFolder {
     }
     this.#stored = await this.files.list();
     for (const path of this.#stored.keys()) this.#absent.add(path);
-    for (const path of this.#stored.keys()) if (!LATE.test(path)) await this.fetch(path);
+    const paths = [...this.#stored.keys()].filter((path) => !LATE.test(path)).values();
+    // Each takes the next one.
+    await Promise.all(Array.from({ length: DOWNLOADS }, async () => {
+      for (const path of paths) await this.fetch(path);
+    }));
     await this.#loadLog(foldedSeq(sortFiles([...this.#stored.keys()])));
   }
 
-  /** Downloads a file that is in the database and not here yet. */
+  /** Downloads a file that is in the database and not here. */
   async fetch(path: string): Promise<void> {
     const file = this.#absent.has(path) ? this.#stored.get(path) : undefined;
     if (file === undefined) return;
-    await this.#alone(async () => {
-      if (!this.#absent.has(path)) return;
-      const draft = `${path}.tmp`;
-      await mkdir(dirname(join(this.folder, path)), { recursive: true });
-      await rm(join(this.folder, draft), { force: true });
-      await this.files.download(realDisk, this.folder, draft, file);
-      await realDisk.rename(join(this.folder, draft), join(this.folder, path));
-      this.#absent.delete(path);
-    });
+    const fetching = this.#fetching.get(path) ?? this.#download(path, file).finally(() => this.#fetching.delete(path));
+    this.#fetching.set(path, fetching);
+    await fetching;
+  }
+
+  async #download(path: string, file: StoredFile): Promise<void> {
+    const draft = `download-${++this.#drafts}.tmp`;
+    await mkdir(dirname(join(this.folder, path)), { recursive: true, mode: 0o700 });
+    await this.files.download(realDisk, this.folder, draft, file);
+    await realDisk.rename(join(this.folder, draft), join(this.folder, path));
+    this.#absent.delete(path);
   }
 
   /** Copies what a fold or merge has written to the database, and removes there what it has replaced. */
   publishStore(): Promise<void> {
-    return this.#alone(async () => {
+    return this.#alone("", async () => {
       const here = sortFiles(await realDisk.list(this.folder));
-      const names = (files: typeof here) =>
+      const namesOf = (files: StoreFiles) =>
         [files.bases, files.deltas, files.ids, files.parts].flat().map(({ name }) => name);
-      const present = new Set(names(here));
+      const present = new Set(namesOf(here));
       for (const name of present) if (!this.#stored.has(name)) this.#changed.add(name);
-      for (const name of names(sortFiles([...this.#stored.keys()]))) {
-        if (!present.has(name) && !this.#absent.has(name)) this.#changed.add(name);
+      const stored = sortFiles([...this.#stored.keys()]);
+      const replaced = new Set(superseded(sortFiles([...present, ...namesOf(stored)])));
+      for (const name of namesOf(stored)) {
+        if (present.has(name) || this.#changed.has(name)) continue;
+        // What is gone without having been replaced was lost on this machine only.
+        if (replaced.has(name)) this.#changed.add(name);
+        else this.#absent.add(name);
       }
       await this.#commit([...this.#changed].filter((path) => !path.includes("/")), foldedSeq(here));
+      for (const name of this.#absent) if (!LATE.test(name) && !name.includes("/")) await this.fetch(name);
     });
   }
 
@@ -105,9 +133,13 @@ export class DatabaseFolder {
     if (pieces.length > 0) await write();
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => {});
+  /** Changes of one folder wait for each other, but not for large files in others. */
+  #alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#last.get(folder) ?? Promise.resolve()).then(work);
+    const settled: Promise<unknown> = result.catch(() => {}).finally(() => {
+      if (this.#last.get(folder) === settled) this.#last.delete(folder);
+    });
+    this.#last.set(folder, settled);
     return result;
   }
 
@@ -125,6 +157,7 @@ export class DatabaseFolder {
           continue;
         }
         for (const each of paths) this.#changed.add(each);
+        await this.files.discard([...added.values()].map(({ blob }) => blob));
         throw error;
       }
     }
@@ -132,6 +165,7 @@ export class DatabaseFolder {
     try {
       await this.files.commit({ added, removed, ...folded !== undefined && { folded } });
     } catch (error) {
+      // Whether it was made is not known, so what was uploaded stays.
       for (const path of paths) this.#changed.add(path);
       throw error;
     }
@@ -153,7 +187,7 @@ export class DatabaseFolder {
   #publishIn(folder: string): Promise<void> {
     const below = this.#below(folder);
     const isHere = (path: string) => (dirname(path) === "." ? "" : dirname(path)) === below;
-    return this.#alone(() => this.#commit([...this.#changed].filter(isHere)));
+    return this.#alone(below, () => this.#commit([...this.#changed].filter(isHere)));
   }
 
   async #removeFolder(path: string): Promise<void> {
@@ -161,7 +195,7 @@ export class DatabaseFolder {
     const below = `${this.#below(path)}/`;
     const inside = [...this.#stored.keys()].filter((stored) => stored.startsWith(below));
     for (const stored of inside) this.#absent.delete(stored);
-    if (inside.length > 0) await this.#alone(() => this.#commit(inside));
+    if (inside.length > 0) await this.#alone(below, () => this.#commit(inside));
   }
 
   #asDisk(): Disk {

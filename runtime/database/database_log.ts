@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { UsageError } from "../model/errors.ts";
 import type { Sql } from "./connection.ts";
 import type { Lease } from "./lease.ts";
 
@@ -29,7 +30,7 @@ export class DatabaseLog {
 
   /**
    * The frames after `seq`, in order, as they were appended.
-   * @throws Error if one is missing
+   * @throws UsageError if one is missing
    */
   async *read(seq: number): AsyncGenerator<{ seq: number; frame: Uint8Array }> {
     let expected = seq + 1;
@@ -43,7 +44,9 @@ export class DatabaseLog {
         this.#last = checksumOf(row.frame);
         // The newest frame stays in the table after it is folded.
         if (after <= seq) continue;
-        if (after !== expected) throw new Error(`Frame ${expected} of the log is missing in the database`);
+        if (after !== expected) {
+          throw new UsageError(`Frame ${expected} of the log is missing in the database: restore a backup`);
+        }
         yield { seq: after, frame: row.frame };
         expected++;
       }

@@ -29,24 +29,66 @@ export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Pro
   let since = performance.now();
   for (let changes = 0;;) {
     signal?.throwIfAborted();
-    const [{ epoch, beat, holder }] = await sql.unsafe("select epoch::text, beat::text, holder from whenthen.lease");
+    const seenNow = await lookAt(sql, signal !== undefined);
+    // While the database cannot be reached, the holder cannot give a sign of life either.
+    if (seenNow === undefined) {
+      since = performance.now();
+      continue;
+    }
+    const { epoch, beat, holder } = seenNow;
+    // The answer to its own take-over was lost.
+    if (holder === me) return new Lease(sql, epoch);
     if (`${epoch} ${beat}` !== seen) {
       if (seen !== undefined) changes++;
       [seen, since] = [`${epoch} ${beat}`, performance.now()];
     }
     if (holder === null || performance.now() - since > DEAD) {
-      const taken = await sql.unsafe(
-        "update whenthen.lease set epoch = epoch + 1, beat = beat + 1, holder = $1 " +
-          "where epoch = $2::bigint and beat = $3::bigint returning epoch::text",
-        [me, epoch, beat],
-      );
-      if (taken.length === 1) return new Lease(sql, taken[0].epoch);
+      const taken = await takeOver(sql, [me, epoch, beat], signal !== undefined);
+      if (taken !== undefined) return new Lease(sql, taken);
       continue;
     }
     onHeld(changes > 0);
-    await new Promise((resolve) => setTimeout(resolve, LOOK));
+    await pause(LOOK);
   }
 }
+
+interface LeaseRow {
+  epoch: string;
+  beat: string;
+  holder: string | null;
+}
+
+/** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
+async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefined> {
+  try {
+    const [row] = await sql.unsafe("select epoch::text, beat::text, holder from whenthen.lease");
+    return row as unknown as LeaseRow;
+  } catch (error) {
+    if (!isWaiting) throw error;
+    await pause(LOOK);
+  }
+}
+
+/** @returns the new epoch; undefined if another program was faster, or that is not known */
+async function takeOver(sql: Sql, values: string[], isWaiting: boolean): Promise<string | undefined> {
+  try {
+    const [row] = await sql.unsafe(
+      "update whenthen.lease set epoch = epoch + 1, beat = beat + 1, holder = $1 " +
+        "where epoch = $2::bigint and beat = $3::bigint returning epoch::text",
+      values,
+    );
+    return row?.epoch;
+  } catch (error) {
+    if (!isWaiting) throw error;
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Milliseconds that the hand-over may take when the program ends. */
+const HAND_OVER = 2_000;
 
 /** Milliseconds that the database may take for one answer. Another program may have taken over long before. */
 const SILENT = 10_000;
@@ -82,7 +124,8 @@ export class Lease {
   /** Hands it over: a program that waits takes it at its next look. */
   async release(): Promise<void> {
     clearInterval(this.#beats);
-    await this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
+    const handed = this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
+    await Promise.race([handed, pause(HAND_OVER)]);
   }
 
   /** A database that cannot be reached may come back; one that does not answer may have let another program take over. */

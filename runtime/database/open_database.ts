@@ -1,6 +1,8 @@
-import { mkdir } from "node:fs/promises";
+import { lstat, mkdir } from "node:fs/promises";
+import { getuid } from "node:process";
 import type { Elsewhere } from "../store/background.ts";
 import { acquireLock } from "../host/lock.ts";
+import { UsageError } from "../model/errors.ts";
 import { connect, localFolderOf, shownUrl } from "./connection.ts";
 import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
@@ -25,29 +27,26 @@ export interface OpenDatabase {
  */
 export async function openDatabase(url: string, options: LeaseOptions): Promise<OpenDatabase> {
   const sql = await connect(url);
+  let lease: Lease | undefined;
+  const close = async () => {
+    // If it cannot be handed over, the next program takes it after some seconds.
+    await lease?.release().catch(() => {});
+    await sql.end({ timeout: 1 });
+  };
   try {
-    const lease = await takeLease(sql, options);
+    lease = await takeLease(sql, options);
     const log = new DatabaseLog(sql, lease);
     const path = await freeFolder(url);
     const folder = new DatabaseFolder(path, new StoredFiles(sql, lease), log);
-    return {
-      path,
-      folder,
-      lease,
-      elsewhere: {
-        name: `the database ${shownUrl(url)}`,
-        append: (seq, frame) => log.append(seq, frame),
-        publish: () => folder.publishStore(),
-        fetch: (part) => folder.fetch(part),
-      },
-      async close() {
-        // If it cannot be handed over, the next program takes it after some seconds.
-        await lease.release().catch(() => {});
-        await sql.end({ timeout: 1 });
-      },
+    const elsewhere: Elsewhere = {
+      name: `the database ${shownUrl(url)}`,
+      append: (seq, frame) => log.append(seq, frame),
+      publish: () => folder.publishStore(),
+      fetch: (part) => folder.fetch(part),
     };
+    return { path, folder, lease, elsewhere, close };
   } catch (error) {
-    await sql.end({ timeout: 0 });
+    await close();
     throw error;
   }
 }
@@ -55,17 +54,25 @@ export async function openDatabase(url: string, options: LeaseOptions): Promise<
 /** How many programs on one machine may have had the database and not ended yet. */
 const MOST_FOLDERS = 10;
 
-/** The usual folder, or another one if a program that was stopped still holds that. */
+/** The usual folder, or another one if a program that was stopped still holds that, or it belongs to somebody else. */
 async function freeFolder(url: string): Promise<string> {
   const first = localFolderOf(url);
   for (let number = 1; number < MOST_FOLDERS; number++) {
     const path = number === 1 ? first : `${first}-${number}`;
     await mkdir(path, { recursive: true, mode: 0o700 });
+    if (!await isOwn(path)) continue;
     const lock = acquireLock(path);
     lock?.release();
     if (lock !== undefined) return path;
   }
-  throw new Error(
-    `Cannot use the database ${shownUrl(url)}: ${MOST_FOLDERS - 1} programs hold folders such as ${first}`,
+  throw new UsageError(
+    `Cannot use the database ${
+      shownUrl(url)
+    }: ${first} and others like it are held by programs, or belong to other users`,
   );
+}
+
+async function isOwn(path: string): Promise<boolean> {
+  const facts = await lstat(path);
+  return facts.isDirectory() && (getuid === undefined || facts.uid === getuid());
 }

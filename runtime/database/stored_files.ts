@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { newId } from "../model/id.ts";
-import type { Sql } from "./connection.ts";
+import { RELEASE_IF_FROZEN, type Sql } from "./connection.ts";
 import type { Lease } from "./lease.ts";
 
 /** Bytes of a file in one row. */
@@ -27,10 +27,19 @@ export interface FilesChange {
 export class StoredFiles {
   constructor(private readonly sql: Sql, private readonly lease: Lease) {}
 
-  /** All files, by path. Removes what uploads left that did not end. */
+  /**
+   * All files, by path. Removes what uploads left that did not end.
+   * @throws Error if a path is none below a data folder
+   */
   async list(): Promise<Map<string, StoredFile>> {
-    await this.sql.unsafe("delete from whenthen.chunks where blob not in (select blob from whenthen.files)");
+    await this.sql.unsafe(
+      "with held as (update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1) " +
+        "delete from whenthen.chunks c using held where not exists (select from whenthen.files f where f.blob = c.blob)",
+      [this.lease.epoch],
+    );
     const rows = await this.sql.unsafe("select path, blob, bytes::text from whenthen.files");
+    const wrong = rows.find(({ path }) => /^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(path));
+    if (wrong) throw new Error(`The database names a file outside of the data folder: ${JSON.stringify(wrong.path)}`);
     return new Map(rows.map(({ path, blob, bytes }) => [path, { blob, bytes: Number(bytes) }]));
   }
 
@@ -38,19 +47,32 @@ export class StoredFiles {
   async upload(disk: Disk, folder: string, path: string): Promise<StoredFile> {
     const blob = newId(Date.now());
     const file = await disk.open(join(folder, path));
+    let done = 0;
     try {
-      for (let part = 0; part * CHUNK < file.size; part++) {
+      // It may shrink meanwhile.
+      for (let part = 0; done < file.size; part++) {
         const bytes = Buffer.from(await file.read(part * CHUNK, CHUNK));
+        if (bytes.length === 0) break;
+        done += bytes.length;
         await this.sql.unsafe("insert into whenthen.chunks (blob, part, bytes) values ($1, $2::int, $3::bytea)", [
           blob,
           String(part),
           bytes,
         ]);
       }
-      return { blob, bytes: file.size };
+      return { blob, bytes: done };
+    } catch (error) {
+      await this.discard([blob]);
+      throw error;
     } finally {
       await file.close();
     }
+  }
+
+  /** Removes what was uploaded in vain. What cannot be removed now is removed at the next start. */
+  async discard(blobs: string[]): Promise<void> {
+    const remove = "delete from whenthen.chunks where blob in (select json_array_elements_text($1::text::json))";
+    await this.sql.unsafe(remove, [JSON.stringify(blobs)]).catch(() => {});
   }
 
   /** Copies a file from the database into a folder. @throws Error if it is not whole */
@@ -77,6 +99,7 @@ export class StoredFiles {
     this.lease.assertHeld();
     const rows = [...added].map(([path, file]) => ({ path, ...file }));
     const held = await this.sql.begin(async (transaction) => {
+      await transaction.unsafe(RELEASE_IF_FROZEN);
       const update = "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1";
       const held = await transaction.unsafe(update, [this.lease.epoch]);
       if (held.length === 0) return false;

@@ -152,7 +152,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 /** Reads the state from the files, in one or more attempts. */
 async function recoverState(
-  { folder, now, onWarning }: StoreOptions,
+  { folder, now, onWarning, elsewhere }: StoreOptions,
   disk: Disk,
   reads: Background<typeof storeTasks>,
 ): Promise<Recovered<RecoveredState>> {
@@ -163,7 +163,15 @@ async function recoverState(
     isLarge ||= bytes.length > LARGE_IDS;
     loadIds(rows.identities, isLarge ? await readInThread(bytes, reads) : await readIds(bytes));
   };
-  return await recover({ disk, folder, now, onWarning, begin, readIds: readPacked });
+  return await recover({
+    disk,
+    folder,
+    now,
+    onWarning,
+    begin,
+    readIds: readPacked,
+    ...elsewhere && { elsewhere: elsewhere.name },
+  });
 }
 
 /** Makes a shelf for each attempt to recover a store; the last one is in use. */

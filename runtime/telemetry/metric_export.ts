@@ -80,7 +80,9 @@ type Times = Pick<DataPoint<number>, "startTime" | "endTime">;
 type Mask = (text: string) => string;
 
 /** A metric of the registry as OpenTelemetry's data model has it, under the same name. */
-function toMetricData({ name, help, type, values }: MetricReading, times: Times, mask: Mask): MetricData {
+function toMetricData({ name, help, type, values, isStored }: MetricReading, since: Times, mask: Mask): MetricData {
+  // 0 is an unknown start. With that of the program, a backend would take all that was counted before for new.
+  const times: Times = isStored ? { ...since, startTime: [0, 0] } : since;
   const unit = /_seconds(_total)?$/.test(name) ? "s" : /_bytes(_total)?$/.test(name) ? "By" : "";
   const descriptor = { name, description: help, unit, valueType: ValueType.DOUBLE };
   const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };

@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import { messageOf } from "../model/errors.ts";
+
 /** What OpenTelemetry's environment variables say (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). */
 export interface TelemetrySettings {
   /** Where traces go; absent if none are sent. */
@@ -14,6 +17,7 @@ export interface TelemetrySettings {
 }
 
 type Environment = Record<string, string | undefined>;
+type Signal = "TRACES" | "METRICS";
 
 const SAMPLERS = [
   "always_on",
@@ -28,7 +32,8 @@ const SAMPLERS = [
 type SamplerName = typeof SAMPLERS[number];
 
 /**
- * Reads the variables that the exporters do not read themselves. (They read headers, timeouts, compression and certificates.)
+ * Reads the variables that the exporters do not read themselves. They read headers, timeouts, compression and certificates, and
+ * ignore those that are wrong without a word, so these are checked.
  * @returns undefined if nothing is to be sent
  */
 export function readSettings(env: Environment): TelemetrySettings | undefined {
@@ -39,6 +44,7 @@ export function readSettings(env: Environment): TelemetrySettings | undefined {
   if (traces === undefined && metrics === undefined && problems.length === 0) return undefined;
   const positive = (name: string, standard: number) => readPositive(env, name, standard, problems);
   checkProtocol(env, problems);
+  checkTransport(env, problems);
   const [queue, size] = [positive("OTEL_BSP_MAX_QUEUE_SIZE", 2_048), positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)];
   const interval = positive("OTEL_METRIC_EXPORT_INTERVAL", 60_000);
   return {
@@ -58,7 +64,7 @@ export function readSettings(env: Environment): TelemetrySettings | undefined {
 }
 
 /** The signal's own address is used as it is; to the common one the path of the signal is added (OTLP specification). */
-function addressOf(env: Environment, signal: "TRACES" | "METRICS", problems: string[]): string | undefined {
+function addressOf(env: Environment, signal: Signal, problems: string[]): string | undefined {
   const exporter = `OTEL_${signal}_EXPORTER`;
   const exporters = env[exporter]?.trim();
   if (exporters === "none") return undefined;
@@ -87,6 +93,54 @@ function checkProtocol(env: Environment, problems: string[]): void {
   for (const name of names) {
     if (env[name]?.trim() !== "grpc") continue;
     problems.push(`${name} is "grpc": only JSON over HTTP is sent, which collectors take on port 4318`);
+  }
+}
+
+/** How to send, by the end of the variable's name: what is wrong with a value, and what is expected. */
+const TRANSPORT: Record<string, (text: string, name: string) => string | undefined> = {
+  TIMEOUT: (text, name) =>
+    Number(text) > 0 && Number.isFinite(Number(text))
+      ? undefined
+      : `${name} is "${text}": expected a number of milliseconds above 0, so it is ignored`,
+  COMPRESSION: (text, name) =>
+    ["gzip", "none"].includes(text) ? undefined : `${name} is "${text}": expected "gzip" or "none", so it is ignored`,
+  HEADERS: checkHeaders,
+  CERTIFICATE: checkFile,
+  CLIENT_CERTIFICATE: checkFile,
+  CLIENT_KEY: checkFile,
+};
+
+function checkTransport(env: Environment, problems: string[]): void {
+  for (const prefix of ["OTEL_EXPORTER_OTLP", "OTEL_EXPORTER_OTLP_TRACES", "OTEL_EXPORTER_OTLP_METRICS"]) {
+    for (const [what, check] of Object.entries(TRANSPORT)) {
+      const name = `${prefix}_${what}`;
+      const text = env[name]?.trim();
+      const problem = text ? check(text, name) : undefined;
+      if (problem !== undefined) problems.push(problem);
+    }
+  }
+}
+
+/** Without the values: they are secrets. */
+function checkHeaders(text: string, name: string): string | undefined {
+  const wrong = text.split(",").findIndex((entry) => entry.trim() !== "" && !isHeader(entry));
+  if (wrong === -1) return undefined;
+  return `Header ${wrong + 1} of ${name} is not name=value, with special characters as %2C, so it is ignored`;
+}
+
+function isHeader(entry: string): boolean {
+  try {
+    return /^\s*[^\s=;][^=;]*=\s*[^\s;]/.test(entry) && decodeURIComponent(entry) !== "";
+  } catch {
+    return false;
+  }
+}
+
+function checkFile(path: string, name: string): string | undefined {
+  try {
+    readFileSync(path);
+  } catch (error) {
+    return `${name} is "${path}", which cannot be read, so it is ignored: ${messageOf(error)}`;
   }
 }
 

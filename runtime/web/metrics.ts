@@ -22,9 +22,14 @@ export const MOST_RULES = 1_000;
 /** The value of `rule` for all others. No rule has this id. */
 const OTHERS = "(other)";
 
+/** Counters that the store keeps, so that they are counted across restarts. */
+const STORED = new Set(["whenthen_runs_total", "whenthen_verdicts_total"]);
+
 /** A metric with its values; those of a histogram are its buckets, their sum and count, by `metricName`. */
 export interface MetricReading {
   name: string;
+  /** Whether it was counted before this start of the program, too. */
+  isStored: boolean;
   help: string;
   /** `counter`, `gauge` or `histogram`. */
   type: string;
@@ -117,7 +122,9 @@ export class Metrics {
   /** The same as data, for OpenTelemetry. */
   async read(): Promise<MetricReading[]> {
     // The types of prom-client say that the type is a number; it is a word.
-    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric, type: String(metric.type) }));
+    return (await this.#registry.getMetricsAsJSON()).map((metric) => (
+      { ...metric, type: String(metric.type), isStored: STORED.has(metric.name) }
+    ));
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {
@@ -136,15 +143,19 @@ export class Metrics {
     });
   }
 
-  /** How the runs of rules ended. The store counts them for ever, also across restarts, so they are set to the stored values. */
-  #addRuns({ store, build }: MetricFacts): void {
+  /**
+   * How the runs of the rules in force ended. The store counts them for ever, also across restarts, so they are set to the
+   * stored values. It keeps those of removed rules, too: without this, an alert on their last success would never end.
+   */
+  #addRuns({ store, build, isInForce }: MetricFacts): void {
+    const countEnds = async () => [...await store.countEnds()].filter(([rule]) => isInForce(rule));
     new Counter({
       name: "whenthen_runs_total",
       help: "Runs that ended, by rule and state; a run that was retried counts each time it ends",
       labelNames: ["rule", "state"],
       registers: [this.#registry],
       async collect() {
-        const ends = await store.countEnds();
+        const ends = await countEnds();
         this.reset();
         for (const [rule, { runs }] of ends) {
           // Also zeros: an alert on an increase must see the first failure.
@@ -154,7 +165,7 @@ export class Metrics {
     });
     const lastSuccess = "When a run of the rule last succeeded, seconds since the epoch";
     this.#gauge("rule_last_success_timestamp_seconds", lastSuccess, ["rule"], async (gauge) => {
-      const ends = await store.countEnds();
+      const ends = await countEnds();
       gauge.reset();
       for (const [rule, { succeededAt }] of ends) if (succeededAt) gauge.set({ rule }, succeededAt / 1_000);
     });

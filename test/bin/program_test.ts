@@ -8,7 +8,7 @@ import { execPath } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeProgram, runProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
-import { LogLines } from "../../bin/cli/start_log.ts";
+import { FileReport, LogLines } from "../../bin/cli/start_log.ts";
 import { writeAddress } from "../../runtime/host/private_file.ts";
 
 /** Runs a command line in this process. */
@@ -119,8 +119,11 @@ Deno.test("health exits with 1 if no program answers, or it does not accept even
   try {
     const nowhere = join(folder, "nowhere");
     const none = await run("health", "--data", nowhere);
-    assert.deepEqual([none.code, none.out], [1, `Nothing has run on the data folder ${nowhere}\n`]);
+    assert.deepEqual([none.code, none.out], [1, `No program runs on the data folder ${nowhere}\n`]);
     assert.deepEqual(await readdir(folder), []);
+    await writeAddress(folder, { folder: "/rules" });
+    const past = await run("health", "--data", folder);
+    assert.deepEqual([past.code, past.out], [1, `No program runs on the data folder ${folder}\n`], "as after `once`");
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address();
     assert.ok(address !== null && typeof address === "object");
@@ -133,10 +136,23 @@ Deno.test("health exits with 1 if no program answers, or it does not accept even
     const { state, ...rest } = JSON.parse(gone.out);
     assert.deepEqual([gone.code, rest], [1, { ready: false, url }]);
     assert.ok(state.startsWith(`No answer from ${url}: `), state);
+    assert.match(state, /refused/i, "the cause, not only that it failed");
   } finally {
     server.close();
     await rm(folder, { recursive: true });
   }
+});
+
+Deno.test("a log file that cannot be written is reported once, until it works again", () => {
+  const report = new FileReport();
+  const failure = { properties: { path: "/dev/full", error: new Error("No space left on device") } };
+  const told =
+    "Cannot write the log file /dev/full: No space left on device; its lines are lost until it can be written again";
+  assert.equal(report.failed(failure), told);
+  for (const timestamp of [1_000, 2_000, 4_000]) report.added({ timestamp });
+  assert.equal(report.failed(failure), undefined, "three seconds are not over");
+  for (const timestamp of [5_000, 8_001]) report.added({ timestamp });
+  assert.equal(report.failed(failure), told, "it worked meanwhile");
 });
 
 Deno.test("schema prints a JSON Schema", async () => {

@@ -355,6 +355,12 @@ then:
   for (const { length } of texts) assert.ok(length > 0 && length <= 1_000_000, String(length));
   assert.ok(texts.join("") === stderr, "the same lines as on standard error");
   for (const { id } of items) assert.ok(stderr.includes(`${id} *** x`), id);
+  const full = await whenthen(["once", folder.rules, "--data", folder.data, "--log-file", "/dev/full"], {
+    env: { MARK: "correct-horse-battery" },
+  });
+  assert.equal(full.code, 0, full.stderr);
+  assert.match(full.stderr, /^\S+ warning: Cannot write the log file \/dev\/full: [^\n]*no space left[^\n]*\n$/im);
+  assert.doesNotMatch(full.stderr, /^ +at /m, "no stack");
 });
 
 Deno.test("once and test show their progress on a terminal", async () => {

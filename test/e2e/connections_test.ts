@@ -144,7 +144,8 @@ Deno.test("without a running program, connect waits for the browser itself, and 
   await using server = await openAuthorizationServer(["http://127.0.0.1/connections/callback"]);
   await using folder = await rulesFolder(filesFor(server));
   await mkdir(folder.data);
-  const refused = await whenthen(["connect", "asana", "--data", folder.data], { env: { ...env, WHENTHEN_KEY: "" } });
+  const words = ["connect", "asana", "--data", folder.data, "--folder", folder.rules];
+  const refused = await whenthen(words, { env: { ...env, WHENTHEN_KEY: "" } });
   assert.equal(refused.code, 1);
   assert.match(
     refused.stderr,

@@ -25,6 +25,8 @@ export interface SentPoint {
   unit: string;
   /** `sum`, `gauge` or `histogram`. */
   type: string;
+  /** Milliseconds since the epoch; 0 if it is not known. */
+  start: number;
   attributes: Record<string, unknown>;
   value?: number;
   count?: number;
@@ -92,11 +94,12 @@ function readPoints({ resourceMetrics }: Sent): SentPoint[] {
   return metrics.flatMap((metric: Sent) => {
     const type = ["sum", "gauge", "histogram"].find((type) => metric[type] !== undefined)!;
     return metric[type].dataPoints.map((
-      { attributes, asDouble, asInt, count, sum, bucketCounts, explicitBounds }: Sent,
+      { attributes, startTimeUnixNano, asDouble, asInt, count, sum, bucketCounts, explicitBounds }: Sent,
     ) => ({
       metric: metric.name,
       unit: metric.unit,
       type,
+      start: toMs(startTimeUnixNano),
       attributes: readAttributes(attributes),
       ...type === "histogram"
         ? { count: Number(count), sum, bucketCounts: bucketCounts.map(Number), explicitBounds }

@@ -7,7 +7,7 @@ import { isFinal, type Run } from "../../runtime/model/run.ts";
 import { readSettings } from "../../runtime/telemetry/settings.ts";
 import { Telemetry, type TelemetryOptions } from "../../runtime/telemetry/telemetry.ts";
 import { type Bench, callStep, makeRule, makeStep, START, until, withBench } from "../engine/harness.ts";
-import { openBench } from "../web/harness.ts";
+import { onEvent, openBench, rule } from "../web/harness.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { Collector, type SentSpan } from "./collector.ts";
 
@@ -264,7 +264,8 @@ Deno.test("without an endpoint nothing is sent and no request carries a tracepar
 
 Deno.test("metrics are the numbers of /metrics", async () => {
   await using collector = await Collector.start();
-  await using bench = await openBench([]);
+  await using bench = await openBench([rule("a", [onEvent("t")])]);
+  await bench.post("/api/emit", { type: "t" });
   const { metrics } = bench.context;
   const telemetry = new Telemetry({
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, OTEL_TRACES_EXPORTER: "none" },
@@ -291,6 +292,10 @@ Deno.test("metrics are the numbers of /metrics", async () => {
   }
   const pointsOf = (name: string) => points.filter(({ metric }) => metric === name);
   assert.equal(pointsOf("whenthen_reloads_total")[0].value, 1);
+  assert.equal(pointsOf("whenthen_reloads_total")[0].start, bench.clock.now());
+  for (const name of ["whenthen_runs_total", "whenthen_verdicts_total"]) {
+    assert.equal(pointsOf(name)[0].start, 0, `${name} is counted across restarts: when it began is not known`);
+  }
   assert.deepEqual(pointsOf("whenthen_poll_failures_total")[0].attributes, { rule: "shop", trigger: "poll ***" });
   const [steps] = pointsOf("whenthen_step_duration_seconds");
   assert.deepEqual(steps.attributes, { kind: "http", state: "succeeded" });
@@ -336,6 +341,26 @@ Deno.test("the standard variables say what is sent and where; a wrong value is t
     [{ ...on, OTEL_TRACES_SAMPLER_ARG: "2" }, `${base}/v1/traces`, `${base}/v1/metrics`, /a number from 0 to 1/],
     [{ ...on, OTEL_BSP_SCHEDULE_DELAY: "5s" }, `${base}/v1/traces`, `${base}/v1/metrics`, /so it is 5000/],
   ];
+  const transport: [env: Record<string, string>, problem?: RegExp][] = [
+    [{ OTEL_EXPORTER_OTLP_CERTIFICATE: "/nope" }, /^OTEL_EXPORTER_OTLP_CERTIFICATE is "\/nope", which cannot be read/],
+    [{ OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY: "/nope" }, /^OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY is "\/nope"/],
+    [{ OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: import.meta.filename! }],
+    [{ OTEL_EXPORTER_OTLP_COMPRESSION: "zip" }, /"zip": expected "gzip" or "none", so it is ignored$/],
+    [{ OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: "gzip" }],
+    [{ OTEL_EXPORTER_OTLP_TIMEOUT: "abc" }, /"abc": expected a number of milliseconds above 0, so it is ignored$/],
+    [{ OTEL_EXPORTER_OTLP_TIMEOUT: "0" }, /"0": expected a number/],
+    [{ OTEL_EXPORTER_OTLP_TIMEOUT: "1500.5" }],
+    [{ OTEL_EXPORTER_OTLP_HEADERS: "a=b,geheim" }, /^Header 2 of OTEL_EXPORTER_OTLP_HEADERS is not name=value/],
+    [{ OTEL_EXPORTER_OTLP_TRACES_HEADERS: "api-key:geheim" }, /^Header 1 of OTEL_EXPORTER_OTLP_TRACES_HEADERS is/],
+    [{ OTEL_EXPORTER_OTLP_HEADERS: "a=%zz" }, /^Header 1 of/],
+    [{ OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20YTpi, x-scope = a==," }],
+  ];
+  for (const [env, problem] of transport) {
+    const problems = readSettings({ ...on, ...env })!.problems;
+    assert.equal(problems.length, problem === undefined ? 0 : 1, problems.join("\n"));
+    if (problem !== undefined) assert.match(problems[0], problem);
+    assert.doesNotMatch(problems.join(), /geheim/, "headers are secrets");
+  }
   for (const [env, traces, metrics, problem] of cases) {
     const settings = readSettings(env);
     const shown = JSON.stringify(env);

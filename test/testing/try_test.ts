@@ -451,7 +451,7 @@ Deno.test("test --from writes tests of runs of all kinds, which pass; what is th
   const again = runs.find(({ rule }) => rule === "in_code").id;
   const uses: [words: string[], code: number, complaint: RegExp][] = [
     [["test", folder.rules, "--from", again], 1, /Nothing is written to \S+in_code\.test\.ts: it already has the test/],
-    [["test", folder.rules, "--from", "1k1"], 1, /There is no run "1k1"/],
+    [["test", folder.rules, "--from", "zz"], 1, /There is no run "zz"/],
     [["test", folder.rules, "--from"], 64, /argument missing/],
     [["test", "/nowhere", "--from", again], 64, /Cannot find the rules folder/],
   ];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { buildFacts, MOST_RULES } from "../../runtime/web/metrics.ts";
+import { buildFacts, Metrics, MOST_RULES } from "../../runtime/web/metrics.ts";
 import { type Bench, NOW, onEvent, openBench, rule } from "./harness.ts";
 
 interface Sample {
@@ -195,6 +195,18 @@ Deno.test("/metrics: runs by rule and state never count down, also when a failed
   assert.deepEqual((await store.countRuns()).failed, 0, "the gauge has it once");
   const name = "whenthen_rule_last_success_timestamp_seconds";
   assert.deepEqual(await lastSuccess(), [{ name, labels: { rule: "a" }, value: NOW / 1_000 + 90 }]);
+  const without = new Metrics({
+    store,
+    build: buildFacts("1.2.3"),
+    rules: () => ({ loaded: 1, broken: 0 }),
+    isInForce: (rule) => rule !== "a",
+    fleets: { list: () => [] },
+    workers: () => 0,
+  });
+  const left = parse((await without.expose()).body);
+  assert.deepEqual(samplesOf(left, name), [], "an alert on a rule that was removed would never end");
+  const counted = samplesOf(left, "whenthen_runs_total").map(({ labels }) => labels.rule);
+  assert.deepEqual(new Set(counted), new Set(["never"]));
 });
 
 Deno.test("/metrics: steps have series for so many rules only, and those of removed rules make room", async () => {

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { readAddress } from "../../../runtime/host/private_file.ts";
-import { messageOf } from "../../../runtime/model/errors.ts";
 import { DATA, placeOf } from "../folders.ts";
 import { paint } from "../print/terminal.ts";
 import { type CommonOptions, dataOption, ExitCode, jsonOption, print, type Session } from "../session.ts";
@@ -14,7 +13,7 @@ interface Health {
   ready: boolean;
   /** What it said, or why it said nothing. */
   state: string;
-  /** Where it listens; absent if nothing has run on the data folder. */
+  /** Where it listens; absent if no program has listened there. */
   url?: string;
 }
 
@@ -36,14 +35,15 @@ export function addHealth(program: Command, session: Session): void {
 }
 
 async function askHealth(data: string): Promise<Health> {
-  const address = await readAddress(data);
-  if (address === undefined) return { ready: false, state: `Nothing has run on the data folder ${data}` };
-  const { url } = address;
+  const url = (await readAddress(data))?.url;
+  // After `once` there is an address without a URL.
+  if (url === undefined) return { ready: false, state: `No program runs on the data folder ${data}` };
   try {
     const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(TIMEOUT) });
     const said = (await response.text()).trim();
     return { ready: response.ok, state: response.ok ? "ready" : `not ready: ${said}`, url };
   } catch (error) {
-    return { ready: false, state: `No answer from ${url}: ${messageOf(error)}`, url };
+    const { innermost } = await import("../../../runtime/actions/http_send.ts");
+    return { ready: false, state: `No answer from ${url}: ${innermost(error)}`, url };
   }
 }

@@ -9,7 +9,7 @@ import type { TestFolder } from "../../../runtime/testing/test_folder.ts";
 import { testOfRun } from "../../../runtime/testing/test_of_run.ts";
 import { writeTest } from "../../../runtime/testing/write_test.ts";
 import { tryRule, wouldFail } from "../../../runtime/testing/try_rule.ts";
-import { RefusedError } from "../client.ts";
+import { idOfRun, RefusedError } from "../client.ts";
 import { type Folders, foldersInUse } from "../folders.ts";
 import { openPast } from "../past.ts";
 import { printProblems } from "../print/checks.ts";
@@ -71,7 +71,7 @@ export async function writeTestFrom(
   session: Session,
   options: CommonOptions,
   folders: Folders,
-  run: string,
+  text: string,
 ): Promise<void> {
   if (folders.prebuilt !== undefined) {
     throw new UsageError("Cannot write a test into the rules inside this program; name the folder that they come from");
@@ -79,6 +79,7 @@ export async function writeTestFrom(
   const { now } = session.terminal;
   const past = await openPast(folders.data, now);
   try {
+    const run = await idOfRun(text, past.runs);
     const made = await testOfRun({ ...folders, env: options.env, set: options.set }, past, { run, now });
     if (made.kind === "unknown") {
       throw new RefusedError(`Cannot make a test of run ${run}: its rule is not in ${folders.folder}`);

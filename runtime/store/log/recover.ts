@@ -1,6 +1,7 @@
 import type { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../../host/disk.ts";
+import { UsageError } from "../../model/errors.ts";
 import { readBlocks } from "./blocks.ts";
 import {
   type BaseFile,
@@ -46,6 +47,8 @@ export interface RecoverOptions<S extends RecoverySink> {
    * @throws DamagedError; any other error ends the recovery and leaves the store unchanged
    */
   readIds: (bytes: Uint8Array, sink: S) => void | Promise<void>;
+  /** The place where the files are durable, if that is not the disk. A damaged store is not set aside there. */
+  elsewhere?: string;
 }
 
 /** A store as it was found. */
@@ -69,7 +72,7 @@ const CHUNK = 1024 * 1024;
  * Restores the state of the last commit. Drops a torn last frame. If anything else is damaged, tries the previous base with all
  * files after it, then all deltas and segments without a base. If that fails too, sets all files aside and starts with an empty
  * store. It never restores half a state.
- * @throws OlderStoreError, NewerFormatError, or the disk's error if a file cannot be read
+ * @throws OlderStoreError, NewerFormatError, UsageError if it is damaged elsewhere, or the disk's error if a file cannot be read
  */
 export async function recover<S extends RecoverySink>(options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder, onWarning } = options;
@@ -93,6 +96,10 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
       reasons.push(error.message);
       if (base) broken.push(base);
     }
+  }
+  if (options.elsewhere !== undefined) {
+    const remedy = "restore a backup, or use another database";
+    throw new UsageError(`The store in ${options.elsewhere} is damaged: ${reasons.join("; ")}; ${remedy}`);
   }
   // In this order, a start after a kill halfway through notices that files are missing, and completes the move.
   const aside = await setAside([files.bases, files.deltas, files.segments, files.ids, files.parts].flat(), options);

@@ -4,10 +4,10 @@
  * - 1, rule files that stop the loader, and 5, irregular files: `folder_test.ts`
  * - 2, forms of very many fields: here, and beside other requests in `input_test.ts`
  * - 3, a proxy on the same machine: here by its headers, and with a real one in `proxy_test.ts`
- * - 6, a data folder that is deleted: here, and `../stop_test.ts`
+ * - 6, a data folder that is deleted: here, and `stop_test.ts`
  * - 7, secrets in packed files: here
- * - 8: here; a full disk in `disk_test.ts`, forged lines of the log in `../log_test.ts`, native calls in `../isolation_test.ts`, signals in
- *   `../stop_test.ts`
+ * - 8: here; a full disk in `disk_test.ts`, forged lines of the log in `../log_test.ts`, native calls in `isolation_test.ts`, signals in
+ *   `stop_test.ts`
  *
  * @module
  */
