@@ -34,6 +34,7 @@ export async function openPast(data: string, now: number): Promise<OpenPast> {
 function pastOf({ get }: Client): OpenPast {
   let hid = false;
   return {
+    isMasked: true,
     hidSecrets: () => hid,
     async events({ limit, before, from, id }) {
       const since = from === undefined ? undefined : new Date(from).toISOString();
@@ -75,6 +76,7 @@ async function readPast(data: string, now: number): Promise<OpenPast> {
   try {
     const store = await openStore({ folder: data, readOnly: true, onWarning: logWarning, now });
     return {
+      isMasked: false,
       hidSecrets: () => false,
       events: (search) => store.listEvents(search),
       runs: (page) => store.listRuns(page),

@@ -6,7 +6,7 @@ import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretChoices, secretNames } from "../language/expressions/check_expression.ts";
+import { secretChoices, secretNames, secretsInCode } from "../language/expressions/check_expression.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
@@ -360,6 +360,7 @@ export class Loader {
       const find = () => [
         ...parts.flatMap((part) => secretNames(part, this.#kinds)),
         ...Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs)),
+        ...secretsInCode(rule.modules),
       ];
       const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);

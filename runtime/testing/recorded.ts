@@ -12,6 +12,8 @@ import { type AskingSource, type AskingStep, Stubs } from "./stubs.ts";
 
 /** What has happened: the events and runs of a running program, or of the data folder of one that has ended. */
 export interface Past {
+  /** Whether the secrets of the rules are masked: a running program does that. */
+  readonly isMasked: boolean;
   /** Newest first. */
   events(search: Pick<EventSearch, "limit" | "before" | "from" | "id">): Promise<EventRecord[]>;
   run(id: string): Promise<Trace | undefined>;

@@ -5,7 +5,7 @@ import type { Connection } from "../connections/connection.ts";
 import { hashVersion, type RuleSource } from "../folder/source_file.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
-import { secretChoices, secretNames } from "../language/expressions/check_expression.ts";
+import { secretChoices, secretNames, secretsInCode } from "../language/expressions/check_expression.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";
@@ -37,6 +37,8 @@ export interface StageOptions {
   connections: Connection[];
   /** Resolves when a `fetch` of rule code may be sent. @default at once */
   admit?: IsolateOptions["admit"];
+  /** Rule code has read a secret. */
+  onSecret?: (name: string) => void;
 }
 
 /** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
@@ -47,7 +49,10 @@ export class Stage {
   constructor(private readonly options: StageOptions) {
     this.isolates = openIsolates({
       secrets: () => this.#test?.secrets.all() ?? {},
-      onSecret: (name) => void this.#test?.secrets.get(name),
+      onSecret: (name) => {
+        this.#test?.secrets.get(name);
+        options.onSecret?.(name);
+      },
       env: () => this.#test?.world.env ?? {},
       now: () => this.#test?.now(),
       // Output of test code is for the person who runs it; it is not a log of the rule.
@@ -174,14 +179,16 @@ function configuredFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds, set: U
   return { rule: ruleFor(loaded, { ...test, config: values }, kinds), config };
 }
 
+/** The names of all secrets that a rule, what it calls, or its code uses. */
+export function secretsOf({ actions, commands = {}, modules, ...rule }: Rule, kinds: Kinds): string[] {
+  const ofParts = [rule, ...Object.values(actions)].flatMap((part) => secretNames(part, kinds));
+  const ofCommands = Object.values(commands).flatMap(({ inputs }) => secretChoices(inputs));
+  return [...new Set([...ofParts, ...ofCommands, ...secretsInCode(modules)])];
+}
+
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */
 function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Secrets {
-  const parts = [rule, ...Object.values(rule.actions)];
-  const inCode = Object.values(rule.modules).flatMap((code) =>
-    [...code.matchAll(/\bsecrets\.(\w+)/g)].map(([, name]) => name)
-  );
-  const ofCommands = Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs));
-  const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...ofCommands, ...inCode];
+  const names = secretsOf(rule, kinds);
   const environment = { ...Object.fromEntries(names.map((name) => [name, madeUpSecret(name)])), ...given };
   const secrets = new Secrets({ environment, files: [], folders: [] });
   secrets.use(names);

@@ -3,14 +3,13 @@ import { openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.t
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import { logCode } from "../engine/run_log.ts";
 import { stepKinds } from "../engine/steps/index.ts";
-import { secretNames as namesOf } from "../language/expressions/check_expression.ts";
 import type { UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";
 import type { Problem } from "../model/problem.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import { type LoadedRule, Stage } from "./stage.ts";
+import { type LoadedRule, secretsOf, Stage } from "./stage.ts";
 
 /** A rules folder; all paths are absolute. */
 export interface TestFolder {
@@ -36,7 +35,8 @@ export type OpenFolder =
     world: Pick<TestWorld, "secrets" | "env">;
     canMail: boolean;
     people: Person[];
-    notes: string[];
+    /** The secrets that the rule names and that are not set here: their values cannot be masked. */
+    missing: string[];
     /** Replaces the values of secrets by `***`. */
     mask<T>(value: T): T;
     close(): Promise<void>;
@@ -44,6 +44,9 @@ export type OpenFolder =
 
 /** The rule of a folder does not load, or there is none with the id. */
 export type NotOpen = Exclude<OpenFolder, { kind: "open" }>;
+
+/** The reason why a `fetch` of rule code is refused. */
+export const SENDS_NOTHING = "a dry run sends nothing";
 
 export const kinds = { triggers: triggerKinds, steps: stepKinds };
 
@@ -57,7 +60,8 @@ export async function openFolder(
 ): Promise<OpenFolder> {
   const { folder } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
+  const admit = (url: string) => Promise.reject(new Error(`Cannot request ${url}: ${SENDS_NOTHING}`));
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode, admit });
   const { rules, configs, problems, settings, broken, secretNames } = await loading.loader.load(undefined, upper)
     .catch(async (error) => {
       await loading.close();
@@ -78,10 +82,9 @@ export async function openFolder(
     kinds,
     people: settings.people,
     connections: settings.connections,
-    admit: (url) => Promise.reject(new Error(`Cannot request ${url}: a dry run sends nothing`)),
+    admit,
+    onSecret: (name) => void secrets.get(name),
   });
-  const own = [rule, ...Object.values(rule.actions)].flatMap((part) => namesOf(part, kinds));
-  const missing = [...new Set(own)].filter((name) => secrets.peek(name) === undefined);
   return {
     kind: "open",
     loaded: { rule, source, config: configs.get(id) },
@@ -89,7 +92,7 @@ export async function openFolder(
     world: { secrets: withoutKey(secrets)(), env: withoutSecrets(environment, secrets) },
     canMail: settings.smtp !== undefined,
     people: settings.people,
-    notes: missing.length === 0 ? [] : [`not known: ${missing.join(", ")}, not set here; here made-up values`],
+    missing: secretsOf(rule, kinds).filter((name) => secrets.peek(name) === undefined),
     mask: (value) => secrets.maskJson(value),
     close: async () => void await Promise.all([loading.close(), stage.close()]),
   };

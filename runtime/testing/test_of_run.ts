@@ -1,5 +1,6 @@
 import { env as environment } from "node:process";
 import { fieldsOf } from "../folder/checks.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import { parseArgs } from "../language/checker/check_rule.ts";
 import { Checking } from "../language/checker/checking.ts";
 import { checkTests, testedOf } from "../language/checker/check_tests.ts";
@@ -70,16 +71,30 @@ export async function testOfRun(
   const opened = await openFolder({ ...folder, upper: await past.config(ruleId) }, ruleId);
   if (opened.kind !== "open") return opened;
   try {
-    const { loaded, stage, world, mask, people } = opened;
+    const { loaded, stage, world, mask, people, missing } = opened;
+    if (missing.length > 0 && !past.isMasked) {
+      return impossible(
+        `Cannot make a test of run ${id}: ${
+          missing.join(", ")
+        } not set here, so a value in the recorded data would be ` +
+          "written in clear; set it in the environment, in .env or in a mounted folder, or start the program",
+      );
+    }
     const trigger = loaded.rule.triggers.find((each) => each.id === trace.run.trigger);
     if (trigger === undefined) {
       return impossible(`Cannot make a test of run ${id}: the rule has no trigger "${trace.run.trigger}" any more`);
     }
-    // Secrets must not get into a file.
-    const draft = new Draft(mask(trace), trigger, loaded, { people, env: world.env }, now);
-    const failure = await stage.inWorld(loaded, draft.world, (simulated) => draft.execute(simulated));
-    if (failure !== undefined) return impossible(`Cannot make a test of run ${id}: ${failure}`);
-    const { test, left } = draft;
+    const drafted = async () => {
+      const draft = new Draft(mask(trace), trigger, loaded, { people, env: world.env }, now);
+      const failure = await stage.inWorld(loaded, draft.world, (simulated) => draft.execute(simulated));
+      return { draft, failure };
+    };
+    // Secrets must not get into a file. Which ones code reads may only be known after it was executed.
+    const masked = writeExactJson(mask(trace));
+    let { draft, failure } = await drafted();
+    if (writeExactJson(mask(trace)) !== masked) ({ draft, failure } = await drafted());
+    if (failure !== undefined) return impossible(mask(`Cannot make a test of run ${id}: ${failure}`));
+    const { test, left } = mask({ test: draft.test, left: draft.left });
     const [problem] = problemsOf(test, loaded);
     if (problem !== undefined) return impossible(`Cannot make a test of run ${id}: ${problem}`);
     return { kind: "made", made: { rule: ruleId, file: loaded.rule.file, test, left: [...new Set(left)] } };
@@ -124,7 +139,7 @@ class Draft {
     this.#beginning = entries;
     this.left.push(...left);
     this.#isChanged = run.version !== loaded.rule.version;
-    if (JSON.stringify(entries).includes("***")) this.left.push("secrets in the event: they are *** in the test");
+    if (writeExactJson(entries).includes("***")) this.left.push("secrets in the event: they are *** in the test");
     const groups = groupsFor(trace, entries, people);
     const config = differingConfig(loaded, trace, now);
     const used = usedEnvironment(text, env);
@@ -276,14 +291,14 @@ function nameOf({ id, event, state, error }: Run): string {
 
 /** The texts of a rule and of what it calls. */
 function textOf({ rule: { actions, modules }, source }: LoadedRule): string {
-  return [source.text, JSON.stringify(source.raw), JSON.stringify(actions), ...Object.values(modules)].join("\n");
+  return [source.text, writeExactJson(source.raw), writeExactJson(actions), ...Object.values(modules)].join("\n");
 }
 
 /** The values that the rule had and a test would not have. */
 function differingConfig(loaded: LoadedRule, { configured = [] }: RunAnswer, now: number): JsonObject {
   const { config = {} } = checkFor(loaded, { config: {}, env: environment, now }, kinds).rule ?? {};
   const had = { ...loaded.rule.config, ...Object.fromEntries(configured.map(({ key, value }) => [key, value])) };
-  const differing = Object.entries(had).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(config[key]));
+  const differing = Object.entries(had).filter(([key, value]) => writeExactJson(value) !== writeExactJson(config[key]));
   return Object.fromEntries(differing.filter(([, value]) => value !== null));
 }
 

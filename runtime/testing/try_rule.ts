@@ -7,7 +7,7 @@ import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../mode
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
 import { proceed, whatIsOpen } from "./proceed.ts";
 import { identityOf, type Known, type Past, RecordedAnswers, sameInput } from "./recorded.ts";
-import { type NotOpen, openFolder, type TestFolder } from "./test_folder.ts";
+import { type NotOpen, openFolder, SENDS_NOTHING, type TestFolder } from "./test_folder.ts";
 import type { World } from "./world.ts";
 
 /** Which recorded events to try. */
@@ -98,7 +98,7 @@ export async function tryRule(
       return world.maskJson(withNames(tried));
     }, answers);
     const { file, version } = rule;
-    const notes = [...opened.notes, ...notesOf(rule)];
+    const notes = [...notesOnSecrets(opened.missing, past), ...notesOf(rule)];
     return { kind: "tried", report: mask({ rule: id, file, version, events, searched, notes }) };
   } finally {
     await opened.close();
@@ -272,8 +272,9 @@ async function runOf(world: World, id: string, answers: RecordedAnswers, now: nu
   };
 }
 
-/** Whether a run may have failed only because a result is assumed. */
-function needsUnknown({ name }: RecordedError, steps: TriedStep[]): boolean {
+/** Whether a run may have failed only because a result is assumed, or a request of its code was refused. */
+function needsUnknown({ name, message }: RecordedError, steps: TriedStep[]): boolean {
+  if (message.includes(SENDS_NOTHING)) return true;
   const assumed = steps.some(({ known }) => known === "assumed");
   return assumed && !steps.some(({ known, state }) => known?.startsWith("recorded") && state === "failed") &&
     name !== "Stopped";
@@ -339,6 +340,13 @@ function plainInput(input: Json | undefined): Json {
   return rest;
 }
 
+function notesOnSecrets(missing: string[], { isMasked }: Past): string[] {
+  if (missing.length === 0) return [];
+  const names = missing.join(", ");
+  const unmasked = `${names} not set here: a value in the recorded data is not masked above`;
+  return [`not known: ${names}, not set here; here made-up values`, ...isMasked ? [] : [unmasked]];
+}
+
 function notesOf(
   { if: condition, key, triggers, then, onError, actions, modules }: Rule,
 ): string[] {
@@ -347,7 +355,9 @@ function notesOf(
     Object.values(modules).some((code) => /\bstep\.state\b/.test(code));
   return [
     ...usesState ? ["not known: memory across runs (state) as it was then; here it is empty at the beginning"] : [],
-    ...Object.keys(modules).length > 0 ? ["code outside of steps runs, but its requests are refused"] : [],
+    ...Object.keys(modules).length > 0
+      ? ["code outside of steps runs: its fetch is refused, but nothing else is, such as node:http, sockets and files"]
+      : [],
   ];
 }
 

@@ -1,7 +1,8 @@
-import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { isMap, isSeq, type Pair, parseDocument, stringify } from "yaml";
+import { Document, isMap, isScalar, isSeq, type Pair, parseDocument, visit } from "yaml";
 import { codeOf } from "../model/errors.ts";
 import { isObject, type Json } from "../model/json.ts";
 import type { TestOfRun, WrittenTest } from "./test_of_run.ts";
@@ -31,17 +32,24 @@ export async function writeTest(folder: string, { file, rule, test }: TestOfRun)
   if (typeof added === "string") return { kind: "refused", file: target, reason: added };
   const { text, at } = added;
   if (before === undefined) await writeFile(path, text, { flag: "wx" });
-  else await replace(path, before, text);
+  else if (!await replace(path, before, text)) {
+    return { kind: "refused", file: target, reason: "it has changed meanwhile" };
+  }
   return { kind: "written", file: target, line: text.slice(0, at).split("\n").length };
 }
 
-/** Replaces a file all or nothing, unless somebody has saved it meanwhile. */
-async function replace(path: string, before: string, text: string): Promise<void> {
-  const draft = join(dirname(path), `.${basename(path)}.new`);
+/** Replaces a file all or nothing. @returns false if somebody has saved it meanwhile: it stays as it is */
+async function replace(path: string, before: string, text: string): Promise<boolean> {
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.new`);
   const { mode } = await stat(path);
-  await writeFile(draft, text, { flag: "wx", mode: mode & 0o777 });
-  if (await readFile(path, "utf8") !== before) throw new Error(`Cannot write to ${path}: it has changed meanwhile`);
-  await rename(draft, path);
+  try {
+    await writeFile(draft, text, { flag: "wx", mode: mode & 0o777 });
+    if (await readFile(path, "utf8") !== before) return false;
+    await rename(draft, path);
+    return true;
+  } finally {
+    await rm(draft, { force: true });
+  }
 }
 
 /** A file with a test added, and where it begins in the text. */
@@ -52,11 +60,12 @@ interface Added {
 
 /** @returns the reason if the test cannot be added */
 function withYaml(before: string, test: WrittenTest): Added | string {
+  if (hasBigInt(test)) return "the data has a whole number beyond 2^53, which a rule in YAML cannot say";
   const newline = before.includes("\r\n") ? "\r\n" : "\n";
   const document = parseDocument(before, { intAsBigInt: true, merge: true });
   if (!isMap(document.contents)) return "it is no rule";
   const pair = document.contents.items.find(({ key }) => String(key) === "tests") as Pair | undefined;
-  const entry = stringify([test], { lineWidth: 0, flowCollectionPadding: true }).trimEnd();
+  const entry = yamlOf([test]).trimEnd();
   const indented = (by: number) => entry.split("\n").map((line) => " ".repeat(by) + line).join("\n");
   let added: Added;
   if (pair === undefined) {
@@ -85,12 +94,28 @@ function withYaml(before: string, test: WrittenTest): Added | string {
   return isAddition(before, added.text, test) ? added : "the test cannot be added without changing what is there";
 }
 
+function hasBigInt(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return typeof value === "bigint";
+  return Object.values(value).some(hasBigInt);
+}
+
+/** A value in YAML. The key `<<` is quoted, as a plain one would merge maps. */
+function yamlOf(value: unknown): string {
+  const document = new Document(value, { aliasDuplicateObjects: false });
+  visit(document, {
+    Pair(_, { key }) {
+      if (isScalar(key) && key.value === "<<") key.type = "QUOTE_DOUBLE";
+    },
+  });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: true });
+}
+
 /** Whether a text says what it said before, with one more test. */
 function isAddition(before: string, after: string, test: WrittenTest): boolean {
   const parse = (text: string) =>
     parseDocument(text, { intAsBigInt: true, merge: true }).toJS({ maxAliasCount: 10_000 });
   const [old, now] = [parse(before), parse(after)];
-  const own = parse(stringify(test));
+  const own = parse(yamlOf(test));
   return isObject(now) && isDeepStrictEqual(now, { ...old, tests: [...old.tests ?? [], own] });
 }
 
@@ -124,12 +149,16 @@ function literal(value: unknown, indent: string, beside = indent.length): string
   const inner = `${indent}  `;
   const parts = Array.isArray(value)
     ? value.map((item) => literal(item, inner))
-    : Object.entries(value).map(([key, item]) =>
-      `${/^[A-Za-z_]\w*$/.test(key) ? key : JSON.stringify(key)}: ${literal(item, inner)}`
-    );
+    : Object.entries(value).map(([key, item]) => `${keyOf(key)}: ${literal(item, inner)}`);
   if (parts.length === 0) return open + close;
   const space = Array.isArray(value) ? "" : " ";
   const line = `${open}${space}${parts.join(", ")}${space}${close}`;
   if (line.length + beside <= WIDTH && !line.includes("\n")) return line;
   return `${open}\n${parts.map((part) => `${inner}${part},\n`).join("")}${indent}${close}`;
+}
+
+/** A key of an object; `__proto__` without brackets would set its prototype. */
+function keyOf(key: string): string {
+  if (key === "__proto__") return '["__proto__"]';
+  return /^[A-Za-z_]\w*$/.test(key) ? key : JSON.stringify(key);
 }

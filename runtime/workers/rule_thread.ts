@@ -49,7 +49,7 @@ const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
 const turns: (() => void)[] = [];
 /** The continuation of each request that waits until its destination has room. */
-const admitted = new Map<number, () => void>();
+const admitted = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
 let requests = 0;
 const current = new AsyncLocalStorage<{ run?: string }>();
 const env = Object.freeze({ ...process.env });
@@ -63,9 +63,9 @@ installGlobals((level, message) => {
   send({ type: "log", level, message: code.translate(message), ...(run && { run }) });
 });
 limitFetch((url) =>
-  new Promise((resolve) => {
+  new Promise((resolve, reject) => {
     const request = requests++;
-    admitted.set(request, resolve);
+    admitted.set(request, { resolve, reject });
     send({ type: "admit", request, url });
   })
 );
@@ -99,10 +99,13 @@ function receive(message: ToWorker): void {
       jobs.get(message.job)?.controller.abort();
       jobs.delete(message.job);
       return;
-    case "admitted":
-      admitted.get(message.request)?.();
+    case "admitted": {
+      const waiting = admitted.get(message.request);
       admitted.delete(message.request);
+      if (message.refused === undefined) waiting?.resolve();
+      else waiting?.reject(new Error(message.refused));
       return;
+    }
     case "ping":
       send({ type: "pong", heap: process.memoryUsage().heapUsed });
   }

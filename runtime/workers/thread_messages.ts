@@ -43,8 +43,8 @@ export type ToWorker =
   | { type: "answer"; job: number; call: number; answer: StepAnswer; now?: number }
   /** The job was given up: its calls never settle. */
   | { type: "drop"; job: number }
-  /** The request may be sent. */
-  | { type: "admitted"; request: number }
+  /** The request may be sent, or must not be, with the reason. */
+  | { type: "admitted"; request: number; refused?: string }
   | { type: "ping" };
 
 /** From a worker to the main thread. */

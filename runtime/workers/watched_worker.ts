@@ -1,4 +1,5 @@
 import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
+import { messageOf } from "../model/errors.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./workers.ts";
@@ -27,7 +28,7 @@ interface WorkerOptions {
   now(): number | undefined;
   onSecret(name: string): void;
   onLog(level: LogLevel, message: string, run?: string): void;
-  /** Resolves when a request's destination has room. */
+  /** Resolves when a request's destination has room; rejects if it must not be sent. */
   admit(url: string, signal: AbortSignal): Promise<void>;
   /** The last job has ended. */
   onIdle(): void;
@@ -175,8 +176,13 @@ export class RuleWorker {
 
   /** The answer to an ended worker is left out: its code is gone. */
   async #admit(request: number, url: string): Promise<void> {
-    await this.options.admit(url, this.#gone.signal).catch(() => {});
-    if (!this.#ended) this.#post({ type: "admitted", request });
+    let refused: string | undefined;
+    try {
+      await this.options.admit(url, this.#gone.signal);
+    } catch (error) {
+      refused = messageOf(error);
+    }
+    if (!this.#ended) this.#post({ type: "admitted", request, ...refused !== undefined && { refused } });
   }
 
   /** The code is quiet, unless another answer is on its way. */

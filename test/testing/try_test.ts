@@ -466,3 +466,130 @@ Deno.test("test --from writes tests of runs of all kinds, which pass; what is th
   assert.match(gone.complaints, /Cannot make a test of run \w+: the rule has no trigger "event item\.added" any more/);
   delete process.env.HOOK_TOKEN;
 });
+
+const FETCHING = `import { event, rule } from "whenthen";
+export default rule({
+  when: event("ask"),
+  then: async ({ step, secrets }) => {
+    const { n } = await (await fetch("PEER/ask", { headers: { authorization: secrets.ASK_TOKEN } })).json();
+    await step.log("tell", String(n));
+  },
+});
+`;
+
+Deno.test("try and test --from send no request of rule code", async () => {
+  await using peer = await Peer.start();
+  peer.answer = (_, response) => void response.writeHead(200, { "content-type": "application/json" }).end('{"n":7}');
+  process.env.ASK_TOKEN = "sesame-4712-open";
+  await using folder = await Folder.with({ "fetching.ts": FETCHING.replace("PEER", peer.url) });
+  const app = await folder.open();
+  await app.start();
+  const data = ["--data", join(folder.root, "data")];
+  try {
+    await send(app, "/api/emit", { type: "ask", data: {}, id: "q1" });
+    await ended(app, 1);
+    const [{ id, state }] = await ask(app, "/api/runs");
+    assert.equal(state, "succeeded");
+    const requests = peer.requests.length;
+    assert.ok(requests > 0);
+    const { events: [{ now }], notes } = await tryIn(folder, "fetching");
+    assert.match(now.run!.error!, /Cannot request http:\S+\/ask: a dry run sends nothing/);
+    assert.equal(now.run!.uncertain, true, "it does not count as a failure");
+    assert.match(notes.join(), /its fetch is refused, but nothing else is, such as node:http, sockets and files/);
+    const made = await run("test", folder.rules, ...data, "--from", id);
+    assert.equal(made.code, 1);
+    assert.match(made.complaints, /Cannot make a test of run \w+: .*a dry run sends nothing/);
+    assert.equal(peer.requests.length, requests, "nothing was requested");
+    assert.deepEqual(await readdir(folder.rules), ["fetching.ts"]);
+  } finally {
+    await app.stop();
+    delete process.env.ASK_TOKEN;
+  }
+});
+
+const READING = `import { event, rule } from "whenthen";
+export default rule({
+  when: event("read.*"),
+  then: async ({ step, event, secrets }) => {
+    await step.log("tell", "of " + event.id);
+    if (event.type === "read.all") await step.do("use", () => secrets.CODE_TOKEN.length);
+  },
+});
+`;
+
+const NAMING = `when: { event: "yaml.*" }
+then:
+  - log: "\${{ event.id }}"
+  - http: POST https://example.org/
+    if: event.type == "yaml.never"
+    headers: { authorization: "\${{ secrets.YAML_TOKEN }}" }
+`;
+
+Deno.test("test --from writes no secrets, whoever reads them, and any data", async () => {
+  process.env.CODE_TOKEN = "sesame-4713-open";
+  process.env.YAML_TOKEN = "sesame-4714-open";
+  await using folder = await Folder.with({ "reading.ts": READING, "naming.yaml": NAMING });
+  const app = await folder.open();
+  await app.start();
+  const data = ["--data", join(folder.root, "data")];
+  const bodyOf = (type: string, big: string) =>
+    `{"type":"${type}",` + '"id":"r1","data":{"code":"sesame-4713-open","yaml":"sesame-4714-open",' +
+    `"big":${big},"<<":"a","__proto__":{"b":1}}}`;
+  const bodies = [
+    bodyOf("read.one", "123456789012345678901"),
+    bodyOf("yaml.one", "1").replace("r1", "r3"),
+    bodyOf("yaml.two", "123456789012345678901").replace("r1", "r2"),
+  ];
+  try {
+    const headers = { host: "127.0.0.1:8080", "content-type": "application/json" };
+    for (const [index, body] of bodies.entries()) {
+      const request = new Request("http://127.0.0.1:8080/api/emit", { method: "POST", headers, body });
+      assert.ok((await app.web.fetch(request, () => "127.0.0.1")).ok);
+      await ended(app, index + 1);
+    }
+    // The code has not read the secret yet.
+    for (const { id } of await ask(app, "/api/runs")) {
+      assert.doesNotMatch(JSON.stringify(await ask(app, `/api/runs/${id}`)), /sesame/);
+    }
+  } finally {
+    await app.stop();
+  }
+  try {
+    const runs: Answered[] = JSON.parse((await run(...data, "runs", "--json")).out);
+    const idOf = (rule: string) => runs.findLast((each) => each.rule === rule).id;
+    await folder.write({ ".naming.yaml.new": "left by another\n" });
+    delete process.env.YAML_TOKEN;
+    const refused = await run("test", folder.rules, ...data, "--from", idOf("naming"));
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.complaints,
+      /YAML_TOKEN not set here, so a value in the recorded data would be written in clear/,
+    );
+    assert.equal(await readFile(join(folder.rules, "naming.yaml"), "utf8"), NAMING);
+    const { notes } = await tryIn(folder, "naming");
+    assert.match(notes.join(), /YAML_TOKEN not set here: a value in the recorded data is not masked/);
+    process.env.YAML_TOKEN = "sesame-4714-open";
+    for (const [rule, file] of [["reading", "reading.test.ts"], ["naming", "naming.yaml"]]) {
+      const { code, complaints } = await run("test", folder.rules, ...data, "--from", idOf(rule));
+      assert.equal(code, 0, complaints);
+      const text = await readFile(join(folder.rules, file), "utf8");
+      assert.doesNotMatch(text, rule === "reading" ? /sesame-4713/ : /sesame-4714/);
+    }
+    assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /\["__proto__"\]: \{ b: 1 \}/);
+    assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /big: 123456789012345678901n/);
+    assert.match(await readFile(join(folder.rules, "naming.yaml"), "utf8"), /"<<": a/);
+    const big = await run("test", folder.rules, ...data, "--from", runs.find((each) => each.rule === "naming").id);
+    assert.match(big.complaints, /Nothing is written to \S+: the data has a whole number beyond 2\^53/);
+    const tested = await run("test", folder.rules, ...data);
+    assert.match(tested.out, /2 tests passed, 0 failed/);
+    assert.deepEqual((await readdir(folder.rules)).sort(), [
+      ".naming.yaml.new",
+      "naming.yaml",
+      "reading.test.ts",
+      "reading.ts",
+    ]);
+  } finally {
+    delete process.env.CODE_TOKEN;
+    delete process.env.YAML_TOKEN;
+  }
+});

@@ -138,6 +138,20 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
   return [...names];
 }
 
+/** The names of the secrets that code uses, as far as its text tells: `secrets.X`, `secrets["X"]` and `{ X } = secrets`. */
+export function secretsInCode(modules: Record<string, string>): string[] {
+  const names = Object.values(modules).flatMap((code) => {
+    const read = [...code.matchAll(/\bsecrets\??\.?(?:(?<=\.)([A-Za-z_]\w*)\b(?!\s*\()|\[\s*["'`](\w+)["'`]\s*\])/g)];
+    const taken = [...code.matchAll(/\{([^{}]*)\}\s*=\s*(?:\w+\.)*secrets\b|\bsecrets:\s*\{([^{}]*)\}/g)];
+    const keys = taken.flatMap(([, left, right]) => (left ?? right).split(","));
+    return [
+      ...read.map(([, member, key]) => member ?? key),
+      ...keys.flatMap((key) => /^\s*["']?([A-Za-z_]\w*)/.exec(key)?.[1] ?? []),
+    ];
+  });
+  return [...new Set(names)];
+}
+
 /** The secrets whose names the values of some fields can be. */
 export function secretChoices(fields: Record<string, Field>): string[] {
   return Object.values(fields).flatMap(({ type, choices = [], of }) => {
