@@ -275,10 +275,12 @@ Deno.test("a log that cannot be written stops nothing", async () => {
   await using folder = await rulesFolder({ "in.yaml": `${RULE["in.yaml"]}  - run: [sh, -c, "echo >> ran"]\n` });
   const under = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
   await using program = start(folder.rules, { data: folder.data, under });
-  const address = await until("the program", () => readAddress(folder.data), (address) => address !== undefined);
+  // Its folder stands there from the start; where it listens follows.
+  const url = async () => (await readAddress(folder.data))?.url;
+  const listening = await until("the program", url, (url) => url !== undefined);
   for (let id = 1; id <= 20; id++) {
     const body = JSON.stringify({ id });
-    const response = await fetch(`${address!.url}/hooks/in`, {
+    const response = await fetch(`${listening}/hooks/in`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body,
