@@ -6,7 +6,7 @@ import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretChoices, secretNames, secretsInCode } from "../language/expressions/check_expression.ts";
+import { secretChoices, secretsOfRule } from "../language/expressions/check_expression.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader, scopeOf } from "./folder_files.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions, taskProblems } from "./assemble.ts";
@@ -356,12 +356,7 @@ export class Loader {
   #secretsOf(rules: Iterable<Rule>, commands: Iterable<Command>, settings: Settings, problems: Problem[]): string[] {
     const { smtp, connections } = settings;
     const names = [...rules].flatMap((rule) => {
-      const parts = [rule, ...Object.values(rule.actions)];
-      const find = () => [
-        ...parts.flatMap((part) => secretNames(part, this.#kinds)),
-        ...Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs)),
-        ...secretsInCode(rule.modules),
-      ];
+      const find = () => secretsOfRule(rule, this.#kinds);
       const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);
       return known;

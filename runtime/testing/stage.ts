@@ -5,7 +5,7 @@ import type { Connection } from "../connections/connection.ts";
 import { hashVersion, type RuleSource } from "../folder/source_file.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
-import { secretChoices, secretNames, secretsInCode } from "../language/expressions/check_expression.ts";
+import { secretsOfRule } from "../language/expressions/check_expression.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";
@@ -179,16 +179,9 @@ function configuredFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds, set: U
   return { rule: ruleFor(loaded, { ...test, config: values }, kinds), config };
 }
 
-/** The names of all secrets that a rule, what it calls, or its code uses. */
-export function secretsOf({ actions, commands = {}, modules, ...rule }: Rule, kinds: Kinds): string[] {
-  const ofParts = [rule, ...Object.values(actions)].flatMap((part) => secretNames(part, kinds));
-  const ofCommands = Object.values(commands).flatMap(({ inputs }) => secretChoices(inputs));
-  return [...new Set([...ofParts, ...ofCommands, ...secretsInCode(modules)])];
-}
-
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */
 function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Secrets {
-  const names = secretsOf(rule, kinds);
+  const names = secretsOfRule(rule, kinds);
   const environment = { ...Object.fromEntries(names.map((name) => [name, madeUpSecret(name)])), ...given };
   const secrets = new Secrets({ environment, files: [], folders: [] });
   secrets.use(names);

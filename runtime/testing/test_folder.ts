@@ -1,4 +1,5 @@
 import { env as environment } from "node:process";
+import { secretsOfRule } from "../language/expressions/check_expression.ts";
 import { openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import { logCode } from "../engine/run_log.ts";
@@ -9,7 +10,7 @@ import type { Problem } from "../model/problem.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import { type LoadedRule, secretsOf, Stage } from "./stage.ts";
+import { type LoadedRule, Stage } from "./stage.ts";
 
 /** A rules folder; all paths are absolute. */
 export interface TestFolder {
@@ -92,7 +93,7 @@ export async function openFolder(
     world: { secrets: withoutKey(secrets)(), env: withoutSecrets(environment, secrets) },
     canMail: settings.smtp !== undefined,
     people: settings.people,
-    missing: secretsOf(rule, kinds).filter((name) => secrets.peek(name) === undefined),
+    missing: secretsOfRule(rule, kinds).filter((name) => secrets.peek(name) === undefined),
     mask: (value) => secrets.maskJson(value),
     close: async () => void await Promise.all([loading.close(), stage.close()]),
   };

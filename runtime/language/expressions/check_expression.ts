@@ -138,8 +138,15 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
   return [...names];
 }
 
+/** The names of the secrets that a rule uses, with the actions and commands that it calls, and in its code. */
+export function secretsOfRule(rule: Rule, kinds: Kinds): string[] {
+  const ofParts = [rule, ...Object.values(rule.actions)].flatMap((part) => secretNames(part, kinds));
+  const ofCommands = Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs));
+  return [...new Set([...ofParts, ...ofCommands, ...secretsInCode(rule.modules)])];
+}
+
 /** The names of the secrets that code uses, as far as its text tells: `secrets.X`, `secrets["X"]` and `{ X } = secrets`. */
-export function secretsInCode(modules: Record<string, string>): string[] {
+function secretsInCode(modules: Record<string, string>): string[] {
   const names = Object.values(modules).flatMap((code) => {
     const read = [...code.matchAll(/\bsecrets\??\.?(?:(?<=\.)([A-Za-z_]\w*)\b(?!\s*\()|\[\s*["'`](\w+)["'`]\s*\])/g)];
     const taken = [...code.matchAll(/\{([^{}]*)\}\s*=\s*(?:\w+\.)*secrets\b|\bsecrets:\s*\{([^{}]*)\}/g)];
