@@ -114,7 +114,7 @@ Deno.test("crons from random fields: a time or a problem", async () => {
   const { rules, problems } = await check(numbered(crons.map(rule), "yaml"));
   const told = new Set([...rules.map(({ file }) => file), ...problems.map(({ file }) => file)]);
   assert.equal(told.size, crons.length, "each is a rule or has a problem");
-  for (const { triggers: [{ next }] } of rules) assert.ok(next.length > 0 && next.every(Date.parse));
+  for (const { triggers: [{ next }] } of rules) assert.ok(next.length > 0 && next.every(Number.isInteger));
   console.log(`${rules.length} of ${crons.length} are crons`);
 });
 
