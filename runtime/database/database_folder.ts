@@ -193,6 +193,7 @@ export class DatabaseFolder {
   async #removeFolder(path: string): Promise<void> {
     await realDisk.removeFolder(path);
     const below = `${this.#below(path)}/`;
+    for (const changed of this.#changed) if (changed.startsWith(below)) this.#changed.delete(changed);
     const inside = [...this.#stored.keys()].filter((stored) => stored.startsWith(below));
     for (const stored of inside) this.#absent.delete(stored);
     if (inside.length > 0) await this.#alone(below, () => this.#commit(inside));

@@ -61,8 +61,8 @@ interface LeaseRow {
 /** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
 async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefined> {
   try {
-    const [row] = await sql.unsafe("select epoch::text, beat::text, holder from whenthen.lease");
-    return row as unknown as LeaseRow;
+    const [row] = await sql.unsafe<LeaseRow[]>("select epoch::text, beat::text, holder from whenthen.lease");
+    return row;
   } catch (error) {
     if (!isWaiting) throw error;
     await pause(LOOK);
