@@ -109,7 +109,7 @@ Deno.test("with --json an error is one line of JSON, with the exit code", async 
     assert.match(message, error);
     assert.deepEqual(rest, { exitCode: 64 });
   }
-  const value = await run("emit", "--", "--json");
+  const value = await run("--data", "/nowhere/at/all", "emit", "--", "--json");
   assert.match(value.complaints, /^Cannot find the data folder/, "behind -- it is a value");
 });
 
