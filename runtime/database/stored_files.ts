@@ -29,7 +29,7 @@ export class StoredFiles {
 
   /**
    * All files, by path. Removes what uploads left that did not end.
-   * @throws Error if a path is none below a data folder
+   * @throws Error if a path leads out of the data folder
    */
   async list(): Promise<Map<string, StoredFile>> {
     await this.sql.unsafe(

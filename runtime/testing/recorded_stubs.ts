@@ -106,7 +106,7 @@ function endOf({ code = 0, stdout = "", stderr = "" }: JsonObject): JsonObject {
   return { ...code !== 0 && { code }, ...stdout !== "" && { stdout }, ...stderr !== "" && { stderr } };
 }
 
-/** The answers of devices, of the result for one or for several. */
+/** What each device answered, from the result of a task that was sent to one device or to several. */
 function devicesOf(output: JsonObject): JsonObject {
   const answers: JsonObject = {};
   for (const result of Array.isArray(output.results) ? output.results : [output]) {

@@ -1,7 +1,6 @@
 import { env as environment } from "node:process";
 import { secretsOfRule } from "../language/expressions/check_expression.ts";
-import { openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
-import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
+import { type LoadingOptions, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import { logCode } from "../engine/run_log.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import type { UpperValue } from "../model/config.ts";
@@ -13,16 +12,7 @@ import { triggerKinds } from "../triggers/index.ts";
 import { type LoadedRule, Stage } from "./stage.ts";
 
 /** A rules folder; all paths are absolute. */
-export interface TestFolder {
-  folder: string;
-  data: string;
-  /** Caches what TypeScript files declare. @default "cache" in the data folder */
-  cache?: string;
-  env?: string;
-  /** Config values from the command line. */
-  set?: UpperValue[];
-  prebuilt?: Prebuilt;
-}
+export type TestFolder = Pick<LoadingOptions, "folder" | "data" | "cache" | "env" | "set" | "prebuilt">;
 
 /** One rule of a folder with a stage for it. */
 export type OpenFolder =

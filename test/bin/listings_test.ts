@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FollowedRuns } from "../../bin/cli/commands/follow.ts";
-import { runProgram } from "../../bin/cli/main.ts";
+import { runCommand as run } from "./run_command.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Run } from "../../runtime/model/run.ts";
 import { rulesFolder } from "../e2e/folder.ts";
@@ -25,16 +25,6 @@ then:
   "whenthen.yaml": "people: { anna: { name: Anna } }\n",
   ".env": `SHOP_TOKEN=${SECRET}\n`,
 };
-
-/** Runs a command line in this process. */
-async function run(...words: string[]) {
-  let [out, complaints] = ["", ""];
-  const code = await runProgram(words, {
-    terminal: { write: (text) => out += text, width: Infinity, colours: false, now: Date.now() },
-    complain: (text) => complaints += text,
-  });
-  return { code, out, complaints };
-}
 
 /** A folder on which `once` has run twice, with two events in between. */
 async function used() {

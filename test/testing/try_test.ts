@@ -3,23 +3,13 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { runProgram } from "../../bin/cli/main.ts";
+import { runCommand as run } from "../bin/run_command.ts";
 import type { App } from "../../runtime/app/app.ts";
 import type { TryReport } from "../../runtime/testing/try_rule.ts";
 import { until } from "../e2e/until.ts";
 import { type Answered, ask, Folder, Peer } from "../sources/app.ts";
 
 const EXAMPLES = new URL("../../examples", import.meta.url).pathname;
-
-/** Runs a command line in this process. */
-async function run(...words: string[]) {
-  let [out, complaints] = ["", ""];
-  const code = await runProgram(words, {
-    terminal: { write: (text) => out += text, width: Infinity, colours: false, now: Date.now() },
-    complain: (text) => complaints += text,
-  });
-  return { code, out, complaints };
-}
 
 async function tryIn(folder: Folder, ...words: string[]): Promise<TryReport> {
   const { out, complaints } = await run("--data", join(folder.root, "data"), "try", ...words, "--json");
