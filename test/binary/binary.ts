@@ -57,6 +57,6 @@ export async function runAlone(
   env: Record<string, string> = {},
 ): Promise<Finished> {
   const program = new Program(launchAlone(machine, args, env), machine.data);
-  const code = await program.exited;
+  const code = await program.end();
   return { code, stdout: program.output, stderr: "" };
 }

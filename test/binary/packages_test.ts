@@ -94,13 +94,13 @@ binaryTest("packages: what is built can be installed, and runs", async (test) =>
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
       await using program = await launch();
       process.kill(program.child.pid!, signal);
-      assert.equal(await program.exited, 0, `${signal}: ${program.output}`);
+      assert.equal(await program.end(), 0, `${signal}: ${program.output}`);
       await assert.rejects(program.fetch("/health"), "the binary has stopped, too");
     }
     await using program = await launch();
     const { pid } = program.child;
     process.kill(Number(await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")), "SIGKILL");
-    await program.exited;
+    await program.end();
     assert.equal(program.child.signalCode, "SIGKILL", "the launcher ends as the binary did");
   });
 

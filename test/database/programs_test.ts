@@ -76,7 +76,7 @@ Deno.test("SIGTERM hands over at once; a program that was stopped finds that ano
   process.kill(second.child.pid!, "SIGSTOP");
   const run = await order(third, 2);
   process.kill(second.child.pid!, "SIGCONT");
-  assert.equal(await second.exited, 1, second.output);
+  assert.equal(await second.end(), 1, second.output);
   assert.match(second.output, /Another whenthen has taken over the database/);
   await runOf(third, run, "waiting");
 });
@@ -124,7 +124,7 @@ Deno.test("a database that answers no more: the program ends, so that it can sta
     await order(program, 1);
     isCut = true;
     const unanswered = program.post("/hooks/order", { id: 2 }).catch(() => undefined);
-    assert.equal(await program.exited, 1, program.output);
+    assert.equal(await program.end(), 1, program.output);
     assert.match(program.output, /The database has not answered for 10 s/);
     await unanswered;
   } finally {
@@ -141,7 +141,7 @@ Deno.test("a database that has lost its last frames is not written to", async ()
   await sql.unsafe("delete from whenthen.log where seq = (select max(seq) from whenthen.log)");
   await sql.end();
   await program.post("/hooks/order", { id: 2 }).catch(() => {});
-  assert.equal(await program.exited, 1, program.output);
+  assert.equal(await program.end(), 1, program.output);
 });
 
 Deno.test("commands reach the program on their machine, and one elsewhere by its pages only", async () => {

@@ -117,13 +117,13 @@ Deno.test("runs --follow prints each run as it changes, of a program or of other
     await seen(third, "succeeded");
     json.child.stdout!.destroy();
     await startHand();
-    assert.equal(await json.exited, 0);
+    assert.equal(await json.end(), 0);
     assert.equal(await program.stop(), 0);
   }
   const line = new RegExp(`^\\d{4}-\\d\\d-\\d\\d \\S+Z {2}${second} {2}succeeded {2}by_hand {2}manual$`, "m");
   await until("the run as text", () => Promise.resolve(text.output), (output) => line.test(output));
   process.kill(text.child.pid!, "SIGINT");
-  assert.equal(await text.exited, 0);
+  assert.equal(await text.end(), 0);
   assert.doesNotMatch(text.output, /queued|rror/);
 });
 

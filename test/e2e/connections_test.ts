@@ -52,7 +52,7 @@ async function connect(folder: { data: string }, server: AuthorizationServer): P
   const back = await server.allow(url!);
   const page = await fetch(back, { headers: { accept: "text/html" } });
   assert.match(await page.text(), /asana is connected/);
-  assert.equal(await asking.exited, 0, asking.output);
+  assert.equal(await asking.end(), 0, asking.output);
   assert.match(asking.output, /asana is connected/);
   return asking.output;
 }

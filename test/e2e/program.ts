@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { isDatabaseUrl, localFolderOf } from "../../runtime/database/connection.ts";
-import { TIMEOUT } from "./until.ts";
+import { TIMEOUT, within } from "./until.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -169,16 +169,25 @@ export class Program implements AsyncDisposable {
     return await response.json();
   }
 
+  /** Waits until it has ended; fails after two minutes, showing the log. Its code, or null if a signal ended it. */
+  async end(): Promise<number | null> {
+    try {
+      return await within(TIMEOUT, "the end of the program", this.exited);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; it printed:\n${this.#text}`);
+    }
+  }
+
   /** Asks it to stop, as a service manager does. */
   async stop(): Promise<number | null> {
     process.kill(this.child.pid!, "SIGTERM");
-    return await this.exited;
+    return await this.end();
   }
 
   /** Kills it without a warning, as a crash would. */
   async kill(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.child.pid!, "SIGKILL");
-    await this.exited;
+    await this.end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -18,9 +18,8 @@ import { BINARY, type Machine, machine, runAlone } from "../../binary/binary.ts"
 import { rulesFolder } from "../folder.ts";
 import { ask, HASH, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
 import { type Program, start } from "../program.ts";
-import { TIMEOUT } from "../until.ts";
+import { TIMEOUT, within } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
-import { within } from "./size.ts";
 
 const FILES = {
   "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - log: seen\n",
@@ -99,7 +98,7 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     // Refused, or the program has already ended.
     const status = await statusOf("/hooks/in").catch(() => 503);
     assert.equal(status, 503);
-    assert.equal(await program.exited, 1);
+    assert.equal(await program.end(), 1);
   });
 });
 

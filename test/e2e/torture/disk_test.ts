@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
-import { TIMEOUT, until } from "../until.ts";
+import { TIMEOUT, until, within } from "../until.ts";
 import { eightAtATime } from "./provider.ts";
-import { size, within } from "./size.ts";
+import { size } from "./size.ts";
 import { mountSmallDisk } from "./small_disk.ts";
 
 const RULE = {
@@ -265,7 +265,7 @@ Deno.test("a disk on which files or folders cannot be synced is refused at the s
       return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
     }
     await using program = start(folder.rules, { data: folder.data, under });
-    assert.equal(await within(TIMEOUT, "the end of the program", program.exited), 64);
+    assert.equal(await program.end(), 64);
     assert.match(program.output, /^Cannot (make|write to) the data folder .*(EIO|Input.output error)/i);
     assert.doesNotMatch(program.output, /\n {4}at /);
   }

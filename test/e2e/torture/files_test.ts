@@ -12,9 +12,9 @@ import { readSegment } from "../../../runtime/store/log/segment_log.ts";
 import { storeTasks } from "../../../runtime/store/background.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start, temporaryFolder, whenthen } from "../program.ts";
-import { TIMEOUT, until } from "../until.ts";
+import { until } from "../until.ts";
 import { listAll } from "./provider.ts";
-import { between, isLong, within } from "./size.ts";
+import { between, isLong } from "./size.ts";
 
 const RULES = {
   // No run ever starts, so each event is one commit, one frame of the log.
@@ -375,7 +375,7 @@ Deno.test("a store of a newer version is refused with a remedy, and left unchang
     await withCopy(folder, damage, async (launch, data) => {
       const before = await storeFiles(data);
       await using program = launch();
-      assert.equal(await within(TIMEOUT, "the end of the program", program.exited), 64, kind);
+      assert.equal(await program.end(), 64, kind);
       assert.match(
         program.output,
         /^Cannot open the store: .*use the newer program, or another --data folder\n$/,

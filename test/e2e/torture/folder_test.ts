@@ -4,8 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
-import { TIMEOUT } from "../until.ts";
-import { within } from "./size.ts";
+import { TIMEOUT, within } from "../until.ts";
 
 const hook = (name: string, text = name) => `when: { webhook: /${name}, auth: none }\nthen:\n  - log: ${text}\n`;
 

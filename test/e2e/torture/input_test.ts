@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
-import { TIMEOUT, until } from "../until.ts";
+import { TIMEOUT, until, within } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
-import { size, within } from "./size.ts";
+import { size } from "./size.ts";
 
 const RULES = {
   "in.yaml": `

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
-import { until } from "../until.ts";
+import { until, within } from "../until.ts";
 import { type Seen, WebServer } from "../web_server.ts";
 import { Customers, type Order } from "./customers.ts";
 import { eightAtATime, listAll } from "./provider.ts";
-import { between, pause, size, within } from "./size.ts";
+import { between, pause, size } from "./size.ts";
 
 const RULES = ["interpreted", "replayed"];
 

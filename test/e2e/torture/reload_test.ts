@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { TestClock } from "../clock.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
-import { TIMEOUT, until } from "../until.ts";
+import { TIMEOUT, until, within } from "../until.ts";
 import { Provider } from "./provider.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
-import { pause, size, within } from "./size.ts";
+import { pause, size } from "./size.ts";
 
 const RELOADS = size(80, 10_000);
 /** Number of reloads after which memory is measured first. */

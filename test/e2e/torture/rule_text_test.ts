@@ -5,7 +5,8 @@ import process from "node:process";
 import fc from "fast-check";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, start, whenthen } from "../program.ts";
-import { size, within } from "./size.ts";
+import { size } from "./size.ts";
+import { within } from "../until.ts";
 
 const EXAMPLES = new URL("../../../examples", import.meta.url).pathname;
 

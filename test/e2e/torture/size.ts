@@ -17,12 +17,3 @@ export function between(from: number, to: number): number {
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
-
-/** The promise's result, or an error after so many milliseconds: a hanging program must not hang the tests. */
-export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
-  });
-  return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}

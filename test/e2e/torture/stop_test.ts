@@ -88,7 +88,7 @@ for (const what of ["deleted", "replaced"]) {
     else await rename(folder.data, `${folder.data}.old`).then(() => mkdir(folder.data));
     const { level } = await program.waitForMessage("was deleted or replaced while the program runs");
     assert.equal(level, "ERROR");
-    assert.equal(await program.exited, 1);
+    assert.equal(await program.end(), 1);
     assert.equal(existsSync(folder.data), what === "replaced");
     if (what === "replaced") assert.deepEqual(await readdir(folder.data), []);
   });

@@ -3,10 +3,10 @@ import { readdirSync, watch } from "node:fs";
 import process from "node:process";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
-import { until } from "../until.ts";
+import { until, within } from "../until.ts";
 import { type Seen, WebServer } from "../web_server.ts";
 import { eightAtATime, listAll, Provider } from "./provider.ts";
-import { between, pause, within } from "./size.ts";
+import { between, pause } from "./size.ts";
 
 /**
  * When the program is killed: at work, while it starts, reloads, stops, folds a segment or merges under load; at `end` it
