@@ -36,13 +36,13 @@ export type OpenFolder =
 /** The rule of a folder does not load, or there is none with the id. */
 export type NotOpen = Exclude<OpenFolder, { kind: "open" }>;
 
-/** The reason why a `fetch` of rule code is refused. */
-export const SENDS_NOTHING = "a dry run sends nothing";
+/** Why rule code must not send, start and write anything. */
+export const SEALED = "a dry run sends, starts and writes nothing";
 
 export const kinds = { triggers: triggerKinds, steps: stepKinds };
 
 /**
- * Loads a folder and opens a stage for one of its rules, on which code cannot send requests by itself.
+ * Loads a folder and opens a stage for one of its rules, on which code cannot send, start and write anything by itself.
  * @param upper config values that were set on pages or come from a source
  */
 export async function openFolder(
@@ -51,8 +51,15 @@ export async function openFolder(
 ): Promise<OpenFolder> {
   const { folder } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const admit = (url: string) => Promise.reject(new Error(`Cannot request ${url}: ${SENDS_NOTHING}`));
-  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode, admit });
+  const loading = openLoading({
+    ...options,
+    environment,
+    stepKinds,
+    secrets,
+    now: Date.now,
+    onLog: logCode,
+    sealed: SEALED,
+  });
   const { rules, configs, problems, settings, broken, secretNames } = await loading.loader.load(undefined, upper)
     .catch(async (error) => {
       await loading.close();
@@ -73,7 +80,7 @@ export async function openFolder(
     kinds,
     people: settings.people,
     connections: settings.connections,
-    admit,
+    sealed: SEALED,
     onSecret: (name) => void secrets.get(name),
   });
   return {
