@@ -1,6 +1,8 @@
 import { env as environment } from "node:process";
 import { secretsOfRule } from "../language/expressions/check_expression.ts";
-import { type LoadingOptions, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
+import type { Loaded } from "../folder/loaded.ts";
+import { refuseUnusedSet } from "../folder/rule_configs.ts";
+import { type Loading, type LoadingOptions, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import { logCode } from "../engine/run_log.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import type { UpperValue } from "../model/config.ts";
@@ -44,6 +46,7 @@ export const kinds = { triggers: triggerKinds, steps: stepKinds };
 /**
  * Loads a folder and opens a stage for one of its rules, on which code cannot send, start and write anything by itself.
  * @param upper config values that were set on pages or come from a source
+ * @throws UsageError if a value of `set` cannot be used
  */
 export async function openFolder(
   { upper = [], ...options }: TestFolder & { upper?: UpperValue[] },
@@ -60,11 +63,11 @@ export async function openFolder(
     onLog: logCode,
     sealed: SEALED,
   });
-  const { rules, configs, problems, settings, broken, secretNames } = await loading.loader.load(undefined, upper)
-    .catch(async (error) => {
-      await loading.close();
-      throw error;
-    });
+  const loaded = await loadAll(loading.loader, upper).catch(async (error) => {
+    await loading.close();
+    throw error;
+  });
+  const { rules, configs, problems, settings, broken, secretNames } = loaded;
   const rule = rules.get(id);
   if (rule === undefined) {
     await loading.close();
@@ -94,4 +97,10 @@ export async function openFolder(
     mask: (value) => secrets.maskJson(value),
     close: async () => void await Promise.all([loading.close(), stage.close()]),
   };
+}
+
+async function loadAll(loader: Loading["loader"], upper: UpperValue[]): Promise<Loaded> {
+  const loaded = await loader.load(undefined, upper);
+  refuseUnusedSet(loaded.refused);
+  return loaded;
 }
