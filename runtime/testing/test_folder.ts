@@ -77,6 +77,8 @@ export async function openFolder(
   }
   secrets.refresh({ environment, ...settings.secrets });
   secrets.use(secretNames);
+  // Which ones code reads by a name that it computes is only known when it does, and steps are not executed here.
+  if (Object.values(rule.modules).some((code) => /\bsecrets\b/.test(code))) secrets.useStored();
   const source = loading.loader.ruleSources().get(rule.file)!;
   const stage = new Stage({
     folder,

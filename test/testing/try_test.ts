@@ -506,6 +506,7 @@ export default rule({
   when: event("read.*"),
   then: async ({ step, event, secrets }) => {
     await step.log("tell", "of " + event.id);
+    if (event.type === "read.one") await step.do("name", () => secrets[["FILE", "TOKEN"].join("_")].length);
     if (event.type === "read.all") await step.do("use", () => secrets.CODE_TOKEN.length);
   },
 });
@@ -522,12 +523,17 @@ then:
 Deno.test("test --from writes no secrets, whoever reads them, and any data", async () => {
   process.env.CODE_TOKEN = "sesame-4713-open";
   process.env.YAML_TOKEN = "sesame-4714-open";
-  await using folder = await Folder.with({ "reading.ts": READING, "naming.yaml": NAMING });
+  await using folder = await Folder.with({
+    "reading.ts": READING,
+    "naming.yaml": NAMING,
+    ".env": "FILE_TOKEN=sesame-4715-open\nLEVEL=info\n",
+  });
   const app = await folder.open();
   await app.start();
   const data = ["--data", join(folder.root, "data")];
   const bodyOf = (type: string, big: string) =>
-    `{"type":"${type}",` + '"id":"r1","data":{"code":"sesame-4713-open","yaml":"sesame-4714-open",' +
+    `{"type":"${type}",` +
+    '"id":"r1","data":{"code":"sesame-4713-open","file":"sesame-4715-open","level":"info","yaml":"sesame-4714-open",' +
     `"big":${big},"<<":"a","__proto__":{"b":1}}}`;
   const bodies = [
     bodyOf("read.one", "123456789012345678901"),
@@ -567,9 +573,10 @@ Deno.test("test --from writes no secrets, whoever reads them, and any data", asy
       const { code, complaints } = await run("test", folder.rules, ...data, "--from", idOf(rule));
       assert.equal(code, 0, complaints);
       const text = await readFile(join(folder.rules, file), "utf8");
-      assert.doesNotMatch(text, rule === "reading" ? /sesame-4713/ : /sesame-4714/);
+      assert.doesNotMatch(text, rule === "reading" ? /sesame-471[35]/ : /sesame-4714/);
     }
     assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /\["__proto__"\]: \{ b: 1 \}/);
+    assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /level: "info"/);
     assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /big: 123456789012345678901n/);
     assert.match(await readFile(join(folder.rules, "naming.yaml"), "utf8"), /"<<": a/);
     const big = await run("test", folder.rules, ...data, "--from", runs.find((each) => each.rule === "naming").id);
@@ -577,6 +584,7 @@ Deno.test("test --from writes no secrets, whoever reads them, and any data", asy
     const tested = await run("test", folder.rules, ...data);
     assert.match(tested.out, /2 tests passed, 0 failed/);
     assert.deepEqual((await readdir(folder.rules)).sort(), [
+      ".env",
       ".naming.yaml.new",
       "naming.yaml",
       "reading.test.ts",
