@@ -39,6 +39,14 @@ export interface KnownEvents {
   isKnown(key: string): Promise<boolean>;
 }
 
+/** Uploads would take the space that the store needs. */
+export class NoSpaceError extends Error {
+  override name = "NoSpaceError";
+}
+
+/** Bytes of the disk that uploads leave free, but at most this share of it: the log and history of the store are there, too. */
+const LEFT_FREE = { bytes: 500_000_000, share: 0.05 };
+
 /** The folder of all uploads, beside those of runs. */
 const FOLDER = ".uploads";
 /** The file with the owners, in the folder of an event's files. Uploaded files have folders of their own, so no name clashes. */
@@ -69,6 +77,7 @@ export class Uploads {
   /**
    * Saves files, durably.
    * @param owners the events that may get them: after a crash, they stay if one of these is known
+   * @throws NoSpaceError if too little of the disk would stay free
    */
   async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
     const id = newId(now);
@@ -80,6 +89,7 @@ export class Uploads {
     this.#open.add(id);
     try {
       await this.disk.mkdir(folder);
+      await this.#checkSpace(folder, uploads.reduce((sum, { bytes }) => sum + bytes.length, 0));
       const draft = join(folder, `${OWNERS}.new`);
       await this.#write(draft, JSON.stringify(owners));
       await this.disk.rename(draft, join(folder, OWNERS));
@@ -90,8 +100,22 @@ export class Uploads {
       return { files, claim, leave, discard };
     } catch (error) {
       await discard();
+      if (error instanceof NoSpaceError) throw error;
       throw new Error(`Cannot save uploaded files: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  async #checkSpace(folder: string, bytes: number): Promise<void> {
+    const space = await this.disk.space?.(folder);
+    if (space === undefined) return;
+    const least = Math.min(LEFT_FREE.bytes, LEFT_FREE.share * space.total);
+    if (space.free - bytes >= least) return;
+    const megabytes = (amount: number) => `${Math.round(amount / 1e6)} MB`;
+    throw new NoSpaceError(
+      `Cannot save uploaded files: the disk has ${megabytes(space.free)} free, and ${
+        megabytes(least)
+      } of it are for the store`,
+    );
   }
 
   async #saveOne(id: string, index: number, { name, type, bytes }: Upload): Promise<SavedFile> {
