@@ -1,6 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { env as environment } from "node:process";
 import { writeAddress } from "../host/private_file.ts";
 import { type Clock } from "../host/clock.ts";
@@ -15,12 +13,10 @@ import { Coalescer, type Watch, watchFolder } from "../folder/watch_folder.ts";
 import { scopeOf } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
-import { setConfig } from "../folder/settings/config_layers.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { answerForm } from "../engine/form_answers.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
 import type { Receipt } from "../store/store.ts";
 import type { Capped } from "../triggers/trigger.ts";
@@ -29,7 +25,8 @@ import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
-import { callbackOnly, createWeb, type Web } from "../web/web.ts";
+import { callbackOnly, type Web } from "../web/web.ts";
+import { webOf } from "./app_web.ts";
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -304,61 +301,20 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { clock, secrets, dataFolder: { store, signer, files, uploads } } = this;
-    const failures = () => this.#failures.list(this.#parts.live.rules);
-    return createWeb({
-      ...accessTo(host, this.options.token, this.#token),
-      version: this.options.version,
+    const { options, clock, secrets, dataFolder } = this;
+    return webOf({
+      ...accessTo(host, options.token, this.#token),
+      options,
       clock,
-      phase: () => this.#phase,
-      hooks: this.#parts.hooks,
-      rules: () => ({
-        rules: this.#parts.live.rules,
-        startable: this.#parts.live.startable,
-        commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
-        broken: this.#parts.live.loaded?.broken ?? new Map(),
-        configs: this.#parts.live.loaded?.configs ?? new Map(),
-        paused: this.#parts.live.paused,
-        get failures() {
-          return failures();
-        },
-        longest: (rule) => this.#parts.meters.of(rule).longest,
-      }),
-      ingest: this.#parts.ingest,
-      store,
-      connections: this.#parts.connections,
-      hookSecrets: this.#parts.hookSecrets,
-      uploads,
-      fleets: this.#parts.fleets,
-      operators: this.#parts.operators,
-      desk: this.#parts.desk,
-      answerForm: (form, person, answer) =>
-        answerForm({ store, files, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
-      setConfig: (rule, setting) =>
-        setConfig(
-          {
-            clock,
-            store,
-            configs: this.#parts.live.loaded?.configs ?? new Map(),
-            log: (message) => logLine("info", message, { rule }),
-            reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
-          },
-          rule,
-          setting,
-        ),
+      secrets,
+      dataFolder,
+      parts: this.#parts,
       replies: this.#replies,
-      verifyCause: (header) => signer.verify(header),
-      secretOf: (name) => secrets.get(name),
-      mask: (text) => secrets.mask(text),
-      maskJson: (value) => secrets.maskJson(value),
-      metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
-      outputs: this.#parts.outputs,
-      ownEvents: this.#parts.ownEvents,
-      readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
-      onError: logError,
+      phase: () => this.#phase,
+      failures: () => this.#failures.list(this.#parts.live.rules),
+      reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
     });
   }
 
