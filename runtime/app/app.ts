@@ -18,6 +18,7 @@ import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
+import type { Change } from "../store/shared_store.ts";
 import type { Receipt } from "../store/store.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
@@ -27,6 +28,7 @@ import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
+import { sharedClock } from "./shared_clock.ts";
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -36,6 +38,9 @@ export interface OnceReport {
   /** Rule files that do not load. */
   broken: string[];
 }
+
+/** The tables in which a change by another replica may concern the rules in force here: pauses, config of people, config of a platform. */
+const ADOPTED = ["rule", "config", "fact"];
 
 /** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
@@ -50,27 +55,26 @@ const ONCE_PATIENCE = 60_000;
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const standby = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
-  const database = standby?.database;
-  const { folder, moved } = options;
+  const { folder, moved, version } = options;
+  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, version);
   const path = database?.path ?? options.data;
+  const own = database === undefined ? clock : sharedClock(clock, () => database.members.clockOffset, logCorrection);
   try {
     const rules = { folder, moved };
-    const dataFolder = await openDataFolder({
-      path,
-      rules,
-      clock,
-      disk,
-      onWarning: logWarning,
-      ...database && { database },
-    });
-    return new App({ ...options, data: path }, clock, secrets, dataFolder);
+    const shared = database && { database };
+    const dataFolder = await openDataFolder({ path, rules, clock: own, disk, onWarning: logWarning, ...shared });
+    return new App({ ...options, data: path }, own, secrets, dataFolder);
   } catch (error) {
     await database?.close();
     throw error;
-  } finally {
-    await standby?.stop();
   }
+}
+
+function logCorrection(by: number): void {
+  const seconds = (Math.abs(by) / 1_000).toFixed(1);
+  logWarning(
+    `The clock of this machine is ${seconds} s ${by > 0 ? "behind" : "ahead of"} that of the database, which counts`,
+  );
 }
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
@@ -81,13 +85,21 @@ export class App {
   readonly #activity: Activity;
   readonly #refused: RefusedRequests;
   readonly #reloads: Coalescer;
+  /** Adopts what other replicas have changed; absent if there are none. */
+  readonly #adoptions: Coalescer | undefined;
+  /** Whether this program does what only one of several replicas may do. */
+  #decides = true;
   readonly #token = randomBytes(24).toString("base64url");
   readonly #failures = new TriggerFailures();
   /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
-  /** The data folder was deleted or replaced: intake is closed, and the program can only stop. */
+  /**
+   * The data folder was deleted or replaced, or other replicas have gone on without this one: intake is closed, and the program can only
+   * stop.
+   */
   readonly lost: Promise<void>;
+  readonly #started = Promise.withResolvers<void>();
   /** Milliseconds that runs have to end when the program stops. */
   #drain = DRAIN;
   #server: Server | undefined;
@@ -102,6 +114,7 @@ export class App {
     this.#activity = new Activity(dataFolder.store, clock);
     this.#refused = new RefusedRequests(clock);
     this.#reloads = new Coalescer(() => this.#reload(), clock);
+    this.#adoptions = dataFolder.replica && new Coalescer(() => this.#adopt(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
@@ -132,31 +145,91 @@ export class App {
       () => this.#reloads.request(),
     );
     await this.#parts.telemetry.start();
+    this.#takePart();
     await this.#begin();
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
+    await this.dataFolder.replica?.members.note({ address: this.#server.url });
     this.#phase = "ready";
+    if (this.#decides) this.#keepTime();
+    logLine("info", `Listening on ${this.#server.url}`, {});
+    if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
+    this.#started.resolve();
+  }
+
+  /** A replica that does not decide only listens; it takes over when the one that decides has ended. */
+  #takePart(): void {
+    const { replica } = this.dataFolder;
+    if (replica === undefined) return;
+    this.#decides = replica.decides;
+    if (!this.#decides) this.#listenOnly();
+    replica.start((change) => this.#changed(change), () => this.#takeOver());
+  }
+
+  /** Events match rules, but there are no polls, timers or fleets. */
+  #listenOnly(): void {
+    this.#parts.attachments.listenOnly();
+    this.#parts.fleets.standAlone();
+  }
+
+  /** This replica decides from now on, so what only one may do is done by it. */
+  async #takeOver(): Promise<void> {
+    await this.#started.promise;
+    if (this.#phase !== "ready") return;
+    logLine("info", "This replica decides from now on", {});
+    this.#parts.attachments.attachAll();
+    await this.#decide();
+    this.#keepTime();
+  }
+
+  async #decide(): Promise<void> {
+    this.#decides = true;
+    await this.#reloads.alone(() => this.#reload());
+    await this.#reportConditions();
+    await this.#parts.runner.promote();
+  }
+
+  /** Starts what follows the clock. */
+  #keepTime(): void {
     this.#parts.upkeep.start();
     this.#parts.configSource.start();
     this.#parts.fleets.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
-    logLine("info", `Listening on ${this.#server.url}`, {});
+  }
+
+  /** Other replicas have changed the store. */
+  #changed(change: Change): void {
+    this.#parts.runner.changed(change);
+    if (ADOPTED.some((table) => change.tables.has(table))) this.#adoptions?.request();
+  }
+
+  async #adopt(): Promise<void> {
+    try {
+      if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
+    } catch (error) {
+      logError("Cannot adopt what another replica has changed", error);
+    }
   }
 
   /** One pass: polls each poller once, fires what cron owes, finishes or suspends all runs. What it reports is masked. @param onPhase called as each part of it begins */
   async once(onPhase: (phase: string) => void = () => {}): Promise<OnceReport> {
     onPhase("loading the rules");
     const failedRuns: Run[] = this.#failedRuns = [];
-    this.#parts.attachments.listenOnly();
-    this.#parts.fleets.standAlone();
+    this.#listenOnly();
+    this.#takePart();
     await this.#parts.telemetry.start();
     await this.#begin();
     this.#phase = "ready";
-    await this.#parts.configSource.once();
-    onPhase("polling, watching, firing what is due");
-    await this.#parts.attachments.pass(this.#parts.live.rules);
-    await this.#parts.ingest.batches.closeDue();
+    // The one that decided had ended.
+    if (!this.#decides && this.dataFolder.replica?.decides) await this.#decide();
+    // If another replica decides, it does all this, and here is only help with the runs.
+    if (this.#decides) {
+      await this.#parts.configSource.once();
+      onPhase("polling, watching, firing what is due");
+      await this.#parts.attachments.pass(this.#parts.live.rules);
+      await this.#parts.ingest.batches.closeDue();
+    }
     onPhase("waiting for the runs");
     await this.#parts.runner.settled(ONCE_PATIENCE);
     await this.#parts.ownEvents.settle();
@@ -171,8 +244,8 @@ export class App {
    * @param onlyStore the command lists what is in the store: if possible, no rules are loaded
    */
   async serveCommand({ onlyStore = false } = {}): Promise<void> {
-    this.#parts.attachments.listenOnly();
-    this.#parts.fleets.standAlone();
+    this.#listenOnly();
+    this.#takePart();
     await this.#parts.runner.drain(0);
     const { secrets, dataFolder, options } = this;
     if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
@@ -199,11 +272,14 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#started.resolve();
+    await this.dataFolder.replica?.stop();
     this.#parts.connections.stop();
     await this.#parts.configSource.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
+      this.#adoptions?.close(),
       this.#parts.upkeep.stop(),
       this.#parts.ingest.batches.stop(),
     ]);
@@ -240,11 +316,15 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#loadNow();
+    if (this.#decides) await this.#reportConditions();
+    await this.#parts.runner.start({ decides: this.#decides });
+  }
+
+  /** Emits the program's own events from now on. Some of the conditions from before the last end may be over. */
+  async #reportConditions(): Promise<void> {
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
-    // Some of the conditions from before the last end may be over.
     updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.reportStates();
-    await this.#parts.runner.start();
   }
 
   /** @throws if the reload failed: the rules in force stay in force */
@@ -261,7 +341,7 @@ export class App {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
-      updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
+      if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
       this.#parts.metrics.countReload();

@@ -1,4 +1,6 @@
-import type { Standby } from "./standby.ts";
+import { hostname } from "node:os";
+import { pid } from "node:process";
+import type { OpenDatabase } from "../database/open_database.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 
@@ -13,8 +15,6 @@ export interface AppOptions {
   data: string;
   /** The URL of a database that the state is in; the data folder is chosen by it then. */
   database?: string;
-  /** Waits for a database that another program works on, until this is aborted. Absent: that is an error. */
-  standby?: AbortSignal;
   /** Overrides `whenthen.yaml`; 0 means a free port. */
   port?: number;
   host?: string;
@@ -32,8 +32,7 @@ export interface AppOptions {
 }
 
 /** Opens the database that the state is in. Loads the code for that only here. */
-export async function openDatabaseFor(url: string, options: AppOptions): Promise<Standby> {
-  const { openDatabaseWhenFree } = await import("./standby.ts");
-  const { host = DEFAULT_HOST, port = DEFAULT_PORT, standby } = options;
-  return await openDatabaseWhenFree({ url, host, port, ...standby && { standby } });
+export async function openDatabaseFor(url: string, version: string): Promise<OpenDatabase> {
+  const { openDatabase } = await import("../database/open_database.ts");
+  return await openDatabase(url, { info: { name: hostname(), pid, version, address: null } });
 }

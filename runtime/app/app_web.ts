@@ -37,7 +37,7 @@ export interface WebSources extends ReturnType<typeof accessTo>, Pick<WebContext
 /** What answers the requests to the program. */
 export function webOf({ options, dataFolder, parts, failures, reload, ...sources }: WebSources): Web {
   const { clock, secrets } = sources;
-  const { store, signer, files, uploads } = dataFolder;
+  const { store, signer, files, uploads, replica } = dataFolder;
   const { live, connections } = parts;
   const onWoken = (runs: string[]) => parts.runner.woken(runs);
   return createWeb({
@@ -46,6 +46,7 @@ export function webOf({ options, dataFolder, parts, failures, reload, ...sources
     version: options.version,
     store,
     uploads,
+    ...replica && { replicas: replica.members },
     rules: () => ({
       rules: live.rules,
       startable: live.startable,
