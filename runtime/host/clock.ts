@@ -186,6 +186,13 @@ function sleep(setTimer: (wake: () => void) => Cancel, signal: AbortSignal): Pro
   });
 }
 
+/** Waits for work, but no longer than this many milliseconds. */
+export async function waitAtMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, sleepFor(clock, ms, done.signal)]);
+  done.abort();
+}
+
 /**
  * Waits for work, or until the signal is aborted.
  * @throws the reason of the signal
