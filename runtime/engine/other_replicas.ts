@@ -1,17 +1,5 @@
 import { type Clock, waitAtMost } from "../host/clock.ts";
-import type { Store } from "../store/store.ts";
-
-/** What a change of the store by other replicas means for the runner. */
-export interface RunnerChange {
-  /** Runs that this replica executes and that were woken, or are to end. */
-  runs: string[];
-  /** Those that are to end, and why. */
-  endings: ReadonlyMap<string, { reason: string }>;
-  /** The tables whose rows have changed. */
-  tables: ReadonlySet<string>;
-  /** Whether a run may have become claimable. */
-  isClaimable: boolean;
-}
+import type { ClaimedRun, Store } from "../store/store.ts";
 
 /** Milliseconds that another replica has for ending a run; a program that stops has as long. */
 const LONGEST_END = 25_000;
@@ -65,28 +53,30 @@ export class EndsElsewhere {
   }
 }
 
-/** The most changes that are kept. */
+/** The most runs that are remembered. */
 const MOST_EARLY = 1_000;
 
-/** What others did to runs that are claimed with their event, before this replica knew of the claim. */
+/** Runs that are claimed together with their event, and that others changed before this replica knew of the claim. */
 export class EarlyChanges {
-  readonly #changes = new Map<string, RunnerChange>();
+  readonly #runs = new Set<string>();
 
-  add(run: string, change: RunnerChange): void {
-    this.#changes.set(run, { ...change, runs: [run], isClaimable: false });
-    if (this.#changes.size > MOST_EARLY) this.#changes.delete(this.#changes.keys().next().value!);
+  add(runs: string[]): void {
+    for (const run of runs) this.#runs.add(run);
+    // Some are of claims that came to nothing.
+    for (const oldest of this.#runs) {
+      if (this.#runs.size <= MOST_EARLY) break;
+      this.#runs.delete(oldest);
+    }
   }
 
-  /** The changes of a run that is now known. */
-  take(run: string): RunnerChange | undefined {
-    if (this.#changes.size === 0) return undefined;
-    const change = this.#changes.get(run);
-    this.#changes.delete(run);
-    return change;
-  }
-
-  /** No claim is in flight. */
-  clear(): void {
-    if (this.#changes.size > 0) this.#changes.clear();
+  /**
+   * Those of the runs that are known now.
+   * @param isLast whether no other claim is in flight
+   */
+  take(claimed: ClaimedRun[], isLast: boolean): string[] {
+    if (this.#runs.size === 0) return [];
+    const found = claimed.map(({ run }) => run.id).filter((run) => this.#runs.delete(run));
+    if (isLast) this.#runs.clear();
+    return found;
   }
 }

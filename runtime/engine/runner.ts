@@ -1,8 +1,9 @@
 import { type Cancel, waitAtMost } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
+import type { Change } from "../store/shared_store.ts";
 import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
 import { Execution, Sleepers } from "./execution.ts";
-import { EarlyChanges, EndsElsewhere, type RunnerChange } from "./other_replicas.ts";
+import { EarlyChanges, EndsElsewhere } from "./other_replicas.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { VersionCache } from "./version_cache.ts";
@@ -19,6 +20,7 @@ const CLAIM_AGAIN = 5_000;
  * for a claim, or to the one that took their event.
  */
 const DEFERENCE = 100;
+
 /** Claims due runs and executes them; woken after ingest, when a run ends, by the clock, and by changes of other replicas. */
 export class Runner {
   readonly #active = new Map<string, Execution>();
@@ -88,20 +90,30 @@ export class Runner {
     this.wake();
   }
 
-  /** Another replica has changed the store. */
-  changed(change: RunnerChange): void {
-    const { runs, endings, tables, isClaimable } = change;
+  /** Other replicas have changed the store. */
+  changed({ runs, tables, isClaimable }: Change): void {
     if (runs.length > 0) {
+      void this.#lookAt(runs);
+      if (this.#leased > 0) this.#early.add(runs.filter((run) => !this.#active.has(run)));
+    }
+    if (isClaimable) this.#wakeOrDefer();
+    if (tables.has("run")) this.#endsElsewhere.changed();
+  }
+
+  /** Other replicas have woken these runs, or asked to end them. */
+  async #lookAt(runs: string[]): Promise<void> {
+    const { shared, onError } = this.options;
+    this.#nowAndClaimed(() => this.#rouse(runs));
+    try {
+      const endings = await shared!.store.getEndings(runs);
       this.#nowAndClaimed(() => {
-        this.#rouse(runs);
         for (const [run, { reason }] of endings) {
           this.#active.get(run)?.interrupt(new Interruption("cancelled", reason));
         }
       });
-      if (this.#leased > 0) { for (const run of runs) if (!this.#active.has(run)) this.#early.add(run, change); }
+    } catch (error) {
+      if (!this.#stopped) onError("Cannot read which runs are to be ended", error);
     }
-    if (isClaimable) this.#wakeOrDefer();
-    if (tables.has("run")) this.#endsElsewhere.changed();
   }
 
   #rouse(runs: string[]): void {
@@ -147,11 +159,8 @@ export class Runner {
   take(lease: Lease, claimed: ClaimedRun[]): void {
     this.#leased -= lease.max;
     if (!this.#stopped) { for (const claim of claimed) this.#execute(claim); }
-    for (const { run } of claimed) {
-      const early = this.#early.take(run.id);
-      if (early !== undefined) this.changed(early);
-    }
-    if (this.#leased === 0) this.#early.clear();
+    const early = this.#early.take(claimed, this.#leased === 0);
+    if (early.length > 0) void this.#lookAt(early);
     if (this.#behind && claimed.length < lease.max) this.wake();
     this.#changed();
   }

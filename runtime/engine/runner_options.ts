@@ -6,6 +6,7 @@ import type { Command } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import type { Scope } from "../language/expressions/expression.ts";
+import type { SharedStore } from "../store/shared_store.ts";
 import type { EventIdentity, Reply, Store } from "../store/store.ts";
 import type { Acting } from "./acting.ts";
 
@@ -51,6 +52,7 @@ export interface RunnerOptions {
 
 /** How the runner knows of the other replicas on its store. */
 export interface Sharing {
+  store: Pick<SharedStore, "getEndings">;
   /**
    * The ids of all replicas whose runs are not to be taken over as a whole: those that are alive, and those whose end is about to be
    * handled, one by one.
