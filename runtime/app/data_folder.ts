@@ -104,6 +104,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     });
     const store = shared ?? await openStore(opening);
     const replica = database && shared && new Replica({ database, store: shared, clock });
+    if (replica?.decides === false) await waitForKey(path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -216,8 +217,25 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   for (;;) {
     const lock = acquireLock(path);
     if (lock !== undefined || performance.now() - start > ms) return lock;
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    await pause(AGAIN);
   }
+}
+
+/** Milliseconds that the first replica of a new database has for making the key of its data folder. */
+const FIRST = 10_000;
+
+/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
+async function waitForKey(path: string, disk: Disk): Promise<void> {
+  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
+    if (performance.now() - start > FIRST) {
+      throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
+    }
+    await pause(AGAIN);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** The folder on this machine must be ours, and the database must take what this replica sends. */
