@@ -8,19 +8,17 @@ import { endChildren } from "../host/spawn.ts";
 import { updateOwnEvents } from "../folder/live_rules.ts";
 import { type Ports, SYSTEM_PORTS } from "./wire.ts";
 import { type DataFolder, openDataFolder } from "./data_folder.ts";
-import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
+import type { TriggerFailure } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watch_folder.ts";
 import { scopeOf } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
-import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
+import { logError, logReceipt, logRun, logVerdict, logWarning } from "../engine/run_log.ts";
 import type { Change } from "../store/shared_store.ts";
 import type { Receipt } from "../store/store.ts";
-import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
@@ -29,6 +27,7 @@ import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
 import { sharedClock } from "./shared_clock.ts";
+import { TriggerReports } from "./trigger_reports.ts";
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -90,7 +89,7 @@ export class App {
   /** Whether this program does what only one of several replicas may do. */
   #decides = true;
   readonly #token = randomBytes(24).toString("base64url");
-  readonly #failures = new TriggerFailures();
+  readonly #reports = new TriggerReports(() => this.#parts);
   /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
@@ -121,7 +120,7 @@ export class App {
       onReply: (event, reply) => this.#replies.answered(event, reply),
       awaitsReply: (event) => this.#replies.isAwaited(event),
       onLoaded: (loaded) => this.#prepare(loaded),
-      onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
+      onReport: (rule, trigger, failure, capped) => this.#reports.report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
       reload: () => this.#loadNow(),
       address: () => this.#address(),
@@ -235,7 +234,7 @@ export class App {
     await this.#parts.ownEvents.settle();
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
-    const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
+    const report: OnceReport = { failedRuns, failures: this.#reports.list(), broken };
     return this.secrets.maskJson(report);
   }
 
@@ -393,7 +392,7 @@ export class App {
       activity: this.#activity,
       refused: this.#refused,
       phase: () => this.#phase,
-      failures: () => this.#failures.list(this.#parts.live.rules),
+      failures: () => this.#reports.list(),
       reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
     });
   }
@@ -412,24 +411,5 @@ export class App {
     }
     if (run.state === "failed") this.#failedRuns?.push(run);
     this.#replies.ended(run.event, run);
-  }
-
-  #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
-    this.#failures.report(rule, trigger, failure);
-    const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    const isFleet = this.#parts.live.loaded?.fleets.has(rule) === true;
-    if (kind === "poll" || kind === "watch" || isFleet || rule === CONFIG_SOURCE.rule) {
-      const { ownEvents } = this.#parts;
-      const about = { rule, trigger };
-      if (failure === null) {
-        ownEvents.end("poll", about);
-        ownEvents.end("capped", about);
-      } else if (capped) ownEvents.begin("capped", about, failure, { ...capped });
-      // Whether there are still too many items is unknown, so "capped" goes on.
-      else ownEvents.begin("poll", about, failure);
-    }
-    if (failure === null) return;
-    this.#parts.metrics.countPollFailure(rule, trigger);
-    triggerLog(rule, trigger).warn(`${trigger}: ${failure}`);
   }
 }
