@@ -6,8 +6,7 @@ import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
 import { updateOwnEvents } from "../folder/live_rules.ts";
-import { type Ports, SYSTEM_PORTS } from "./wire.ts";
-import { type DataFolder, openDataFolder } from "./data_folder.ts";
+import type { DataFolder } from "./data_folder.ts";
 import type { TriggerFailure } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watch_folder.ts";
 import { scopeOf } from "../folder/folder_files.ts";
@@ -15,18 +14,17 @@ import type { Loaded } from "../folder/loaded.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
-import { Secrets } from "../secrets/secrets.ts";
+import type { Secrets } from "../secrets/secrets.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning } from "../engine/run_log.ts";
 import type { Change } from "../store/shared_store.ts";
 import type { Receipt } from "../store/store.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
-import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./app_options.ts";
+import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
-import { sharedClock } from "./shared_clock.ts";
 import { TriggerReports } from "./trigger_reports.ts";
 
 /** The result of one pass of `whenthen once`. */
@@ -47,34 +45,6 @@ const DRAIN = 5_000;
 const LAST_ANSWERS = 500;
 /** `whenthen once` waits for runs that are due within this time; later ones are suspended. */
 const ONCE_PATIENCE = 60_000;
-
-/**
- * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
- * @throws UsageError if another program holds the data folder, or it has the state of other rules
- */
-export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
-  const secrets = new Secrets({ environment, files: [], folders: [] });
-  const { folder, moved, version } = options;
-  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, version);
-  const path = database?.path ?? options.data;
-  const own = database === undefined ? clock : sharedClock(clock, () => database.members.clockOffset, logCorrection);
-  try {
-    const rules = { folder, moved };
-    const shared = database && { database };
-    const dataFolder = await openDataFolder({ path, rules, clock: own, disk, onWarning: logWarning, ...shared });
-    return new App({ ...options, data: path }, own, secrets, dataFolder);
-  } catch (error) {
-    await database?.close();
-    throw error;
-  }
-}
-
-function logCorrection(by: number): void {
-  const seconds = (Math.abs(by) / 1_000).toFixed(1);
-  logWarning(
-    `The clock of this machine is ${seconds} s ${by > 0 ? "behind" : "ahead of"} that of the database, which counts`,
-  );
-}
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
 export class App {

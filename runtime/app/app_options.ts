@@ -1,6 +1,3 @@
-import { hostname } from "node:os";
-import { pid } from "node:process";
-import type { OpenDatabase } from "../database/open_database.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 
@@ -29,10 +26,4 @@ export interface AppOptions {
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
   token?: string;
   version: string;
-}
-
-/** Opens the database that the state is in. Loads the code for that only here. */
-export async function openDatabaseFor(url: string, version: string): Promise<OpenDatabase> {
-  const { openDatabase } = await import("../database/open_database.ts");
-  return await openDatabase(url, { info: { name: hostname(), pid, version, address: null } });
 }
