@@ -60,17 +60,23 @@ export class ReplyWaiters {
   changed(tables: ReadonlySet<string>): void {
     if (this.#waiting.size === 0 || !(tables.has("run") || tables.has("reply"))) return;
     this.#isBehind = true;
-    this.#looking ??= this.#catchUp().catch((error) => this.onError?.(error)).finally(() => this.#looking = undefined);
+    this.#looking ??= this.#catchUp();
   }
 
   async #catchUp(): Promise<void> {
-    while (this.#isBehind) {
-      this.#isBehind = false;
-      const waiting = [...this.#waiting.values()].map((waiters) => [...waiters]);
-      const runs = waiting.flat().flatMap(({ runs }) => [...runs]);
-      // In this order: a run that has ended has recorded its reply before.
-      const live = new Set((await this.shared!.getLiveRuns([...new Set(runs)])).map(({ id }) => id));
-      for (const waiters of waiting) await this.#settle(waiters, live);
+    try {
+      while (this.#isBehind) {
+        this.#isBehind = false;
+        const waiting = [...this.#waiting.values()].map((waiters) => [...waiters]);
+        const runs = waiting.flat().flatMap(({ runs }) => [...runs]);
+        // In this order: a run that has ended has recorded its reply before.
+        const live = new Set((await this.shared!.getLiveRuns([...new Set(runs)])).map(({ id }) => id));
+        for (const waiters of waiting) await this.#settle(waiters, live);
+      }
+    } catch (error) {
+      this.onError?.(error);
+    } finally {
+      this.#looking = undefined;
     }
   }
 
