@@ -1,8 +1,9 @@
 import { lstat, mkdir } from "node:fs/promises";
 import { getuid } from "node:process";
-import type { Elsewhere } from "../store/background.ts";
+import type { Batch, Elsewhere, Exchange, LoggedFrame } from "../store/elsewhere.ts";
 import { acquireLock } from "../host/lock.ts";
 import { UsageError } from "../model/errors.ts";
+import { newId } from "../model/id.ts";
 import { connect, localFolderOf, shownUrl } from "./connection.ts";
 import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
@@ -43,12 +44,32 @@ export async function openDatabase(url: string, options: LeaseOptions): Promise<
       append: (seq, frame) => log.append(seq, frame),
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
+      exchange: new NoExchange(),
     };
     return { path, folder, lease, elsewhere, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Nobody else works on the database yet. */
+class NoExchange implements Exchange {
+  readonly me = newId(Date.now());
+  send(): Promise<void> {
+    return Promise.reject(new Error("Cannot send: this program decides"));
+  }
+  receive(): Promise<Batch[]> {
+    return new Promise(() => {});
+  }
+  rest(): Promise<Batch[]> {
+    return Promise.resolve([]);
+  }
+  forget(): Promise<void> {
+    return Promise.resolve();
+  }
+  async *tail(): AsyncIterable<LoggedFrame[]> {}
+  applied(): void {}
 }
 
 /** How many programs on one machine may have had the database and not ended yet. */
