@@ -2,7 +2,7 @@ import type { Hono } from "hono";
 import type { WebContext } from "../context.ts";
 import { listReplicas, type ReplicaListing, UnlistedError } from "../replicas_api.ts";
 import { rowTable } from "./lists.ts";
-import { type Markup, markup, type Part } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import { page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
@@ -34,23 +34,18 @@ async function content({ replicas }: WebContext, times: Times): Promise<Markup> 
 
 function table(listed: ReplicaListing[], me: string, times: Times): Markup {
   const rows = listed.map(({ id, host, pid, version, startedAt, address, decides, state, behind }) =>
-    markup`<tr><td class="state nowrap">${word(state)}</td><td class="nowrap">${
-      word(decides ? "decides" : "follows")
-    }</td>
-<td class="grow cut"><div>${host} ${pid}${id === me && markup` <b>this one</b>`}</div></td>
-<td class="wide cut"><div>${addressPart(address)}</div></td>
+    markup`<tr><td class="nowrap">${word(state)}</td><td class="nowrap">${word(decides ? "decides" : "follows")}</td>
+<td class="why">${host} ${pid}${id === me && markup` <b>this one</b>`} <span class="soft">${
+      address ?? "no address"
+    }</span></td>
 <td class="wide nowrap">${version}</td><td class="wide mono">${id}</td>
 <td class="number nowrap">${times.short(startedAt)}</td><td class="number nowrap">${
       behind.toLocaleString("en")
     }</td></tr>
 `
   );
-  const wide = [["Address", "wide"], ["Version", "wide"], ["Id", "wide"]] as const;
+  const wide = [["Version", "wide"], ["Id", "wide"]] as const;
   const numbers = [["Since", "number"], ["Behind", "number"]] as const;
-  return markup`${rowTable("", ["State", "Role", "Host, process", ...wide, ...numbers], rows)}
+  return markup`${rowTable("", ["State", "Role", "Host, process, address", ...wide, ...numbers], rows)}
 <p class="soft">Behind: frames of the log that the replica had not applied at its last sign of life.</p>`;
-}
-
-function addressPart(address: string | null): Part {
-  return address ?? markup`<span class="soft">none</span>`;
 }
