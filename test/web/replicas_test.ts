@@ -65,8 +65,8 @@ Deno.test("/replicas: the table, with the program that answers; its link is ther
   const rows = [...text.matchAll(/<tr>(<td[^]*?)<\/tr>/g)].map(([, row]) => row);
   assert.equal(rows.length, 4);
   assert.match(rows[2], /alive[^]*decides[^]*web-2\.internal\.example\.org 4002/);
-  assert.match(rows[3], /alive[^]*follows[^]*4001 <b>this one<\/b>[^]*>12<\/td>/);
-  assert.match(rows[1], /silent[^]*no address[^]*>4,321<\/td>/);
+  assert.match(rows[3], /alive[^]*follows[^]*4001 <b>this one<\/b>[^]*>12 frames<\/td>/);
+  assert.match(rows[1], /silent[^]*no address[^]*>4,321 frames<\/td>/);
   assert.equal(text.match(/this one/g)!.length, 1);
   const help = (await olga.get("/help")).text;
   for (const [, name] of text.matchAll(/href="\/help#([^"]+)"/g)) assert.ok(help.includes(`id="${name}"`), name);

@@ -41,11 +41,11 @@ function table(listed: ReplicaListing[], me: string, times: Times): Markup {
 <td class="wide nowrap">${version}</td><td class="wide mono">${id}</td>
 <td class="number nowrap">${times.short(startedAt)}</td><td class="number nowrap">${
       behind.toLocaleString("en")
-    }</td></tr>
+    } frames</td></tr>
 `
   );
   const wide = [["Version", "wide"], ["Id", "wide"]] as const;
   const numbers = [["Since", "number"], ["Behind", "number"]] as const;
   return markup`${rowTable("", ["State", "Role", "Host, process, address", ...wide, ...numbers], rows)}
-<p class="soft">Behind: frames of the log that the replica had not applied at its last sign of life.</p>`;
+<p class="soft">Behind: what of the log the replica had not applied at its last sign of life.</p>`;
 }
