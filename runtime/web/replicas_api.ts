@@ -7,7 +7,7 @@ import type { WebContext } from "./context.ts";
 /** The replicas of the database that this program works on. */
 export type Replicas = Pick<Members, "me" | "list">;
 
-/** `silent`: no sign of life for some seconds. `fenced`: declared dead, so nothing that it sends counts any more. */
+/** `silent`: no sign of life for some seconds. `fenced`: it has ended or was declared dead, so nothing that it sends counts any more. */
 export const REPLICA_STATES = ["alive", "silent", "fenced"] as const;
 export type ReplicaState = typeof REPLICA_STATES[number];
 

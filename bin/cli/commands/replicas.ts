@@ -6,7 +6,7 @@ import { type Colour, printTable, relativeTime, type Terminal } from "../print/t
 import { type CommonOptions, dataOption, jsonOption, logOption, print, type Session } from "../session.ts";
 import { startLog } from "../start_log.ts";
 
-const COLOURS: Record<ReplicaListing["state"], Colour> = { alive: "green", silent: "yellow", fenced: "red" };
+const COLOURS: Record<ReplicaListing["state"], Colour> = { alive: "green", silent: "yellow", fenced: "dim" };
 
 /** `replicas`: the programs that work on a database. It needs no rules, and starts nothing. */
 export function addReplicas(program: Command, session: Session): void {

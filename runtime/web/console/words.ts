@@ -109,7 +109,9 @@ const HANDSHAKES = {
 const REPLICAS = {
   alive: good("The program has just given a sign of life."),
   silent: suspended("The program has given no sign of life for some seconds: it is cut off, stopped or dead."),
-  fenced: bad("The program was declared dead: nothing that it sends counts any more, and others continue its runs."),
+  fenced: nothing(
+    "The program has ended or was declared dead: nothing that it sends counts any more. Others continue its runs.",
+  ),
   decides: ongoing("The program is the one that decides what becomes of events and runs; it polls, and keeps time."),
   follows: look("○", "plain")(
     "The program takes events, executes runs and answers as the others do, and sends to the one that decides.",
