@@ -43,7 +43,7 @@ export class Runner {
   /** Queues again the runs that a crash left running, then claims. */
   async start(): Promise<void> {
     const { store, owner, clock } = this.options;
-    await store.reclaimRuns(owner, clock.now());
+    await store.reclaimRuns([owner], clock.now());
     this.#forgetClock = clock.onRollback((by) => void this.#rollBackClock(by));
     this.wake();
   }

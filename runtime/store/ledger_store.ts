@@ -189,13 +189,13 @@ export class LedgerStore implements Store {
   readonly skipWait = this.#actions.skip.bind(this.#actions);
   readonly moveRun = this.#actions.move.bind(this.#actions);
 
-  async reclaimRuns(owner: string, now: number): Promise<number> {
+  async reclaimRuns(kept: string[], now: number): Promise<number> {
     const newest = await this.#read((rows) => rows.fact("last")?.receivedAt ?? 0);
     // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
-      const slice = await this.#change(reclaimRuns, owner, now);
+      const slice = await this.#change(reclaimRuns, { kept }, now);
       reclaimed += slice.queued;
       more = slice.more;
     }

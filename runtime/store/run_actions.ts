@@ -16,6 +16,8 @@ interface Reach {
   change<I, R>(transition: Transition<I, R>, input: I, now: number): Promise<R>;
   traceOf(run: string): Promise<Found | undefined>;
   eventOf(key: number): Promise<EventRow | undefined>;
+  /** This replica, if several share the store. */
+  replica?: string;
 }
 
 /**
@@ -33,7 +35,9 @@ export class RunActions {
       // A run may end between these two reads, but an ended one becomes live only by another action.
       const before = seen && await this.reach.traceOf(run);
       const decision = by === undefined ? undefined : decisionOf(by);
-      const cancelled = await this.#change(cancelRun, { run, reason, decision }, before, seen, now);
+      const { replica } = this.reach;
+      const cancelling = { run, reason, decision, ...replica !== undefined && { replica } };
+      const cancelled = await this.#change(cancelRun, cancelling, before, seen, now);
       if (cancelled !== undefined) return cancelled;
       const state = (await this.reach.traceOf(run))?.run.state;
       return state && { kind: "asked", state, ended: false };

@@ -93,3 +93,6 @@ export async function freePort(): Promise<number> {
     });
   });
 }
+
+/** What replicas of the tests tell of themselves. */
+export const INFO = { name: "host", pid: 1, version: "1.2.3", address: null };

@@ -79,11 +79,19 @@ export interface RunRow {
   alone: number;
   /** One of its waits ended while it was running: it is claimed again after it is suspended. */
   woken?: true;
+  /** Set while it is running: another replica has asked its owner to end it. */
+  ending?: Ending;
   error?: RecordedError;
   failedStep?: string;
   output?: Json;
   inputs?: JsonObject;
   replayOf?: string;
+}
+
+/** Why a run is to be ended, and by whom; without `by` the program does it. */
+export interface Ending {
+  reason: string;
+  by?: string;
 }
 
 /** A run that has ended, as in history: with its event, without the body, which may be in an older part of history. */
