@@ -37,7 +37,7 @@ export class UnlistedError extends Error {
 const PATIENCE = 2_000;
 
 /**
- * The replicas, oldest first.
+ * The replicas, those first that began first.
  * @throws UnlistedError if the database does not answer within 2 s, or with an error
  */
 export async function listReplicas(replicas: Pick<Replicas, "list">): Promise<ReplicaListing[]> {
@@ -53,12 +53,12 @@ export async function listReplicas(replicas: Pick<Replicas, "list">): Promise<Re
   }
 }
 
-/** Registered replicas as listings show them, oldest first. */
+/** Registered replicas as listings show them. */
 export function listingOf(members: Member[]): ReplicaListing[] {
   return members.map(({ id, name, pid, version, startedAt, address, decides, isAlive, fenced, behind }) => {
     const state: ReplicaState = fenced ? "fenced" : isAlive ? "alive" : "silent";
     return { id, host: name, pid, version, startedAt, address, decides, state, behind };
-  }).sort((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
+  });
 }
 
 /** `/api/replicas`: the programs that work on the database; none over a data folder. */
