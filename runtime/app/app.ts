@@ -169,8 +169,12 @@ export class App {
 
   /** Other replicas have changed the store. */
   #changed(change: Change): void {
+    const { tables } = change;
     this.#parts.runner.changed(change);
-    if (ADOPTED.some((table) => change.tables.has(table))) this.#adoptions?.request();
+    this.#parts.ownEvents.changed(tables);
+    this.#parts.ingest.batches.changed(tables);
+    this.#replies.changed(tables);
+    if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
   }
 
   async #adopt(): Promise<void> {
