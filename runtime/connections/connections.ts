@@ -255,7 +255,6 @@ export class Connections implements ConnectionTokens {
     return found.tokens.access;
   }
 
-  /** The tokens, if there are any of these settings. */
   #usable(connection: OAuthConnection): { stored: StoredConnection; tokens: Tokens } | undefined {
     return this.#storedOf(connection) && this.#sealed.get(connection.name);
   }

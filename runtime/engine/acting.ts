@@ -1,6 +1,5 @@
 import { orAborted } from "../host/clock.ts";
 import { Interruption } from "./outcome.ts";
-import type { RunnerOptions } from "./runner_options.ts";
 
 /**
  * Milliseconds after its last good sign of life for which a replica begins new work. Others take its runs over after 3 s without one;
@@ -44,7 +43,7 @@ export function actWhileAlive(life: SignsOfLife, lost: () => Error | undefined):
  * @returns undefined if it may at once
  * @throws the signal's reason; an {@link Interruption} if this replica was excluded
  */
-export function mayAct({ shared }: Pick<RunnerOptions, "shared">, signal: AbortSignal): Promise<void> | undefined {
+export function mayAct({ shared }: { shared?: { acting: Acting } }, signal: AbortSignal): Promise<void> | undefined {
   const waiting = shared?.acting();
   return waiting && orAborted(waiting, signal);
 }
