@@ -64,7 +64,7 @@ export class DatabaseLog {
     const { seq, checksum } = this.#newest;
     // The newest frame stays in the table after it is folded, so the last one that was read is there, unless the state was moved here.
     const rows = await this.sql.unsafe(
-      `select seq::text, checksum::text, case when seq > ${seq} then frame end as frame from (
+      `select seq::text as number, checksum::text, case when seq > ${seq} then frame end as frame from (
         select seq, checksum, frame, sum(octet_length(frame)) over (order by seq) - octet_length(frame) as before
         from (select * from whenthen.log where seq >= ${seq} order by seq limit ${PAGE}) page
       ) sized where seq <= ${seq + 1} or before < ${PAGE_BYTES} order by seq`,
@@ -75,7 +75,7 @@ export class DatabaseLog {
     }
     if (last) this.#newest.checksum = Number(last.checksum);
     const frames: LoggedFrame[] = [];
-    for (const { seq: number, frame, checksum } of rows) {
+    for (const { number, frame, checksum } of rows) {
       const expected = this.#newest.seq + 1;
       if (Number(number) !== expected) {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);

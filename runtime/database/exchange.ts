@@ -75,7 +75,7 @@ export class DatabaseExchange implements Exchange {
 
   async rest(replica: string, cursor: number): Promise<Batch[]> {
     const rows = await this.parts.sql.unsafe<BatchRow[]>(
-      "select replica, seq::text, calls from whenthen.inbox where replica = $1 and seq > $2::bigint order by seq",
+      "select replica, seq::text as number, calls from whenthen.inbox where replica = $1 and seq > $2::bigint order by seq",
       [replica, String(cursor)],
     );
     return rows.map(asBatch);
@@ -100,7 +100,7 @@ export class DatabaseExchange implements Exchange {
     // What was sent by this program itself is in no form that needs quoting: ids and numbers.
     const known = JSON.stringify([...cursors].map(([id, seq]) => ({ id, seq })));
     const rows = await this.parts.sql.unsafe<BatchRow[]>(`
-      select replica, seq::text, calls from (
+      select replica, seq::text as number, calls from (
         select i.*, i.seq - r.seq as turn,
           sum(octet_length(i.calls)) over (order by i.seq - r.seq, i.replica) - octet_length(i.calls) as before
         from (
@@ -154,10 +154,10 @@ export class DatabaseExchange implements Exchange {
   }
 }
 
-type BatchRow = Record<"replica" | "seq" | "calls", string>;
+type BatchRow = Record<"replica" | "number" | "calls", string>;
 
-function asBatch({ replica, seq, calls }: BatchRow): Batch {
-  return { replica, seq: Number(seq), calls };
+function asBatch({ replica, number, calls }: BatchRow): Batch {
+  return { replica, seq: Number(number), calls };
 }
 
 /** @returns undefined if the database cannot be reached, or gives no answers for a while */
