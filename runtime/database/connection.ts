@@ -72,8 +72,8 @@ const TABLES = `
 
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
- * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` says who does what
- * only one may do at a time.
+ * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
+ * the replicas that do what only one does at a time.
  */
 const UPGRADES: Record<number, string> = {
   2: `

@@ -21,6 +21,7 @@ export interface OpenDatabase {
   /** For the store. */
   elsewhere: Elsewhere;
   members: Members;
+  /** For work that only one replica does at a time. */
   turns: Turns;
   /** Set while this program decides. */
   readonly lease: Lease | undefined;
@@ -79,9 +80,9 @@ class Database implements OpenDatabase {
   readonly path: string;
   readonly lock: FolderLock;
   readonly members: Registration;
-  readonly turns: Turns;
   readonly folder: DatabaseFolder;
   readonly elsewhere: Elsewhere;
+  readonly turns: Turns;
   readonly #exchange: DatabaseExchange;
 
   constructor(private readonly parts: DatabaseParts, public lease: Lease | undefined) {
