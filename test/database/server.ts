@@ -49,6 +49,21 @@ export class DatabaseServer implements AsyncDisposable {
     await this.#control("-m", "immediate", "-w", "stop");
   }
 
+  /** Keeps the state of all databases, for {@link restore}; it is down meanwhile. */
+  async save(): Promise<void> {
+    await this.crash();
+    await run("cp", ["-a", join(this.folder, "data"), join(this.folder, "saved")]);
+    await this.resume();
+  }
+
+  /** Returns to the state that was saved, as if a backup were restored. */
+  async restore(): Promise<void> {
+    await this.crash();
+    await run("rm", ["-r", join(this.folder, "data")]);
+    await run("mv", [join(this.folder, "saved"), join(this.folder, "data")]);
+    await this.resume();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.crash().catch(() => {});
     rmSync(this.folder, { recursive: true, force: true });
