@@ -189,7 +189,7 @@ Deno.test("a database that was restored to an earlier state: each replica notice
   for (const replica of replicas.all) {
     await until(
       `${replica.name} to know the state that was restored`,
-      () => listed(replica).catch(() => []),
+      () => listed(replica).catch((): string[] => []),
       (known) => known.length > 0 && !known.includes("e39"),
     );
   }

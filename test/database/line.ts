@@ -1,20 +1,24 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { freePort } from "./server.ts";
 
 /** A TCP proxy between one program and its database, as a network that is slow, broken or silent. */
 export class Line implements AsyncDisposable {
   readonly #pairs = new Set<Pair>();
   #server: Server | undefined;
-  #port = 0;
   #isHeld = false;
 
-  private constructor(private readonly target: URL, private readonly roundTrip: number) {}
+  private constructor(
+    private readonly target: URL,
+    private readonly roundTrip: number,
+    private readonly port: number,
+  ) {}
 
   /**
    * @param url the database's
    * @param roundTrip milliseconds that it adds to a question with its answer, half of them each way
    */
   static async to(url: string, roundTrip = 0): Promise<Line> {
-    const line = new Line(new URL(url), roundTrip);
+    const line = new Line(new URL(url), roundTrip, await freePort());
     await line.#listen();
     return line;
   }
@@ -22,7 +26,7 @@ export class Line implements AsyncDisposable {
   /** The database's URL by this line. */
   get url(): string {
     const url = new URL(this.target);
-    url.host = `127.0.0.1:${this.#port}`;
+    url.host = `127.0.0.1:${this.port}`;
     return url.href;
   }
 
@@ -68,8 +72,7 @@ export class Line implements AsyncDisposable {
 
   async #listen(): Promise<void> {
     const server = this.#server = createServer({ noDelay: true }, (client) => this.#accept(client));
-    await new Promise<void>((resolve) => server.listen(this.#port, "127.0.0.1", resolve));
-    this.#port = (server.address() as { port: number }).port;
+    await new Promise<void>((resolve) => server.listen(this.port, "127.0.0.1", resolve));
   }
 
   #accept(client: Socket): void {

@@ -5,6 +5,7 @@ import { rulesFolder } from "../e2e/folder.ts";
 import { type Answered, type Program, start } from "../e2e/program.ts";
 import { until } from "../e2e/until.ts";
 import { Line } from "./line.ts";
+import { freePort } from "./server.ts";
 
 /** Milliseconds after which a request to a replica is given up: it may be frozen. */
 const PATIENCE = 15_000;
@@ -45,9 +46,11 @@ export class Replicas implements AsyncDisposable {
     const name = `r${this.all.length + 1}`;
     const cache = join(this.folder.rules, "..", name);
     const env = { XDG_CACHE_HOME: cache, REPLICA: name, ...this.options.env?.(name) };
-    // Its place is taken before anything is awaited.
-    const line = Line.to(this.url, this.options.roundTrip);
-    const replica = new Replica(name, line, (url) => start(this.folder.rules, { data: url, env }));
+    const place = Promise.all([Line.to(this.url, this.options.roundTrip), freePort()]);
+    const replica = new Replica(name, place, (data, port) => {
+      // One that begins anew in the same process listens where it did before.
+      return start(this.folder.rules, { data, env, args: ["--port", String(port)] });
+    });
     this.all.push(replica);
     await replica.launch();
     await replica.ready();
@@ -111,8 +114,8 @@ export class Replica implements AsyncDisposable {
 
   constructor(
     readonly name: string,
-    private readonly ownLine: Promise<Line>,
-    private readonly startOn: (url: string) => Program,
+    private readonly place: Promise<[Line, number]>,
+    private readonly startOn: (url: string, port: number) => Program,
   ) {}
 
   get line(): Line {
@@ -130,8 +133,9 @@ export class Replica implements AsyncDisposable {
   /** Starts it, again after it has ended. */
   async launch(): Promise<void> {
     assert.equal(this.state, "down", this.name);
-    this.#line ??= await this.ownLine;
-    this.#program = this.startOn(this.#line.url);
+    const [line, port] = await this.place;
+    this.#line = line;
+    this.#program = this.startOn(line.url, port);
     await this.#program.url();
     this.state = "up";
   }
@@ -196,7 +200,7 @@ export class Replica implements AsyncDisposable {
     this.#leave("down");
     // A frozen one is killed, too.
     await this.#program?.kill();
-    await (await this.ownLine)[Symbol.asyncDispose]();
+    await (await this.place)[0][Symbol.asyncDispose]();
   }
 
   #leave(state: "frozen" | "down"): void {

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -96,14 +97,18 @@ async function idsOf(user: string): Promise<[number, number]> {
   return [await idOf("-u"), await idOf("-g")];
 }
 
-/** A port that nobody listens on. */
+/** Below the ports that systems give to outgoing connections: one of those must not take it while its server is down. */
+const PORTS = { from: 20_000, to: 32_000 };
+
+/** A port that nobody listens on, also for a server that ends and comes back. */
 export async function freePort(): Promise<number> {
-  const { createServer } = await import("node:net");
-  const server = createServer();
-  return await new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.on("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
 }
