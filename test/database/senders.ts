@@ -43,6 +43,14 @@ export class Senders extends Clients {
     super(options.count);
   }
 
+  /** Drops what it knows of events so far, for hours of them. @returns how many they were */
+  forget(): number {
+    const { size } = this.delivered;
+    this.delivered.clear();
+    this.answeredAt.length = 0;
+    return size;
+  }
+
   /** Milliseconds of the longest time without an acknowledgement since then. */
   longestGap(since: number): number {
     const times = [since, ...this.answeredAt.filter((at) => at > since), performance.now()];
