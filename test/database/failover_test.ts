@@ -22,6 +22,16 @@ const files = (peer: string) => {
     json: { id: "\${{ event.data.id }}" }`;
   return {
     "in.yaml": "when: { webhook: /in, auth: none, dedupe: event.data.id }\nlimit: none\nthen: [{ log: seen }]\n",
+    "polled.yaml": `
+when:
+  poll: ${peer}/poll
+  headers: { x-replica: "\${{ env.REPLICA }}" }
+  every: 1s
+  key: item.id
+  on: [added]
+limit: none
+then: [{ log: "new" }]
+`,
     "yaml.yaml": `
 when: { webhook: /job, auth: none }
 limit: none
@@ -53,7 +63,7 @@ class Peer {
     const peer = new Peer(
       await WebServer.start((seen, response) => {
         if (seen.path.endsWith("/second")) peer.#held.push(response);
-        else response.end("{}");
+        else response.setHeader("content-type", "application/json").end(seen.path === "/poll" ? "[]" : "{}");
       }),
     );
     return peer;
@@ -62,6 +72,12 @@ class Peer {
   /** Answers all that wait, also those whose sender has died. */
   release(): void {
     for (const response of this.#held.splice(0)) response.end("{}");
+  }
+
+  /** Which replicas have polled, each once for each time that it began to. */
+  get pollers(): string[] {
+    const names = this.server.seen.filter(({ path }) => path === "/poll").map(({ headers }) => headers["x-replica"]);
+    return names.filter((name, at) => name !== names[at - 1]);
   }
 
   /** Requests of a step. */
@@ -85,10 +101,14 @@ Deno.test("when a replica ends, dies or falls silent, the others go on, and it b
   await using server = await DatabaseServer.start();
   await using peer = await Peer.start();
   await using replicas = await Replicas.start(await server.create(), files(peer.server.url));
+  const first = await replicas.decider();
+  const deciders = [first.name];
+  await until("the first one to poll", () => Promise.resolve(peer.pollers), ({ length }) => length > 0);
 
   await t.step("SIGTERM of the one that decides: events are accepted again within 0.5 s", async () => {
     const decider = await replicas.decider();
     await acceptedAgain(replicas, AFTER_SIGTERM, () => decider.stop());
+    deciders.push((await replicas.decider()).name);
     await decider.launch();
     await decider.ready();
   });
@@ -96,6 +116,7 @@ Deno.test("when a replica ends, dies or falls silent, the others go on, and it b
   await t.step("kill -9 of the one that decides: events are accepted again within 4 s", async () => {
     const decider = await replicas.decider();
     await acceptedAgain(replicas, AFTER_SIGKILL, () => decider.kill());
+    deciders.push((await replicas.decider()).name);
     await decider.launch();
     await decider.ready();
   });

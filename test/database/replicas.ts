@@ -105,10 +105,10 @@ export interface Member {
 /** One of the programs. */
 export class Replica implements AsyncDisposable {
   state: "up" | "frozen" | "down" = "down";
-  /** How often it was made to stop working: a request that began before may fail. */
-  disturbed = 0;
   /** `performance.now()` when it was last let go on. */
   thawedAt = -Infinity;
+  /** How often it was made to stop working. */
+  #incidents = 0;
   #line: Line | undefined;
   #program: Program | undefined;
 
@@ -124,6 +124,12 @@ export class Replica implements AsyncDisposable {
 
   get program(): Program {
     return this.#program!;
+  }
+
+  /** How often it stopped working, because of a test or to begin anew: a request that began before may fail. */
+  get disturbed(): number {
+    const lost = this.#program?.lines.filter(({ message }) => message.includes("nothing can be saved any more"));
+    return this.#incidents + (lost?.length ?? 0);
   }
 
   get pid(): number {
@@ -142,7 +148,8 @@ export class Replica implements AsyncDisposable {
 
   /** Waits until it accepts events. */
   async ready(timeout?: number): Promise<void> {
-    const look = async () => (await this.program.fetch("/readyz")).status;
+    // One that begins anew does not listen for a moment.
+    const look = () => this.program.fetch("/readyz").then(({ status }) => status, () => 0);
     await until(`${this.name} to be ready`, look, (status) => status === 200, timeout);
   }
 
@@ -204,7 +211,7 @@ export class Replica implements AsyncDisposable {
   }
 
   #leave(state: "frozen" | "down"): void {
-    this.disturbed++;
+    this.#incidents++;
     this.state = state;
   }
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Clients } from "../e2e/torture/clients.ts";
 import { between, pause } from "../e2e/torture/size.ts";
+import { until } from "../e2e/until.ts";
 import type { Replica, Replicas } from "./replicas.ts";
 
 /** What a sender knows about an event that it sent. */
@@ -100,7 +101,9 @@ export class Senders extends Clients {
     const { disturbed } = replica;
     const answer = await replica.post(path, body).catch((error: Error) => error);
     if (answer instanceof Error) {
-      assert.ok(replica.disturbed > disturbed, `${replica.name} did not answer: ${answer.message}`);
+      const isExplained = () => Promise.resolve(replica.disturbed > disturbed);
+      // Its log may arrive later than the end of the connection.
+      await until(`a reason why ${replica.name} did not answer: ${answer.message}`, isExplained, (is) => is, 5_000);
       return undefined;
     }
     if (answer.status === 503) {
