@@ -9,7 +9,7 @@ export class Line implements AsyncDisposable {
 
   private constructor(
     private readonly target: URL,
-    private readonly roundTrip: number,
+    private roundTrip: number,
     private readonly port: number,
   ) {}
 
@@ -28,6 +28,11 @@ export class Line implements AsyncDisposable {
     const url = new URL(this.target);
     url.host = `127.0.0.1:${this.port}`;
     return url.href;
+  }
+
+  /** Makes it slower from here on, for connections that are open, too. @param roundTrip as above */
+  slowDown(roundTrip: number): void {
+    this.roundTrip = roundTrip;
   }
 
   /** Connections that are open. */
@@ -77,7 +82,7 @@ export class Line implements AsyncDisposable {
 
   #accept(client: Socket): void {
     const upstream = connect({ port: Number(this.target.port), host: this.target.hostname, noDelay: true });
-    const pair = new Pair(client, upstream, this.roundTrip / 2, () => this.#pairs.delete(pair));
+    const pair = new Pair(client, upstream, () => this.roundTrip / 2, () => this.#pairs.delete(pair));
     this.#pairs.add(pair);
     pair.hold(this.#isHeld);
   }
@@ -88,14 +93,14 @@ class Pair {
   constructor(
     private readonly client: Socket,
     private readonly upstream: Socket,
-    delay: number,
+    delay: () => number,
     private readonly onEnd: () => void,
   ) {
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
       from.on("data", (bytes) => {
-        if (delay === 0) to.write(bytes);
-        // Timers of the same delay fire in the order in which they were set.
-        else setTimeout(() => to.write(bytes), delay);
+        if (delay() === 0) to.write(bytes);
+        // Timers fire in the order in which they were set, if no later one has a shorter delay.
+        else setTimeout(() => to.write(bytes), delay());
       });
       from.on("error", () => {});
       from.on("close", () => this.end());
