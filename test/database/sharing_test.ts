@@ -57,7 +57,7 @@ function ended(replica: Replica, run: string): Promise<Answered> {
 async function verdictOf(replica: Replica, rule: string, event: { type: string; data: object }): Promise<string> {
   const { status, body } = await replica.post("/api/emit", event);
   assert.equal(status, 200, JSON.stringify(body));
-  return body.verdicts.find((verdict: { rule: string }) => verdict.rule === rule).verdict;
+  return body.verdicts.find((verdict: { rule: string }) => verdict.rule === rule).verdict.kind;
 }
 
 Deno.test("what one replica takes, decides or is told holds for all", async (t) => {
@@ -76,7 +76,7 @@ Deno.test("what one replica takes, decides or is told holds for all", async (t) 
 
   await t.step("a webhook is answered by the reply of its run, wherever that is executed", async () => {
     let elsewhere = 0;
-    const numbers = Array.from({ length: 60 }, (_, id) => id);
+    const numbers = Array.from({ length: 24 }, (_, id) => id);
     await Promise.all(numbers.map(async (id) => {
       const receiver = replicas.all[id % 3];
       const { status, body } = await receiver.post("/hooks/price", { id });
