@@ -221,15 +221,18 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
  * this one decides.
  */
 async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
-  const { disk } = database.folder;
-  const isThere = async () => (await disk.list(path)).includes("key");
+  const { folder } = database;
+  const isThere = async () => {
+    await folder.refresh("key");
+    return (await folder.disk.list(path)).includes("key");
+  };
   if (database.lease !== undefined || await isThere()) return;
   const stop = new AbortController();
   const deciding = database.decide(stop.signal).catch(() => {});
   while (database.lease === undefined && !await isThere()) await pause(AGAIN);
   stop.abort();
   await deciding;
-  await database.folder.load();
+  await folder.load();
 }
 
 function pause(ms: number): Promise<void> {
