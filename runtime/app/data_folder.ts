@@ -11,9 +11,10 @@ import { RunFiles } from "../host/run_files.ts";
 import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { OpenDatabase } from "../database/open_database.ts";
-import { openStore } from "../store/open_store.ts";
+import { openSharedStore, openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
+import { Replica } from "./replica.ts";
 
 /** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
@@ -29,6 +30,8 @@ export class FolderHeldError extends UsageError {
 /** A data folder that this program holds. */
 export interface DataFolder {
   store: Store;
+  /** This program among those that share the store; absent if it has the folder for itself. */
+  replica?: Replica;
   signer: CauseSigner;
   /** The tokens of connections, sealed. */
   vault: Vault;
@@ -81,7 +84,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   });
   await makePrivate(path, onWarning);
-  const lock = await lockWithin(HELD, path);
+  const lock = database?.lock ?? await lockWithin(HELD, path);
   if (lock === undefined) {
     throw new FolderHeldError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
@@ -93,8 +96,15 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     await database?.folder.load();
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
-    const elsewhere = database && { elsewhere: database.elsewhere };
-    const store = await openStore({ folder: path, disk, lock: held, onWarning, now: clock.now(), ...elsewhere });
+    const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
+    const shared = database && await openSharedStore({
+      ...opening,
+      elsewhere: database.elsewhere,
+      follow: database.lease === undefined,
+    });
+    const store = shared ?? await openStore(opening);
+    const replica = database && shared && new Replica({ database, store: shared, clock });
+    if (replica?.decides === false) await waitForKey(path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -103,12 +113,13 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const files = new RunFiles(join(path, "files"), lockedFiles);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
-    const watch = watchLock(held);
+    const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
       if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
     };
     return {
       store,
+      ...replica && { replica },
       signer,
       vault,
       hookVault,
@@ -132,6 +143,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       lost: watch.lost,
       async close() {
         watch.end();
+        await replica?.stop();
         await store.close();
         lock.release();
         await database?.close();
@@ -205,19 +217,36 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   for (;;) {
     const lock = acquireLock(path);
     if (lock !== undefined || performance.now() - start > ms) return lock;
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    await pause(AGAIN);
   }
 }
 
-/** Both the folder on this machine and the database behind it must be ours. */
-function heldBoth(lock: FolderLock, { lease }: Pick<OpenDatabase, "lease">): Held {
+/** Milliseconds that the first replica of a new database has for making the key of its data folder. */
+const FIRST = 10_000;
+
+/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
+async function waitForKey(path: string, disk: Disk): Promise<void> {
+  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
+    if (performance.now() - start > FIRST) {
+      throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
+    }
+    await pause(AGAIN);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The folder on this machine must be ours, and the database must take what this replica sends. */
+function heldBoth(lock: FolderLock, database: OpenDatabase): Held {
   return {
     get lost() {
-      return lock.lost ?? lease.lost;
+      return lock.lost ?? database.lost;
     },
     assertHeld() {
       lock.assertHeld();
-      lease.assertHeld();
+      if (database.lost !== undefined) throw database.lost;
     },
   };
 }
@@ -228,8 +257,9 @@ type Held = Pick<FolderLock, "assertHeld" | "lost">;
 const LOOK = 1_000;
 
 /** Uses the machine's own time: a folder can be lost whatever the time of a test is. */
-function watchLock(lock: Held): { lost: Promise<Error>; end(): void } {
+function watchLock(lock: Held, failed?: Promise<Error>): { lost: Promise<Error>; end(): void } {
   const { promise, resolve } = Promise.withResolvers<Error>();
+  failed?.then(resolve);
   const timer = setInterval(() => {
     try {
       lock.assertHeld();

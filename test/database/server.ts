@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+import { rm } from "node:fs/promises";
 import postgres from "postgres";
+import { type OpenDatabase, openDatabase } from "../../runtime/database/open_database.ts";
 
 const run = promisify(execFile);
 
@@ -112,3 +114,24 @@ export async function freePort(): Promise<number> {
     if (isFree) return port;
   }
 }
+
+/** A replica of a database, whose folder is removed with it. */
+export async function replica(url: string): Promise<OpenDatabase & AsyncDisposable> {
+  const database = await openDatabase(url, { info: INFO });
+  return Object.assign(database, {
+    [Symbol.asyncDispose]: async () => {
+      await database.close();
+      await rm(database.path, { recursive: true, force: true });
+    },
+  });
+}
+
+/** A connection of the test. */
+export async function connection(url: string): Promise<postgres.Sql & AsyncDisposable> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  await sql`select 1`;
+  return Object.assign(sql, { [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) });
+}
+
+/** What replicas of the tests tell of themselves. */
+export const INFO = { name: "host", pid: 1, version: "1.2.3", address: null };
