@@ -21,7 +21,7 @@ import type { Receipt } from "../store/store.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
-import { ReplyWaiters } from "../web/reply_waiters.ts";
+import { mayStillWait, ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
@@ -36,8 +36,11 @@ export interface OnceReport {
   broken: string[];
 }
 
-/** The tables in which a change by another replica may concern the rules in force here: pauses, config of people, config of a platform. */
-const ADOPTED = ["rule", "config", "fact"];
+/**
+ * The tables in which a change by another replica may concern what is in force here: pauses, config of people and of a platform,
+ * tokens of connections.
+ */
+const ADOPTED = ["rule", "config", "fact", "mark"];
 
 /** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
@@ -50,7 +53,7 @@ const ONCE_PATIENCE = 60_000;
 export class App {
   readonly web: Web;
   readonly #parts: AppParts;
-  readonly #replies = new ReplyWaiters();
+  readonly #replies: ReplyWaiters;
   readonly #activity: Activity;
   readonly #refused: RefusedRequests;
   readonly #reloads: Coalescer;
@@ -82,13 +85,15 @@ export class App {
   ) {
     this.#activity = new Activity(dataFolder.store, clock);
     this.#refused = new RefusedRequests(clock);
+    const shared = dataFolder.replica && dataFolder.store;
+    this.#replies = new ReplyWaiters(shared, (error) => logError("Cannot read the replies of other replicas", error));
     this.#reloads = new Coalescer(() => this.#reload(), clock);
     this.#adoptions = dataFolder.replica && new Coalescer(() => this.#adopt(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
-      awaitsReply: (event) => this.#replies.isAwaited(event),
+      awaitsReply: (event, run) => this.#replies.isAwaited(event) || this.#mayWaitElsewhere(run),
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure, capped) => this.#reports.report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
@@ -154,7 +159,8 @@ export class App {
   async #decide(): Promise<void> {
     this.#decides = true;
     await this.#reloads.alone(() => this.#reload());
-    await this.#reportConditions();
+    this.#parts.ownEvents.promote();
+    this.#reportConditions();
     await this.#parts.runner.promote();
   }
 
@@ -178,7 +184,9 @@ export class App {
   }
 
   async #adopt(): Promise<void> {
+    const { vault, hookVault } = this.dataFolder;
     try {
+      await Promise.all([vault.followChanges(), hookVault.followChanges()]);
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       logError("Cannot adopt what another replica has changed", error);
@@ -289,13 +297,15 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#loadNow();
-    if (this.#decides) await this.#reportConditions();
-    await this.#parts.runner.start({ decides: this.#decides });
+    const decides = this.#decides;
+    const onLate = (failure: string) => logWarning(`An event of the program itself is late: ${failure}`);
+    await this.#parts.ownEvents.start(onLate, { decides });
+    if (decides) this.#reportConditions();
+    await this.#parts.runner.start({ decides });
   }
 
-  /** Emits the program's own events from now on. Some of the conditions from before the last end may be over. */
-  async #reportConditions(): Promise<void> {
-    await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
+  /** Some of the conditions from before the last end may be over. */
+  #reportConditions(): void {
     updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.reportStates();
   }
@@ -369,6 +379,12 @@ export class App {
       failures: () => this.#reports.list(),
       reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
     });
+  }
+
+  /** Whether another replica may have a request that waits for the reply of a run. */
+  #mayWaitElsewhere(run: Parameters<typeof mayStillWait>[0] & { rule: string }): boolean {
+    const rule = this.#parts.live.rules.get(run.rule);
+    return this.#replies.isShared && mayStillWait(run, rule, this.clock.now());
   }
 
   #accepted(receipts: Receipt[]): void {

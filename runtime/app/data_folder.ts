@@ -11,10 +11,10 @@ import { RunFiles } from "../host/run_files.ts";
 import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { OpenDatabase } from "../database/open_database.ts";
-import { openSharedStore, openStore } from "../store/open_store.ts";
+import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
-import { Replica } from "./replica.ts";
+import { openReplica, type Replica } from "./replica.ts";
 
 /** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
@@ -97,19 +97,14 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
-    const shared = database && await openSharedStore({
-      ...opening,
-      elsewhere: database.elsewhere,
-      follow: database.lease === undefined,
-    });
-    const store = shared ?? await openStore(opening);
-    const replica = database && shared && new Replica({ database, store: shared, clock });
+    const replica = database && await openReplica(database, opening, clock);
+    const store = replica?.store ?? await openStore(opening);
     if (replica?.decides === false) await waitForKey(path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
-    const vault = await Vault.open(path, lockedFiles, onWarning);
-    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks");
+    const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
+    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
     const files = new RunFiles(join(path, "files"), lockedFiles);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();

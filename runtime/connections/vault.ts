@@ -42,8 +42,8 @@ type VaultFile = "connections" | "hooks";
 export interface SharedFiles {
   /** Runs work while no other replica runs any under the same name; waits for its turn. */
   inTurn<T>(name: string, work: () => Promise<T>): Promise<T>;
-  /** Brings a file of the data folder to its newest content. @returns whether it has changed */
-  refresh(file: string): Promise<boolean>;
+  /** Brings a file of the data folder to its newest content. */
+  refresh(file: string): Promise<unknown>;
   /** Tells the other replicas that a file has changed. */
   announce(file: string): Promise<void>;
   /** Differs after each announcement. */
@@ -60,6 +60,8 @@ export class Vault<T = StoredConnection> {
   /** Called after entries were changed by another replica. */
   onRefreshed: () => void = () => {};
   #stored = new Map<string, T>();
+  /** The content of the file with these entries. */
+  #text: string | undefined;
   #writing: Promise<void> = Promise.resolve();
   /** The last announcement that was followed. */
   #seen: unknown;
@@ -87,7 +89,7 @@ export class Vault<T = StoredConnection> {
     vault.#seen = await shared?.announced(file);
     await shared?.refresh(file);
     try {
-      vault.#stored = await vault.#read();
+      await vault.#read();
     } catch (error) {
       const path = join(folder, file);
       await disk.rename(path, `${path}.damaged`);
@@ -149,8 +151,8 @@ export class Vault<T = StoredConnection> {
   }
 
   async #refresh(): Promise<void> {
-    if (!await this.shared!.refresh(this.file)) return;
-    this.#stored = await this.#read();
+    await this.shared!.refresh(this.file);
+    if (!await this.#read()) return;
     this.changes++;
     this.onRefreshed();
   }
@@ -162,18 +164,22 @@ export class Vault<T = StoredConnection> {
     await changing;
   }
 
-  async #read(): Promise<Map<string, T>> {
-    if (!(await this.disk.list(this.folder)).includes(this.file)) return new Map();
-    const { version, entries } = JSON.parse(
-      new TextDecoder().decode(await this.disk.read(join(this.folder, this.file))),
-    );
+  /** @returns whether the file has other entries than before */
+  async #read(): Promise<boolean> {
+    const exists = (await this.disk.list(this.folder)).includes(this.file);
+    const bytes = exists ? await this.disk.read(join(this.folder, this.file)) : undefined;
+    const text = bytes && new TextDecoder().decode(bytes);
+    if (text === this.#text) return false;
+    const { version, entries } = text === undefined ? { version: 1, entries: {} } : JSON.parse(text);
     if (version !== 1) throw new Error(`version ${version}`);
-    return new Map<string, T>(Object.entries(entries));
+    [this.#stored, this.#text] = [new Map<string, T>(Object.entries(entries)), text];
+    return true;
   }
 
   async #write(entries: Map<string, T>): Promise<void> {
     const text = JSON.stringify({ version: 1, entries: Object.fromEntries(entries) }, null, 2) + "\n";
     await replaceFile(this.disk, this.folder, this.file, new TextEncoder().encode(text));
+    this.#text = text;
   }
 }
 

@@ -23,7 +23,7 @@ import type { FormDesk } from "./forms/sessions.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RefusedRequests } from "./refused_requests.ts";
-import type { Replicas } from "./replicas_api.ts";
+import type { Replicas } from "./replicas.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
 
 /** Everything that the HTTP side works with; `app.ts` creates it. */

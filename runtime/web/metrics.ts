@@ -6,7 +6,7 @@ import type { RuleEnds } from "../store/listing.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { addProcessMetrics } from "./process_metrics.ts";
 import { addReplicaMetrics } from "./replica_metrics.ts";
-import type { Replicas } from "./replicas_api.ts";
+import type { Replicas } from "./replicas.ts";
 
 /** Values that are read at each scrape. */
 export interface MetricFacts {

@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from "prom-client";
-import { listReplicas, REPLICA_STATES, type ReplicaListing, type Replicas } from "./replicas_api.ts";
+import { listReplicas, REPLICA_STATES, type ReplicaListing, type Replicas } from "./replicas.ts";
 
 /**
  * Metrics of the programs that share a database, read from it at each scrape. While it does not answer, there are none: a zero

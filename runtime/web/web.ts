@@ -13,7 +13,6 @@ import { fleetsApi, tasksApi } from "./fleets_api.ts";
 import { formsApi } from "./forms_api.ts";
 import { answerHandshake } from "./hook_options.ts";
 import { receiveHook, type Target } from "./hooks.ts";
-import { replicasApi } from "./replicas_api.ts";
 import { startApi } from "./rules_api.ts";
 
 /** The HTTP interface of the program. */
@@ -54,7 +53,6 @@ export function createWeb(context: WebContext): Web {
   app.use("/api/*", guarded);
   app.route("/api/connections", connectionsApi(context));
   app.route("/api/hooks", hooksApi(context));
-  app.route("/api/replicas", replicasApi(context));
   app.route("/api", fleetsApi(context));
   app.route("/api", api(context));
   let description: Promise<object> | undefined;

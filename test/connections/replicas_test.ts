@@ -12,7 +12,7 @@ import { SharedFolder } from "./shared_folder.ts";
 
 /** Two replicas with the connection `asana`, which somebody has connected at the first one. */
 async function twoReplicas(bench: ConnectionsBench): Promise<{ one: Replica; two: Replica; folder: SharedFolder }> {
-  const folder = new SharedFolder(bench.folder);
+  const folder = new SharedFolder();
   const [one, two] = [await bench.replica(folder.replica()), await bench.replica(folder.replica())];
   await connect(bench, one);
   return { one, two, folder };
@@ -85,7 +85,7 @@ Deno.test("changes of two replicas at the same time do not lose each other", asy
 
 Deno.test("the secret of a handshake that one replica took verifies deliveries at the others", async () => {
   const path = await mkdtemp(join(tmpdir(), "whenthen-hooks-"));
-  const folder = new SharedFolder(path);
+  const folder = new SharedFolder();
   const clock = new ManualClock(Date.now());
   const key = newKey();
   const open = async () => {

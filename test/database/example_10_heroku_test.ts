@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
-import type { ReplicaListing } from "../../runtime/web/replicas_api.ts";
+import type { ReplicaListing } from "../../runtime/web/replicas.ts";
 import { until } from "../e2e/until.ts";
 import { commandOf, dyno, useSource } from "../examples/dyno.ts";
 import { copyExample } from "../examples/example.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parse } from "yaml";
 import type { EventRecord } from "../../runtime/store/store.ts";
-import type { ReplicaListing } from "../../runtime/web/replicas_api.ts";
+import type { ReplicaListing } from "../../runtime/web/replicas.ts";
 import { type Answered, type Program, temporaryFolder, whenthen, whenthenAsk } from "../e2e/program.ts";
 import { until } from "../e2e/until.ts";
 import { copyExample } from "../examples/example.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import postgres from "postgres";
-import type { ReplicaListing } from "../../runtime/web/replicas_api.ts";
+import type { ReplicaListing } from "../../runtime/web/replicas.ts";
 import { rulesFolder } from "../e2e/folder.ts";
 import { start, temporaryFolder, whenthen } from "../e2e/program.ts";
 import { until } from "../e2e/until.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ReplicaListing } from "../../../runtime/web/replicas_api.ts";
+import type { ReplicaListing } from "../../../runtime/web/replicas.ts";
 import { clientOfRunning } from "../client.ts";
 import { DATA, placeOf } from "../folders.ts";
 import { type Colour, printTable, relativeTime, type Terminal } from "../print/terminal.ts";
@@ -34,7 +34,7 @@ async function replicasOf(data: string, database: string): Promise<ReplicaListin
   const running = await clientOfRunning(data);
   if (running !== undefined) return await running.get<ReplicaListing[]>("/api/replicas");
   const { readMembers } = await import("../../../runtime/database/members.ts");
-  const { listingOf } = await import("../../../runtime/web/replicas_api.ts");
+  const { listingOf } = await import("../../../runtime/web/replicas.ts");
   return listingOf(await readMembers(database));
 }
 

@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import type { WebContext } from "../context.ts";
-import { listReplicas, type ReplicaListing, UnlistedError } from "../replicas_api.ts";
+import { listReplicas, type ReplicaListing, UnlistedError } from "../replicas.ts";
 import { rowTable } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
 import { page } from "./shell.ts";

@@ -4,7 +4,7 @@ import type { DeliveryVerdict, VerdictKind } from "../../model/event.ts";
 import type { DeviceState } from "../../model/fleet.ts";
 import type { RunState, StepState } from "../../model/run.ts";
 import type { WebContext } from "../context.ts";
-import type { ReplicaState } from "../replicas_api.ts";
+import type { ReplicaState } from "../replicas.ts";
 import { type Markup, markup } from "./markup.ts";
 import { page } from "./shell.ts";
 import type { ConsoleEnv } from "./viewer.ts";

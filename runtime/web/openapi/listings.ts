@@ -11,7 +11,7 @@ import type { CommandChecked, CommandListing } from "../commands_api.ts";
 import type { ConfigListing } from "../config_api.ts";
 import type { BegunAnswer, HandshakeHook } from "../connections_api.ts";
 import type { DeviceDetail, FleetListing, SentTask } from "../fleets_api.ts";
-import { REPLICA_STATES, type ReplicaListing } from "../replicas_api.ts";
+import { REPLICA_STATES, type ReplicaListing } from "../replicas.ts";
 import type { RuleListing, Startable, TriggerListing } from "../rules_api.ts";
 import {
   answerOf,

@@ -1,8 +1,5 @@
-import { Hono } from "hono";
 import type { Member, Members } from "../database/members.ts";
 import { messageOf } from "../model/errors.ts";
-import { answerMasked, answerRefusal, RETRY_AFTER } from "./answer.ts";
-import type { WebContext } from "./context.ts";
 
 /** The replicas of the database that this program works on. */
 export type Replicas = Pick<Members, "me" | "list">;
@@ -59,19 +56,4 @@ export function listingOf(members: Member[]): ReplicaListing[] {
     const state: ReplicaState = fenced ? "fenced" : isAlive ? "alive" : "silent";
     return { id, host: name, pid, version, startedAt, address, decides, state, behind };
   });
-}
-
-/** `/api/replicas`: the programs that work on the database; none over a data folder. */
-export function replicasApi(context: WebContext): Hono {
-  const app = new Hono();
-  app.get("/", async (c) => {
-    try {
-      return answerMasked(c, context, context.replicas === undefined ? [] : await listReplicas(context.replicas));
-    } catch (error) {
-      if (!(error instanceof UnlistedError)) throw error;
-      c.header("retry-after", RETRY_AFTER);
-      return answerRefusal(c, context, 503, error.message);
-    }
-  });
-  return app;
 }
