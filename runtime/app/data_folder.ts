@@ -99,7 +99,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
     const replica = database && await openReplica(database, opening, clock);
     const store = replica?.store ?? await openStore(opening);
-    if (replica?.decides === false) await waitForKey(path, disk);
+    if (replica?.decides === false) await waitForKey(database!, path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -216,16 +216,14 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   }
 }
 
-/** Milliseconds that the first replica of a new database has for making the key of its data folder. */
-const FIRST = 10_000;
-
-/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
-async function waitForKey(path: string, disk: Disk): Promise<void> {
-  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
-    if (performance.now() - start > FIRST) {
-      throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
+/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it has ended before that */
+async function waitForKey({ folder, members }: OpenDatabase, path: string, disk: Disk): Promise<void> {
+  while (!(await disk.list(path)).includes("key")) {
+    if (!(await members.list()).some(({ decides, isAlive }) => decides && isAlive)) {
+      throw new UsageError("Cannot use the database: the replica that set it up has ended before that; start again");
     }
     await pause(AGAIN);
+    await folder.refresh("key");
   }
 }
 
