@@ -99,7 +99,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
     const replica = database && await openReplica(database, opening, clock);
     const store = replica?.store ?? await openStore(opening);
-    if (replica?.decides === false) await waitForKey(database!, path, disk);
+    if (database !== undefined && replica?.decides === false) await waitForKey(database, path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
