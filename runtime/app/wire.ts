@@ -125,6 +125,7 @@ export function wire(ports: WiringPorts): Wiring {
     ...executing,
     ...ports.runner,
     surroundings,
+    ...ports.files.isShared && { localize: (recorded) => ports.files.localize(recorded) },
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),
   });
   return { hooks, ingest, ownEvents, services, attachments, runner };
