@@ -105,9 +105,13 @@ export async function connect(url: string): Promise<Sql> {
   } catch (error) {
     await sql.end({ timeout: 0 });
     if (error instanceof UsageError) throw error;
-    const remedy = "check the URL, and that the user may create a schema";
-    throw new UsageError(`Cannot open the database ${shownUrl(url)}: ${reasonOf(error)}; ${remedy}`, { cause: error });
+    throw cannotOpen(url, error, "check the URL, and that the user may create a schema");
   }
+}
+
+/** Why a database cannot be used. @param remedy what would work */
+export function cannotOpen(url: string, error: unknown, remedy: string): UsageError {
+  return new UsageError(`Cannot open the database ${shownUrl(url)}: ${reasonOf(error)}; ${remedy}`, { cause: error });
 }
 
 /** Connections that are made when they are needed. */

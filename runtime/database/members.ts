@@ -1,6 +1,7 @@
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
+import { cannotOpen, openConnections, type Sql } from "./connection.ts";
 import { DEAD, LOOK } from "./lease.ts";
 import type { Right } from "./right.ts";
 import { pause, type Wakes } from "./wakes.ts";
@@ -44,6 +45,42 @@ export interface Members {
   readonly lastBeat: number;
   /** Milliseconds by which the clock of the database is ahead of ours, measured with each beat; half of the round trip is subtracted. */
   readonly clockOffset: number;
+}
+
+/**
+ * The replicas of a database, for a program that is none of them: it registers nothing and makes no tables. None if there are no
+ * tables.
+ * @throws UsageError if the database does not answer
+ */
+export async function readMembers(url: string): Promise<Member[]> {
+  const sql = await openConnections(url, { max: 1 });
+  try {
+    const [{ known }] = await sql.unsafe("select to_regclass('whenthen.replicas') is not null as known");
+    return known ? await listMembers(sql) : [];
+  } catch (error) {
+    throw cannotOpen(url, error, "check the URL");
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+async function listMembers(sql: Sql): Promise<Member[]> {
+  const rows = await sql.unsafe(`
+    select r.id, r.applied::text, r.fenced, r.info, extract(epoch from r.started)::text as started,
+      clock_timestamp() - r.beaten < interval '${DEAD} milliseconds' as alive,
+      exists (select from whenthen.lease where holder = r.id) as decides,
+      coalesce((select max(seq) from whenthen.log), 0)::text as newest
+    from whenthen.replicas r order by r.started, r.id`);
+  return rows.map(({ id, fenced, decides, alive, ...row }) => {
+    const { name, pid, version, address }: MemberInfo = JSON.parse(row.info);
+    const applied = decides ? Number(row.newest) : Number(row.applied);
+    const behind = Math.max(0, Number(row.newest) - applied);
+    const startedAt = Math.round(Number(row.started) * 1_000);
+    return {
+      ...{ id, name, pid, version, address, startedAt },
+      ...{ decides, isAlive: alive && !fenced, applied, behind, fenced },
+    };
+  });
 }
 
 /** What a replica tells of itself when it registers. */
@@ -123,23 +160,8 @@ export class Registration implements Members, Right {
     throw this.#lost;
   }
 
-  async list(): Promise<Member[]> {
-    const rows = await this.wakes.sql.unsafe(`
-      select r.id, r.applied::text, r.fenced, r.info, extract(epoch from r.started)::text as started,
-        clock_timestamp() - r.beaten < interval '${DEAD} milliseconds' as alive,
-        exists (select from whenthen.lease where holder = r.id) as decides,
-        coalesce((select max(seq) from whenthen.log), 0)::text as newest
-      from whenthen.replicas r order by r.started, r.id`);
-    return rows.map(({ id, fenced, decides, alive, ...row }) => {
-      const { name, pid, version, address }: MemberInfo = JSON.parse(row.info);
-      const applied = decides ? Number(row.newest) : Number(row.applied);
-      const behind = Math.max(0, Number(row.newest) - applied);
-      const startedAt = Math.round(Number(row.started) * 1_000);
-      return {
-        ...{ id, name, pid, version, address, startedAt },
-        ...{ decides, isAlive: alive && !fenced, applied, behind, fenced },
-      };
-    });
+  list(): Promise<Member[]> {
+    return listMembers(this.wakes.sql);
   }
 
   watch(onDead: (id: string) => Promise<void>): { stop(): Promise<void> } {

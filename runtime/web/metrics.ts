@@ -5,6 +5,8 @@ import type { Fleets } from "../model/fleet.ts";
 import type { RuleEnds } from "../store/listing.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { addProcessMetrics } from "./process_metrics.ts";
+import { addReplicaMetrics } from "./replica_metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 /** Values that are read at each scrape. */
 export interface MetricFacts {
@@ -16,6 +18,8 @@ export interface MetricFacts {
   fleets: Pick<Fleets, "list">;
   /** Resident workers. */
   workers(): number;
+  /** The programs on the same database; absent over a data folder. */
+  replicas?: Replicas;
 }
 
 /** The most rules with a series of their own in the histogram of steps by rule. */
@@ -71,6 +75,7 @@ export class Metrics {
     this.#isInForce = facts.isInForce;
     this.#readAtScrape(facts);
     this.#addRuns(facts);
+    if (facts.replicas !== undefined) addReplicaMetrics(this.#registry, facts.replicas);
     addProcessMetrics(this.#registry);
   }
 

@@ -116,7 +116,8 @@ async function idsOf(user: string): Promise<[number, number]> {
   return [await idOf("-u"), await idOf("-g")];
 }
 
-async function freePort(): Promise<number> {
+/** A port of this machine on which nobody listens. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   return await new Promise((resolve) => {
     server.listen(0, "127.0.0.1", () => {

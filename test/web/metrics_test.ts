@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { buildFacts, Metrics, MOST_RULES } from "../../runtime/web/metrics.ts";
 import { type Bench, NOW, onEvent, openBench, rule } from "./harness.ts";
+import { member } from "./members.ts";
 
 interface Sample {
   name: string;
@@ -114,7 +115,8 @@ function samplesOf(families: Family[], name: string): Sample[] {
 const ODD = 'a "quoted"\\id\nof two lines';
 
 async function busyBench(): Promise<Bench> {
-  const bench = await openBench([rule("a", [onEvent("t")]), rule(ODD, [onEvent("t")])]);
+  const replicas = { me: "replica1", list: () => Promise.resolve([member(1, { decides: true })]) };
+  const bench = await openBench([rule("a", [onEvent("t")]), rule(ODD, [onEvent("t")])], { replicas });
   await bench.post("/api/emit", { type: "t" });
   const { metrics } = bench.context;
   metrics.observeStep("a", "http", "succeeded", 80);
