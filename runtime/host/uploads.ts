@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { codeOf, messageOf } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
-import { newId } from "../model/id.ts";
+import { fromBase32, newId } from "../model/id.ts";
 import type { Disk } from "./disk.ts";
 import type { RunFiles } from "./run_files.ts";
 
@@ -54,6 +54,8 @@ const OWNERS = "owners.json";
 /** See `newId`: only names of this form are folders of requests. */
 const REQUEST = /^[0-9a-z]{20}$/;
 const KEY = /^key-(\d+)$/;
+/** Milliseconds that another program may take to receive a request. */
+const RECENT = 3_600_000;
 /** Folders checked per sweep. */
 const SWEPT = 100;
 
@@ -146,7 +148,7 @@ export class Uploads {
     if (this.#round.length === 0) this.#round = (await this.#list(this.#folder)).filter((name) => REQUEST.test(name));
     const errors: Error[] = [];
     for (const id of this.#round.splice(0, SWEPT)) {
-      if (this.#open.has(id)) continue;
+      if (this.#open.has(id) || (this.files.isShared && isRecent(id))) continue;
       const folder = join(this.#folder, id);
       try {
         if (!await this.#isOwned(folder, events)) await this.disk.removeFolder(folder);
@@ -182,6 +184,11 @@ export class Uploads {
       throw error;
     }
   }
+}
+
+/** Another program may be receiving the request: its event is not known yet. */
+function isRecent(id: string): boolean {
+  return fromBase32(id.slice(0, 9)) > Date.now() - RECENT;
 }
 
 /** No event is accepted before its file of owners is complete, so one that is cut off has none. */
