@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { argv, exit, stderr } from "node:process";
 import { type Ports, SYSTEM_PORTS } from "../../runtime/app/wire.ts";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { endReluctance } from "../../runtime/host/large_work.ts";
 import { messageOf, UsageError } from "../../runtime/model/errors.ts";
 import { DamagedError, ownFolder } from "../build/packed_folder.ts";
 import { addRun } from "./commands/run.ts";
@@ -140,6 +141,8 @@ async function createProgram(
   });
   addRun(program, session, { isDefault: isPacked });
   // A service starts faster without the others.
-  if (command !== "run") (await import("./commands/others.ts")).addOthers(program, session);
+  if (command === "run") return program;
+  endReluctance();
+  (await import("./commands/others.ts")).addOthers(program, session);
   return program;
 }

@@ -4,6 +4,7 @@ import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
+import { endReluctance } from "../../../runtime/host/large_work.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { openProgram } from "../client.ts";
@@ -71,6 +72,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       try {
         if (!signal.isReceived) {
           await app.start();
+          endReluctance();
           if (options.log === "pretty") await welcome(app, folders, session);
           const lost = app.lost.then(() => session.exitCode = ExitCode.failed);
           await Promise.race([signal.received, lost]);
