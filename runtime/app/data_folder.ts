@@ -14,6 +14,7 @@ import type { OpenDatabase } from "../database/open_database.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
+import { openReplica, type Replica } from "./replica.ts";
 
 /** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
@@ -29,6 +30,8 @@ export class FolderHeldError extends UsageError {
 /** A data folder that this program holds. */
 export interface DataFolder {
   store: Store;
+  /** This program among those that share the store; absent if it has the folder for itself. */
+  replica?: Replica;
   signer: CauseSigner;
   /** The tokens of connections, sealed. */
   vault: Vault;
@@ -81,7 +84,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   });
   await makePrivate(path, onWarning);
-  const lock = await lockWithin(HELD, path);
+  const lock = database?.lock ?? await lockWithin(HELD, path);
   if (lock === undefined) {
     throw new FolderHeldError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
@@ -91,24 +94,27 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     // The place in a database says nothing about the folders of other machines.
     if (rules !== undefined && database === undefined) await checkRulesFolder({ ...rules, data: path });
     await database?.folder.load();
+    if (database) await awaitKey(path, database);
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
-    const elsewhere = database && { elsewhere: database.elsewhere };
-    const store = await openStore({ folder: path, disk, lock: held, onWarning, now: clock.now(), ...elsewhere });
+    const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
+    const replica = database && await openReplica(database, opening, clock);
+    const store = replica?.store ?? await openStore(opening);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
-    const vault = await Vault.open(path, lockedFiles, onWarning);
-    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks");
+    const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
+    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
     const files = new RunFiles(join(path, "files"), lockedFiles);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
-    const watch = watchLock(held);
+    const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
       if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
     };
     return {
       store,
+      ...replica && { replica },
       signer,
       vault,
       hookVault,
@@ -132,6 +138,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       lost: watch.lost,
       async close() {
         watch.end();
+        await replica?.stop();
         await store.close();
         lock.release();
         await database?.close();
@@ -205,19 +212,39 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   for (;;) {
     const lock = acquireLock(path);
     if (lock !== undefined || performance.now() - start > ms) return lock;
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    await pause(AGAIN);
   }
 }
 
-/** Both the folder on this machine and the database behind it must be ours. */
-function heldBoth(lock: FolderLock, { lease }: Pick<OpenDatabase, "lease">): Held {
+/**
+ * Of several replicas that start at once on a new database, the one that decides makes its key. Waits for that; if that one ends before,
+ * this one decides.
+ */
+async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
+  const { disk } = database.folder;
+  const isThere = async () => (await disk.list(path)).includes("key");
+  if (database.lease !== undefined || await isThere()) return;
+  const stop = new AbortController();
+  const deciding = database.decide(stop.signal).catch(() => {});
+  while (database.lease === undefined && !await isThere()) await pause(AGAIN);
+  stop.abort();
+  await deciding;
+  await database.folder.load();
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The folder on this machine must be ours, and the database must take what this replica sends. */
+function heldBoth(lock: FolderLock, database: OpenDatabase): Held {
   return {
     get lost() {
-      return lock.lost ?? lease.lost;
+      return lock.lost ?? database.lost;
     },
     assertHeld() {
       lock.assertHeld();
-      lease.assertHeld();
+      if (database.lost !== undefined) throw database.lost;
     },
   };
 }
@@ -228,8 +255,9 @@ type Held = Pick<FolderLock, "assertHeld" | "lost">;
 const LOOK = 1_000;
 
 /** Uses the machine's own time: a folder can be lost whatever the time of a test is. */
-function watchLock(lock: Held): { lost: Promise<Error>; end(): void } {
+function watchLock(lock: Held, failed?: Promise<Error>): { lost: Promise<Error>; end(): void } {
   const { promise, resolve } = Promise.withResolvers<Error>();
+  failed?.then(resolve);
   const timer = setInterval(() => {
     try {
       lock.assertHeld();

@@ -2,6 +2,7 @@ import type { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
 import { serveOrders, type TaskResult, TaskThread } from "../host/task_thread.ts";
+import type { Elsewhere } from "./elsewhere.ts";
 import type { Catalogue } from "./ledger/tables.ts";
 import { IdentityPacker, mergeIds, readIds, writeIds } from "./history/ids_file.ts";
 import { PartWriter } from "./history/part_file.ts";
@@ -14,18 +15,6 @@ import type { Segment } from "./log/segment_log.ts";
 
 type Args<T extends Task> = Parameters<T>[2];
 type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
-
-/** A place where the store is durable, while the disk only has a copy. */
-export interface Elsewhere {
-  /** For messages: `the database postgres://…`. */
-  name: string;
-  /** Makes a frame of the log durable. */
-  append(seq: number, frame: Uint8Array): Promise<void>;
-  /** Makes what a task has written to the disk durable. */
-  publish(): Promise<void>;
-  /** Copies a part of history to the disk, if it is not there. */
-  fetch(part: string): Promise<void>;
-}
 
 export interface BackgroundOptions<T extends Tasks> {
   disk: Disk;

@@ -33,6 +33,8 @@ export interface Cancelled {
   state: RunState;
   /** Whether this ended it. */
   ended: boolean;
+  /** If it is running in another replica: that one, which was asked to end it and will. */
+  owner?: string;
 }
 
 /** Nothing was done, and why. */

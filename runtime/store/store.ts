@@ -125,7 +125,8 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   /** Ends a run and frees its slot. */
   finishRun(run: string, end: RunEnd, now: number): Promise<void>;
   /**
-   * Ends a queued or waiting run at once. A running one is ended by its runner, with `finishRun`.
+   * Ends a queued or waiting run at once. A running one is ended by its runner, with `finishRun`. If that is in another replica,
+   * that one is asked to end it (see `SharedStore.watch`), and the run ends at the latest when it is suspended.
    * @param by who ends it, for the notes; absent if the program does
    * @returns undefined if there is no such run
    */
@@ -159,8 +160,11 @@ export interface Store extends OwnStore, ConfigStore, PatchStore {
   skipWait(run: string, step: string | undefined, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Moves a queued or waiting run to another version of its rule. The run fails if that version has other steps. */
   moveRun(run: string, version: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
-  /** After a start: queues runs again that another owner left `running`. Returns how many. */
-  reclaimRuns(owner: string, now: number): Promise<number>;
+  /**
+   * After a start: queues runs again that other owners than these left `running`. Returns how many.
+   * @param kept owners that are alive: the caller, and those that share the store with it
+   */
+  reclaimRuns(kept: string[], now: number): Promise<number>;
 
   // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Ends the wait for an open form: its step succeeds and its run wakes. A form that is not open stays unchanged. */

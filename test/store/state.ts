@@ -185,7 +185,12 @@ const OPERATIONS = {
       run: pick(state, a),
       end: { state: b % 2 ? "failed" : "succeeded", error, ...b % 3 && { failedStep: "a" }, spent: b },
     }, state.at),
-  cancel: (state: State, a: number) => cancelRun(state.rows, { run: pick(state, a), reason: "by anna" }, state.at),
+  cancel: (state: State, a: number, b: number) =>
+    cancelRun(
+      state.rows,
+      { run: pick(state, a), reason: "by anna", ...b % 3 && { replica: b % 3 === 1 ? "me" : "third" } },
+      state.at,
+    ),
   retry({ rows, ended, events, at }: State, a: number) {
     const traces = [...ended.values()];
     const trace = traces[a % traces.length];
@@ -203,7 +208,7 @@ const OPERATIONS = {
     const run = state.rows.get("run", pick(state, a));
     return run && moveRun(state.rows, { run, version: `v${b % 3}`, decision: { by: "anna" } }, state.at);
   },
-  reclaim: ({ rows, at }: State) => reclaimRuns(rows, "me", at),
+  reclaim: ({ rows, at }: State) => reclaimRuns(rows, { kept: ["me"] }, at),
   versions: ({ rows }: State, a: number, b: number) =>
     changeVersions(rows, { changed: [rule(`v${a % 3}`), { ...rule("v1"), id: `r${b}` }], gone: [`r${a}`] }),
   dropVersions: ({ rows }: State, a: number) => dropVersions(rows, [`v${a % 3}`]),

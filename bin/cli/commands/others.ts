@@ -12,6 +12,7 @@ import { addMoveData } from "./move_data.ts";
 import { addConfig, addOperations } from "./operations.ts";
 import { addPack } from "./pack.ts";
 import { addPeople } from "./people.ts";
+import { addReplicas } from "./replicas.ts";
 import { addOnce } from "./run.ts";
 import { addEmit, addStart } from "./start.ts";
 import { addTry } from "./try.ts";
@@ -37,6 +38,7 @@ export function addOthers(program: Command, session: Session): void {
   addInit(program, session);
   addSchema(program, session);
   addMoveData(program, session);
+  addReplicas(program, session);
   addPack(program, session);
   addHealth(program, session);
   addCompletion(program, session);

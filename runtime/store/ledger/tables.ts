@@ -79,11 +79,19 @@ export interface RunRow {
   alone: number;
   /** One of its waits ended while it was running: it is claimed again after it is suspended. */
   woken?: true;
+  /** Set while it is running: another replica has asked its owner to end it. */
+  ending?: Ending;
   error?: RecordedError;
   failedStep?: string;
   output?: Json;
   inputs?: JsonObject;
   replayOf?: string;
+}
+
+/** Why a run is to be ended, and by whom; without `by` the program does it. */
+export interface Ending {
+  reason: string;
+  by?: string;
 }
 
 /** A run that has ended, as in history: with its event, without the body, which may be in an older part of history. */
@@ -184,6 +192,26 @@ export interface Catalogue {
   earlier: BloomData;
 }
 
+/** The newest batch of calls of a replica that was decided. Its frame has what was decided and this, so neither is there alone. */
+export interface ReplicaRow {
+  id: string;
+  seq: number;
+  /** In the order of the calls; empty if the batch could not be read. */
+  answers: Answer[];
+}
+
+/** The answer to a call of a replica: what the transition returned (absent if that is undefined) or threw. */
+export type Answer = { result?: unknown } | { error: AnsweredError };
+
+/** An error that a transition threw. */
+export interface AnsweredError {
+  name: string;
+  message: string;
+  code?: string;
+  /** Of a {@link StoreFullError}. */
+  retryAfter?: number;
+}
+
 /** How often each name occurs, or "many" if there are too many names. */
 export type Counts = Record<string, number> | "many";
 
@@ -230,6 +258,8 @@ export interface Tables {
   notice: Omit<Notice, "id">;
   /** By rule and key: what people set on its page. */
   config: PageValue;
+  /** By id: what was last decided for a replica, of a store that several share. */
+  replica: ReplicaRow;
   /** The catalogue of a part of history, by its first frame. */
   part: Catalogue;
   /** Facts of the store itself: see {@link Facts}. */
@@ -325,6 +355,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   stopped: { indexes: { fleet: "key" } },
   notice: { indexes: { id: "key" } },
   config: { indexes: { rule: "key" } },
+  replica: {},
   part: {},
   fact: {},
 };

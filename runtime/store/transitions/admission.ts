@@ -4,7 +4,7 @@ import type { StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Admission, Answered } from "../store.ts";
-import { endCancelled, endRun } from "./end_run.ts";
+import { endAsked, endCancelled, endRun } from "./end_run.ts";
 import { addToEvent } from "./event_rows.ts";
 import { boundsOf, enterLane, laneOf, liveInLane, refreshLane } from "./lanes.ts";
 import { countVerdict } from "./rule_rows.ts";
@@ -107,6 +107,8 @@ export function answerCondition(
     : decline(rows, run, answer, context);
   countVerdict(rows, run.rule, answered.verdict.kind, run.event, arrival);
   addToEvent(rows, run.event, { verdict: { rule: run.rule, trigger: run.trigger, verdict: answered.verdict } });
+  const admitted = run.ending && rows.get("run", id);
+  if (admitted !== undefined) endAsked(rows, admitted, context);
   return answered;
 }
 

@@ -1,7 +1,7 @@
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { ClaimedRun, Lease, Suspension } from "../store.ts";
-import { endCancelled } from "./end_run.ts";
+import { endAsked, endCancelled } from "./end_run.ts";
 import { readEvent } from "./event_rows.ts";
 import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
 import { addNote, readSteps, readWaits, toRun, withoutPlans } from "./run_rows.ts";
@@ -39,16 +39,25 @@ function claim(rows: Rows, before: RunRow, owner: string, now: number): ClaimedR
 /** How many runs one transition reclaims. */
 const SLICE = 256;
 
+/** Whose running runs to take: those of all owners but these, or those of one. */
+export type Reclaiming = { kept: string[] } | { of: string };
+
 /**
- * Queues runs again that another owner left running, except those that a newer run replaces. Handles one slice per call.
+ * Queues runs again that other owners left running, except those that a newer run replaces or that were to be ended. Handles one
+ * slice per call.
  * @returns how many were queued; `more` if there may be more
  */
-export function reclaimRuns(rows: Rows, owner: string, context: TransitionContext): { queued: number; more: boolean } {
+export function reclaimRuns(
+  rows: Rows,
+  whose: Reclaiming,
+  context: TransitionContext,
+): { queued: number; more: boolean } {
   const { now } = context;
-  const left: RunRow[] = rows.range("run", "owned", "").filter((run) => run.owner !== owner).slice(0, SLICE);
+  const isLeft = ({ owner }: RunRow) => "of" in whose ? owner === whose.of : !whose.kept.includes(owner!);
+  const left: RunRow[] = rows.range("run", "owned", "").filter(isLeft).slice(0, SLICE);
   let queued = 0;
   for (const run of left) {
-    if (endReplaced(rows, run, context)) continue;
+    if (endAsked(rows, run, context) || endReplaced(rows, run, context)) continue;
     rows.put("run", run.id, {
       ...withoutPlans(run),
       state: "queued",
@@ -72,15 +81,16 @@ function endReplaced(rows: Rows, run: RunRow, context: TransitionContext): boole
 
 /**
  * Suspends a run, `running` → `waiting` or `queued`, and frees its slot. If one of its waits ended meanwhile, it may be claimed
- * at once. Does nothing if the run is not running.
+ * at once. One that was to be ended ends instead. Does nothing if the run is not running.
  */
 export function suspendRun(
   rows: Rows,
   { run: id, suspension }: { run: string; suspension: Suspension },
-  { now }: TransitionContext,
+  context: TransitionContext,
 ): void {
+  const { now } = context;
   const run = rows.get("run", id);
-  if (run?.state !== "running") return;
+  if (run?.state !== "running" || endAsked(rows, run, context)) return;
   const { woken, ...rest } = withoutPlans(run);
   const isWoken = suspension.state === "waiting" && woken === true;
   const state = isWoken ? "queued" : suspension.state;

@@ -44,6 +44,7 @@ export function endRun(
     owner: _owner,
     admission: _admission,
     woken: _woken,
+    ending: _ending,
     ...rest
   } = run;
   const ended: EndedRunRow = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
@@ -109,19 +110,50 @@ export function finishRun(
   if (run) endRun(rows, run, end, context);
 }
 
+/** A request to end a run. */
+export interface Cancelling {
+  run: string;
+  reason: string;
+  decision?: Decision;
+  /** The replica that asks, if several share the store. */
+  replica?: string;
+}
+
 /**
- * Ends a queued or waiting run. Adds a note to a running one, which its runner ends.
+ * Ends a queued or waiting run. Adds a note to a running one, which its runner ends: if that is in another replica, it is asked
+ * to.
  * @returns undefined if it is not live
  */
 export function cancelRun(
   rows: Rows,
-  { run: id, reason, decision }: { run: string; reason: string; decision?: Decision },
+  { run: id, reason, decision, replica }: Cancelling,
   context: TransitionContext,
 ): Cancelled | undefined {
   const run = rows.get("run", id);
   if (run === undefined) return undefined;
   addNote(rows, id, reason, context.now, decision);
-  if (run.state === "running") return { kind: "asked", state: "running", ended: false };
+  if (run.state === "running") return askToEnd(rows, run, reason, decision, replica);
   endCancelled(rows, run, reason, context);
   return { kind: "asked", state: "cancelled", ended: true };
+}
+
+function askToEnd(
+  rows: Rows,
+  run: RunRow,
+  reason: string,
+  decision: Decision | undefined,
+  replica: string | undefined,
+): Cancelled {
+  const asked: Cancelled = { kind: "asked", state: "running", ended: false };
+  if (replica === undefined || run.owner === undefined || run.owner === replica) return asked;
+  const ending = { reason, ...decision && { by: decision.by } };
+  if (run.ending === undefined) rows.put("run", run.id, { ...run, ending });
+  return { ...asked, owner: run.owner };
+}
+
+/** Ends a run whose owner was asked to end it, but let it go before it saw that. @returns whether it has ended */
+export function endAsked(rows: Rows, run: RunRow, context: TransitionContext): boolean {
+  if (run.ending === undefined) return false;
+  endCancelled(rows, run, run.ending.reason, context);
+  return true;
 }

@@ -1,0 +1,50 @@
+/** A place where the store is durable, while the disk only has a copy. Several programs may share it. */
+export interface Elsewhere {
+  /** For messages: `the database postgres://…`. */
+  name: string;
+  /** Makes a frame of the log durable. */
+  append(seq: number, frame: Uint8Array): Promise<void>;
+  /** Makes what a task has written to the disk durable. */
+  publish(): Promise<void>;
+  /** Copies a part of history to the disk, if it is not there. */
+  fetch(part: string): Promise<void>;
+  exchange: Exchange;
+}
+
+/** How a program that shares its store with others exchanges messages with them. */
+export interface Exchange {
+  /** This replica. */
+  readonly me: string;
+  /** Makes a batch of calls durable for the one that decides. May be repeated. @throws FolderLostError once this replica is fenced */
+  send(seq: number, calls: string): Promise<void>;
+  /** Waits for batches beyond these cursors, of all replicas, those of one in order. An empty list is possible. */
+  receive(cursors: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Batch[]>;
+  /** Batches of one replica beyond a cursor, without waiting: after it was fenced. */
+  rest(replica: string, cursor: number): Promise<Batch[]>;
+  /** Removes the decided batches of replicas, up to these cursors. */
+  forget(cursors: ReadonlyMap<string, number>): Promise<void>;
+  /** The frames after `seq`, in order, as they come. @throws MissingFramesError if the next one is gone */
+  tail(seq: number, signal: AbortSignal): AsyncIterable<LoggedFrame[]>;
+  /** What this replica has applied, told with its next beat. */
+  applied(seq: number): void;
+}
+
+/** Calls that one replica has sent at once. */
+export interface Batch {
+  replica: string;
+  /** Numbered from 1 on, for each replica, without a gap. */
+  seq: number;
+  /** As they were sent. */
+  calls: string;
+}
+
+/** A frame of the log, as it was appended. */
+export interface LoggedFrame {
+  seq: number;
+  frame: Uint8Array;
+}
+
+/** Frames that this replica has not applied are no longer there: it must begin anew. */
+export class MissingFramesError extends Error {
+  override name = "MissingFramesError";
+}
