@@ -6,6 +6,7 @@ import type { Batch, Exchange } from "../elsewhere.ts";
 import type { Answer } from "../ledger/tables.ts";
 import { transitionOf } from "../transitions/index.ts";
 import { type Call, readCalls, toAnswer } from "./calls.ts";
+import { shorten } from "./claims.ts";
 
 /** Delay in ms before the next attempt after the inbox could not be read, doubled up to the longest. */
 const FIRST_RETRY = 50;
@@ -171,7 +172,7 @@ function answer(decider: Decider, { name, input, now }: Call): Answer {
   const mark = rows.mark();
   try {
     const result = transition(rows, input, decider.at(now));
-    return result === undefined ? {} : { result };
+    return result === undefined ? {} : { result: shorten(name, result) };
   } catch (error) {
     rows.undo(mark);
     return toAnswer(error);
