@@ -48,11 +48,10 @@ export class Inbox {
     this.#receiving ??= this.#receive();
   }
 
-  /** Ends; what was taken is decided by the ledger. */
+  /** Takes nothing more; the ledger decides what was taken. What cannot be removed from the inbox now does no harm there. */
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#receiving;
-    await this.#forgetting;
   }
 
   /**
