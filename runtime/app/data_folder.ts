@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, sep } from "node:path";
 import { platform } from "node:process";
 import { type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
@@ -105,7 +105,8 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const lockedFiles = lockedDisk(disk, held);
     const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
     const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
-    const files = new RunFiles(join(path, "files"), lockedFiles);
+    const bring = database && ((folder: string) => database.folder.bring(`files/${folder.replaceAll(sep, "/")}`));
+    const files = new RunFiles(join(path, "files"), lockedFiles, undefined, bring);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);
@@ -221,15 +222,18 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
  * this one decides.
  */
 async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
-  const { disk } = database.folder;
-  const isThere = async () => (await disk.list(path)).includes("key");
+  const { folder } = database;
+  const isThere = async () => {
+    await folder.refresh("key");
+    return (await folder.disk.list(path)).includes("key");
+  };
   if (database.lease !== undefined || await isThere()) return;
   const stop = new AbortController();
   const deciding = database.decide(stop.signal).catch(() => {});
   while (database.lease === undefined && !await isThere()) await pause(AGAIN);
   stop.abort();
   await deciding;
-  await database.folder.load();
+  await folder.load();
 }
 
 function pause(ms: number): Promise<void> {
