@@ -105,7 +105,8 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const lockedFiles = lockedDisk(disk, held);
     const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
     const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
-    const files = new RunFiles(join(path, "files"), lockedFiles);
+    const fetchBelow = database && ((folder: string) => database.folder.fetchBelow(`files/${folder}`));
+    const files = new RunFiles(join(path, "files"), lockedFiles, undefined, fetchBelow);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);

@@ -174,6 +174,11 @@ export class DatabaseFolder {
     return true;
   }
 
+  /** Brings the files of a run or an event to this machine, which other replicas may have saved. */
+  async fetchBelow(folder: string): Promise<void> {
+    for (const path of (await this.files.listBelow(folder)).keys()) await this.refresh(path);
+  }
+
   /** Removes copies of files of runs that are not in the database any more. */
   async removeCopies(): Promise<void> {
     const stored = await this.files.list();

@@ -5,7 +5,9 @@ import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { codeOf, messageOf, TerminalError } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
+import type { JsonObject } from "../model/json.ts";
 import type { Disk, DiskFile } from "./disk.ts";
+import { foldersNamedIn, withLocalPaths } from "./run_file_paths.ts";
 
 /** A file that is being written. It appears under its name all or nothing, when `keep` resolves. */
 export interface FileDraft {
@@ -50,12 +52,21 @@ export class RunFiles {
   /** Runs that the sweep has not checked in this round. */
   #round: string[] = [];
 
-  /** @param folder absolute; it is made with the first file */
+  /**
+   * @param folder absolute; it is made with the first file
+   * @param fetchBelow brings the files of a folder in it to this machine; set if other replicas save files too
+   */
   constructor(
     private readonly folder: string,
     private readonly disk: Disk,
     private readonly most = MOST_FILE_BYTES,
+    private readonly fetchBelow?: (folder: string) => Promise<void>,
   ) {}
+
+  /** Whether other replicas save files too. */
+  get isShared(): boolean {
+    return this.fetchBelow !== undefined;
+  }
 
   /** @throws TerminalError if the name is not a plain file name */
   async create({ run, step, name, what }: NewFile): Promise<FileDraft> {
@@ -131,7 +142,18 @@ export class RunFiles {
   async folderOf(run: string): Promise<string> {
     const folder = join(this.folder, run);
     await this.disk.mkdir(folder);
+    await this.fetchBelow?.(run);
     return folder;
+  }
+
+  /** Values in which the paths of saved files are those of this machine, where the files are then: another replica may have saved them. */
+  async localise(values: JsonObject): Promise<JsonObject> {
+    if (this.fetchBelow === undefined) return values;
+    const local = withLocalPaths(values, this.folder) as JsonObject;
+    const folders = foldersNamedIn(local, this.folder);
+    if (folders.length === 0) return values;
+    for (const folder of folders) await this.fetchBelow(folder);
+    return local;
   }
 
   /** A new folder that only this user can read, for secrets that a program gets as files. Remove it after use. */
