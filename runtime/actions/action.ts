@@ -123,8 +123,6 @@ export interface ActionServices {
   readFile(file: SavedFile): Promise<Uint8Array>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   runFolder(run: string): Promise<string>;
-  /** See {@link RunFiles.localise}; absent if no other replica saves files. */
-  localise?(values: JsonObject): Promise<JsonObject>;
   /** Makes files durable that a program has left in a run's folder. */
   keepFiles(files: SavedFile[]): Promise<void>;
   /** A new folder that only this user can read, for secrets. A killed program may leave it; the next start removes it. */

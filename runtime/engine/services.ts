@@ -87,7 +87,6 @@ export function programServices(
     createFile: (file) => files.create(file),
     readFile: (file) => files.read(file),
     runFolder: (run) => files.folderOf(run),
-    ...files.isShared && { localise: (values) => files.localise(values) },
     keepFiles: (left) => files.keepLeft(left),
     privateFolder: () => files.privateFolder(),
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },

@@ -38,10 +38,8 @@ export function targetOf({ call }: JsonObject): string | undefined {
 }
 
 /** Runs a step of a kind in `actions/`, or a call of a YAML action. */
-export function runAction(given: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
+export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
-  const { localise } = context.services;
-  const step = localise === undefined ? given : { ...given, args: () => localArgs(given, localise) };
   const command = findCalled(step, frame, context.rule.commands);
   const standIn = context.options.standIn?.({ ...step, ...command && { command } });
   const called = standIn ? undefined : calledAction(step, frame);
@@ -57,15 +55,6 @@ export function runAction(given: ActionStep, frame: StepFrame, runSteps: RunStep
     ...command && { prepare: () => prepareCommand(step, command, frame) },
   };
   return attemptStep(context, task, signal);
-}
-
-/** Arguments with the paths of files as they are here; what is recorded stays as it was given. */
-async function localArgs(
-  step: ActionStep,
-  localise: (values: JsonObject) => Promise<JsonObject>,
-): Promise<StepArgs> {
-  const { used, recorded } = await step.args();
-  return { used: await localise(used), recorded };
 }
 
 function executing(
