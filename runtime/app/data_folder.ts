@@ -99,7 +99,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
     const replica = database && await openReplica(database, opening, clock);
     const store = replica?.store ?? await openStore(opening);
-    if (replica?.decides === false) await waitForKey(path, disk);
+    if (database && replica?.decides === false) await waitForKey(database.folder, path);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -220,8 +220,11 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
 const FIRST = 10_000;
 
 /** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
-async function waitForKey(path: string, disk: Disk): Promise<void> {
-  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
+async function waitForKey(folder: OpenDatabase["folder"], path: string): Promise<void> {
+  for (const start = performance.now();;) {
+    // What others add is not in the folder's list before it was asked for.
+    await folder.fetch("key");
+    if ((await folder.disk.list(path)).includes("key")) return;
     if (performance.now() - start > FIRST) {
       throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
     }
