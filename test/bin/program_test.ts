@@ -6,21 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execPath } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describeProgram, runProgram } from "../../bin/cli/main.ts";
+import { describeProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
+import { runCommand as run } from "./run_command.ts";
 import { FileReport, LogLines } from "../../bin/cli/start_log.ts";
 import { writeAddress } from "../../runtime/host/private_file.ts";
 
 /** Runs a command line in this process. */
-async function run(...words: string[]) {
-  let [out, complaints] = ["", ""];
-  const code = await runProgram(words, {
-    terminal: { write: (text) => out += text, width: Infinity, colours: false, now: 0 },
-    complain: (text) => complaints += text,
-  });
-  return { code, out, complaints };
-}
-
 Deno.test("help and version exit with 0", async () => {
   const help = await run("--help");
   assert.equal(help.code, ExitCode.ok);
