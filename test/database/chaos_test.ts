@@ -145,8 +145,7 @@ Deno.test("three replicas, killed, stopped, cut off, with a database that crashe
     const name = isLong ? names[between(0, names.length - 1)] : names[count];
     const began = performance.now();
     await INCIDENTS[name](replicas, server);
-    await Promise.all(replicas.all.map((replica) => replica.ready()));
-    await replicas.decider();
+    await replicas.settled();
     // Each sender has got through.
     await senders.more(8);
     const took = Math.round(performance.now() - began);

@@ -202,7 +202,7 @@ Deno.test("a database that was restored to an earlier state: each replica notice
   for (const id of ids(0, 20)) assert.equal(await accept(id), 202, id);
   await server.save();
   // The outage may have made one begin anew.
-  await Promise.all(replicas.all.map((replica) => replica.ready()));
+  await replicas.settled();
   for (const id of ids(20, 40)) assert.equal(await accept(id), 202, id);
   await server.restore();
   // Some begin anew only now: until then what they know better is refused.

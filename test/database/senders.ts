@@ -116,10 +116,10 @@ export class Senders extends Clients {
     const candidates = this.options.to?.() ?? this.replicas.up;
     if (candidates.length === 0) return undefined;
     const replica = candidates[between(0, candidates.length - 1)];
-    const { disturbed } = replica;
+    const before = replica.disturbed;
     const answer = await replica.post(path, body).catch((error: Error) => error);
     if (answer instanceof Error) {
-      const isExplained = () => Promise.resolve(replica.disturbed > disturbed);
+      const isExplained = () => Promise.resolve(before.isAway || replica.disturbed.times > before.times);
       // Its log may arrive later than the end of the connection.
       await until(`a reason why ${replica.name} did not answer: ${answer.message}`, isExplained, (is) => is, 5_000);
       return undefined;
