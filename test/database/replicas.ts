@@ -193,10 +193,12 @@ export class Replica implements AsyncDisposable {
     this.state = "up";
   }
 
-  /** The replicas, as this one knows them. */
+  /** The replicas, as this one knows them. @throws if it cannot reach the database, or is away */
   async members(): Promise<Member[]> {
     const response = await this.program.fetch("/api/replicas", { signal: AbortSignal.timeout(1_000) });
-    return await response.json();
+    const body = await response.json();
+    assert.equal(response.status, 200, JSON.stringify(body));
+    return body;
   }
 
   /** A post that is given up after a while. @returns undefined if there was no answer */
