@@ -1,6 +1,7 @@
 import type { Cause, DeliveryVerdict, Event, OwnEvent, OwnEventType, Repeatable, Verdict } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
+import type { DeviceReport, Holder } from "./places.ts";
 
 export interface EventIdentity {
   source: string;
@@ -200,6 +201,13 @@ export interface DeviceChange {
   stopped: [name: string, row: StoppedDevice | null][];
   /** Stored if a rule listens to them or a run waits for them. */
   events: OwnEvent[];
+  /** With several replicas: items of the inventory that have changed, and those that are gone. */
+  changed?: string[];
+  removed?: string[];
+  /** With several replicas: whose devices these are. What is said of a device that it no longer holds is left out. */
+  holder?: Holder;
+  /** With several replicas: what the holder says of devices. */
+  reports?: [name: string, report: DeviceReport][];
 }
 
 /** The part of the store for the program's own events and the conditions that they report. */

@@ -3,6 +3,7 @@ import { sourceOf } from "../../formats/lazy_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/event.ts";
+import type { TaskResult } from "../../model/fleet.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
@@ -18,6 +19,7 @@ import type {
   StoppedDevice,
   WrittenItem,
 } from "../store.ts";
+import { isSettled, type OrderRow, type PlaceRow } from "../places.ts";
 import type { BloomData } from "../history/bloom.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
 
@@ -234,6 +236,14 @@ export interface Tables {
   condition: Condition;
   /** By fleet and name: a device that gets no work for a while. */
   stopped: StoppedDevice;
+  /** By fleet and name: which replica looks after a device. Empty without replicas. */
+  place: PlaceRow;
+  /** By fleet and replica: the version of the fleet that the replica has. */
+  carried: string;
+  /** By id: what one replica has another one do with devices. */
+  order: OrderRow;
+  /** By order and number: a slice of its results. */
+  result: TaskResult[];
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
   /** By rule and key: what people set on its page. */
@@ -331,6 +341,17 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
   stopped: { indexes: { fleet: "key" } },
+  place: {
+    indexes: {
+      fleet: "key",
+      owner: ({ owner }, key) => owner && join(owner, key),
+      due: (row, key) => isSettled(row) && row.news === undefined ? undefined : join(row.owner ?? row.wanted, key),
+    },
+    counts: { state: (row) => join(row.fleet, isSettled(row) ? row.state : "distributing") },
+  },
+  carried: {},
+  order: { indexes: { open: ({ to, isDone }, id) => isDone ? undefined : join(to, id) } },
+  result: { indexes: { order: "key" } },
   notice: { indexes: { id: "key" } },
   config: { indexes: { rule: "key" } },
   part: {},
