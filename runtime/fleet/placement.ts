@@ -5,7 +5,7 @@ import { messageOf } from "../model/errors.ts";
 import type { PlaceStore } from "../store/store.ts";
 import type { LiveFleet } from "./live_fleet.ts";
 import { type Host, MOST_DIFFERENCE, place, type Placed } from "./place.ts";
-import { type FleetMember, type FleetSharing, PLACES_AT_ONCE } from "./sharing.ts";
+import { carriedVersion, type FleetMember, type FleetSharing, PLACES_AT_ONCE } from "./sharing.ts";
 
 /** Options of `Placement`. */
 export interface PlacementOptions {
@@ -86,7 +86,7 @@ export class Placement {
     const facts = JSON.stringify([
       alive,
       [...carried].map(([fleet, versions]) => [fleet, ...versions]),
-      present.map(({ fleet, generation }) => [fleet.id, fleet.version, generation]),
+      present.map(({ fleet, generation }) => [fleet.id, carriedVersion(fleet), generation]),
     ]);
     if (facts === this.#last) return;
     this.#last = "";
@@ -94,10 +94,11 @@ export class Placement {
     for (const live of present) {
       const versions = carried.get(live.fleet.id) ?? new Map<string, string>();
       const loads = this.#loads();
+      const version = carriedVersion(live.fleet);
       const hosts = alive.filter((id) => versions.has(id)).map((id): Host => ({
         id,
         load: loads.get(id) ?? 0,
-        takes: versions.get(id) === live.fleet.version,
+        takes: versions.get(id) === version,
       }));
       if (!await this.#move(live, hosts)) return;
     }

@@ -5,7 +5,7 @@ import { HeldPlaces } from "./held_places.ts";
 import { isTags, type LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
 import { Placement } from "./placement.ts";
 import { SharedViews } from "./shared_views.ts";
-import type { FleetSharing } from "./sharing.ts";
+import { carriedVersion, type FleetSharing } from "./sharing.ts";
 
 /** What the fleets of a program do because several replicas share their devices. */
 export class SharedFleets {
@@ -34,7 +34,7 @@ export class SharedFleets {
   /** The fleets of this program have changed. */
   async use(): Promise<void> {
     for (const live of this.#fleets.values()) void live.opened.then(() => this.#held.wake());
-    const versions = Object.fromEntries([...this.#fleets].map(([id, { fleet }]) => [id, fleet.version]));
+    const versions = Object.fromEntries([...this.#fleets].map(([id, { fleet }]) => [id, carriedVersion(fleet)]));
     const carried = JSON.stringify(versions);
     if (carried !== this.#carried) await this.#options.store.setCarried(this.#shared.me, versions);
     this.#carried = carried;

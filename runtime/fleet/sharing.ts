@@ -1,3 +1,15 @@
+import { writeExactJson } from "../formats/exact_json.ts";
+import type { Fleet } from "../model/fleet.ts";
+import { hashVersion } from "../folder/source_file.ts";
+
+/**
+ * What replicas must agree in to look after the same devices: everything but the inventory, which is in the store. Replicas read a
+ * changed list of devices one after another, and nothing moves because of that.
+ */
+export function carriedVersion({ platformVersion, ping, init, tasks }: Fleet): string {
+  return hashVersion(writeExactJson([platformVersion, { ...ping }, { ...init }, { ...tasks }]));
+}
+
 /** A replica, as far as fleets need to know it. */
 export interface FleetMember {
   id: string;
