@@ -162,6 +162,7 @@ Deno.test("documents: the table of metrics is the program's", async () => {
     isInForce: () => true,
     fleets: { list: () => [] },
     workers: () => 0,
+    replicas: { me: "", list: () => Promise.resolve([]) },
   });
   const exposed = [...(await metrics.expose()).body.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name);
   const rows = named("operating").text.split("\n").filter((line) => /^\| `(whenthen|process)_[a-z]/.test(line));

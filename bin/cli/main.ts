@@ -19,6 +19,7 @@ import { addOnce, addRun } from "./commands/run.ts";
 import { addMoveData } from "./commands/move_data.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
+import { addReplicas } from "./commands/replicas.ts";
 import { addTry } from "./commands/try.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
@@ -165,6 +166,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addInit(program, session);
   addSchema(program, session);
   addMoveData(program, session);
+  addReplicas(program, session);
   addPack(program, session);
   addHealth(program, session);
   addCompletion(program, session);

@@ -8,6 +8,7 @@ import { arrange } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import type { Loader } from "../folder/loader.ts";
 import { openLoading } from "../folder/open_folder.ts";
+import { refuseUnusedSet } from "../folder/rule_configs.ts";
 import type { LoadedTypeScript } from "../folder/typescript/typescript.ts";
 import { readLine } from "../folder/typescript/typescript_bundle.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
@@ -45,12 +46,14 @@ export interface CheckedFolder extends Loaded {
 /**
  * Loads a folder and returns its problems, with secrets masked; without store, triggers or runs. Also warns about programs and
  * folders that do not exist on this machine.
+ * @throws UsageError if a value of `set` cannot be used
  */
 export async function checkFolder(options: CheckFolderOptions): Promise<CheckedFolder> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   try {
     const loaded = await loading.loader.load();
+    refuseUnusedSet(loaded.refused);
     secrets.refresh({ environment, ...loaded.settings.secrets });
     secrets.use(loaded.secretNames);
     const typescript = loading.loader.typescript();

@@ -81,7 +81,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   });
   await makePrivate(path, onWarning);
-  const lock = await lockWithin(HELD, path);
+  const lock = database?.lock ?? await lockWithin(HELD, path);
   if (lock === undefined) {
     throw new FolderHeldError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
@@ -210,14 +210,14 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
 }
 
 /** Both the folder on this machine and the database behind it must be ours. */
-function heldBoth(lock: FolderLock, { lease }: Pick<OpenDatabase, "lease">): Held {
+function heldBoth(lock: FolderLock, database: OpenDatabase): Held {
   return {
     get lost() {
-      return lock.lost ?? lease.lost;
+      return lock.lost ?? database.lost;
     },
     assertHeld() {
       lock.assertHeld();
-      lease.assertHeld();
+      if (database.lost) throw database.lost;
     },
   };
 }

@@ -1,3 +1,5 @@
+import { hostname } from "node:os";
+import { pid } from "node:process";
 import { type OpenDatabase, openDatabase } from "../database/open_database.ts";
 import { shownUrl } from "../database/connection.ts";
 import { serve, type Server } from "../host/serve.ts";
@@ -38,9 +40,13 @@ export async function openDatabaseWhenFree({ url, host, port, standby }: Standby
       throw new UsageError(`Cannot use the database ${shownUrl(url)}: a whenthen works on it, elsewhere; ${remedy}`);
     }
   };
+  let database: OpenDatabase | undefined;
   try {
-    return { database: await openDatabase(url, { onHeld, ...standby && { signal: standby } }), stop };
+    database = await openDatabase(url, { info: { name: hostname(), pid, version: "", address: null } });
+    await database.decide(standby, onHeld);
+    return { database, stop };
   } catch (error) {
+    await database?.close();
     await stop();
     throw error;
   }

@@ -8,6 +8,7 @@ import { messageOf, UsageError } from "../model/errors.ts";
 
 /** Connections to PostgreSQL, as the library gives them. */
 export type Sql = postgres.Sql;
+export type Transaction = postgres.TransactionSql;
 
 /** Whether `--data` names a database instead of a folder. */
 export function isDatabaseUrl(data: string): boolean {
@@ -39,8 +40,8 @@ export function shownUrl(url: string): string {
 }
 
 /**
- * The folder on this machine for the files of a database that are in use. It is the same at each start, as runs record the paths of
- * the files that they save.
+ * The folder on this machine for the files of a database that are in use. It is the same at each start, as commands look for the
+ * program there.
  */
 export function localFolderOf(url: string): string {
   const { host, pathname } = readUrl(url);
@@ -49,16 +50,17 @@ export function localFolderOf(url: string): string {
   return join(lasting, `whenthen-${hash}`);
 }
 
-/** The version of the tables, raised with each change of {@link TABLES}. */
-const VERSION = 1;
+/** The version of the tables, raised with each entry of {@link UPGRADES}. */
+const VERSION = 2;
 
 /**
- * `lease` has one row: who decides, under which epoch. `log` has the frames of the log that are not folded yet, and always the
- * newest one. `files` names the other files of the data folder, whose content is in `chunks`.
+ * The tables of version 1. `lease` has one row: who decides, under which epoch. `log` has the frames of the log that are not folded
+ * yet, those that a replica still needs, and always the newest one. `files` names the other files of the data folder, whose content
+ * is in `chunks`.
  */
 const TABLES = `
   create table whenthen.version (one int primary key check (one = 1), version int not null);
-  insert into whenthen.version values (1, ${VERSION});
+  insert into whenthen.version values (1, 1);
   create table whenthen.lease (one int primary key check (one = 1), epoch bigint not null, holder text, beat bigint not null)
     with (fillfactor = 10);
   insert into whenthen.lease values (1, 0, null, 0);
@@ -68,6 +70,18 @@ const TABLES = `
   alter table whenthen.log alter frame set storage external;
   alter table whenthen.chunks alter bytes set storage external;`;
 
+/**
+ * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
+ * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them.
+ */
+const UPGRADES: Record<number, string> = {
+  2: `
+  create table whenthen.replicas (id text primary key, beat bigint not null, beaten timestamptz not null, applied bigint not null,
+    fenced boolean not null, started timestamptz not null, info text not null) with (fillfactor = 10);
+  create table whenthen.inbox (replica text not null, seq bigint not null, calls text not null, primary key (replica, seq));
+  create index on whenthen.files (path text_pattern_ops);`,
+};
+
 /** The first statement of a transaction: if this program freezes within it, its locks keep nobody from taking over. */
 export const RELEASE_IF_FROZEN = "set local idle_in_transaction_session_timeout = '2s'";
 
@@ -75,14 +89,35 @@ export const RELEASE_IF_FROZEN = "set local idle_in_transaction_session_timeout 
 const MIGRATION_LOCK = 7_438_110;
 
 /**
- * Connects, and makes the tables if they are missing.
+ * Connects, and makes the tables, or brings them to this version.
  * @throws UsageError if the database cannot be reached, or was written by a newer version of the program
  */
 export async function connect(url: string): Promise<Sql> {
+  // One for what must be in order, one for uploads beside it.
+  const sql = await openConnections(url, { max: 2 });
+  try {
+    const version = await sql.begin(migrate);
+    if (version <= VERSION) return sql;
+    throw new UsageError(
+      `Cannot use the database ${shownUrl(url)}: a newer version of whenthen wrote it (tables of version ${version}, ` +
+        `this program knows ${VERSION}); use that version`,
+    );
+  } catch (error) {
+    await sql.end({ timeout: 0 });
+    if (error instanceof UsageError) throw error;
+    throw cannotOpen(url, error, "check the URL, and that the user may create a schema");
+  }
+}
+
+/** Why a database cannot be used. @param remedy what would work */
+export function cannotOpen(url: string, error: unknown, remedy: string): UsageError {
+  return new UsageError(`Cannot open the database ${shownUrl(url)}: ${reasonOf(error)}; ${remedy}`, { cause: error });
+}
+
+/** Connections that are made when they are needed. */
+export async function openConnections(url: string, options: postgres.Options<never>): Promise<Sql> {
   const { default: postgres } = await import("postgres");
-  const sql = postgres(url, {
-    // One for what must be in order, one for uploads beside it.
-    max: 2,
+  return postgres(url, {
     // Poolers in transaction mode keep no prepared statements.
     prepare: false,
     fetch_types: false,
@@ -92,30 +127,26 @@ export async function connect(url: string): Promise<Sql> {
     onnotice: () => {},
     ...readUrl(url).searchParams.has("sslmode") ? {} : { ssl: isLoopback(url) ? false : "prefer" },
     connection: { application_name: "whenthen" },
+    ...options,
   });
-  try {
-    const version = await sql.begin(async (transaction) => {
-      await transaction.unsafe(RELEASE_IF_FROZEN);
-      await transaction.unsafe(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-      const [{ schema, version }] = await transaction.unsafe(
-        "select to_regnamespace('whenthen') is not null as schema, to_regclass('whenthen.version') is not null as version",
-      );
-      if (!schema) await transaction.unsafe("create schema whenthen");
-      if (!version) await transaction.unsafe(TABLES);
-      const [row] = await transaction.unsafe("select version from whenthen.version");
-      return Number(row.version);
-    });
-    if (version <= VERSION) return sql;
-    throw new UsageError(
-      `Cannot use the database ${shownUrl(url)}: a newer version of whenthen wrote it (tables of version ${version}, ` +
-        `this program knows ${VERSION}); use that version`,
-    );
-  } catch (error) {
-    await sql.end({ timeout: 0 });
-    if (error instanceof UsageError) throw error;
-    const remedy = "check the URL, and that the user may create a schema";
-    throw new UsageError(`Cannot open the database ${shownUrl(url)}: ${reasonOf(error)}; ${remedy}`, { cause: error });
+}
+
+/** @returns the version of the tables afterwards, which may be newer than this program */
+async function migrate(transaction: Transaction): Promise<number> {
+  await transaction.unsafe(RELEASE_IF_FROZEN);
+  await transaction.unsafe(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+  const [{ schema, version }] = await transaction.unsafe(
+    "select to_regnamespace('whenthen') is not null as schema, to_regclass('whenthen.version') is not null as version",
+  );
+  if (!schema) await transaction.unsafe("create schema whenthen");
+  if (!version) await transaction.unsafe(TABLES);
+  const [row] = await transaction.unsafe("select version from whenthen.version");
+  let reached = Number(row.version);
+  while (reached < VERSION) {
+    await transaction.unsafe(UPGRADES[++reached]);
+    await transaction.unsafe(`update whenthen.version set version = ${reached}`);
   }
+  return reached;
 }
 
 /** A refused connection to a name with several addresses has its reasons inside. */

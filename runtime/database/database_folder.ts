@@ -5,7 +5,7 @@ import { codeOf } from "../model/errors.ts";
 import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
 import { encodeHead } from "../store/log/log_frame.ts";
 import type { DatabaseLog } from "./database_log.ts";
-import type { StoredFile, StoredFiles } from "./stored_files.ts";
+import { FileChangedError, FileGoneError, type StoredFile, type StoredFiles } from "./stored_files.ts";
 
 /** What is of this machine, or not finished: it is not kept in the database. Frames of the log are, in a table of their own. */
 const LOCAL = new RegExp(
@@ -27,6 +27,10 @@ export function isKept(path: string): boolean {
 
 /** Parts of history are many, and are downloaded when somebody looks at them. */
 const LATE = /^part-/;
+/** Files of the store: only who decides changes them, and they have the same content for ever. */
+const OF_STORE = /^(?:base|delta|ids|part)-\d/;
+/** Files of runs and uploads: each replica adds and reads some. */
+const OF_RUNS = /^files\//;
 /** How many files are downloaded at once. */
 const DOWNLOADS = 8;
 /** What stays in the folder of an earlier start on this machine. */
@@ -36,11 +40,12 @@ const SEGMENT_BYTES = 6 * 1024 * 1024;
 
 /**
  * A data folder whose files are in a database. Those in use are also in a folder on this machine, which may be lost. A
- * change is durable when {@link Disk.syncFolder} of its folder resolves, as on a disk.
+ * change is durable when {@link Disk.syncFolder} of its folder resolves, as on a disk. Other replicas change files too: those of runs
+ * are looked up whenever they are read; for those at the top see {@link loadStore} and {@link refresh}.
  */
 export class DatabaseFolder {
   readonly disk: Disk;
-  /** The files in the database, by path below the folder. */
+  /** The files in the database that this program knows of, by path below the folder. */
   #stored = new Map<string, StoredFile>();
   /** Those of them that are not on this machine yet. */
   readonly #absent = new Set<string>();
@@ -52,10 +57,12 @@ export class DatabaseFolder {
   readonly #fetching = new Map<string, Promise<void>>();
   #drafts = 0;
 
+  /** @param decides whether this program decides at the moment: others do not change files of the store */
   constructor(
     private readonly folder: string,
     private readonly files: StoredFiles,
     private readonly log: DatabaseLog,
+    private readonly decides: () => boolean,
   ) {
     this.disk = this.#asDisk();
   }
@@ -65,34 +72,139 @@ export class DatabaseFolder {
     for (const name of await readdir(this.folder)) {
       if (!STAYS.test(name)) await rm(join(this.folder, name), { recursive: true, force: true });
     }
-    this.#stored = await this.files.list();
-    for (const path of this.#stored.keys()) this.#absent.add(path);
-    const paths = [...this.#stored.keys()].filter((path) => !LATE.test(path)).values();
-    // Each takes the next one.
-    await Promise.all(Array.from({ length: DOWNLOADS }, async () => {
-      for (const path of paths) await this.fetch(path);
-    }));
-    await this.#loadLog(foldedSeq(sortFiles([...this.#stored.keys()])));
+    this.#stored.clear();
+    this.#absent.clear();
+    if (this.decides()) await this.files.removeAbandoned();
+    await this.loadStore();
+    await this.#fetchAll([...this.#absent].filter((path) => OF_RUNS.test(path)));
   }
 
-  /** Downloads a file that is in the database and not here. */
+  /**
+   * Brings the files at the top, and the log as segments, to the state of the database. Files of runs stay as they are: runs may be
+   * using them.
+   */
+  loadStore(): Promise<void> {
+    return this.#alone("", async () => {
+      let top: string[];
+      do {
+        top = await this.#learn();
+        await this.#fetchAll(top.filter((path) => !LATE.test(path)));
+        // The one that decides replaces some meanwhile.
+      } while (top.some((path) => !this.#stored.has(path)));
+      for (const { name } of sortFiles(await realDisk.list(this.folder)).segments) {
+        await realDisk.remove(join(this.folder, name));
+      }
+      await this.#loadLog(foldedSeq(sortFiles(top)));
+      // The rows of parts are in the log: those that were made meanwhile, too.
+      for (const [path, file] of await this.files.list()) {
+        if (LATE.test(path) && !this.#stored.has(path)) this.#add(path, file);
+      }
+    });
+  }
+
+  /**
+   * Takes over the list of the database, and removes what is here of the store and not there.
+   * @returns the files at the top
+   */
+  async #learn(): Promise<string[]> {
+    const stored = await this.files.list();
+    const here = new Set(await realDisk.list(this.folder));
+    for (const [path, { blob }] of this.#stored) if (stored.get(path)?.blob !== blob) this.#drop(path);
+    for (const name of here) {
+      if (OF_STORE.test(name) && !this.#stored.has(name)) await realDisk.remove(join(this.folder, name));
+    }
+    for (const [path, file] of stored) {
+      if (!this.#stored.has(path) || (OF_STORE.test(path) && !here.has(path))) this.#add(path, file);
+    }
+    return [...stored.keys()].filter((path) => !path.includes("/"));
+  }
+
+  /** There is such a file in the database, and not here. */
+  #add(path: string, file: StoredFile): void {
+    this.#stored.set(path, file);
+    this.#absent.add(path);
+  }
+
+  #drop(path: string): void {
+    this.#stored.delete(path);
+    this.#absent.delete(path);
+  }
+
+  /** Downloads files; those that were removed meanwhile are forgotten. */
+  async #fetchAll(paths: string[]): Promise<void> {
+    const next = paths.values();
+    // Each takes the next one.
+    await Promise.all(Array.from({ length: DOWNLOADS }, async () => {
+      for (const path of next) await this.fetch(path);
+    }));
+  }
+
+  /** Downloads a file that is in the database and not here. Does nothing if there is none. */
   async fetch(path: string): Promise<void> {
-    const file = this.#absent.has(path) ? this.#stored.get(path) : undefined;
-    if (file === undefined) return;
-    const fetching = this.#fetching.get(path) ?? this.#download(path, file).finally(() => this.#fetching.delete(path));
+    if (this.#changed.has(path) || !isKept(path)) return;
+    if (!this.#stored.has(path)) {
+      // Another replica may have added it.
+      const found = await this.files.find(path);
+      if (found === undefined || this.#stored.has(path) || this.#changed.has(path)) return;
+      this.#add(path, found);
+    }
+    if (!this.#absent.has(path)) return;
+    const fetching = this.#fetching.get(path) ?? this.#download(path).finally(() => this.#fetching.delete(path));
     this.#fetching.set(path, fetching);
     await fetching;
   }
 
-  async #download(path: string, file: StoredFile): Promise<void> {
-    const draft = `download-${++this.#drafts}.tmp`;
-    await mkdir(dirname(join(this.folder, path)), { recursive: true, mode: 0o700 });
-    await this.files.download(realDisk, this.folder, draft, file);
-    await realDisk.rename(join(this.folder, draft), join(this.folder, path));
-    this.#absent.delete(path);
+  /**
+   * Downloads a file that another replica may have replaced or removed.
+   * @returns whether its content here has changed
+   */
+  async refresh(path: string): Promise<boolean> {
+    if (this.#changed.has(path) || !isKept(path)) return false;
+    const found = await this.files.find(path);
+    const known = this.#stored.get(path);
+    if (found?.blob === known?.blob && !this.#absent.has(path)) return false;
+    if (this.#changed.has(path)) return false;
+    if (found !== undefined) {
+      if (found.blob !== known?.blob) this.#add(path, found);
+      await this.fetch(path);
+      return true;
+    }
+    this.#drop(path);
+    await rm(join(this.folder, path), { force: true });
+    return true;
   }
 
-  /** Copies what a fold or merge has written to the database, and removes there what it has replaced. */
+  /** Removes copies of files of runs that are not in the database any more. */
+  async removeCopies(): Promise<void> {
+    const stored = await this.files.list();
+    for (const path of [...this.#stored.keys()]) {
+      if (!OF_RUNS.test(path) || stored.has(path) || this.#changed.has(path)) continue;
+      this.#drop(path);
+      await rm(join(this.folder, path), { force: true });
+    }
+  }
+
+  /** A file that is gone meanwhile is looked up again, and forgotten if it was not replaced. */
+  async #download(path: string): Promise<void> {
+    const draft = `download-${++this.#drafts}.tmp`;
+    for (let file = this.#stored.get(path); file !== undefined; file = await this.files.find(path)) {
+      try {
+        await mkdir(dirname(join(this.folder, path)), { recursive: true, mode: 0o700 });
+        await this.files.download(realDisk, this.folder, draft, file);
+      } catch (error) {
+        await rm(join(this.folder, draft), { force: true });
+        if (error instanceof FileGoneError) continue;
+        throw error;
+      }
+      await realDisk.rename(join(this.folder, draft), join(this.folder, path));
+      this.#stored.set(path, file);
+      this.#absent.delete(path);
+      return;
+    }
+    this.#drop(path);
+  }
+
+  /** Copies what a fold or merge has written to the database, and removes there what it has replaced. Only for who decides. */
   publishStore(): Promise<void> {
     return this.#alone("", async () => {
       const here = sortFiles(await realDisk.list(this.folder));
@@ -153,7 +265,7 @@ export class DatabaseFolder {
         added.set(path, await this.files.upload(realDisk, this.folder, path));
       } catch (error) {
         if (codeOf(error) === "ENOENT") {
-          if (this.#stored.has(path)) removed.push(path);
+          removed.push(path);
           continue;
         }
         for (const each of paths) this.#changed.add(each);
@@ -162,20 +274,34 @@ export class DatabaseFolder {
       }
     }
     if (added.size + removed.length === 0 && folded === undefined) return;
+    const shared = paths.filter((path) => !OF_STORE.test(path) && !OF_RUNS.test(path));
+    const expected = new Map(shared.map((path) => [path, this.#stored.get(path)?.blob]));
     try {
-      await this.files.commit({ added, removed, ...folded !== undefined && { folded } });
+      await this.files.commit({ added, removed, expected, ...folded !== undefined && { folded } });
     } catch (error) {
       // Whether it was made is not known, so what was uploaded stays.
       for (const path of paths) this.#changed.add(path);
+      if (error instanceof FileChangedError) await this.#giveUp(shared);
       throw error;
     }
     for (const [path, file] of added) this.#stored.set(path, file);
-    for (const path of removed) this.#stored.delete(path);
+    for (const path of removed) this.#drop(path);
+  }
+
+  /** Takes the content of other replicas instead of our own. */
+  async #giveUp(paths: string[]): Promise<void> {
+    for (const path of paths) {
+      this.#changed.delete(path);
+      this.#drop(path);
+      await rm(join(this.folder, path), { force: true });
+      await this.fetch(path);
+    }
   }
 
   #note(path: string): void {
     const below = this.#below(path);
-    if (!isKept(below)) return;
+    // Those who follow only have copies of the store's files, and remove what they do not need.
+    if (!isKept(below) || (OF_STORE.test(below) && !this.decides())) return;
     this.#absent.delete(below);
     this.#changed.add(below);
   }
@@ -192,19 +318,44 @@ export class DatabaseFolder {
 
   async #removeFolder(path: string): Promise<void> {
     await realDisk.removeFolder(path);
-    const below = `${this.#below(path)}/`;
+    const folder = this.#below(path);
+    const below = `${folder}/`;
     for (const changed of this.#changed) if (changed.startsWith(below)) this.#changed.delete(changed);
-    const inside = [...this.#stored.keys()].filter((stored) => stored.startsWith(below));
-    for (const stored of inside) this.#absent.delete(stored);
-    if (inside.length > 0) await this.#alone(below, () => this.#commit(inside));
+    // Other replicas may have added some.
+    const stored = [...(await this.files.listBelow(folder)).keys()];
+    for (const path of [...this.#stored.keys()]) if (path.startsWith(below)) this.#drop(path);
+    if (stored.length > 0) await this.#alone(folder, () => this.#commit(stored));
+  }
+
+  /** The names in a folder, here or in the database. */
+  async #list(folder: string): Promise<string[]> {
+    const below = this.#below(folder);
+    const inside = below === "" ? "" : `${below}/`;
+    const paths = below !== "" && OF_RUNS.test(inside)
+      ? (await this.files.listBelow(below)).keys()
+      : [...this.#absent].filter((path) => path.startsWith(inside));
+    const stored = [...paths].map((path) => path.slice(inside.length).split("/")[0]);
+    const here = await realDisk.list(folder).catch((error) => {
+      // It may have been made on another machine.
+      if (codeOf(error) === "ENOENT" && stored.length > 0) return [];
+      throw error;
+    });
+    return [...new Set([...here, ...stored])];
+  }
+
+  /** Brings the newest content of a file that somebody wants to read. */
+  async #find(path: string): Promise<void> {
+    const below = this.#below(path);
+    if (!OF_RUNS.test(below)) return await this.fetch(below);
+    try {
+      await this.refresh(below);
+    } catch (error) {
+      // Without the database it is read as it is here.
+      if (this.#absent.has(below) || !this.#stored.has(below)) throw error;
+    }
   }
 
   #asDisk(): Disk {
-    const folderNames = async (folder: string) => {
-      const below = this.#below(folder);
-      const absent = [...this.#absent].filter((path) => (below === "" ? !path.includes("/") : dirname(path) === below));
-      return [...await realDisk.list(folder), ...absent.map((path) => path.slice(path.lastIndexOf("/") + 1))];
-    };
     const changing = async (path: string, opening: Promise<DiskFile>): Promise<DiskFile> => {
       const file = await opening;
       this.#note(path);
@@ -213,13 +364,13 @@ export class DatabaseFolder {
     };
     return {
       mkdir: async (path) => void await mkdir(path, { recursive: true, mode: 0o700 }),
-      list: folderNames,
+      list: (folder) => this.#list(folder),
       read: async (path) => {
-        await this.fetch(this.#below(path));
+        await this.#find(path);
         return await realDisk.read(path);
       },
       open: async (path) => {
-        await this.fetch(this.#below(path));
+        await this.#find(path);
         return await realDisk.open(path);
       },
       create: (path) => changing(path, realDisk.create(path)),

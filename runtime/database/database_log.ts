@@ -1,13 +1,16 @@
 import { Buffer } from "node:buffer";
 import { UsageError } from "../model/errors.ts";
+import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./connection.ts";
 import type { Lease } from "./lease.ts";
+import { notify } from "./wakes.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
 
-/** Rows that are read at once. */
+/** Rows that are read at once, and their bytes: beyond these only the first one. */
 const PAGE = 200;
+const PAGE_BYTES = 4 * 1024 * 1024;
 
 const APPEND = `
   with held as (
@@ -17,41 +20,70 @@ const APPEND = `
     select $2::bigint, $1::bigint, $3::bigint, $4::bytea from held
     where coalesce((select seq from whenthen.log order by seq desc limit 1), $2::bigint - 1) = $2::bigint - 1
       and coalesce((select checksum from whenthen.log order by seq desc limit 1), $5::bigint) = $5::bigint
-    on conflict (seq) do nothing returning 1
+    on conflict (seq) do nothing returning ${notify("frames")}
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
 
 /** The frames of the log as rows of a table. One statement makes a frame durable, if this program still holds the lease. */
 export class DatabaseLog {
-  /** The checksum of the newest frame: the next one must follow it. */
-  #last = 0;
+  /** The newest frame that was read or appended: the next one must follow it. Without a checksum if it was not in the table. */
+  #newest: { seq: number; checksum?: number } = { seq: 0 };
 
-  constructor(private readonly sql: Sql, private readonly lease: Lease) {}
+  /** @param lease of the program that decides; others only read */
+  constructor(private readonly sql: Sql, private readonly lease: () => Lease | undefined) {}
+
+  /** The newest frame that was read or appended. */
+  get lastSeq(): number {
+    return this.#newest.seq;
+  }
 
   /**
    * The frames after `seq`, in order, as they were appended.
    * @throws UsageError if one is missing
    */
-  async *read(seq: number): AsyncGenerator<{ seq: number; frame: Uint8Array }> {
-    let expected = seq + 1;
-    for (let after = -1;;) {
-      const rows = await this.sql.unsafe(
-        `select seq::text as number, frame from whenthen.log where seq > $1::bigint order by seq limit ${PAGE}`,
-        [String(after)],
-      );
-      for (const row of rows) {
-        after = Number(row.number);
-        this.#last = checksumOf(row.frame);
-        // The newest frame stays in the table after it is folded.
-        if (after <= seq) continue;
-        if (after !== expected) {
-          throw new UsageError(`Frame ${expected} of the log is missing in the database: restore a backup`);
-        }
-        yield { seq: after, frame: row.frame };
-        expected++;
-      }
-      if (rows.length < PAGE) return;
+  async *read(seq: number): AsyncGenerator<LoggedFrame> {
+    this.#newest = { seq };
+    try {
+      for (let page = await this.next(); page.length > 0; page = await this.next()) yield* page;
+    } catch (error) {
+      if (error instanceof MissingFramesError) throw new UsageError(`${error.message}: restore a backup`);
+      throw error;
     }
+  }
+
+  /** {@link next} goes on after this frame, which somebody has applied. */
+  follow(seq: number): void {
+    if (seq !== this.#newest.seq) this.#newest = { seq };
+  }
+
+  /**
+   * The frames after those that were read, as many as are read at once; none if there is none yet.
+   * @throws MissingFramesError if the next one is gone, or it does not follow the last one that was read
+   */
+  async next(): Promise<LoggedFrame[]> {
+    const { seq, checksum } = this.#newest;
+    // The newest frame stays in the table after it is folded, so the last one that was read is there, unless the state was moved here.
+    const rows = await this.sql.unsafe(
+      `select seq::text as number, checksum::text, case when seq > ${seq} then frame end as frame from (
+        select seq, checksum, frame, sum(octet_length(frame)) over (order by seq) - octet_length(frame) as before
+        from (select * from whenthen.log where seq >= ${seq} order by seq limit ${PAGE}) page
+      ) sized where seq <= ${seq + 1} or before < ${PAGE_BYTES} order by seq`,
+    );
+    const last = rows[0]?.frame === null ? rows.shift() : undefined;
+    if (checksum !== undefined && Number(last?.checksum) !== checksum) {
+      throw new MissingFramesError(`Frame ${seq} of the log is not in the database any more`);
+    }
+    if (last) this.#newest.checksum = Number(last.checksum);
+    const frames: LoggedFrame[] = [];
+    for (const { number, frame, checksum } of rows) {
+      const expected = this.#newest.seq + 1;
+      if (Number(number) !== expected) {
+        throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
+      }
+      this.#newest = { seq: expected, checksum: Number(checksum) };
+      frames.push({ seq: expected, frame });
+    }
+    return frames;
   }
 
   /**
@@ -60,13 +92,19 @@ export class DatabaseLog {
    * database's error if it cannot be reached
    */
   async append(seq: number, frame: Uint8Array): Promise<void> {
-    this.lease.assertHeld();
+    const lease = this.lease();
+    if (lease === undefined) throw new Error(`Cannot append frame ${seq}: another program decides`);
+    lease.assertHeld();
     const checksum = checksumOf(frame);
-    const numbers = [this.lease.epoch, String(seq), String(checksum)];
-    const [{ held, added }] = await this.sql.unsafe(APPEND, [...numbers, Buffer.from(frame), String(this.#last)]);
-    if (held !== 1) this.lease.lose();
-    if (added !== 1 && !await this.#has(numbers)) this.lease.lose();
-    this.#last = checksum;
+    const numbers = [lease.epoch, String(seq), String(checksum)];
+    const [{ held, added }] = await this.sql.unsafe(APPEND, [
+      ...numbers,
+      Buffer.from(frame),
+      String(this.#newest.checksum ?? 0),
+    ]);
+    if (held !== 1) lease.lose();
+    if (added !== 1 && !await this.#has(numbers)) lease.lose();
+    this.#newest = { seq, checksum };
   }
 
   /** Whether an earlier attempt has appended it. */

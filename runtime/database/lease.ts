@@ -1,15 +1,20 @@
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
+import { Beats, SILENCE } from "./beats.ts";
 import type { Sql } from "./connection.ts";
+import type { Right } from "./right.ts";
 
-/** Milliseconds between two signs of life of the program that holds the lease, and between two looks of those that wait. */
-const BEAT = 500;
-const LOOK = 250;
-/** Without a sign of life for this long, by the clock of the one who looks, the holder counts as dead. */
-const DEAD = 3_000;
+/** Milliseconds between two looks at the signs of life of others. */
+export const LOOK = 250;
+/** Without a sign of life for this many milliseconds, by the clock of the one who looks, a program counts as dead. */
+export const DEAD = 3_000;
 
 /** What to do while another program holds the lease. */
 export interface LeaseOptions {
+  /** The replica that wants it. @default a program that is no replica */
+  me?: string;
+  /** Called when the database does not answer any more: what waits for an answer must fail. @default ends the connections */
+  onSilent?: () => void;
   /** Ends the waiting. */
   signal?: AbortSignal;
   /**
@@ -23,8 +28,8 @@ export interface LeaseOptions {
  * Takes over the database when no other program works on it: the last one has handed it over, or counts as dead.
  * @throws the signal's reason, or what `onHeld` throws
  */
-export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Promise<Lease> {
-  const me = newId(Date.now());
+export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease> {
+  const { me = newId(Date.now()), signal, onHeld, onSilent } = options;
   let seen: string | undefined;
   let since = performance.now();
   for (let changes = 0;;) {
@@ -37,17 +42,17 @@ export async function takeLease(sql: Sql, { signal, onHeld }: LeaseOptions): Pro
     }
     const { epoch, beat, holder } = seenNow;
     // The answer to its own take-over was lost.
-    if (holder === me) return new Lease(sql, epoch);
+    if (holder === me) return new Lease(sql, epoch, onSilent);
     if (`${epoch} ${beat}` !== seen) {
       if (seen !== undefined) changes++;
       [seen, since] = [`${epoch} ${beat}`, performance.now()];
     }
     if (holder === null || performance.now() - since > DEAD) {
-      const taken = await takeOver(sql, [me, epoch, beat], signal !== undefined);
-      if (taken !== undefined) return new Lease(sql, taken);
-      continue;
+      const taken = await takeOver(sql, [me, epoch, beat, holder ?? ""], signal !== undefined);
+      if (taken !== undefined) return new Lease(sql, taken, onSilent);
+    } else {
+      onHeld(changes > 0);
     }
-    onHeld(changes > 0);
     await pause(LOOK);
   }
 }
@@ -56,6 +61,17 @@ interface LeaseRow {
   epoch: string;
   beat: string;
   holder: string | null;
+}
+
+/** Takes the lease if no program holds it at this moment. */
+export async function takeFreeLease(
+  sql: Sql,
+  { me, onSilent }: Required<Pick<LeaseOptions, "me" | "onSilent">>,
+): Promise<Lease | undefined> {
+  const { epoch, beat, holder } = (await lookAt(sql, false))!;
+  if (holder !== null) return undefined;
+  const taken = await takeOver(sql, [me, epoch, beat, ""], false);
+  return taken === undefined ? undefined : new Lease(sql, taken, onSilent);
 }
 
 /** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
@@ -69,14 +85,21 @@ async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefine
   }
 }
 
+/** Together with the lease, the one that had it loses its voice: see `members.ts`. */
+const TAKE_OVER = `
+  with taken as (
+    update whenthen.lease set epoch = epoch + 1, beat = beat + 1, holder = $1
+    where epoch = $2::bigint and beat = $3::bigint
+      and not exists (select from whenthen.replicas where id = $1 and fenced) returning epoch::text
+  ), fenced as (
+    update whenthen.replicas set fenced = true where id = $4 and exists (select from taken)
+  )
+  select epoch from taken`;
+
 /** @returns the new epoch; undefined if another program was faster, or that is not known */
 async function takeOver(sql: Sql, values: string[], isWaiting: boolean): Promise<string | undefined> {
   try {
-    const [row] = await sql.unsafe(
-      "update whenthen.lease set epoch = epoch + 1, beat = beat + 1, holder = $1 " +
-        "where epoch = $2::bigint and beat = $3::bigint returning epoch::text",
-      values,
-    );
+    const [row] = await sql.unsafe(TAKE_OVER, values);
     return row?.epoch;
   } catch (error) {
     if (!isWaiting) throw error;
@@ -90,23 +113,27 @@ function pause(ms: number): Promise<void> {
 /** Milliseconds that the hand-over may take when the program ends. */
 const HAND_OVER = 2_000;
 
-/** Milliseconds that the database may take for one answer. Another program may have taken over long before. */
-const SILENT = 10_000;
-
 /** This program's right to change the database. Each change names its epoch, which ends when another program takes over. */
-export class Lease {
+export class Lease implements Right {
   #lost: FolderLostError | undefined;
-  readonly #beats: ReturnType<typeof setInterval>;
-  /** When the sign of life was sent that has no answer yet. */
-  #sentAt: number | undefined;
+  readonly #beats: Beats;
 
-  constructor(private readonly sql: Sql, readonly epoch: string) {
-    this.#beats = setInterval(() => void this.#beat(), BEAT);
+  /** @param sql also for its signs of life: these must not wait behind long work */
+  constructor(private readonly sql: Sql, readonly epoch: string, onSilent?: () => void) {
+    this.#beats = new Beats(() => this.#send(), () => {
+      this.#lost ??= new FolderLostError(SILENCE);
+      if (onSilent) onSilent();
+      else void sql.end({ timeout: 0 });
+    });
   }
 
   /** Set from when it is known that another program has taken over. */
   get lost(): FolderLostError | undefined {
     return this.#lost;
+  }
+
+  get proof(): string {
+    return `update whenthen.lease set beat = beat + 1 where epoch = ${this.epoch} returning 1`;
   }
 
   /** @throws FolderLostError if another program has taken over */
@@ -115,41 +142,20 @@ export class Lease {
   }
 
   /** Another program has taken over. @throws FolderLostError */
-  lose(why = "Another whenthen has taken over the database"): never {
-    clearInterval(this.#beats);
-    this.#lost ??= new FolderLostError(why);
+  lose(): never {
+    this.#beats.stop();
+    this.#lost ??= new FolderLostError("Another whenthen has taken over the database");
     throw this.#lost;
   }
 
   /** Hands it over: a program that waits takes it at its next look. */
   async release(): Promise<void> {
-    clearInterval(this.#beats);
+    this.#beats.stop();
     const handed = this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
     await Promise.race([handed, pause(HAND_OVER)]);
   }
 
-  /** A database that cannot be reached may come back; one that does not answer may have let another program take over. */
-  async #beat(): Promise<void> {
-    try {
-      if (this.#sentAt === undefined) await this.#send();
-      else if (performance.now() - this.#sentAt > SILENT) {
-        // What waits for an answer fails.
-        void this.sql.end({ timeout: 0 });
-        this.lose("The database has not answered for 10 s");
-      }
-    } catch {
-      // It is repeated. That the lease is lost, those find who need it.
-    }
-  }
-
   async #send(): Promise<void> {
-    this.#sentAt = performance.now();
-    try {
-      const update = "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1";
-      const held = await this.sql.unsafe(update, [this.epoch]);
-      if (held.length === 0) this.lose();
-    } finally {
-      this.#sentAt = undefined;
-    }
+    if ((await this.sql.unsafe(this.proof)).length === 0) this.lose();
   }
 }

@@ -4,10 +4,10 @@ import { realDisk } from "../host/disk.ts";
 import { acquireLock } from "../host/lock.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { openStore } from "../store/open_store.ts";
-import { connect, isDatabaseUrl, shownUrl } from "./connection.ts";
+import { connect, isDatabaseUrl, shownUrl, type Sql } from "./connection.ts";
 import { DatabaseFolder, isKept } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
-import { takeLease } from "./lease.ts";
+import { DEAD, takeLease } from "./lease.ts";
 import { type StoredFile, StoredFiles } from "./stored_files.ts";
 
 /** What was moved. */
@@ -74,7 +74,7 @@ async function intoFolder(url: string, folder: string): Promise<Moved> {
     const moved = await withDatabase(url, async (files, log) => {
       const stored = await files.list();
       if (stored.size === 0) throw new UsageError(`Cannot move from the database ${shownUrl(url)}: it has no state`);
-      const source = new DatabaseFolder(draft, files, log);
+      const source = new DatabaseFolder(draft, files, log, () => true);
       await source.load();
       for (const path of stored.keys()) await source.fetch(path);
       return countOf([...stored.values()]);
@@ -103,13 +103,26 @@ async function withDatabase(
     };
     const lease = await takeLease(sql, { onHeld });
     try {
-      return await work(new StoredFiles(sql, lease), new DatabaseLog(sql, lease));
+      await assertUnused(sql, url);
+      return await work(new StoredFiles(sql, () => lease), new DatabaseLog(sql, () => lease));
     } finally {
       await lease.release();
     }
   } finally {
     await sql.end({ timeout: 1 });
   }
+}
+
+/** Without the lease a replica still takes files, and sends calls that wait for the next one that decides. */
+async function assertUnused(sql: Sql, url: string): Promise<void> {
+  const [{ alive, waiting }] = await sql.unsafe(`
+    select exists (
+      select from whenthen.replicas where not fenced and clock_timestamp() - beaten < interval '${DEAD} milliseconds'
+    ) as alive, exists (select from whenthen.inbox) as waiting`);
+  if (alive) throw inUse(`the database ${shownUrl(url)}`);
+  if (!waiting) return;
+  const remedy = "start whenthen on it once, and stop it";
+  throw new UsageError(`Cannot move the database ${shownUrl(url)}: its last whenthen has left work undone; ${remedy}`);
 }
 
 /** The files below a folder that are kept in a database, with slashes. */

@@ -1,99 +1,118 @@
-import { lstat, mkdir } from "node:fs/promises";
-import { getuid } from "node:process";
-import type { Batch, Elsewhere, Exchange, LoggedFrame } from "../store/elsewhere.ts";
-import { acquireLock } from "../host/lock.ts";
-import { UsageError } from "../model/errors.ts";
-import { newId } from "../model/id.ts";
-import { connect, localFolderOf, shownUrl } from "./connection.ts";
+import type { FolderLock, FolderLostError } from "../host/lock.ts";
+import type { Elsewhere } from "../store/elsewhere.ts";
+import { connect, shownUrl, type Sql } from "./connection.ts";
 import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
-import { type Lease, type LeaseOptions, takeLease } from "./lease.ts";
+import { DatabaseExchange } from "./exchange.ts";
+import { type Lease, type LeaseOptions, takeFreeLease, takeLease } from "./lease.ts";
+import { lockFreeFolder } from "./local_folder.ts";
+import { type MemberInfo, type Members, Registration } from "./members.ts";
 import { StoredFiles } from "./stored_files.ts";
+import { Wakes } from "./wakes.ts";
 
-/** A database that this program works on: no other one does. */
+/** A database that this program works on, as one of its replicas. */
 export interface OpenDatabase {
   /** The folder on this machine for its files. */
   path: string;
+  /** The lock of that folder. */
+  lock: FolderLock;
   folder: DatabaseFolder;
-  lease: Lease;
   /** For the store. */
   elsewhere: Elsewhere;
-  /** Hands the database over. */
+  members: Members;
+  /** Set while this program decides. */
+  readonly lease: Lease | undefined;
+  /**
+   * Waits until this program decides. Its folder and {@link elsewhere} then act as those of the one that decides.
+   * @param onHeld see {@link LeaseOptions}
+   * @throws the signal's reason, or what `onHeld` throws
+   */
+  decide(signal?: AbortSignal, onHeld?: LeaseOptions["onHeld"]): Promise<Lease>;
+  /** Set once this replica was declared dead, or has lost the lease. */
+  readonly lost: FolderLostError | undefined;
+  /** Hands over the lease, and leaves what this replica has not finished to the others. */
   close(): Promise<void>;
 }
 
 /**
- * Connects to a database, and waits until no other program works on it.
- * @throws UsageError if it cannot be used; the signal's reason
+ * Connects to a database as a new replica. It decides from the start if no other one does, else it follows.
+ * @param info what the others are told
+ * @throws UsageError if the database cannot be used
  */
-export async function openDatabase(url: string, options: LeaseOptions): Promise<OpenDatabase> {
+export async function openDatabase(url: string, { info }: { info: MemberInfo }): Promise<OpenDatabase> {
   const sql = await connect(url);
-  let lease: Lease | undefined;
-  const close = async () => {
-    // If it cannot be handed over, the next program takes it after some seconds.
-    await lease?.release().catch(() => {});
-    await sql.end({ timeout: 1 });
-  };
+  const wakes = await Wakes.open(url);
+  const end = async (timeout: number) => void await Promise.all([sql.end({ timeout }), wakes.sql.end({ timeout })]);
+  let lock: FolderLock | undefined;
+  let members: Registration | undefined;
   try {
-    lease = await takeLease(sql, options);
-    const log = new DatabaseLog(sql, lease);
-    const path = await freeFolder(url);
-    const folder = new DatabaseFolder(path, new StoredFiles(sql, lease), log);
-    const elsewhere: Elsewhere = {
-      name: `the database ${shownUrl(url)}`,
-      append: (seq, frame) => log.append(seq, frame),
-      publish: () => folder.publishStore(),
-      fetch: (part) => folder.fetch(part),
-      exchange: new NoExchange(),
-    };
-    return { path, folder, lease, elsewhere, close };
+    const place = await lockFreeFolder(url);
+    lock = place.lock;
+    const onSilent = () => void end(0);
+    // Before anything is loaded: from now on what it has to load stays.
+    members = await Registration.register(wakes, info, onSilent);
+    const lease = await takeFreeLease(wakes.sql, { me: members.me, onSilent });
+    return new Database({ url, sql, wakes, members, onSilent, end, ...place }, lease);
   } catch (error) {
-    await close();
+    await members?.leave().catch(() => {});
+    lock?.release();
+    await end(1);
     throw error;
   }
 }
 
-/** Nobody else works on the database yet. */
-class NoExchange implements Exchange {
-  readonly me = newId(Date.now());
-  send(): Promise<void> {
-    return Promise.reject(new Error("Cannot send: this program decides"));
-  }
-  receive(): Promise<Batch[]> {
-    return new Promise(() => {});
-  }
-  rest(): Promise<Batch[]> {
-    return Promise.resolve([]);
-  }
-  forget(): Promise<void> {
-    return Promise.resolve();
-  }
-  async *tail(): AsyncIterable<LoggedFrame[]> {}
-  applied(): void {}
+interface DatabaseParts {
+  url: string;
+  sql: Sql;
+  wakes: Wakes;
+  members: Registration;
+  path: string;
+  lock: FolderLock;
+  onSilent: () => void;
+  /** Ends all connections. @param timeout seconds for what waits for an answer */
+  end(timeout: number): Promise<void>;
 }
 
-/** How many programs on one machine may have had the database and not ended yet. */
-const MOST_FOLDERS = 10;
+class Database implements OpenDatabase {
+  readonly path: string;
+  readonly lock: FolderLock;
+  readonly members: Registration;
+  readonly folder: DatabaseFolder;
+  readonly elsewhere: Elsewhere;
+  readonly #exchange: DatabaseExchange;
 
-/** The usual folder, or another one if a program that was stopped still holds that, or it belongs to somebody else. */
-async function freeFolder(url: string): Promise<string> {
-  const first = localFolderOf(url);
-  for (let number = 1; number < MOST_FOLDERS; number++) {
-    const path = number === 1 ? first : `${first}-${number}`;
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    if (!await isOwn(path)) continue;
-    const lock = acquireLock(path);
-    lock?.release();
-    if (lock !== undefined) return path;
+  constructor(private readonly parts: DatabaseParts, public lease: Lease | undefined) {
+    const { url, sql, wakes, members, path, lock } = parts;
+    [this.path, this.lock, this.members] = [path, lock, members];
+    const log = new DatabaseLog(sql, () => this.lease);
+    const files = new StoredFiles(sql, () => this.lease ?? members);
+    const folder = this.folder = new DatabaseFolder(path, files, log, () => this.lease !== undefined);
+    const exchange = this.#exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => this.lost });
+    this.elsewhere = {
+      name: `the database ${shownUrl(url)}`,
+      append: (seq, frame) => log.append(seq, frame),
+      publish: () => folder.publishStore(),
+      fetch: (part) => folder.fetch(part),
+      exchange,
+    };
   }
-  throw new UsageError(
-    `Cannot use the database ${
-      shownUrl(url)
-    }: ${first} and others like it are held by programs, or belong to other users`,
-  );
-}
 
-async function isOwn(path: string): Promise<boolean> {
-  const facts = await lstat(path);
-  return facts.isDirectory() && (getuid === undefined || facts.uid === getuid());
+  get lost(): FolderLostError | undefined {
+    return this.lease?.lost ?? this.members.lost;
+  }
+
+  async decide(signal?: AbortSignal, onHeld: LeaseOptions["onHeld"] = () => {}): Promise<Lease> {
+    const { wakes, members: { me }, onSilent } = this.parts;
+    const options = { me, onSilent, onHeld, ...signal && { signal } };
+    return this.lease ??= await takeLease(wakes.sql, options);
+  }
+
+  async close(): Promise<void> {
+    // What cannot be handed over, others take after some seconds.
+    await this.#exchange.close().catch(() => {});
+    await this.lease?.release().catch(() => {});
+    await this.members.leave().catch(() => {});
+    this.lock.release();
+    await this.parts.end(1);
+  }
 }

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
-import { newId } from "../model/id.ts";
-import { RELEASE_IF_FROZEN, type Sql } from "./connection.ts";
-import type { Lease } from "./lease.ts";
+import { base32, newId } from "../model/id.ts";
+import { RELEASE_IF_FROZEN, type Sql, type Transaction } from "./connection.ts";
+import type { Right } from "./right.ts";
 
 /** Bytes of a file in one row. */
 const CHUNK = 1024 * 1024;
@@ -19,28 +19,62 @@ export interface StoredFile {
 export interface FilesChange {
   added: Map<string, StoredFile>;
   removed: string[];
+  /** The content that these files must have before the change; undefined: there must be no such file. */
+  expected?: Map<string, string | undefined>;
   /** The log's frames up to this one are in the files. */
   folded?: number;
 }
 
+/** The content of a file is not in the database any more: the file was replaced or removed meanwhile. */
+export class FileGoneError extends Error {
+  override name = "FileGoneError";
+}
+
+/** Another replica has changed a file first. */
+export class FileChangedError extends Error {
+  override name = "FileChangedError";
+}
+
+/** Milliseconds after which an upload that is in no file counts as left by a program that has ended. */
+const ABANDONED = 3_600_000;
+
 /** Files in the database: each in chunks, listed in a table when it is complete. */
 export class StoredFiles {
-  constructor(private readonly sql: Sql, private readonly lease: Lease) {}
+  /** @param right with which this program changes files at the moment */
+  constructor(private readonly sql: Sql, private readonly right: () => Right) {}
 
   /**
-   * All files, by path. Removes what uploads left that did not end.
+   * All files, by path.
    * @throws Error if a path leads out of the data folder
    */
   async list(): Promise<Map<string, StoredFile>> {
-    await this.sql.unsafe(
-      "with held as (update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1) " +
-        "delete from whenthen.chunks c using held where not exists (select from whenthen.files f where f.blob = c.blob)",
-      [this.lease.epoch],
+    return asFiles(await this.sql.unsafe("select path, blob, bytes::text from whenthen.files"));
+  }
+
+  /** The files below a folder, by path. @param folder without a slash at its end */
+  async listBelow(folder: string): Promise<Map<string, StoredFile>> {
+    const pattern = `${folder.replace(/[\\%_]/g, "\\$&")}/%`;
+    return asFiles(
+      await this.sql.unsafe("select path, blob, bytes::text from whenthen.files where path like $1", [pattern]),
     );
-    const rows = await this.sql.unsafe("select path, blob, bytes::text from whenthen.files");
-    const wrong = rows.find(({ path }) => /^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(path));
-    if (wrong) throw new Error(`The database names a file outside of the data folder: ${JSON.stringify(wrong.path)}`);
-    return new Map(rows.map(({ path, blob, bytes }) => [path, { blob, bytes: Number(bytes) }]));
+  }
+
+  /** A file, as it is now. */
+  async find(path: string): Promise<StoredFile | undefined> {
+    return asFiles(
+      await this.sql.unsafe("select path, blob, bytes::text from whenthen.files where path = $1", [path]),
+    ).get(path);
+  }
+
+  /** Removes what uploads left that did not end. Other programs may be uploading at this moment. Only for who decides. */
+  async removeAbandoned(): Promise<void> {
+    // Names sort by the time of their upload.
+    const latest = base32(Date.now() - ABANDONED, 9);
+    await this.sql.unsafe(
+      `with held as (${this.right().proof}) delete from whenthen.chunks c using held ` +
+        'where c.blob < $1 collate "C" and not exists (select from whenthen.files f where f.blob = c.blob)',
+      [latest],
+    );
   }
 
   /** Copies a file of a folder into the database; it is listed after {@link commit}. */
@@ -75,7 +109,7 @@ export class StoredFiles {
     await this.sql.unsafe(remove, [JSON.stringify(blobs)]).catch(() => {});
   }
 
-  /** Copies a file from the database into a folder. @throws Error if it is not whole */
+  /** Copies a file from the database into a folder. @throws FileGoneError if it was replaced or removed meanwhile */
   async download(disk: Disk, folder: string, path: string, { blob, bytes }: StoredFile): Promise<void> {
     const file = await disk.create(join(folder, path));
     let done = 0;
@@ -85,7 +119,7 @@ export class StoredFiles {
           blob,
           String(part),
         ]);
-        if (row === undefined) throw new Error(`The database has only ${done} of ${bytes} bytes of ${path}`);
+        if (row === undefined) throw new FileGoneError(`The database has only ${done} of ${bytes} bytes of ${path}`);
         await file.write(row.bytes);
         done += row.bytes.length;
       }
@@ -94,15 +128,19 @@ export class StoredFiles {
     }
   }
 
-  /** Makes a change durable. @throws FolderLostError if another program has taken over */
-  async commit({ added, removed, folded }: FilesChange): Promise<void> {
-    this.lease.assertHeld();
+  /**
+   * Makes a change durable.
+   * @throws FolderLostError if this program may not change files any more; FileChangedError if a file has not the expected content
+   */
+  async commit({ added, removed, expected, folded }: FilesChange): Promise<void> {
+    const right = this.right();
+    right.assertHeld();
     const rows = [...added].map(([path, file]) => ({ path, ...file }));
     const held = await this.sql.begin(async (transaction) => {
       await transaction.unsafe(RELEASE_IF_FROZEN);
-      const update = "update whenthen.lease set beat = beat + 1 where epoch = $1::bigint returning 1";
-      const held = await transaction.unsafe(update, [this.lease.epoch]);
+      const held = await transaction.unsafe(right.proof);
       if (held.length === 0) return false;
+      if (expected !== undefined) await assertExpected(transaction, expected);
       const gone = JSON.stringify([...added.keys(), ...removed]);
       await transaction.unsafe(
         "with gone as (delete from whenthen.files where path in (select json_array_elements_text($1::text::json)) " +
@@ -114,15 +152,36 @@ export class StoredFiles {
           "select path, blob, bytes from json_to_recordset($1::text::json) as f(path text, blob text, bytes bigint)",
         [JSON.stringify(rows)],
       );
-      if (folded !== undefined) {
-        // The newest frame stays: the next one is checked against it.
-        await transaction.unsafe(
-          "delete from whenthen.log where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)",
-          [String(folded)],
-        );
-      }
+      if (folded !== undefined) await transaction.unsafe(REMOVE_FRAMES, [String(folded)]);
       return true;
     });
-    if (!held) this.lease.lose();
+    if (!held) right.lose();
   }
+}
+
+async function assertExpected(transaction: Transaction, expected: Map<string, string | undefined>): Promise<void> {
+  for (const [path, blob] of expected) {
+    const [row] = await transaction.unsafe("select blob from whenthen.files where path = $1 for update", [path]);
+    if (row?.blob !== blob) {
+      throw new FileChangedError(`Cannot save ${path}: another replica has changed it meanwhile; try again`);
+    }
+  }
+}
+
+/**
+ * The newest frame stays, as the next one is checked against it; so does the last one that each other replica has applied, with all
+ * after it. One that was declared dead needs none.
+ */
+const REMOVE_FRAMES = `
+  delete from whenthen.log where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)
+    and not exists (
+      select from whenthen.replicas r where not r.fenced and r.applied <= log.seq
+        and r.id is distinct from (select holder from whenthen.lease)
+    )`;
+
+/** @throws Error if a path leads out of the data folder */
+function asFiles(rows: { path: string; blob: string; bytes: string }[]): Map<string, StoredFile> {
+  const wrong = rows.find(({ path }) => /^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(path));
+  if (wrong) throw new Error(`The database names a file outside of the data folder: ${JSON.stringify(wrong.path)}`);
+  return new Map(rows.map(({ path, blob, bytes }) => [path, { blob, bytes: Number(bytes) }]));
 }

@@ -35,6 +35,8 @@ export interface LoadingOptions {
   onLate?: () => void;
   /** Resolves when a `fetch` of rule code may be sent, by the rate limit of its destination. @default at once */
   admit?: IsolateOptions["admit"];
+  /** Code in TypeScript files must reach nothing outside; the reason is in each error. */
+  sealed?: string;
 }
 
 /** A loader with the workers in which it reads TypeScript rules. */
@@ -62,6 +64,7 @@ export function openLoading(options: LoadingOptions): Loading {
     loadTimeout,
     onLate,
     admit,
+    sealed,
   } = options;
   const isolates = openIsolates({
     secrets: withoutKey(secrets),
@@ -70,6 +73,7 @@ export function openLoading(options: LoadingOptions): Loading {
     onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
     storeBytes,
     admit,
+    sealed,
   });
   const loader = new Loader({
     folder,

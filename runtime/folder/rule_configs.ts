@@ -1,6 +1,7 @@
 import type { RefusedValue, RuleConfig, UpperLayer, UpperValue } from "../model/config.ts";
+import { UsageError } from "../model/errors.ts";
 import { guarded, type Problem } from "../model/problem.ts";
-import { didYouMean } from "../language/hints.ts";
+import { hintAtUnknown } from "../language/hints.ts";
 import type { Candidate } from "./assemble.ts";
 import { fieldsOf } from "./checks.ts";
 import type { Unready } from "./loaded.ts";
@@ -44,9 +45,19 @@ export function settleConfigs(
 function refuseUnknown(upper: UpperValue[], known: Configurable[]): RefusedValue[] {
   const ids = new Set(known.map(({ id }) => id));
   return upper.filter(({ rule }) => !ids.has(rule)).map(({ value: _, ...about }) => {
-    const hint = didYouMean(about.rule, ids);
-    return { ...about, reason: "there is no such rule", ...hint !== undefined && { hint } };
+    return { ...about, reason: "there is no such rule", hint: hintAtUnknown(about.rule, [...ids].sort()) };
   });
+}
+
+/**
+ * For commands that end by themselves: a mistake in a value of the command line is the caller's.
+ * @throws UsageError that names the values of `--set` that are not used
+ */
+export function refuseUnusedSet(refused: readonly RefusedValue[]): void {
+  const unused = refused.filter(({ from }) => from === "--set").map(({ rule, key, reason, hint }) =>
+    `Cannot set ${rule}.${key}: ${reason}${hint === undefined ? "" : `; ${hint}`}`
+  );
+  if (unused.length > 0) throw new UsageError(unused.join("\n"));
 }
 
 function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {

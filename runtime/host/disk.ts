@@ -183,8 +183,14 @@ export const noDisk: Disk = {
 };
 
 /** A disk whose files are only read: changes are discarded. For a look at a store that no program uses meanwhile. */
-export function readOnlyDisk({ list, read, open }: Disk): Disk {
-  return { ...noDisk, list, read, open, append: noDisk.create };
+export function readOnlyDisk(disk: Disk): Disk {
+  return {
+    ...noDisk,
+    list: (folder) => disk.list(folder),
+    read: (path) => disk.read(path),
+    open: (path) => disk.open(path),
+    append: noDisk.create,
+  };
 }
 
 function done(): Promise<void> {

@@ -36,6 +36,7 @@ export class FolderLock {
   readonly #paths: string[];
   readonly #locked: string[];
   #lost: FolderLostError | undefined;
+  #isReleased = false;
 
   constructor(private readonly folder: string, private readonly database: DatabaseSync) {
     this.#paths = [folder, join(folder, "lock")];
@@ -60,8 +61,10 @@ export class FolderLock {
     if (this.#lost) throw this.#lost;
   }
 
+  /** May be repeated. */
   release(): void {
-    this.database.close();
+    if (!this.#isReleased) this.database.close();
+    this.#isReleased = true;
   }
 
   #isGone(): boolean {

@@ -52,9 +52,13 @@ export function hintAtUnknown(name: string, known: string[]): string {
   return didYouMean(name, known) ?? listKnown(known);
 }
 
-/** All names that exist, for a hint. */
+/** How many names a hint lists at most. */
+const MOST_LISTED = 50;
+
+/** The names that exist, for a hint. */
 export function listKnown(known: string[]): string {
-  return `known here: ${known.join(", ") || "none"}`;
+  const more = known.length > MOST_LISTED ? ` and ${known.length - MOST_LISTED} more` : "";
+  return `known here: ${known.slice(0, MOST_LISTED).join(", ") || "none"}${more}`;
 }
 
 /** The words of this language for those of other tools, such as GitHub Actions, Home Assistant, Ansible and n8n. */

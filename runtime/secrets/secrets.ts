@@ -123,13 +123,21 @@ export class Secrets {
 
   /** Names and values of all secrets in the sources, in use or not. */
   all(): Record<string, string> {
-    const { environment, folders } = this.#sources;
-    const inFolders = folders.filter(existsSync).flatMap((folder) =>
-      readdirSync(folder).filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile())
-    );
-    const names = new Set([...Object.keys(environment), ...Object.keys(this.#files()), ...inFolders]);
+    const names = new Set([...Object.keys(this.#sources.environment), ...this.#stored()]);
     const entries = [...names].map((name) => [name, this.#find(name)] as const);
     return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  }
+
+  /** Reads all secrets of `.env` files and mounted folders, so that they are masked, but not those that also mask ordinary text. */
+  useStored(): void {
+    this.use(this.#stored().filter((name) => this.fault(name) === undefined));
+  }
+
+  #stored(): string[] {
+    const inFolders = this.#sources.folders.filter(existsSync).flatMap((folder) =>
+      readdirSync(folder).filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile())
+    );
+    return [...Object.keys(this.#files()), ...inFolders];
   }
 
   /** Names and values of the secrets in use. */

@@ -1,10 +1,9 @@
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Background, storeTasks } from "./background.ts";
+import type { Deciding, StoreSettings } from "./decider.ts";
 import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
 import { findOutlived } from "./history/trim.ts";
-import type { Ids } from "./ledger/keys.ts";
-import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
 import { findAwaited, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
@@ -23,7 +22,7 @@ import type {
   Store,
   StoreStats,
 } from "./store.ts";
-import { accept, isKnown } from "./transitions/accept.ts";
+import { accept, expireIdentities } from "./transitions/accept.ts";
 import { answerCondition } from "./transitions/admission.ts";
 import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batch_rows.ts";
 import { finishRun } from "./transitions/end_run.ts";
@@ -85,27 +84,26 @@ import {
   prune,
 } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
-import type { Transition, TransitionContext } from "./transitions/transition.ts";
+import type { Transition } from "./transitions/transition.ts";
 
 /** The parts of the store; see `open_store.ts`. */
 export interface LedgerStoreParts {
   rows: Rows;
-  ids: Ids;
-  ledger: Ledger;
+  deciding: Deciding;
   history: History;
-  folding: Folding;
+  /** Absent in a program that follows another one. */
+  folding?: Folding;
   /** Reads parts of history. */
   reads: Background<typeof storeTasks>;
-  retention: Retention;
+  settings: StoreSettings;
   onWarning: (message: string) => void;
+  /** This replica, if several share the store. */
+  replica?: string;
 }
 
-/** The embedded store: every method is a transition, or reads live rows and history. */
+/** The store over live rows and history: every method is a transition, or reads. */
 export class LedgerStore implements Store {
-  readonly #parts: LedgerStoreParts;
-  #retention: Retention;
-  #own: OwnListeners = { hasListener: () => false, onNotice() {} };
-  /** Searches of event waits that were interrupted when the program ended. */
+  /** Searches of event waits that were interrupted when a program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
   readonly #reading: Reading;
@@ -113,12 +111,12 @@ export class LedgerStore implements Store {
     change: (transition, input, now) => this.#change(transition, input, now),
     traceOf: (run) => this.#reading.findTrace(run),
     eventOf: (key) => this.#reading.findEvent(key),
+    replica: () => this.parts.replica,
   });
 
-  constructor(parts: LedgerStoreParts) {
-    this.#parts = parts;
-    this.#reading = new Reading(parts.history, (work) => this.#read(work));
-    this.#retention = parts.retention;
+  /** @param parts replaced when a program that follows begins to decide */
+  constructor(protected parts: LedgerStoreParts) {
+    this.#reading = new Reading(() => this.parts.history, (work) => this.#read(work));
   }
 
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,7 +128,7 @@ export class LedgerStore implements Store {
   listVersions: Store["listVersions"] = (rule) => this.#read((rows) => listVersions(rows, rule));
 
   async dropVersions(live: string[]): Promise<void> {
-    const { history } = this.#parts;
+    const { history } = this.parts;
     // Runs that have ended by then are in history when this resolves.
     const unused = await this.#read((rows) => listUnused(rows, live));
     const outlived = findOutlived(unused, (version) => history.lastUseOf(version));
@@ -147,7 +145,12 @@ export class LedgerStore implements Store {
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
-    const receipts = await this.#decide("intake", accept, { arrivals, progress, ...lease && { lease } }, now);
+    const receipts = await this.parts.deciding.decide(
+      "intake",
+      accept,
+      { arrivals, progress, ...lease && { lease } },
+      now,
+    );
     for (const receipt of receipts) if (receipt.delivery === "duplicate") await this.#addVerdicts(receipt);
     return receipts;
   }
@@ -162,13 +165,13 @@ export class LedgerStore implements Store {
   dueBatches: Store["dueBatches"] = (rules, max, now) => this.#read((rows) => dueBatches(rows, rules, max, now));
 
   listenToOwn(listening: OwnListeners): void {
-    this.#own = listening;
+    this.parts.settings.own = listening;
   }
 
   listNotices: Store["listNotices"] = (max) => this.#read((rows) => listNotices(rows, max));
   changeCondition: Store["changeCondition"] = (change, now) => this.#change(changeCondition, change, now);
   listConditions: Store["listConditions"] = () => this.#read(listConditions);
-  isOwnWanted: Store["isOwnWanted"] = (type) => isWanted(this.#parts.rows, type, this.#own);
+  isOwnWanted: Store["isOwnWanted"] = (type) => isWanted(this.parts.rows, type, this.parts.settings.own);
   changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
   listInventories: Store["listInventories"] = (trigger) => this.#read((rows) => listInventories(rows, trigger));
   listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
@@ -239,12 +242,22 @@ export class LedgerStore implements Store {
       reclaimed += slice.queued;
       more = slice.more;
     }
-    const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
-    this.#searches = Promise.all(searching.map((place) => this.#search(place, now))).catch((error) => {
-      // Closing interrupted the search; the next start repeats it.
-      if (!this.#closed) this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`);
-    });
+    await this.resumeSearches(now);
     return reclaimed;
+  }
+
+  /**
+   * Resumes searches of event waits that a program has begun and not ended.
+   * @param run of these runs only
+   */
+  protected async resumeSearches(now: number, isOf: (run: string) => boolean = () => true): Promise<void> {
+    const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
+    const places = searching.filter(({ run }) => isOf(run));
+    const searches = Promise.all(places.map((place) => this.#search(place, now))).catch((error) => {
+      // Closing interrupted the search; the next start repeats it.
+      if (!this.#closed) this.parts.onWarning(`Cannot look for awaited events: ${error.message}`);
+    });
+    this.#searches = Promise.all([this.#searches, searches]);
   }
 
   answerForm: Store["answerForm"] = (form, answer) => this.#change(answerForm, { form, answer });
@@ -273,13 +286,13 @@ export class LedgerStore implements Store {
     return (await this.searchEvents(filter)).rows;
   }
 
-  changes: Store["changes"] = () => this.#parts.history.newest();
+  changes: Store["changes"] = () => this.parts.history.newest();
   countVerdicts: Store["countVerdicts"] = () => this.#read(countVerdicts);
   countEnds: Store["countEnds"] = () => this.#read(countEnds);
   countRuns: Store["countRuns"] = () => this.#read(countRuns);
 
   stats(): Promise<StoreStats> {
-    const { history, folding } = this.#parts;
+    const { history, folding } = this.parts;
     return this.#read((rows) => {
       const ended = history.counts();
       return {
@@ -288,28 +301,25 @@ export class LedgerStore implements Store {
         runs: ended.runs + rows.size("run"),
         bytes: this.bytes(),
         historyBytes: history.bytes(),
-        journalBytes: folding.logBytes,
+        journalBytes: folding?.logBytes ?? 0,
       };
     });
   }
 
-  refusal: Store["refusal"] = () => this.#parts.ledger.refusal;
-  bytes: Store["bytes"] = () => this.#parts.rows.bytes + this.#parts.rows.identities.bytes;
+  refusal: Store["refusal"] = () => this.parts.deciding.refusal;
+  bytes: Store["bytes"] = () => this.parts.rows.bytes + this.parts.rows.identities.bytes;
 
   // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   retain(retention: Retention): void {
-    this.#retention = retention;
+    this.parts.settings.retention = retention;
   }
 
   async prune(retention: Retention, now: number): Promise<boolean> {
     this.retain(retention);
-    const { rows, folding } = this.#parts;
+    const folding = this.#folding();
     const more = await this.#change(prune, undefined, now);
-    const at = this.#at(now);
-    rows.identities.expire((key, received, within) =>
-      isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
-    );
+    expireIdentities(this.parts.rows, { now, retention });
     [folding.now, folding.retention] = [now, retention];
     return await folding.trim(retention) || more;
   }
@@ -317,55 +327,48 @@ export class LedgerStore implements Store {
   async checkpoint(): Promise<void> {
     // Takes its turn, so that everything requested before is included.
     await this.#read(() => {});
-    await this.#parts.folding.foldAll();
+    await this.#folding().foldAll();
   }
 
   /** Finishes waiting work. Folds the log if a start would take long to replay it. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#parts.ledger.close();
+    await this.parts.deciding.close();
     await this.#searches;
-    await this.#parts.folding.close();
-    await this.#parts.reads.close();
-    this.#parts.rows.close();
+    await this.parts.folding?.close();
+    await this.parts.reads.close();
+    this.parts.rows.close();
   }
 
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #at(now: number): TransitionContext {
-    return { now, ids: this.#parts.ids, retention: this.#retention, hasListener: this.#own.hasListener };
-  }
-
-  /** Runs a transition in its turn; resolves when it is durable. */
-  #decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
-    const { rows, ledger } = this.#parts;
-    return ledger.add(kind, () => {
-      const result = transition(rows, input, this.#at(now));
-      if (rows.size("notice") > 0) this.#own.onNotice();
-      return result;
-    });
-  }
-
   /** @param now 0 if the transition does not use the time */
   #change<I, R>(transition: Transition<I, R>, input: I, now = 0): Promise<R> {
-    return this.#decide("change", transition, input, now);
+    return this.parts.deciding.decide("change", transition, input, now);
   }
 
   /** Reads in its turn; resolves when everything that it saw is durable. */
   #read<T>(work: (rows: Rows) => T): Promise<T> {
-    return this.#parts.ledger.add("read", () => work(this.#parts.rows));
+    return this.parts.deciding.read(work);
+  }
+
+  /** @throws Error if this program follows another one */
+  #folding(): Folding {
+    const { folding } = this.parts;
+    if (folding === undefined) throw new Error("Cannot change the files of the store: another program decides");
+    return folding;
   }
 
   /** Adds the verdicts on the first delivery, if history still has them. */
   async #addVerdicts(receipt: Receipt): Promise<void> {
-    const { rows, history } = this.#parts;
+    const { rows, history } = this.parts;
     const identity = findIdentity(rows, receipt.event);
     const first = identity && await history.getEvent(identity.key);
     if (first) receipt.verdicts = first.verdicts;
   }
 
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
-    const { history } = this.#parts;
+    const { history } = this.parts;
     return await findAwaited(
       place,
       history,

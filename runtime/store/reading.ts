@@ -25,16 +25,17 @@ type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
 
 /** Reads runs and events, of which some are live and others in history. */
 export class Reading {
-  constructor(private readonly history: History, private readonly read: Read) {}
+  /** @param history as it is now */
+  constructor(private readonly history: () => History, private readonly read: Read) {}
 
   async getRun(id: string): Promise<Trace | undefined> {
     return await this.read((rows) => readTrace(rows, id)) ?? await this.#getEndedRun(id);
   }
 
   async #getEndedRun(id: string): Promise<Trace | undefined> {
-    const ended = await this.history.getRun(id);
+    const ended = await this.history().getRun(id);
     if (ended === undefined) return undefined;
-    const events = await this.history.getEvents([ended.event]);
+    const events = await this.history().getEvents([ended.event]);
     return { run: endedRun(ended, events), steps: ended.steps, notes: ended.notes };
   }
 
@@ -50,14 +51,14 @@ export class Reading {
       const run = rows.get("run", id);
       return run && { run, event: run.event, steps: [], notes: [] };
     });
-    return live ?? await this.history.getRun(id);
+    return live ?? await this.history().getRun(id);
   }
 
   /** An event, live or in history. */
   async findEvent(key: number): Promise<EventRow | undefined> {
     const live = await this.read((rows) => rows.get("event", ordered(key)));
     if (live) return live;
-    const record = await this.history.getEvent(key);
+    const record = await this.history().getEvent(key);
     if (record === undefined) return undefined;
     const { receivedAt, delivery, verdicts, event } = record;
     return { key, receivedAt, delivery, verdicts, event };
@@ -66,12 +67,12 @@ export class Reading {
   /** Whether the event is live or in history; also true if what may have it cannot be read. */
   async hasEvent(key: number): Promise<boolean> {
     return await this.read((rows) => rows.get("event", ordered(key))) !== undefined ||
-      await this.history.mayHaveEvent(key);
+      await this.history().mayHaveEvent(key);
   }
 
   /** The same of a run. */
   async hasRun(id: string): Promise<boolean> {
-    return await this.read((rows) => rows.get("run", id)) !== undefined || await this.history.mayHaveRun(id);
+    return await this.read((rows) => rows.get("run", id)) !== undefined || await this.history().mayHaveRun(id);
   }
 
   /** The reply to an event, live or in history. */
@@ -82,12 +83,12 @@ export class Reading {
       const reply = rows.get("reply", ordered(identity.key));
       return reply ? { reply } : { key: identity.key };
     });
-    return found.key === undefined ? found.reply : await this.history.getReply(found.key);
+    return found.key === undefined ? found.reply : await this.history().getReply(found.key);
   }
 
   async getEvent(id: string): Promise<EventRecord | undefined> {
     const key = /^\d{1,16}$/.test(id) ? Number(id) : (await this.findTrace(id))?.event;
-    return key === undefined ? undefined : await this.history.getEvent(key);
+    return key === undefined ? undefined : await this.history().getEvent(key);
   }
 
   async findEventKey(event: EventIdentity): Promise<string | undefined> {
@@ -102,8 +103,8 @@ export class Reading {
   /** Runs, newest first, live and ended. Excludes runs that ended with their condition. */
   searchRuns(search: RunSearch): Promise<Found<Run>> {
     return this.#search(search, liveRun, async (filter) => {
-      const { rows, stoppedAt } = await this.history.listRuns(filter);
-      const events = await this.history.getEvents(rows.map(({ event }) => event));
+      const { rows, stoppedAt } = await this.history().listRuns(filter);
+      const events = await this.history().getEvents(rows.map(({ event }) => event));
       return { rows: rows.map((run) => endedRun(run, events)), ...stoppedAt !== undefined && { stoppedAt } };
     });
   }
@@ -111,7 +112,7 @@ export class Reading {
   /** The same with only the heads of the runs. */
   searchRunHeads(search: RunSearch): Promise<Found<RunHead>> {
     return this.#search(search, liveHead, async (filter) => {
-      const { rows, stoppedAt } = await this.history.listRunHeaders(filter);
+      const { rows, stoppedAt } = await this.history().listRunHeaders(filter);
       return { rows: rows.map(endedHead), ...stoppedAt !== undefined && { stoppedAt } };
     });
   }
@@ -146,7 +147,7 @@ export class Reading {
     await this.read(() => {});
     const ends = [before ?? Infinity, to === undefined ? Infinity : keyAt(to)].map(Number);
     const end = Math.min(...ends);
-    return await this.history.listEvents({
+    return await this.history().listEvents({
       ...filter,
       ...end < Infinity && { before: String(end) },
       after: Math.max(Number(after ?? 0), from === undefined ? 0 : keyAt(from) - 1),

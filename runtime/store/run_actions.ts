@@ -1,12 +1,15 @@
 import type { EventRow } from "./ledger/tables.ts";
-import type { By, Cancelled, Note, Operated, Refused, Seen } from "./store.ts";
+import type { By, Cancelled, Operated, Refused, Seen } from "./store.ts";
 import { decisionOf } from "./run_changes.ts";
-import { cancelRun } from "./transitions/end_run.ts";
-import { moveRun, replayRun, retryRun, type RunTrace } from "./transitions/operate_run.ts";
-import { readNotes } from "./transitions/run_rows.ts";
+import type { RunTrace } from "./transitions/operate_run.ts";
 import type { Transition } from "./transitions/transition.ts";
-
-import { skipWait } from "./transitions/waits.ts";
+import {
+  type ActionInput,
+  type ActionName,
+  type ActionResult,
+  ACTIONS,
+  unlessChanged,
+} from "./transitions/unless_changed.ts";
 
 /** A run that a person acts on: live without its steps, or ended with its whole trace. */
 type Found = RunTrace & { event: number };
@@ -17,7 +20,7 @@ interface Reach {
   traceOf(run: string): Promise<Found | undefined>;
   eventOf(key: number): Promise<EventRow | undefined>;
   /** This replica, if several share the store. */
-  replica?: string;
+  replica(): string | undefined;
 }
 
 /**
@@ -35,9 +38,9 @@ export class RunActions {
       // A run may end between these two reads, but an ended one becomes live only by another action.
       const before = seen && await this.reach.traceOf(run);
       const decision = by === undefined ? undefined : decisionOf(by);
-      const { replica } = this.reach;
+      const replica = this.reach.replica();
       const cancelling = { run, reason, decision, ...replica !== undefined && { replica } };
-      const cancelled = await this.#change(cancelRun, cancelling, before, seen, now);
+      const cancelled = await this.#change("cancelRun", cancelling, before, seen, now);
       if (cancelled !== undefined) return cancelled;
       const state = (await this.reach.traceOf(run))?.run.state;
       return state && { kind: "asked", state, ended: false };
@@ -49,28 +52,35 @@ export class RunActions {
       const trace = await this.reach.traceOf(run);
       const event = trace && await this.reach.eventOf(trace.event);
       return event &&
-        await this.#change(replayRun, { run: trace!.run, event, version, decision: decisionOf(by) }, trace, seen, now);
+        await this.#change(
+          "replayRun",
+          { run: trace!.run, event, version, decision: decisionOf(by) },
+          trace,
+          seen,
+          now,
+        );
     });
   }
 
   retry(run: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
     return this.#onTrace(run, async (trace) => {
       const event = await this.reach.eventOf(trace.event);
-      return await this.#change(retryRun, { trace, event, decision: decisionOf(by) }, trace, seen, now);
+      return await this.#change("retryRun", { trace, event, decision: decisionOf(by) }, trace, seen, now);
     });
   }
 
   skip(run: string, step: string | undefined, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
     return this.#onTrace(
       run,
-      (trace) => this.#change(skipWait, { run, step, decision: decisionOf(by), since: seen?.since }, trace, seen, now),
+      (trace) =>
+        this.#change("skipWait", { run, step, decision: decisionOf(by), since: seen?.since }, trace, seen, now),
     );
   }
 
   move(run: string, version: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
     return this.#onTrace(
       run,
-      (trace) => this.#change(moveRun, { run: trace.run, version, decision: decisionOf(by) }, trace, seen, now),
+      (trace) => this.#change("moveRun", { run: trace.run, version, decision: decisionOf(by) }, trace, seen, now),
     );
   }
 
@@ -81,15 +91,20 @@ export class RunActions {
     });
   }
 
-  #change<I, R>(
-    transition: Transition<I, R>,
-    input: I,
+  /** Acts on a run; refuses if that has changed since a person looked at it. */
+  async #change<A extends ActionName>(
+    action: A,
+    input: ActionInput<A>,
     trace: Found | undefined,
     seen: Seen | undefined,
     now: number,
-  ): Promise<R | Refused> {
-    if (seen === undefined || trace === undefined) return this.reach.change(transition, input, now);
-    return this.reach.change(unlessChanged(transition, trace, seen), input, now);
+  ): Promise<ActionResult<A> | Refused> {
+    const { change } = this.reach;
+    const isChecked = seen !== undefined && trace !== undefined;
+    const acting = isChecked
+      ? change(unlessChanged, { action, input, run: trace.run.id, notes: trace.notes, seen }, now)
+      : change(ACTIONS[action] as Transition<ActionInput<A>, unknown>, input, now);
+    return await acting as ActionResult<A> | Refused;
   }
 
   async #inTurn<R>(run: string, act: () => Promise<R>): Promise<R> {
@@ -105,23 +120,4 @@ export class RunActions {
       if (this.#last.get(run) === own) this.#last.delete(run);
     }
   }
-}
-
-/**
- * Makes an action refuse a run that has changed since a person decided on it: it has ended, is live again, or another
- * person has acted on it.
- * @param trace of the run, with its notes if it has ended
- */
-function unlessChanged<I, R>(
-  transition: Transition<I, R>,
-  { run: { id }, notes }: { run: { id: string }; notes: Note[] },
-  seen: Seen,
-): Transition<I, R | Refused> {
-  return (rows, input, at) => {
-    const live = rows.get("run", id);
-    const acts = (live === undefined ? notes : readNotes(rows, id)).filter(({ by }) => by !== undefined);
-    if (acts.length === seen.actions && (live === undefined) === seen.ended) return transition(rows, input, at);
-    const last = acts.length > seen.actions ? `: ${acts.at(-1)!.text}` : live === undefined ? ": it has ended" : "";
-    return { kind: "refused", reason: `Run ${id} has changed since it was looked at${last}` };
-  };
 }

@@ -11,6 +11,7 @@ import type { UpperValue } from "../model/config.ts";
 import type { Command } from "../model/rule.ts";
 import { faultOf, guarded, isError, type Problem } from "../model/problem.ts";
 import { openLoading } from "../folder/open_folder.ts";
+import { refuseUnusedSet } from "../folder/rule_configs.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { RuleTest, TestResult } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
@@ -48,14 +49,15 @@ export interface TestReport {
 
 const kinds = { triggers: triggerKinds, steps: stepKinds };
 
-/** Loads a folder and runs all its tests in sequence: `tests:` of each rule, then `*.test.ts`. */
+/** Loads a folder and runs all its tests in sequence: `tests:` of each rule, then `*.test.ts`. @throws UsageError if a value of `set` cannot be used */
 export async function runTests(options: RunTestsOptions): Promise<TestReport> {
   const { folder, data, filter, onResult = () => {} } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   let stage: Stage | undefined;
   try {
-    const { rules: inForce, configs, problems, settings } = await loading.loader.load();
+    const { rules: inForce, configs, problems, settings, refused } = await loading.loader.load();
+    refuseUnusedSet(refused);
     const sources = loading.loader.ruleSources();
     const rules = [...inForce.values()].map((rule): LoadedRule => ({
       rule,

@@ -14,7 +14,7 @@ import { formatProblem, isError } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { type IsolateOptions, openIsolates } from "../workers/open_workers.ts";
+import { openIsolates } from "../workers/open_workers.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { TestFailed } from "./activity.ts";
 import { madeUpSecret } from "./run_entry.ts";
@@ -35,8 +35,8 @@ export interface StageOptions {
   people: Person[];
   /** Its connections: tests use them without tokens. */
   connections: Connection[];
-  /** Resolves when a `fetch` of rule code may be sent. @default at once */
-  admit?: IsolateOptions["admit"];
+  /** Rule code must reach nothing outside; the reason is in each error. */
+  sealed?: string;
   /** Rule code has read a secret. */
   onSecret?: (name: string) => void;
 }
@@ -61,7 +61,7 @@ export class Stage {
         else this.#test?.lines.push(message);
       },
       blockedAfter: BLOCKED_AFTER,
-      admit: options.admit,
+      sealed: options.sealed,
     });
   }
 

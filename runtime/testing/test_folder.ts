@@ -1,6 +1,8 @@
 import { env as environment } from "node:process";
 import { secretsOfRule } from "../language/expressions/check_expression.ts";
-import { type LoadingOptions, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
+import type { Loaded } from "../folder/loaded.ts";
+import { refuseUnusedSet } from "../folder/rule_configs.ts";
+import { type Loading, type LoadingOptions, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import { logCode } from "../engine/run_log.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import type { UpperValue } from "../model/config.ts";
@@ -36,14 +38,15 @@ export type OpenFolder =
 /** The rule of a folder does not load, or there is none with the id. */
 export type NotOpen = Exclude<OpenFolder, { kind: "open" }>;
 
-/** The reason why a `fetch` of rule code is refused. */
-export const SENDS_NOTHING = "a dry run sends nothing";
+/** Why rule code must not send, start and write anything. */
+export const SEALED = "a dry run sends, starts and writes nothing";
 
 export const kinds = { triggers: triggerKinds, steps: stepKinds };
 
 /**
- * Loads a folder and opens a stage for one of its rules, on which code cannot send requests by itself.
+ * Loads a folder and opens a stage for one of its rules, on which code cannot send, start and write anything by itself.
  * @param upper config values that were set on pages or come from a source
+ * @throws UsageError if a value of `set` cannot be used
  */
 export async function openFolder(
   { upper = [], ...options }: TestFolder & { upper?: UpperValue[] },
@@ -51,13 +54,20 @@ export async function openFolder(
 ): Promise<OpenFolder> {
   const { folder } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const admit = (url: string) => Promise.reject(new Error(`Cannot request ${url}: ${SENDS_NOTHING}`));
-  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode, admit });
-  const { rules, configs, problems, settings, broken, secretNames } = await loading.loader.load(undefined, upper)
-    .catch(async (error) => {
-      await loading.close();
-      throw error;
-    });
+  const loading = openLoading({
+    ...options,
+    environment,
+    stepKinds,
+    secrets,
+    now: Date.now,
+    onLog: logCode,
+    sealed: SEALED,
+  });
+  const loaded = await loadAll(loading.loader, upper).catch(async (error) => {
+    await loading.close();
+    throw error;
+  });
+  const { rules, configs, problems, settings, broken, secretNames } = loaded;
   const rule = rules.get(id);
   if (rule === undefined) {
     await loading.close();
@@ -67,13 +77,15 @@ export async function openFolder(
   }
   secrets.refresh({ environment, ...settings.secrets });
   secrets.use(secretNames);
+  // Which ones code reads by a name that it computes is only known when it does, and steps are not executed here.
+  if (Object.values(rule.modules).some((code) => /\bsecrets\b/.test(code))) secrets.useStored();
   const source = loading.loader.ruleSources().get(rule.file)!;
   const stage = new Stage({
     folder,
     kinds,
     people: settings.people,
     connections: settings.connections,
-    admit,
+    sealed: SEALED,
     onSecret: (name) => void secrets.get(name),
   });
   return {
@@ -87,4 +99,10 @@ export async function openFolder(
     mask: (value) => secrets.maskJson(value),
     close: async () => void await Promise.all([loading.close(), stage.close()]),
   };
+}
+
+async function loadAll(loader: Loading["loader"], upper: UpperValue[]): Promise<Loaded> {
+  const loaded = await loader.load(undefined, upper);
+  refuseUnusedSet(loaded.refused);
+  return loaded;
 }

@@ -7,7 +7,7 @@ import { CONDITION_STEP, isFinal, type RunState, type StepRecord } from "../mode
 import type { EventIdentity, EventRecord, Trace } from "../store/store.ts";
 import { proceed, whatIsOpen } from "./proceed.ts";
 import { identityOf, type Known, type Past, RecordedAnswers, sameInput } from "./recorded.ts";
-import { type NotOpen, openFolder, SENDS_NOTHING, type TestFolder } from "./test_folder.ts";
+import { type NotOpen, openFolder, SEALED, type TestFolder } from "./test_folder.ts";
 import type { World } from "./world.ts";
 
 /** Which recorded events to try. */
@@ -27,8 +27,8 @@ export interface TryReport {
   version: string;
   /** In the order in which they came. */
   events: Tried[];
-  /** How many events were looked at, and whether there are older ones that were not. */
-  searched: { events: number; complete: boolean };
+  /** How many events were looked at, whether there are older ones that were not, and which ones were asked for. */
+  searched: { events: number; complete: boolean } & Omit<Tries, "last">;
   /** What the reader must know of the dry run as a whole. */
   notes: string[];
 }
@@ -139,7 +139,8 @@ async function findEvents(rule: Rule, past: Past, { last, since, event: id }: Tr
   taken.reverse();
   const first = Number(taken[0]?.record.key ?? Infinity);
   const awaited = between.filter(({ record }) => Number(record.key) > first);
-  return { taken, between: awaited, searched: { events, complete } };
+  const asked = { ...since !== undefined && { since }, ...id !== undefined && { event: id } };
+  return { taken, between: awaited, searched: { events, complete, ...asked } };
 }
 
 /** Whether runs of a rule may wait for events. */
@@ -272,12 +273,17 @@ async function runOf(world: World, id: string, answers: RecordedAnswers, now: nu
   };
 }
 
-/** Whether a run may have failed only because a result is assumed, or a request of its code was refused. */
+/** Whether a run may have failed only because a result is assumed, or something that its code would do was refused. */
 function needsUnknown({ name, message }: RecordedError, steps: TriedStep[]): boolean {
-  if (message.includes(SENDS_NOTHING)) return true;
+  if (isRefused({ name, message })) return true;
   const assumed = steps.some(({ known }) => known === "assumed");
   return assumed && !steps.some(({ known, state }) => known?.startsWith("recorded") && state === "failed") &&
     name !== "Stopped";
+}
+
+/** Whether code would have sent, started or written something; the name is that of Deno's own error. */
+function isRefused({ name, message }: { name?: string; message: string }): boolean {
+  return name === "NotCapable" || message.includes(SEALED);
 }
 
 function noteOn(
@@ -356,7 +362,7 @@ function notesOf(
   return [
     ...usesState ? ["not known: memory across runs (state) as it was then; here it is empty at the beginning"] : [],
     ...Object.keys(modules).length > 0
-      ? ["code outside of steps runs: its fetch is refused, but nothing else is, such as node:http, sockets and files"]
+      ? ["code outside of steps runs; what it would send, start or write is refused"]
       : [],
   ];
 }
@@ -377,6 +383,7 @@ function withNames(events: Tried[]): Tried[] {
 /** Whether something of a dry run would fail. */
 export function wouldFail({ events }: TryReport): boolean {
   return events.some(({ now: { verdict, run } }) =>
-    verdict.kind === "error" || verdict.kind === "invalid" || run?.state === "failed" && !run.uncertain
+    verdict.kind === "error" && !isRefused({ message: verdict.reason }) || verdict.kind === "invalid" ||
+    run?.state === "failed" && !run.uncertain
   );
 }

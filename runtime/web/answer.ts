@@ -29,7 +29,7 @@ export function answerMasked(
 export function answerRefusal(
   c: Context,
   context: Pick<WebContext, "maskJson">,
-  status: 403 | 404 | 409 | 422 | 500,
+  status: 403 | 404 | 409 | 422 | 500 | 503,
   error: string,
   more: JsonObject = {},
 ): Response {

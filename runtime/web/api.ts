@@ -5,13 +5,14 @@ import type { Json } from "../model/json.ts";
 import { RUN_STATES } from "../model/run.ts";
 import { VERDICT_KINDS } from "../model/event.ts";
 import type { Operated, Receipt } from "../store/store.ts";
-import { answerMasked, answerRefusal, type EventAnswer, eventAnswer } from "./answer.ts";
+import { answerMasked, answerRefusal, type EventAnswer, eventAnswer, RETRY_AFTER } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
 import { sentType } from "../triggers/cloud_event.ts";
 import { complete } from "./cloud_events.ts";
 import { configuredOf } from "./config_api.ts";
 import { bodyOf, personName, queryOf, SOMEBODY } from "./request.ts";
+import { listReplicas, UnlistedError } from "./replicas.ts";
 import { faultOfRule, listRules } from "./rules_api.ts";
 
 /** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
@@ -67,6 +68,7 @@ export function api(context: WebContext): Hono {
   const app = new Hono();
   addRules(app, context);
   addRuns(app, context);
+  addReplicas(app, context);
   app.route("/commands", commandsApi(context));
   app.get("/events", async (c) => {
     const query = queryOf(c, EVENTS);
@@ -152,6 +154,20 @@ function addRuns(app: Hono, context: WebContext): void {
   app.post("/runs/:id/move", async (c) => {
     const { by } = await bodyOf(c, OPERATION);
     return operated(c, await operators.move(c.req.param("id"), by));
+  });
+}
+
+/** The programs that work on the database; none over a data folder. */
+function addReplicas(app: Hono, context: WebContext): void {
+  const { replicas } = context;
+  app.get("/replicas", async (c) => {
+    try {
+      return answerMasked(c, context, replicas === undefined ? [] : await listReplicas(replicas));
+    } catch (error) {
+      if (!(error instanceof UnlistedError)) throw error;
+      c.header("retry-after", RETRY_AFTER);
+      return answerRefusal(c, context, 503, error.message);
+    }
   });
 }
 

@@ -23,6 +23,7 @@ import type { FormDesk } from "./forms/sessions.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RefusedRequests } from "./refused_requests.ts";
+import type { Replicas } from "./replicas.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
 
 /** Everything that the HTTP side works with; `app.ts` creates it. */
@@ -43,6 +44,8 @@ export interface WebContext extends Access {
   connections: Connections;
   hookSecrets: HookSecrets;
   fleets: Fleets;
+  /** The programs on the same database; absent over a data folder. */
+  replicas?: Replicas;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may use the forms, and how they are authenticated. */

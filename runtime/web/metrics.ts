@@ -2,8 +2,11 @@ import { memoryUsage, versions } from "node:process";
 import { embedded } from "../host/embedded.ts";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Fleets } from "../model/fleet.ts";
+import type { RuleEnds } from "../store/listing.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { addProcessMetrics } from "./process_metrics.ts";
+import { addReplicaMetrics } from "./replica_metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 /** Values that are read at each scrape. */
 export interface MetricFacts {
@@ -15,6 +18,8 @@ export interface MetricFacts {
   fleets: Pick<Fleets, "list">;
   /** Resident workers. */
   workers(): number;
+  /** The programs on the same database; absent over a data folder. */
+  replicas?: Replicas;
 }
 
 /** The most rules with a series of their own in the histogram of steps by rule. */
@@ -62,12 +67,15 @@ export class Metrics {
   /** By kind and state of the step, and by rule: looking them up by their labels is slower than counting. */
   readonly #observers = new Map<string, Histogram.Internal<string>>();
   readonly #ruleObservers = new Map<string, Histogram.Internal<string>>();
+  /** The triggers of each rule that have a series of failures. */
+  readonly #failing = new Map<string, Set<string>>();
   readonly #isInForce: MetricFacts["isInForce"];
 
   constructor(facts: MetricFacts) {
     this.#isInForce = facts.isInForce;
     this.#readAtScrape(facts);
     this.#addRuns(facts);
+    if (facts.replicas !== undefined) addReplicaMetrics(this.#registry, facts.replicas);
     addProcessMetrics(this.#registry);
   }
 
@@ -84,6 +92,9 @@ export class Metrics {
   /** A poll or another trigger's pass failed. */
   countPollFailure(rule: string, trigger: string): void {
     this.#pollFailures.inc({ rule, trigger });
+    const triggers = this.#failing.get(rule);
+    if (triggers === undefined) this.#failing.set(rule, new Set([trigger]));
+    else triggers.add(trigger);
   }
 
   /** A step of a rule ended. @param duration milliseconds */
@@ -105,8 +116,13 @@ export class Metrics {
     return observer;
   }
 
-  /** Makes room for rules that are new, instead of those that were removed. */
+  /** Ends the series of rules that were removed, which also makes room for new ones. */
   #forgetRules(): void {
+    for (const [rule, triggers] of this.#failing) {
+      if (this.#isInForce(rule)) continue;
+      this.#failing.delete(rule);
+      for (const trigger of triggers) this.#pollFailures.remove({ rule, trigger });
+    }
     for (const rule of this.#ruleObservers.keys()) {
       if (rule === OTHERS || this.#isInForce(rule)) continue;
       this.#ruleObservers.delete(rule);
@@ -145,10 +161,14 @@ export class Metrics {
 
   /**
    * How the runs of the rules in force ended. The store counts them for ever, also across restarts, so they are set to the
-   * stored values. It keeps those of removed rules, too: without this, an alert on their last success would never end.
+   * stored values. It keeps those of removed rules, too, but their series would never end, nor an alert on their last success.
    */
   #addRuns({ store, build, isInForce }: MetricFacts): void {
-    const countEnds = async () => [...await store.countEnds()].filter(([rule]) => isInForce(rule));
+    // The registry collects all metrics of a scrape at once: they share one reading.
+    let reading: Promise<[rule: string, ends: RuleEnds][]> | undefined;
+    const countEnds = () =>
+      reading ??= store.countEnds().then((ends) => [...ends].filter(([rule]) => isInForce(rule)))
+        .finally(() => reading = undefined);
     new Counter({
       name: "whenthen_runs_total",
       help: "Runs that ended, by rule and state; a run that was retried counts each time it ends",
@@ -173,8 +193,8 @@ export class Metrics {
     this.#gauge("build_info", about, Object.keys(build), (gauge) => gauge.set(build, 1));
   }
 
-  #readAtScrape({ store, rules, fleets, workers }: MetricFacts): void {
-    // The store counts verdicts for ever, also across restarts, so this counter is set to the stored value.
+  #readAtScrape({ store, rules, isInForce, fleets, workers }: MetricFacts): void {
+    // As with runs, the store counts for ever, and removed rules have no series.
     new Counter({
       name: "whenthen_verdicts_total",
       help: "Verdicts of rules on events",
@@ -184,6 +204,7 @@ export class Metrics {
         const counts = await store.countVerdicts();
         this.reset();
         for (const [rule, kinds] of Object.entries(counts)) {
+          if (!isInForce(rule)) continue;
           for (const [verdict, count] of Object.entries(kinds)) this.inc({ rule, verdict }, count);
         }
       },

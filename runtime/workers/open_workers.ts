@@ -26,6 +26,8 @@ export interface IsolateOptions {
   storeBytes?: () => number;
   /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
   admit?: (url: string, signal: AbortSignal) => Promise<void>;
+  /** The code must reach nothing outside: no requests, sockets, commands, changes of files. The reason is in each error. */
+  sealed?: string;
   /** The time that `Date` returns in rule code, if it differs from the machine's. */
   now?: () => number | undefined;
   /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
@@ -50,7 +52,7 @@ const FEW = 4;
 export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
   const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
-  const { admit = () => Promise.resolve() } = options;
+  const { admit = () => Promise.resolve(), sealed } = options;
   const slots: Record<WorkerGroup, number> = {
     rules: maxWorkers,
     functions: maxWorkers,
@@ -65,6 +67,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     heapLimit: memoryLimit / 2,
     secrets,
     env,
+    sealed,
     now,
     admit,
     onSecret,

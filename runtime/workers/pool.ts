@@ -18,6 +18,8 @@ interface PoolOptions {
   heapLimit: number;
   secrets(): Record<string, string>;
   env(): Record<string, string>;
+  /** Why code must reach nothing outside; absent if it may. */
+  sealed?: string;
   /** The time of a simulated clock. */
   now(): number | undefined;
   onSecret(name: string): void;
@@ -136,12 +138,13 @@ export class Pool {
       if (!idle) return undefined;
       idle.worker.end({ kind: "discarded" });
     }
-    const { heapLimit, blockedAfter, env, now, onLog, admit } = this.options;
+    const { heapLimit, blockedAfter, env, sealed, now, onLog, admit } = this.options;
     const secrets = this.options.secrets();
     const worker = new RuleWorker({
       module,
       secrets,
       env: env(),
+      sealed,
       heapLimit,
       blockedAfter,
       now,

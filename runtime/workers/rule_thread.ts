@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
+import { sealWorker } from "../host/sealed_worker.ts";
 import { findMismatches } from "../language/expectation.ts";
 import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
@@ -147,6 +148,7 @@ async function doJob(job: number, work: Job): Promise<void> {
 
 async function load(): Promise<{ exports: Record<string, unknown> }> {
   if (setup.code.includes("Deno")) await offerDeno();
+  if (setup.sealed !== undefined) await sealWorker(setup.sealed);
   const exports = await import(code.url);
   send({ type: "loaded" });
   return { exports: exportsOf(exports) };

@@ -21,6 +21,8 @@ export interface WorkerSetup {
   file: string;
   code: string;
   secrets: Record<string, string>;
+  /** Set if its code must reach nothing outside, see `sealWorker`; the reason is in each error. */
+  sealed?: string;
 }
 
 /** One piece of work for a worker. */

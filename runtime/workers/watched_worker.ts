@@ -21,6 +21,8 @@ interface WorkerOptions {
   module: BundledModule;
   secrets: Record<string, string>;
   env: Record<string, string>;
+  /** See {@link WorkerSetup}. */
+  sealed?: string;
   /** The limit of the worker's own heap in bytes, if the host can enforce it. */
   heapLimit: number;
   blockedAfter: number;
@@ -64,8 +66,8 @@ export class RuleWorker {
   readonly #gone = new AbortController();
 
   constructor(readonly options: WorkerOptions) {
-    const { module, secrets, env, heapLimit } = options;
-    const data: WorkerSetup = { file: module.file, code: module.code, secrets };
+    const { module, secrets, env, heapLimit, sealed } = options;
+    const data: WorkerSetup = { file: module.file, code: module.code, secrets, ...sealed !== undefined && { sealed } };
     this.#worker = startCodeWorker(new URL("./rule_thread.ts", import.meta.url), {
       data,
       env,

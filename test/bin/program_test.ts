@@ -39,6 +39,7 @@ Deno.test("help and version exit with 0", async () => {
     "resume",
     "init",
     "schema",
+    "replicas",
     "pack",
     "health",
     "completion",
@@ -89,6 +90,16 @@ Deno.test("an invalid command line exits with 64 and says what would work", asyn
     assert.equal(code, ExitCode.usage, words.join(" "));
     assert.match(complaints, complaint);
   }
+});
+
+Deno.test("replicas of a data folder: one line that says how several come about; no folder is made", async () => {
+  const { code, out } = await run("--data", "/nowhere/at/all", "replicas");
+  assert.equal(code, ExitCode.ok);
+  assert.match(out, /^The data folder \/nowhere\/at\/all has one program\. .+--data postgres:\/\/…\n$/);
+  assert.equal((await run("replicas", "--json")).out, "[]\n");
+  const wrong = await run("--data", "postgres://u:p#w@h/d", "replicas");
+  assert.equal(wrong.code, ExitCode.usage);
+  assert.match(wrong.complaints, /^Cannot read the URL of the database in --data: /);
 });
 
 Deno.test("with --json an error is one line of JSON, with the exit code", async () => {

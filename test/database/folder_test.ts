@@ -15,8 +15,8 @@ async function opened(url: string) {
   const sql = await connect(url);
   const lease = await takeLease(sql, { onHeld: () => {} });
   const path = await mkdtemp(join(tmpdir(), "whenthen-copy-"));
-  const files = new StoredFiles(sql, lease);
-  const folder = new DatabaseFolder(path, files, new DatabaseLog(sql, lease));
+  const files = new StoredFiles(sql, () => lease);
+  const folder = new DatabaseFolder(path, files, new DatabaseLog(sql, () => lease), () => true);
   await folder.load();
   return {
     sql,

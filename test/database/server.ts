@@ -1,10 +1,13 @@
 import { execFile } from "node:child_process";
 import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+import { rm } from "node:fs/promises";
 import postgres from "postgres";
+import { type OpenDatabase, openDatabase } from "../../runtime/database/open_database.ts";
 
 const run = promisify(execFile);
 
@@ -67,6 +70,37 @@ export class DatabaseServer implements AsyncDisposable {
   }
 }
 
+/** A way to a database that can be cut off without a word, as a network does. */
+export class Cuttable implements AsyncDisposable {
+  isCut = false;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(readonly url: string, private readonly proxy: Server) {}
+
+  static async to(url: string): Promise<Cuttable> {
+    const { hostname, port } = new URL(url);
+    const proxy = createServer();
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const through = new URL(url);
+    through.port = String((proxy.address() as { port: number }).port);
+    const cuttable = new Cuttable(through.href, proxy);
+    proxy.on("connection", (client) => cuttable.#join(client, connect(Number(port), hostname)));
+    return cuttable;
+  }
+
+  #join(client: Socket, upstream: Socket): void {
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      this.#sockets.add(from);
+      from.on("data", (bytes) => this.isCut || to.write(bytes)).on("error", () => {}).on("close", () => to.destroy());
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    return new Promise((resolve) => this.proxy.close(() => resolve()));
+  }
+}
+
 /** Runs one of the server's programs, as its own user if this is root. */
 async function asServer(program: string, ...args: string[]): Promise<void> {
   const [version] = readdirSync(PACKAGED).sort((a, b) => Number(b) - Number(a));
@@ -82,8 +116,8 @@ async function idsOf(user: string): Promise<[number, number]> {
   return [await idOf("-u"), await idOf("-g")];
 }
 
-async function freePort(): Promise<number> {
-  const { createServer } = await import("node:net");
+/** A port of this machine on which nobody listens. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   return await new Promise((resolve) => {
     server.listen(0, "127.0.0.1", () => {
@@ -92,3 +126,24 @@ async function freePort(): Promise<number> {
     });
   });
 }
+
+/** A replica of a database, whose folder is removed with it. */
+export async function replica(url: string): Promise<OpenDatabase & AsyncDisposable> {
+  const database = await openDatabase(url, { info: INFO });
+  return Object.assign(database, {
+    [Symbol.asyncDispose]: async () => {
+      await database.close();
+      await rm(database.path, { recursive: true, force: true });
+    },
+  });
+}
+
+/** A connection of the test. */
+export async function connection(url: string): Promise<postgres.Sql & AsyncDisposable> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  await sql`select 1`;
+  return Object.assign(sql, { [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) });
+}
+
+/** What replicas of the tests tell of themselves. */
+export const INFO = { name: "host", pid: 1, version: "1.2.3", address: null };

@@ -2,20 +2,20 @@ import { rm } from "node:fs/promises";
 import { openDatabase } from "../../runtime/database/open_database.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import { NOW, openStoresWith } from "../store/helpers.ts";
-import { DatabaseServer } from "./server.ts";
+import { DatabaseServer, INFO } from "./server.ts";
 
 const server = await DatabaseServer.start();
 globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
 
 // The tests of the store's behaviour, each on a database of its own.
 openStoresWith(async () => {
-  const database = await openDatabase(await server.create(), { onHeld: () => {} });
+  const database = await openDatabase(await server.create(), { info: INFO });
   await database.folder.load();
-  const { path, folder: { disk }, lease, elsewhere } = database;
+  const { path, folder: { disk }, lease: lock, elsewhere } = database;
   const onWarning = (message: string) => {
     throw new Error(message);
   };
-  const store = await openStore({ folder: path, disk, lock: lease, elsewhere, now: NOW, onWarning });
+  const store = await openStore({ folder: path, disk, lock: lock!, elsewhere, now: NOW, onWarning });
   const close = store.close.bind(store);
   store.close = async () => {
     await close();

@@ -256,10 +256,17 @@ Deno.test("config that is set applies at once and after a restart; what a later 
     const told = program.lines.filter(({ message }) => message.startsWith("told: "));
     assert.deepEqual(told, [], "it was told before the restart, and then it was over");
   }
-  const checked = await whenthen(["check", folder.rules, "--set", "ops/disk.limit=500", "--set", "ops/dsk.limit=5"]);
-  assert.equal(checked.code, 0, checked.stdout);
-  assert.match(checked.stdout, /warning: limit of ops\/disk, given with --set, is not used: expected at most 50/);
-  assert.match(checked.stdout, /warning: limit of ops\/dsk, given with --set, is not used: there is no such rule/);
+  const sets = ["--set", "ops/disk.limit=500", "--set", "ops/dsk.limit=5", "--set", "ops/disk.limits=5"];
+  for (const words of [["check", folder.rules], ["test", folder.rules], ["--data", folder.data, "try", "ops/disk"]]) {
+    const refused = await whenthen([...words, ...sets]);
+    assert.equal(refused.code, 64, refused.stdout);
+    assert.match(refused.stderr, /^Cannot set ops\/disk\.limit: expected at most 50, got 500$/m);
+    assert.match(refused.stderr, /^Cannot set ops\/dsk\.limit: there is no such rule; did you mean "ops\/disk"\?$/m);
+    assert.match(
+      refused.stderr,
+      /^Cannot set ops\/disk\.limits: the rule declares no "limits"; did you mean "limit"\?$/m,
+    );
+  }
   const wrong = await whenthen(["once", folder.rules, "--set", "limit=5"]);
   assert.equal(wrong.code, 64);
   assert.match(wrong.stderr, /expected a rule, a key and a value, such as ops\/disk\.threshold=90/);

@@ -247,24 +247,28 @@ Deno.test("try: each right and wrong use", async () => {
   await using folder = await Folder.with({
     "a.yaml": "when: { event: a }\nthen:\n  - log: hello\n  - stop: no\n    as: failed\n    if: event.data == 7\n",
     "b.yaml": "when: { event: b }\nthen: 3\n",
+    "n.yaml": "when: { event: never }\nthen:\n  - log: a\n",
+    "i.yaml": "when: { event: a }\nif: event.data > 5\nthen:\n  - log: a\n",
     "s.yaml": "when: { event: a }\nthen:\n  - state: seen\n    value: 1\n",
   });
   const app = await folder.open();
   await app.start();
   for (const id of ["e1", "e2", "e3"]) await send(app, "/api/emit", { type: "a", data: id === "e3" ? 7 : 1, id });
-  await ended(app, 6);
+  await ended(app, 7);
   await app.stop();
   const data = ["--data", join(folder.root, "data")];
   const uses: [words: string[], code: number, out: RegExp, complaint?: RegExp][] = [
     [["try", "a"], 1, /3 events: 2 would start and succeed, 1 would start and fail; none not as before/],
     [["try", "a", "--last", "1"], 1, /1 event: 1 would start and fail/],
     [["try", "a", "--event", "e1"], 0, /1 event: 1 would start and succeed/],
-    [["try", "a", "--event", "e9"], 0, /No event that a takes among the last 0 events/],
+    [["try", "a", "--event", "e9"], 0, /^a takes no event with the id "e9"\n$/],
     [["try", "a", "--since", "1h"], 1, /3 events/],
-    [["try", "a", "--since", "2099-01-01"], 0, /No event that a takes/],
+    [["try", "a", "--since", "2099-01-01"], 0, /^No event has come since 2099-01-01T00:00:00\.000Z\n$/],
+    [["try", "n"], 0, /^n takes none of the 3 events\n$/],
+    [["try", "i"], 0, /\n  now\s+would not start, the condition does not hold: event\.data > 5 is false/],
     [["try", "a", "--last", "2", "--json"], 1, /"differs": \[\]/],
     [["try", "b"], 2, /b\.yaml:2:7: .*list of steps/],
-    [["try", "c"], 1, /^$/, /There is no rule "c"; known here: a, s/],
+    [["try", "c"], 1, /^$/, /There is no rule "c"; known here: a, i, n, s/],
     [["try", "s"], 0, /not known: memory across runs \(state\) as it was then; here it is empty/],
     [["try"], 64, /^$/, /missing required argument 'rule'/],
     [["try", "a", "--last", "0"], 64, /^$/, /expected a count from 1 to 1000, got "0"/],
@@ -483,12 +487,12 @@ Deno.test("try and test --from send no request of rule code", async () => {
     const requests = peer.requests.length;
     assert.ok(requests > 0);
     const { events: [{ now }], notes } = await tryIn(folder, "fetching");
-    assert.match(now.run!.error!, /Cannot request http:\S+\/ask: a dry run sends nothing/);
+    assert.match(now.run!.error!, /Cannot request http:\S+\/ask: a dry run sends, starts and writes nothing/);
     assert.equal(now.run!.uncertain, true, "it does not count as a failure");
-    assert.match(notes.join(), /its fetch is refused, but nothing else is, such as node:http, sockets and files/);
+    assert.match(notes.join(), /code outside of steps runs; what it would send, start or write is refused/);
     const made = await run("test", folder.rules, ...data, "--from", id);
     assert.equal(made.code, 1);
-    assert.match(made.complaints, /Cannot make a test of run \w+: .*a dry run sends nothing/);
+    assert.match(made.complaints, /Cannot make a test of run \w+: .*a dry run sends, starts and writes nothing/);
     assert.equal(peer.requests.length, requests, "nothing was requested");
     assert.deepEqual(await readdir(folder.rules), ["fetching.ts"]);
   } finally {
@@ -502,6 +506,7 @@ export default rule({
   when: event("read.*"),
   then: async ({ step, event, secrets }) => {
     await step.log("tell", "of " + event.id);
+    if (event.type === "read.one") await step.do("name", () => secrets[["FILE", "TOKEN"].join("_")].length);
     if (event.type === "read.all") await step.do("use", () => secrets.CODE_TOKEN.length);
   },
 });
@@ -518,12 +523,17 @@ then:
 Deno.test("test --from writes no secrets, whoever reads them, and any data", async () => {
   process.env.CODE_TOKEN = "sesame-4713-open";
   process.env.YAML_TOKEN = "sesame-4714-open";
-  await using folder = await Folder.with({ "reading.ts": READING, "naming.yaml": NAMING });
+  await using folder = await Folder.with({
+    "reading.ts": READING,
+    "naming.yaml": NAMING,
+    ".env": "FILE_TOKEN=sesame-4715-open\nLEVEL=info\n",
+  });
   const app = await folder.open();
   await app.start();
   const data = ["--data", join(folder.root, "data")];
   const bodyOf = (type: string, big: string) =>
-    `{"type":"${type}",` + '"id":"r1","data":{"code":"sesame-4713-open","yaml":"sesame-4714-open",' +
+    `{"type":"${type}",` +
+    '"id":"r1","data":{"code":"sesame-4713-open","file":"sesame-4715-open","level":"info","yaml":"sesame-4714-open",' +
     `"big":${big},"<<":"a","__proto__":{"b":1}}}`;
   const bodies = [
     bodyOf("read.one", "123456789012345678901"),
@@ -563,9 +573,10 @@ Deno.test("test --from writes no secrets, whoever reads them, and any data", asy
       const { code, complaints } = await run("test", folder.rules, ...data, "--from", idOf(rule));
       assert.equal(code, 0, complaints);
       const text = await readFile(join(folder.rules, file), "utf8");
-      assert.doesNotMatch(text, rule === "reading" ? /sesame-4713/ : /sesame-4714/);
+      assert.doesNotMatch(text, rule === "reading" ? /sesame-471[35]/ : /sesame-4714/);
     }
     assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /\["__proto__"\]: \{ b: 1 \}/);
+    assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /level: "info"/);
     assert.match(await readFile(join(folder.rules, "reading.test.ts"), "utf8"), /big: 123456789012345678901n/);
     assert.match(await readFile(join(folder.rules, "naming.yaml"), "utf8"), /"<<": a/);
     const big = await run("test", folder.rules, ...data, "--from", runs.find((each) => each.rule === "naming").id);
@@ -573,6 +584,7 @@ Deno.test("test --from writes no secrets, whoever reads them, and any data", asy
     const tested = await run("test", folder.rules, ...data);
     assert.match(tested.out, /2 tests passed, 0 failed/);
     assert.deepEqual((await readdir(folder.rules)).sort(), [
+      ".env",
       ".naming.yaml.new",
       "naming.yaml",
       "reading.test.ts",

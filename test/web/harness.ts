@@ -215,6 +215,7 @@ export async function openBench(
       rules: () => ({ loaded: live.size, broken: 0 }),
       isInForce: (id) => live.has(id),
       workers: () => 0,
+      ...changes.replicas && { replicas: changes.replicas },
     }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),

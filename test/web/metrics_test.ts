@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { buildFacts, Metrics, MOST_RULES } from "../../runtime/web/metrics.ts";
 import { type Bench, NOW, onEvent, openBench, rule } from "./harness.ts";
+import { member } from "./members.ts";
 
 interface Sample {
   name: string;
@@ -114,7 +115,8 @@ function samplesOf(families: Family[], name: string): Sample[] {
 const ODD = 'a "quoted"\\id\nof two lines';
 
 async function busyBench(): Promise<Bench> {
-  const bench = await openBench([rule("a", [onEvent("t")]), rule(ODD, [onEvent("t")])]);
+  const replicas = { me: "replica1", list: () => Promise.resolve([member(1, { decides: true })]) };
+  const bench = await openBench([rule("a", [onEvent("t")]), rule(ODD, [onEvent("t")])], { replicas });
   await bench.post("/api/emit", { type: "t" });
   const { metrics } = bench.context;
   metrics.observeStep("a", "http", "succeeded", 80);
@@ -195,15 +197,30 @@ Deno.test("/metrics: runs by rule and state never count down, also when a failed
   assert.deepEqual((await store.countRuns()).failed, 0, "the gauge has it once");
   const name = "whenthen_rule_last_success_timestamp_seconds";
   assert.deepEqual(await lastSuccess(), [{ name, labels: { rule: "a" }, value: NOW / 1_000 + 90 }]);
+  let readings = 0;
+  const counting = {
+    countVerdicts: () => store.countVerdicts(),
+    countRuns: () => store.countRuns(),
+    countEnds: () => (readings++, store.countEnds()),
+    stats: () => store.stats(),
+  };
   const without = new Metrics({
-    store,
+    store: counting,
     build: buildFacts("1.2.3"),
     rules: () => ({ loaded: 1, broken: 0 }),
     isInForce: (rule) => rule !== "a",
     fleets: { list: () => [] },
     workers: () => 0,
   });
+  for (const removed of ["a", "never"]) without.countPollFailure(removed, "poll x");
+  without.countReload();
   const left = parse((await without.expose()).body);
+  assert.equal(readings, 1);
+  await without.expose();
+  assert.equal(readings, 2);
+  assert.deepEqual(samplesOf(left, "whenthen_verdicts_total"), []);
+  const failing = samplesOf(left, "whenthen_poll_failures_total").map(({ labels }) => labels.rule);
+  assert.deepEqual(failing, ["never"]);
   assert.deepEqual(samplesOf(left, name), [], "an alert on a rule that was removed would never end");
   const counted = samplesOf(left, "whenthen_runs_total").map(({ labels }) => labels.rule);
   assert.deepEqual(new Set(counted), new Set(["never"]));

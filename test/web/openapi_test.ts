@@ -10,6 +10,7 @@ import { LINE_PLATFORM, listed, Plant, Simulator } from "../fleet/harness.ts";
 import { openConfigBench } from "./config_bench.ts";
 import { checkAnswer, compare, describeApi, type Operation, seen } from "./described.ts";
 import { type Bench, NOW, onEvent, openBench, rule, step, webhook } from "./harness.ts";
+import { member } from "./members.ts";
 
 const AT = { line: 1, column: 1 };
 const as = (id: string) => ({ authorization: `Bearer ${id}-token` });
@@ -104,6 +105,7 @@ Deno.test("every answer that the document describes is given, and is as describe
   await test.step("config", answersOfConfig);
   await test.step("connections and handshakes", answersOfConnections);
   await test.step("fleets", answersOfFleets);
+  await test.step("replicas", answersOfReplicas);
   const missing = (await operations()).flatMap(
     ({ method, path, operation }) =>
       Object.keys(operation.responses).filter((status) => !RARE.includes(status))
@@ -395,6 +397,12 @@ async function answersOfConnections(): Promise<void> {
   assert.equal(shaken.status, 200);
   assert.equal((await bench.ask("GET", "/api/hooks")).body[0].secrets.length, 1);
   await post(200, "hooks/remove", { what: "tasks" });
+}
+
+async function answersOfReplicas(): Promise<void> {
+  const members = [member(1, { decides: true }), member(2, { address: null }), member(3, { fenced: true })];
+  await using bench = await openBench([], { replicas: { me: "replica1", list: () => Promise.resolve(members) } });
+  assert.equal((await bench.ask("GET", "/api/replicas")).body.length, 3);
 }
 
 async function answersOfFleets(): Promise<void> {

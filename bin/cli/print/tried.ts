@@ -11,14 +11,11 @@ export function printTried(terminal: Terminal, report: TryReport): void {
   const { rule, file, events, searched, notes } = report;
   const say = (text = "", colour?: Colour) => terminal.write(paint(terminal, colour, text) + "\n");
   if (events.length === 0) {
-    const older = searched.complete ? "" : "; older ones were not looked at";
-    say(`No event that ${rule} takes among the last ${count(searched.events, "event")}${older}`);
+    say(oneLine(nothingTried(rule, searched)));
     return;
   }
-  say(
-    `${oneLine(rule)} as it is in ${oneLine(file)}, on ${count(events.length, "event")}; nothing is sent or stored`,
-    "dim",
-  );
+  const begin = `${oneLine(rule)} as it is in ${oneLine(file)}, on ${count(events.length, "event")}`;
+  say(`${begin}; nothing is sent or stored`, "dim");
   // The events of a batch share one run.
   const shown = new Set<string>();
   for (const tried of events) printEvent(terminal, tried, shown);
@@ -26,6 +23,15 @@ export function printTried(terminal: Terminal, report: TryReport): void {
   for (const note of notes) say(oneLine(note), "yellow");
   if (!searched.complete) say(`Only the last ${count(searched.events, "event")} were looked at`, "yellow");
   say(summaryOf(events));
+}
+
+/** Why there is nothing to show: which events were looked at, and for which one. */
+function nothingTried(rule: string, { events, complete, since, event }: TryReport["searched"]): string {
+  const from = since === undefined ? "" : ` since ${new Date(since).toISOString()}`;
+  const looked = complete ? "" : `; only the last ${count(events, "event")} were looked at`;
+  if (event !== undefined) return `${rule} takes no event with the id ${JSON.stringify(event)}${from}${looked}`;
+  if (events === 0) return `No event has come${from}`;
+  return `${rule} takes none of the ${count(events, "event")}${from}${looked}`;
 }
 
 function printEvent(terminal: Terminal, tried: Tried, shown: Set<string>): void {
@@ -65,7 +71,8 @@ function colourOf({ verdict, run }: Tried["now"]): Colour | undefined {
 
 /** The verdict on an event and the end of its run, as of something that does not happen. */
 function nowSentence(verdict: Verdict, run: TriedRun | undefined, now: number): string {
-  if (run === undefined) return verdictSentence(verdict, now);
+  // A verdict on what does not happen is the sentence on what has happened, in the conditional.
+  if (run === undefined) return verdictSentence(verdict, now).replace(/^did not start/, "would not start");
   const starts = verdict.kind === "held"
     ? `would start later: ${verdict.reason}`
     : verdict.kind === "batched"

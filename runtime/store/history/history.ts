@@ -21,6 +21,8 @@ export interface HistoryOptions {
   /** The last synced frame. Data of later frames is not visible. */
   syncedSeq(): number;
   onWarning(message: string): void;
+  /** Another program changes the files, maybe before this one knows: one that is gone is no damage. @default false */
+  isFollowing?: boolean;
 }
 
 /** An event that may match a wait. */
@@ -208,7 +210,7 @@ export class History {
     onUnread();
     if (answer === undefined) return undefined;
     // It was removed or replaced during the query.
-    if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
+    if (answer.kind === "missing" && (this.#options.isFollowing || !this.#parts.includes(part))) return undefined;
     if (answer.kind !== "failed") this.#lost.add(file);
     if (this.#unreadable.has(file)) return undefined;
     this.#unreadable.add(file);

@@ -194,6 +194,26 @@ export interface Catalogue {
   earlier: BloomData;
 }
 
+/** The newest batch of calls of a replica that was decided. Its frame has what was decided and this, so neither is there alone. */
+export interface ReplicaRow {
+  id: string;
+  seq: number;
+  /** In the order of the calls; empty if the batch could not be read. */
+  answers: Answer[];
+}
+
+/** The answer to a call of a replica: what the transition returned (absent if that is undefined) or threw. */
+export type Answer = { result?: unknown } | { error: AnsweredError };
+
+/** An error that a transition threw. */
+export interface AnsweredError {
+  name: string;
+  message: string;
+  code?: string;
+  /** Of a {@link StoreFullError}. */
+  retryAfter?: number;
+}
+
 /** How often each name occurs, or "many" if there are too many names. */
 export type Counts = Record<string, number> | "many";
 
@@ -248,6 +268,8 @@ export interface Tables {
   notice: Omit<Notice, "id">;
   /** By rule and key: what people set on its page. */
   config: PageValue;
+  /** By id: what was last decided for a replica, of a store that several share. */
+  replica: ReplicaRow;
   /** The catalogue of a part of history, by its first frame. */
   part: Catalogue;
   /** Facts of the store itself: see {@link Facts}. */
@@ -354,6 +376,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   result: { indexes: { order: "key" } },
   notice: { indexes: { id: "key" } },
   config: { indexes: { rule: "key" } },
+  replica: {},
   part: {},
   fact: {},
 };

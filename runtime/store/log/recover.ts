@@ -195,7 +195,8 @@ async function replaySegments<S extends RecoverySink>(
   return attempt;
 }
 
-function replayFrame(payload: Buffer, seq: number, sink: RecoverySink): void {
+/** Gives the content of a frame to a sink. @throws DamagedError, and what the sink throws */
+export function replayFrame(payload: Buffer, seq: number, sink: RecoverySink): void {
   visitFrame(payload, {
     row: (line) => applyRow(line, payload, sink),
     id: (hash, text) => sink.id(hash, text),

@@ -61,9 +61,16 @@ function acceptOne(rows: Rows, arrival: Arrival, context: TransitionContext, lea
 export function isKnown(
   rows: Rows,
   { key, at: received, within }: Identity,
-  { now, retention }: TransitionContext,
+  { now, retention }: Pick<TransitionContext, "now" | "retention">,
 ): boolean {
   return now < receivedAt(rows, key, received) + (within ?? retention.identities);
+}
+
+/** Frees the memory of identities that are no longer known. */
+export function expireIdentities(rows: Rows, at: Pick<TransitionContext, "now" | "retention">): void {
+  rows.identities.expire((key, received, within) =>
+    isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
+  );
 }
 
 /** When an event was received, corrected for a clock rollback. */

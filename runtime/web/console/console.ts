@@ -24,6 +24,7 @@ import { addGo } from "./search.ts";
 import { addHelp } from "./words.ts";
 import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
+import { addReplicas } from "./replicas.ts";
 import { addRule } from "./rule_page.ts";
 import { addRun } from "./run_page.ts";
 import { lookForOutput } from "./run_output.ts";
@@ -74,6 +75,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addRun(app, context);
   addHandshakes(app, context);
   addConnections(app, context);
+  addReplicas(app, context);
   addGo(app, context);
   addLive(app, context, {
     events: lookForEvents,

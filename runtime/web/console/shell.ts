@@ -36,6 +36,8 @@ const NAV = [
   { path: "/fleets", name: "Fleets", all: false, rare: true },
   { path: "/connections", name: "Connections", all: false, rare: true },
 ];
+/** Only over a database. */
+const REPLICAS = { path: "/replicas", name: "Replicas", all: false, rare: true };
 
 /** htmx must not evaluate code or set styles by script: the content security policy forbids both. */
 const HTMX = JSON.stringify({ includeIndicatorCSS: false, implicitInheritance: false, history: false });
@@ -67,20 +69,20 @@ export async function page(
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
-${header(c.get("viewer"), page, c)}
+${header(c.get("viewer"), page, c, context)}
 <main id="main"${narrow && markup` class="narrow"`}>
 ${body}
 </main>
-${foot(c.get("viewer"), page)}
+${foot(c.get("viewer"), page, context)}
 </body>
 </html>
 `;
   return await respond(c, context, whole, status, headers);
 }
 
-function header(viewer: Viewer | undefined, { at, head }: Page, c: Context): Markup {
+function header(viewer: Viewer | undefined, { at, head }: Page, c: Context, context: WebContext): Markup {
   if (viewer === undefined) return markup`<header class="head"><span class="brand">whenthen</span></header>`;
-  const links = entriesFor(viewer).map((entry) => navLink(entry, at));
+  const links = entriesFor(viewer, context).map((entry) => navLink(entry, at));
   const { person, csrf, isOperator } = viewer;
   return markup`<header class="head">
 <nav aria-label="Pages">
@@ -102,14 +104,14 @@ ${csrfInput(csrf)}<span>Signed in as ${person.name}</span> <button class="plain"
 }
 
 /** The rest of the navigation on a phone. */
-function foot(viewer: Viewer | undefined, { at }: Page): Markup | false {
-  const links = viewer === undefined ? [] : entriesFor(viewer).filter(({ rare }) => rare);
+function foot(viewer: Viewer | undefined, { at }: Page, context: WebContext): Markup | false {
+  const links = viewer === undefined ? [] : entriesFor(viewer, context).filter(({ rare }) => rare);
   return links.length > 0 && markup`<footer class="foot"><nav aria-label="More pages">
 ${links.map((entry) => navLink(entry, at, false))}</nav></footer>`;
 }
 
-function entriesFor(viewer: Viewer) {
-  return NAV.filter(({ all }) => all || viewer.isOperator);
+function entriesFor(viewer: Viewer, { replicas }: WebContext) {
+  return [...NAV, ...replicas === undefined ? [] : [REPLICAS]].filter(({ all }) => all || viewer.isOperator);
 }
 
 /** @param inHead rare entries are there only on a wide screen */

@@ -4,6 +4,7 @@ import type { DeliveryVerdict, VerdictKind } from "../../model/event.ts";
 import type { DeviceState } from "../../model/fleet.ts";
 import type { RunState, StepState } from "../../model/run.ts";
 import type { WebContext } from "../context.ts";
+import type { ReplicaState } from "../replicas.ts";
 import { type Markup, markup } from "./markup.ts";
 import { page } from "./shell.ts";
 import type { ConsoleEnv } from "./viewer.ts";
@@ -106,6 +107,18 @@ const HANDSHAKES = {
   closed: nothing("The webhook refuses new secrets; those that it has stay valid."),
 } satisfies Record<string, Word>;
 
+const REPLICAS = {
+  alive: good("The program has just given a sign of life."),
+  silent: suspended("The program has given no sign of life for some seconds: it is cut off, stopped or dead."),
+  fenced: nothing(
+    "The program has ended or was declared dead: nothing that it sends counts any more. Others continue its runs.",
+  ),
+  decides: ongoing("The program is the one that decides what becomes of events and runs; it polls, and keeps time."),
+  follows: look("○", "plain")(
+    "The program takes events, executes runs and answers as the others do, and sends to the one that decides.",
+  ),
+} satisfies Record<ReplicaState | "decides" | "follows", Word>;
+
 const OTHERS = {
   refused: bad("The request was not accepted: its path, its credentials or its body were wrong, or intake was closed."),
 } satisfies Record<string, Word>;
@@ -119,6 +132,7 @@ const SECTIONS = {
   "Devices": DEVICES,
   "Connections": CONNECTIONS,
   "Handshakes of webhooks": HANDSHAKES,
+  "Replicas": REPLICAS,
   "Deliveries": { ...DELIVERIES, ...OTHERS },
 };
 
@@ -131,6 +145,7 @@ const WORDS = {
   ...CONNECTIONS,
   ...DEVICES,
   ...HANDSHAKES,
+  ...REPLICAS,
   ...OTHERS,
 };
 

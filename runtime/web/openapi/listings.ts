@@ -11,6 +11,7 @@ import type { CommandChecked, CommandListing } from "../commands_api.ts";
 import type { ConfigListing } from "../config_api.ts";
 import type { BegunAnswer, HandshakeHook } from "../connections_api.ts";
 import type { DeviceDetail, FleetListing, SentTask } from "../fleets_api.ts";
+import { REPLICA_STATES, type ReplicaListing } from "../replicas.ts";
 import type { RuleListing, Startable, TriggerListing } from "../rules_api.ts";
 import {
   answerOf,
@@ -259,4 +260,18 @@ export const sentTask = answerOf<SentTask>("SentTask", {
   total: z.int(),
   failed: z.int(),
   results: z.array(taskResult),
+});
+
+// ── replicas ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const replica = answerOf<ReplicaListing>("Replica", {
+  id: text,
+  host: text,
+  pid: z.int(),
+  version: text,
+  startedAt: time,
+  address: text.nullable(),
+  decides: z.boolean(),
+  state: z.enum(REPLICA_STATES),
+  behind: z.int(),
 });

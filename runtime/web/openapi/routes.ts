@@ -45,6 +45,7 @@ const anything = z.unknown();
 const taken = z.union([answers.eventAnswer, answers.batchAnswer, at({ looks: z.int() })]);
 const wrongEvents = z.union([answers.invalidEvent, answers.batchAnswer]);
 const config = z.array(listings.config);
+const replicas = z.array(listings.replica);
 const PERSON = { access: "person" } as const;
 const consent = z.object({ "webhook-allowed-origin": text, "webhook-allowed-rate": text, allow: text });
 
@@ -263,6 +264,9 @@ export const ROUTES: Record<string, Route[]> = {
       answers: { 503: text },
     }),
     get("getMetrics", "/metrics", "Metrics in the text format of Prometheus", text, { type: "text/plain" }),
+    get("listReplicas", "/api/replicas", "The programs on the database; none over a data folder", replicas, {
+      fails: [503],
+    }),
     get("getOpenApi", "/api/openapi.json", "This document", z.looseObject({ openapi: z.literal("3.1.0") })),
   ],
 };

@@ -68,3 +68,22 @@ export async function accessibility(page: Page, rules?: string[]): Promise<strin
     `axe.run(${options}).then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`;
   return await page.evaluate(run);
 }
+
+/** What is wrong with an open page at each width, in light and in dark. @param name of the page, for the faults */
+export async function faultsOf(page: Page, name: string): Promise<string[]> {
+  const faults: string[] = [];
+  for (const width of [1280, 360, 320]) {
+    await page.setViewportSize({ width, height: 740 });
+    if (await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")) {
+      faults.push(`${name} scrolls sideways at ${width}`);
+    }
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      // Only colours differ between the two.
+      const found = await accessibility(page, colorScheme === "dark" ? ["color-contrast"] : undefined);
+      faults.push(...found.map((fault) => `${name} at ${width}, ${colorScheme}: ${fault}`));
+    }
+  }
+  if (await page.evaluate("document.querySelectorAll('*').length") as number > 1_500) faults.push(`${name} is large`);
+  return faults;
+}

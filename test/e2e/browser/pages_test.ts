@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { Page } from "playwright-core";
-import { accessibility, browserTest, newPage, signIn } from "./browser.ts";
+import { browserTest, faultsOf, newPage, signIn } from "./browser.ts";
 import { ask, PEOPLE, REFUND } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
@@ -146,25 +146,6 @@ async function signInAt(page: Page, url: string, name: string): Promise<void> {
   await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
-/** Looks at a page that is open at each width, in light and in dark. */
-async function check(page: Page, name: string): Promise<string[]> {
-  const faults: string[] = [];
-  for (const width of [1280, 360, 320]) {
-    await page.setViewportSize({ width, height: 740 });
-    if (await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")) {
-      faults.push(`${name} scrolls sideways at ${width}`);
-    }
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme });
-      // Only colours differ between the two.
-      const found = await accessibility(page, colorScheme === "dark" ? ["color-contrast"] : undefined);
-      faults.push(...found.map((fault) => `${name} at ${width}, ${colorScheme}: ${fault}`));
-    }
-  }
-  if (await page.evaluate("document.querySelectorAll('*').length") as number > 1_500) faults.push(`${name} is large`);
-  return faults;
-}
-
 browserTest(
   "every page, full, empty or in error, in light and dark, at 1280, 360 and 320 pixels: no fault, nothing sideways",
   async (browser) => {
@@ -181,11 +162,11 @@ browserTest(
       for (const path of paths) {
         const answer = await page.goto(`${await of.url()}${path}`);
         assert.ok(answer!.status() < 500, path);
-        faults.push(...await check(page, `${path} (${answer!.status()})`));
+        faults.push(...await faultsOf(page, `${path} (${answer!.status()})`));
       }
     };
     await page.goto(`${await program.url()}/forms/sign-in`);
-    faults.push(...await check(page, "the sign-in"));
+    faults.push(...await faultsOf(page, "the sign-in"));
     await signInAt(page, await program.url(), "anna");
     await visit(program, await fill(program));
     // The result of a bulk action, and the answer of a form with mistakes.
@@ -193,12 +174,12 @@ browserTest(
     await page.getByLabel("Reason").fill("a test");
     await page.getByRole("button", { name: /Retry/ }).click();
     await page.getByRole("heading", { name: /retried/ }).waitFor();
-    faults.push(...await check(page, "the result of a bulk action"));
+    faults.push(...await faultsOf(page, "the result of a bulk action"));
     await page.goto(`${await program.url()}/start/ops/backup`);
     await page.getByLabel("Folder").fill("/etc");
     await page.getByRole("button", { name: "Start", exact: true }).click();
     await page.locator("#field-folder-error").waitFor();
-    faults.push(...await check(page, "a start with a mistake"));
+    faults.push(...await faultsOf(page, "a start with a mistake"));
     await page.context().clearCookies();
     await signInAt(page, await program.url(), "carl");
     await visit(program, ["/runs", "/forms", "/start"]);

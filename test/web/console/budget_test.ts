@@ -7,6 +7,7 @@ import { consolePages } from "../../../runtime/web/console/console.ts";
 import { readCommands } from "../../commands/support.ts";
 import { FIELDS } from "../forms/harness.ts";
 import { type Bench, NOW, onEvent, openBench, rule, step } from "../harness.ts";
+import { member } from "../members.ts";
 import { OPERATOR, Visitor } from "./visitor.ts";
 
 /** Bytes gzipped, and elements. */
@@ -101,9 +102,10 @@ async function fillConfig({ context, store }: Bench, { id, config }: Rule): Prom
 
 Deno.test("every page is small, however much it has to show: HTML, elements, script and style", async () => {
   const [first, ...others] = rules();
+  const replicas = { me: "replica7", list: () => Promise.resolve(Array.from({ length: 40 }, (_, at) => member(at))) };
   await using bench = await openBench(
     [first, ...others],
-    {},
+    { replicas },
     [...readCommands(COMMANDS).values()].map(({ command }) => command!),
   );
   bench.people.push(OPERATOR);
@@ -143,6 +145,7 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/task": ["/task?fleet=none"],
     "/connections/handshakes/remove": ["/connections/handshakes/remove?what=none"],
     "/connections/:name/disconnect": ["/connections/none/disconnect"],
+    "/replicas": ["/replicas"],
     "/go": ["/go?q=nothing"],
     "/help": ["/help"],
   };

@@ -1,0 +1,67 @@
+import { readOnlyDisk } from "../../host/disk.ts";
+import type { FolderLostError } from "../../host/lock.ts";
+import { partReader } from "../background.ts";
+import type { Elsewhere } from "../elsewhere.ts";
+import { findCatalogues } from "../find_catalogues.ts";
+import { History } from "../history/history.ts";
+import type { LedgerStoreParts } from "../ledger_store.ts";
+import type { StoreHost } from "../open_decider.ts";
+import { recoverState } from "../recovered_state.ts";
+import type { Change } from "../shared_store.ts";
+import { Follower } from "./follower.ts";
+
+/** Options of `openFollower`, besides those of the store. */
+export interface FollowingOptions {
+  elsewhere: Elsewhere;
+  onChange: (change: Change) => void;
+  onLost: (error: FolderLostError) => void;
+  intakeTimeout?: number;
+}
+
+/** The parts of a store that another program decides on. */
+export interface FollowingParts extends LedgerStoreParts {
+  deciding: Follower;
+}
+
+/** Reads the state as it was loaded, then follows: nothing on disk is changed. */
+export async function openFollower(
+  host: StoreHost,
+  { elsewhere, onChange, onLost, intakeTimeout }: FollowingOptions,
+): Promise<FollowingParts> {
+  const { folder, reads, settings, onWarning } = host;
+  const disk = { ...readOnlyDisk(host.disk), ...host.disk.scratch && { scratch: host.disk.scratch } };
+  const found = await recoverState({ ...host, disk, elsewhere: elsewhere.name }).finally(() => reads.rest());
+  const { rows, recent } = found.sink;
+  const secret = rows.fact("secret");
+  if (secret !== undefined) rows.identities.keyBy(secret);
+  const deciding = new Follower({
+    elsewhere,
+    state: found.sink,
+    seq: found.seq,
+    settings,
+    onWarning,
+    onChange,
+    onLost,
+    ...intakeTimeout !== undefined && { intakeTimeout },
+  });
+  const readPart = partReader(reads);
+  const catalogues = await findCatalogues({
+    rows,
+    parts: found.parts,
+    readPart,
+    disk,
+    folder,
+    onWarning,
+    isFollowing: true,
+  });
+  const history = new History({
+    readPart,
+    catalogues,
+    recent,
+    syncedSeq: () => deciding.seq,
+    onWarning,
+    isFollowing: true,
+  });
+  deciding.start(history);
+  return { rows, deciding, history, reads, settings, onWarning, replica: elsewhere.exchange.me };
+}

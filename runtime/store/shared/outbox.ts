@@ -1,0 +1,235 @@
+import { setImmediate } from "node:timers";
+import { FolderLostError } from "../../host/lock.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { Exchange } from "../elsewhere.ts";
+import type { JobKind } from "../ledger/ledger.ts";
+import type { Answer } from "../ledger/tables.ts";
+import { StoreFullError } from "../store.ts";
+import { nameOf } from "../transitions/index.ts";
+import type { Transition } from "../transitions/transition.ts";
+import { callToJson, settle } from "./calls.ts";
+
+/** At most this many calls in a batch, and about this many characters, unless one call alone is longer. */
+const MOST_CALLS = 64;
+const MOST_CHARACTERS = 1024 * 1024;
+
+/** Milliseconds after which an event that is not decided is refused: its sender should not wait longer. */
+const INTAKE_TIMEOUT = 10_000;
+/** Seconds after which its sender may retry. */
+const RETRY_AFTER = 1;
+
+/** Delay in ms before the next attempt after a failed send, doubled up to the longest. */
+const FIRST_RETRY = 50;
+const LONGEST_RETRY = 2_000;
+
+/** Milliseconds that closing waits for answers. */
+const CLOSING = 5_000;
+
+/** A call that is not settled. */
+export interface OpenCall {
+  kind: JobKind;
+  // deno-lint-ignore no-explicit-any
+  transition: Transition<any, unknown>;
+  input: unknown;
+  now: number;
+  text: string;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** A batch whose answers have not come yet. */
+export interface SentBatch {
+  seq: number;
+  text: string;
+  calls: OpenCall[];
+}
+
+export interface OutboxOptions {
+  exchange: Exchange;
+  /** Of the store, for messages. */
+  name: string;
+  onWarning: (message: string) => void;
+  /** Called when this replica was fenced. */
+  onLost: (error: FolderLostError) => void;
+  /** @default 10 s */
+  intakeTimeout?: number;
+}
+
+/**
+ * The calls of a replica that follows. Those of one turn of the event loop, and those that arrive while a batch is on its way,
+ * are sent as one batch. Answers come with the frames.
+ */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #waiting: OpenCall[] = [];
+  #sent: SentBatch | undefined;
+  #seq = 0;
+  #scheduled = false;
+  #refusal: string | undefined;
+  #hasFailed = false;
+  #closed = false;
+  #lost: FolderLostError | undefined;
+  #stopWaiting = () => {};
+  /** Resolves when closing need not wait any longer. */
+  #closing = Promise.withResolvers<void>();
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  /** Why no new events are accepted at the moment. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
+  /** Sends a call; resolves when the frame with its answer is applied. @throws what the transition throws */
+  call<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
+    if (this.#closed) return Promise.reject(new Error("The store is closed"));
+    if (this.#lost) return Promise.reject(this.#lossFor(kind, this.#lost));
+    if (kind === "intake" && this.#refusal) return Promise.reject(new StoreFullError(this.#refusal, RETRY_AFTER));
+    return new Promise<R>((resolve, reject) => {
+      const text = callToJson({ name: nameOf(transition), now, input });
+      const call: OpenCall = { kind, transition, input, now, text, resolve: resolve as OpenCall["resolve"], reject };
+      if (kind === "intake") this.#limit(call);
+      this.#waiting.push(call);
+      this.#schedule();
+    });
+  }
+
+  /** Settles the calls of a batch by the answers that were applied; ignores those of an older batch. */
+  answer(seq: number, answers: Answer[]): void {
+    const sent = this.#sent;
+    if (sent?.seq !== seq) return;
+    this.#sent = undefined;
+    this.#decided();
+    for (const [index, call] of sent.calls.entries()) settle(call, answers[index]);
+    this.#schedule();
+    if (this.#closed && this.#isIdle()) this.#closing.resolve();
+  }
+
+  /** Sends nothing more, and gives what is open to the program that decides from now on: this one. */
+  handOver(): { sent: SentBatch | undefined; waiting: OpenCall[] } {
+    const open = { sent: this.#sent, waiting: this.#waiting };
+    this.#sent = undefined;
+    this.#waiting = [];
+    this.#closed = true;
+    this.#stopWaiting();
+    return open;
+  }
+
+  /** Rejects everything, now and later. */
+  lose(error: FolderLostError): void {
+    if (this.#lost) return;
+    this.#lost = error;
+    this.#stopWaiting();
+    for (const call of this.#takeAll()) call.reject(this.#lossFor(call.kind, error));
+    this.#closing.resolve();
+  }
+
+  /** Accepts no more calls. Waits a while for the answers to those that are open, if anybody gives them. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (!this.#isIdle() && !this.#hasFailed) {
+      const timer = setTimeout(() => this.#closing.resolve(), CLOSING);
+      await this.#closing.promise;
+      clearTimeout(timer);
+    }
+    this.#stopWaiting();
+    for (const call of this.#takeAll()) call.reject(new Error("The store is closed"));
+  }
+
+  #isIdle(): boolean {
+    return this.#sent === undefined && this.#waiting.length === 0;
+  }
+
+  #takeAll(): OpenCall[] {
+    const calls = [...this.#sent?.calls ?? [], ...this.#waiting];
+    this.#sent = undefined;
+    this.#waiting = [];
+    return calls;
+  }
+
+  /** Refuses an event after a while. If it was sent it may still be decided: then its redelivery is a duplicate. */
+  #limit(call: OpenCall): void {
+    const { resolve, reject } = call;
+    const timer = setTimeout(() => {
+      this.#refusal = "Nobody decides at the moment: no program has taken over yet, or the database cannot be reached";
+      this.#waiting = this.#waiting.filter((other) => other !== call);
+      reject(new StoreFullError(this.#refusal, RETRY_AFTER));
+    }, this.#options.intakeTimeout ?? INTAKE_TIMEOUT);
+    call.resolve = (result) => {
+      clearTimeout(timer);
+      resolve(result);
+    };
+    call.reject = (error) => {
+      clearTimeout(timer);
+      reject(error);
+    };
+  }
+
+  /** Sends everything that arrives in this turn of the event loop at its end. */
+  #schedule(): void {
+    if (this.#scheduled || this.#sent || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      const calls = this.#take();
+      if (calls.length === 0) return;
+      const batch = { seq: ++this.#seq, text: `[${calls.map(({ text }) => text).join(",")}]`, calls };
+      this.#sent = batch;
+      void this.#send(batch);
+    });
+  }
+
+  /** The next calls to send. */
+  #take(): OpenCall[] {
+    let [count, characters] = [0, 0];
+    for (const { text } of this.#waiting) {
+      characters += text.length;
+      if (count === MOST_CALLS || (count > 0 && characters > MOST_CHARACTERS)) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Sends a batch, however many attempts that takes, until it is answered. */
+  async #send(batch: SentBatch): Promise<void> {
+    for (let delay = FIRST_RETRY; this.#sent === batch; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+      try {
+        return await this.#options.exchange.send(batch.seq, batch.text);
+      } catch (error) {
+        if (this.#sent !== batch) return;
+        if (error instanceof FolderLostError) return this.#options.onLost(error);
+        this.#failed(messageOf(error));
+        await this.#wait(delay);
+      }
+    }
+  }
+
+  #failed(reason: string): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    if (this.#closed) this.#closing.resolve();
+    this.#options.onWarning(`Cannot write to ${this.#options.name}: ${reason}; it is tried again`);
+  }
+
+  #decided(): void {
+    if (this.#hasFailed) this.#options.onWarning("The database accepts writes again; nothing was lost");
+    this.#hasFailed = false;
+    this.#refusal = undefined;
+  }
+
+  #lossFor(kind: JobKind, error: FolderLostError): Error {
+    return kind === "intake" ? new StoreFullError(error.message, RETRY_AFTER) : error;
+  }
+
+  #wait(delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#stopWaiting = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

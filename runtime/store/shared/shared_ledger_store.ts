@@ -1,0 +1,229 @@
+import { FolderLostError } from "../../host/lock.ts";
+import type { Elsewhere } from "../elsewhere.ts";
+import type { Ending } from "../ledger/tables.ts";
+import { LedgerStore } from "../ledger_store.ts";
+import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
+import type { Change, SharedStore } from "../shared_store.ts";
+import type { OwnListeners } from "../store.ts";
+import { reclaimRuns } from "../transitions/claim_runs.ts";
+import { settle } from "./calls.ts";
+import { changesOf } from "./frame_changes.ts";
+import { Inbox } from "./inbox.ts";
+import { type FollowingParts, openFollower } from "./open_follower.ts";
+import type { OpenCall, SentBatch } from "./outbox.ts";
+
+/** The scratch file of a program that is promoted: that of its time as a follower is still in use. */
+const SECOND_SCRATCH = "scratch-2";
+
+export interface SharedStoreOptions {
+  elsewhere: Elsewhere;
+  /** Follow another program. */
+  follow: boolean;
+  onLost?: (error: FolderLostError) => void;
+  intakeTimeout?: number;
+}
+
+/**
+ * Opens a store that several programs share.
+ * @throws as `openStore`
+ */
+export async function openSharedStore(host: StoreHost, options: SharedStoreOptions): Promise<SharedStore> {
+  const { elsewhere, follow, onLost = () => {}, intakeTimeout } = options;
+  const watching = new Watching(elsewhere);
+  if (!follow) return SharedLedgerStore.decide(host, watching);
+  const onChange = (change: Change) => watching.tell(change);
+  const following = { elsewhere, onChange, onLost, ...intakeTimeout !== undefined && { intakeTimeout } };
+  const parts = await openFollower(host, following);
+  return SharedLedgerStore.follow(host, watching, parts);
+}
+
+/** The role of a program that decides. */
+interface DecidingRole {
+  parts: DecidingParts;
+  inbox: Inbox;
+}
+
+class SharedLedgerStore extends LedgerStore implements SharedStore {
+  readonly #host: StoreHost;
+  readonly #watching: Watching;
+  readonly #following: FollowingParts | undefined;
+  #promotion: Promise<void> | undefined;
+  #inbox: Inbox | undefined;
+
+  private constructor(
+    host: StoreHost,
+    watching: Watching,
+    parts: DecidingParts | FollowingParts,
+    following: FollowingParts | undefined,
+    inbox: Inbox | undefined,
+  ) {
+    super(parts);
+    this.#host = host;
+    this.#watching = watching;
+    this.#following = following;
+    this.#inbox = inbox;
+  }
+
+  static async decide(host: StoreHost, watching: Watching): Promise<SharedLedgerStore> {
+    const { parts, inbox } = await openRole(host, watching);
+    return new SharedLedgerStore(host, watching, parts, undefined, inbox);
+  }
+
+  static follow(host: StoreHost, watching: Watching, parts: FollowingParts): SharedLedgerStore {
+    return new SharedLedgerStore(host, watching, parts, parts, undefined);
+  }
+
+  /** From now on what others send is decided, if this program decides. */
+  override listenToOwn(listening: OwnListeners): void {
+    super.listenToOwn(listening);
+    this.#inbox?.start();
+  }
+
+  watch(listener: (change: Change) => void): void {
+    this.#watching.listener = listener;
+  }
+
+  promote(): Promise<void> {
+    return this.#promotion ??= this.#promote();
+  }
+
+  async #promote(): Promise<void> {
+    const following = this.#following;
+    if (following === undefined) return;
+    const handOver = await following.deciding.handOver();
+    const { parts, inbox } = await openRole(this.#host, this.#watching, SECOND_SCRATCH);
+    // From here to the end of `#continue` in one turn: no new call comes before one that waited.
+    this.parts = parts;
+    this.#inbox = inbox;
+    const own = this.#continue(handOver(), { parts, inbox });
+    following.rows.close();
+    await own;
+    for (const replica of await this.knownReplicas()) await inbox.rest(replica, false);
+    inbox.start();
+  }
+
+  /** Settles the calls that were not answered when this program followed. */
+  async #continue(
+    { sent, waiting }: { sent: SentBatch | undefined; waiting: OpenCall[] },
+    { parts: { deciding }, inbox }: DecidingRole,
+  ): Promise<void> {
+    const own = sent && this.#settleSent(sent, deciding.rows.get("replica", this.#me), inbox);
+    for (const { kind, transition, input, now, resolve, reject } of waiting) {
+      deciding.decide(kind, transition, input, now).then(resolve, reject);
+    }
+    await own;
+  }
+
+  /** Settles a batch that was sent: its answers are in the last frames of the program before this one, or it is decided now. */
+  async #settleSent(
+    { seq, text, calls }: SentBatch,
+    known: { seq: number; answers: Parameters<typeof settle>[1][] } | undefined,
+    inbox: Inbox,
+  ): Promise<void> {
+    try {
+      const answers = known?.seq === seq
+        ? known.answers
+        : await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];
+      for (const [index, call] of calls.entries()) settle(call, answers[index]);
+    } catch (error) {
+      for (const call of calls) call.reject(error);
+    }
+  }
+
+  async retire(replica: string, now: number): Promise<void> {
+    const { inbox, deciding } = this.#role();
+    await inbox.rest(replica, true);
+    const runs = new Set<string>();
+    for (let more = true; more;) {
+      const slice = await deciding.ledger.add("change", () => {
+        this.#watching.isAwaited = true;
+        for (const { id, owner } of deciding.rows.range("run", "owned", "")) if (owner === replica) runs.add(id);
+        return reclaimRuns(deciding.rows, { of: replica }, deciding.at(now));
+      });
+      more = slice.more;
+    }
+    await deciding.ledger.add("change", () => deciding.rows.drop("replica", replica));
+    await this.resumeSearches(now, (run) => runs.has(run));
+  }
+
+  async knownReplicas(): Promise<string[]> {
+    return await this.parts.deciding.read((rows) => {
+      const owners = rows.range("run", "owned", "").map(({ owner }) => owner!);
+      return [...new Set([...rows.keys("replica"), ...owners])].sort();
+    });
+  }
+
+  async getEndings(runs: string[]): Promise<Map<string, Ending>> {
+    return await this.parts.deciding.read((rows) =>
+      new Map(runs.flatMap((id): [string, Ending][] => {
+        const ending = rows.get("run", id)?.ending;
+        return ending === undefined ? [] : [[id, ending]];
+      }))
+    );
+  }
+
+  override async close(): Promise<void> {
+    await this.#promotion?.catch(() => {});
+    await this.#inbox?.close();
+    await super.close();
+  }
+
+  get #me(): string {
+    return this.#watching.me;
+  }
+
+  /** @throws Error if this program follows another one */
+  #role(): { inbox: Inbox; deciding: DecidingParts["deciding"] } {
+    if (this.#inbox === undefined) throw new Error("Cannot retire a replica: another program decides");
+    return { inbox: this.#inbox, deciding: (this.parts as DecidingParts).deciding };
+  }
+}
+
+async function openRole(host: StoreHost, watching: Watching, scratch?: string): Promise<DecidingRole> {
+  const { elsewhere, me } = watching;
+  const watched: Elsewhere = {
+    name: elsewhere.name,
+    append: watching.append,
+    publish: () => elsewhere.publish(),
+    fetch: (part) => elsewhere.fetch(part),
+    exchange: elsewhere.exchange,
+  };
+  const parts = { ...await openDecider({ ...host, elsewhere: watched }, scratch), replica: me };
+  const inbox = new Inbox({
+    decider: parts.deciding,
+    exchange: elsewhere.exchange,
+    name: elsewhere.name,
+    onWarning: host.onWarning,
+    onDecided: () => watching.isAwaited = true,
+  });
+  return { parts, inbox };
+}
+
+/** Tells the program what others have changed. */
+class Watching {
+  listener: ((change: Change) => void) | undefined;
+  /** Who decides: whether the next frame has something that others asked for. Other frames need no look. */
+  isAwaited = false;
+  #look: number | undefined;
+
+  constructor(readonly elsewhere: Elsewhere) {}
+
+  get me(): string {
+    return this.elsewhere.exchange.me;
+  }
+
+  tell(change: Change): void {
+    // An error of the listener must not look like one of the frame.
+    queueMicrotask(() => this.listener?.(change));
+  }
+
+  /** Makes a frame durable, then tells what it changed. */
+  readonly append = async (seq: number, frame: Uint8Array): Promise<void> => {
+    if (this.isAwaited) this.#look = seq;
+    this.isAwaited = false;
+    await this.elsewhere.append(seq, frame);
+    if (this.#look !== seq) return;
+    const change = this.listener && changesOf(frame, this.me);
+    if (change !== undefined) this.tell(change);
+  };
+}

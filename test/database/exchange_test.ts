@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { connect } from "../../runtime/database/connection.ts";
+import { DatabaseLog } from "../../runtime/database/database_log.ts";
+import { DatabaseExchange } from "../../runtime/database/exchange.ts";
+import { Registration } from "../../runtime/database/members.ts";
+import type { OpenDatabase } from "../../runtime/database/open_database.ts";
+import { Wakes } from "../../runtime/database/wakes.ts";
+import { FolderLostError } from "../../runtime/host/lock.ts";
+import { type LoggedFrame, MissingFramesError } from "../../runtime/store/elsewhere.ts";
+import { encodeFrame } from "../../runtime/store/log/log_frame.ts";
+import { until, within } from "../e2e/until.ts";
+import { connection, DatabaseServer, INFO, replica } from "./server.ts";
+
+const server = await DatabaseServer.start();
+globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+
+const NO_CURSORS = new Map<string, number>();
+
+async function append({ elsewhere }: OpenDatabase, from: number, to: number, text = "frame"): Promise<void> {
+  for (let seq = from; seq <= to; seq++) await elsewhere.append(seq, encodeFrame(seq, `${text} ${seq}`));
+}
+
+/** Collects what comes, until its signal is aborted. */
+function collect(frames: AsyncIterable<LoggedFrame[]>) {
+  const texts: string[] = [];
+  const done = (async () => {
+    for await (const some of frames) {
+      for (const { frame } of some) texts.push(Buffer.from(frame).toString("utf8", 20));
+    }
+  })();
+  return { texts, done };
+}
+
+const textsTo = (last: number) => Array.from({ length: last }, (_, index) => `frame ${index + 1}`);
+
+/** A replica that gets no notifications, as behind a pooler in transaction mode. */
+async function deaf(url: string) {
+  const [sql, wakes] = [await connect(url), await Wakes.open(url)];
+  const members = await Registration.register(wakes, INFO, () => {});
+  await wakes.sql.unsafe("unlisten *");
+  const log = new DatabaseLog(sql, () => undefined);
+  const exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => members.lost });
+  return {
+    exchange,
+    wakes,
+    [Symbol.asyncDispose]: async () => {
+      await members.leave();
+      await Promise.all([sql.end({ timeout: 1 }), wakes.sql.end({ timeout: 1 })]);
+    },
+  };
+}
+
+Deno.test("batches arrive in the order of each replica, beyond the cursors, once however often they are sent", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using a = await replica(url);
+  await using b = await replica(url);
+  const { signal } = new AbortController();
+  const receiving = decider.elsewhere.exchange.receive(NO_CURSORS, signal);
+  await a.elsewhere.exchange.send(1, "a1");
+  assert.deepEqual(await receiving, [{ replica: a.members.me, seq: 1, calls: "a1" }]);
+  await a.elsewhere.exchange.send(2, "a2");
+  await a.elsewhere.exchange.send(2, "a2 again");
+  await a.elsewhere.exchange.send(3, "a3");
+  await b.elsewhere.exchange.send(1, "b1");
+  // The one that decides may send, too.
+  await decider.elsewhere.exchange.send(1, "d1");
+  const cursors = new Map([[a.members.me, 1], ["gone", 7]]);
+  const batches = await decider.elsewhere.exchange.receive(cursors, signal);
+  const of = (me: string) => batches.filter(({ replica }) => replica === me).map(({ calls }) => calls);
+  assert.deepEqual([of(a.members.me), of(b.members.me), of(decider.members.me)], [["a2", "a3"], ["b1"], ["d1"]]);
+  assert.deepEqual(await decider.elsewhere.exchange.rest(a.members.me, 2), [
+    { replica: a.members.me, seq: 3, calls: "a3" },
+  ]);
+});
+
+Deno.test("many large batches come in pieces, and no replica waits behind another one", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using a = await replica(url);
+  await using b = await replica(url);
+  const calls = JSON.stringify("0123456789".repeat(150_000));
+  for (let seq = 1; seq <= 6; seq++) await a.elsewhere.exchange.send(seq, calls);
+  await b.elsewhere.exchange.send(1, "small");
+  const cursors = new Map<string, number>();
+  const turns: string[][] = [];
+  for (let count = 0; count < 7;) {
+    const batches = await decider.elsewhere.exchange.receive(cursors, new AbortController().signal);
+    for (const { replica, seq } of batches) {
+      assert.equal(seq, (cursors.get(replica) ?? 0) + 1);
+      cursors.set(replica, seq);
+    }
+    turns.push(batches.map(({ calls }) => calls));
+    count += batches.length;
+  }
+  assert.ok(turns.length >= 2 && turns.length <= 6, `${turns.length} turns`);
+  assert.ok(turns[0].includes("small"));
+  assert.ok(turns.flat().includes(calls), "as it was sent");
+});
+
+Deno.test("decided batches are removed, up to their cursors", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using a = await replica(url);
+  const { me } = a.members;
+  for (let seq = 1; seq <= 3; seq++) await a.elsewhere.exchange.send(seq, `a${seq}`);
+  const { exchange } = decider.elsewhere;
+  await Promise.all([exchange.forget(new Map([[me, 1]])), exchange.forget(new Map([[me, 2]]))]);
+  assert.deepEqual(await exchange.rest(me, 0), [{ replica: me, seq: 3, calls: "a3" }]);
+});
+
+Deno.test("what a replica sends counts before it is fenced, and never after that, however close", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using a = await replica(url);
+  const { me } = a.members;
+  await a.elsewhere.exchange.send(1, "before");
+  const sending = await sql.begin(async (transaction) => {
+    await transaction`update whenthen.replicas set fenced = true where id = ${me}`;
+    // It waits for the row.
+    const sending = assert.rejects(a.elsewhere.exchange.send(2, "after"), FolderLostError);
+    const waits = () => transaction`select count(*)::int from pg_locks where not granted`;
+    await until("it to wait", waits, ([{ count }]) => count > 0);
+    return { sending };
+  });
+  await sending.sending;
+  assert.deepEqual(await decider.elsewhere.exchange.rest(me, 0), [{ replica: me, seq: 1, calls: "before" }]);
+  assert.match(a.lost!.message, /This replica gave no sign of life for 3 s, so its runs went to others/);
+  await assert.rejects(a.elsewhere.exchange.receive(NO_CURSORS, new AbortController().signal), FolderLostError);
+});
+
+Deno.test("frames come as they are appended, in order, also when the notifying connection dies", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  const stop = new AbortController();
+  await append(decider, 1, 300);
+  const { texts, done } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
+  const reach = (last: number) => until(`frame ${last}`, () => Promise.resolve(texts.length), (seen) => seen === last);
+  await reach(300);
+  await append(decider, 301, 310);
+  await reach(310);
+  const [{ count }] = await sql`
+    select count(pg_terminate_backend(pid))::int from pg_stat_activity
+    where datname = current_database() and query ilike 'listen%' or query like 'update whenthen.replicas set beat%'`;
+  assert.ok(count >= 1);
+  await append(decider, 311, 320);
+  await reach(320);
+  stop.abort();
+  await within(5_000, "the end of the frames", done);
+  assert.deepEqual(texts, textsTo(320));
+  assert.equal(follower.lost, undefined);
+});
+
+Deno.test("without notifications frames and batches come by looking for them", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using follower = await deaf(url);
+  const stop = new AbortController();
+  const { texts, done } = collect(follower.exchange.tail(0, stop.signal));
+  await append(decider, 1, 1);
+  await until("the first frame", () => Promise.resolve(texts.length), (seen) => seen === 1);
+  await follower.exchange.send(1, "call");
+  const begun = performance.now();
+  for (let seq = 2; seq <= 11; seq++) {
+    await append(decider, seq, seq);
+    await until("the frame", () => Promise.resolve(texts.length), (seen) => seen === seq);
+  }
+  assert.ok(performance.now() - begun < 10 * 250, "while a call may be waiting for its answer, it looks more often");
+  stop.abort();
+  await done;
+  assert.deepEqual(texts, textsTo(11));
+  assert.equal(follower.wakes.count("frames"), 1, "the one from listening");
+  const receiving = follower.exchange.receive(NO_CURSORS, AbortSignal.timeout(30_000));
+  assert.equal((await receiving)[0].calls, "call");
+});
+
+Deno.test("a database that crashes loses no frame for those that follow", async () => {
+  await using own = await DatabaseServer.start();
+  const url = await own.create();
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  const stop = new AbortController();
+  const { texts, done } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
+  await append(decider, 1, 5);
+  await own.crash();
+  await assert.rejects(append(decider, 6, 6));
+  await own.resume();
+  await until("the database", () => append(decider, 6, 6).then(() => true, () => false), (there) => there);
+  await until("frame 6", () => Promise.resolve(texts.length), (seen) => seen === 6);
+  stop.abort();
+  await done;
+  assert.deepEqual(texts, textsTo(6));
+});
+
+Deno.test("frames that are gone, or were replaced in a restored database, are noticed", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  const { signal } = new AbortController();
+  await append(decider, 1, 9);
+  await sql`delete from whenthen.log where seq <= 5`;
+  await assert.rejects(collect(follower.elsewhere.exchange.tail(2, signal)).done, MissingFramesError);
+  const { texts, done } = collect(follower.elsewhere.exchange.tail(6, signal));
+  const gone = assert.rejects(done, MissingFramesError);
+  await until("the last frames", () => Promise.resolve(texts), (texts) => texts.length === 3);
+  // As if the database had lost its last frames, and others had been written instead.
+  await sql`update whenthen.log set checksum = checksum + 1 where seq = 9`;
+  await gone;
+});
+
+Deno.test("frames stay until every replica that is alive has applied them", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using slow = await replica(url);
+  await using fast = await replica(url);
+  await append(decider, 1, 10);
+  // The files that frames are folded to are of no interest here.
+  const fold = async () => {
+    const { path, folder, elsewhere } = decider;
+    const file = await folder.disk.create(`${path}/base-000000000008`).catch(() => undefined);
+    await file?.close();
+    await elsewhere.publish();
+    return (await sql`select seq::int from whenthen.log order by seq`).map(({ seq }) => seq);
+  };
+  const told = (applied: number, count: number) =>
+    until(
+      "it to be told",
+      () => decider.members.list(),
+      (list) => list.filter((member) => member.applied === applied && !member.decides).length === count,
+    );
+  assert.equal((await fold()).length, 10, "they have not loaded anything yet");
+  fast.elsewhere.exchange.applied(10);
+  slow.elsewhere.exchange.applied(4);
+  await told(4, 1);
+  await told(10, 1);
+  assert.deepEqual(await fold(), [4, 5, 6, 7, 8, 9, 10]);
+  slow.elsewhere.exchange.applied(7);
+  await told(7, 1);
+  assert.deepEqual(await fold(), [7, 8, 9, 10]);
+  await sql`update whenthen.replicas set fenced = true where id = ${slow.members.me}`;
+  assert.deepEqual(await fold(), [9, 10], "folded up to frame 8");
+});
+
+Deno.test("a database of version 1 gets the tables of this version, with all that is in it", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  {
+    await using first = await replica(url);
+    await append(first, 1, 3);
+  }
+  await sql.unsafe(`
+    drop table whenthen.replicas; drop table whenthen.inbox; drop index whenthen.files_path_idx;
+    update whenthen.version set version = 1`);
+  await Promise.all([1, 2].map(async () => await (await connect(url)).end()));
+  await using again = await replica(url);
+  const { texts } = collect(again.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  await until("its frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
+  assert.equal((await sql`select version from whenthen.version`)[0].version, 2);
+});
