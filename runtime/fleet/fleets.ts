@@ -40,8 +40,11 @@ export class LiveFleets implements Fleets {
   /** Of the last load. */
   #unread: LoadedFleets["unreadFleets"];
 
-  constructor(private readonly options: LiveFleetOptions) {
+  private readonly options: LiveFleetOptions;
+
+  constructor(options: LiveFleetOptions) {
     this.#shared = options.shared && new SharedFleets(options, options.shared, this.#fleets);
+    this.options = { ...options, onInventory: () => this.#shared?.inventoryChanged() };
   }
 
   /**

@@ -32,6 +32,8 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   ) => Promise<Json>;
   /** Absent if this program alone has all devices. */
   shared?: FleetSharing;
+  /** The inventory has changed, if several replicas share the devices. */
+  onInventory?: () => void;
 }
 
 const NO_ROWS: ReadonlyMap<string, StoppedDevice> = new Map();
@@ -306,6 +308,7 @@ export class LiveFleet {
     this.generation++;
     // Those who look after them learn of it from their places.
     if (shared === undefined) this.supervisor.change(fresh, changed, gone);
+    else this.options.onInventory?.();
     if (isFull) await this.log.room();
   }
 

@@ -16,6 +16,8 @@ export interface PlacementOptions {
   fleets: () => LiveFleet[];
   onWarning: (fleet: string, message: string) => void;
   onFailure: (message: string) => void;
+  /** Called after each pass. */
+  onPlaced: () => void;
   /** @default 2_000 */
   interval?: number;
   /** @default 300_000 */
@@ -71,6 +73,7 @@ export class Placement {
       const alive = members.filter(({ isAlive, fenced }) => isAlive && !fenced);
       await this.#place(members, alive.map(({ id }) => id).sort());
       await this.#moveStuck(alive);
+      this.#options.onPlaced();
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#last = "";

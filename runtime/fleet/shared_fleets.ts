@@ -53,13 +53,20 @@ export class SharedFleets {
       fleets: () => [...this.#fleets.values()],
       onWarning: (fleet, message) => onLog(fleet, "warn", message),
       onFailure,
+      onPlaced: () => this.#held.wake(),
     });
   }
 
-  /** Tables of the store have changed. */
+  /** An inventory that this replica reads has changed. */
+  inventoryChanged(): void {
+    this.#held.wake();
+    this.#placement?.wake();
+  }
+
+  /** Others have changed tables of the store. */
   changed(tables: ReadonlySet<string>): void {
     if (tables.has("place")) this.#held.wake();
-    if (tables.has("carried") || tables.has("baseline")) this.#placement?.wake();
+    if (tables.has("carried")) this.#placement?.wake();
     if (tables.has("order") || tables.has("result") || tables.has("place")) this.#orders.wake();
   }
 

@@ -195,7 +195,7 @@ export class LedgerStore implements Store {
   endOrder: Store["endOrder"] = (id, error) => this.#change(endOrder, { id, ...error !== undefined && { error } });
   getOrder: Store["getOrder"] = (id, after) => this.#read((rows) => getOrder(rows, id, after));
   dropOrder: Store["dropOrder"] = (id) => this.#change(dropOrder, { id });
-  countPlaces: Store["countPlaces"] = (fleet) => countPlaces(this.#parts.rows, fleet);
+  countPlaces: Store["countPlaces"] = (fleet) => countPlaces(this.parts.rows, fleet);
 
   async freePlaces(replica: string): Promise<void> {
     while (await this.#change(freePlaces, { replica }));

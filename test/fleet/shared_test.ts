@@ -246,11 +246,7 @@ Deno.test("a device that is removed, or whose item changes, is so at its owner; 
     (now) => now!.state === "failed" && now!.since > odd.since && now!.again! > odd.again!,
   );
 
-  const changed = played(
-    [{ name: "d0", init: "wait 1" }, { name: "d1" }, { name: "odd", init: "throw" }],
-    `${STILL}init: { again: 1h }\n`,
-  );
-  for (const plant of [...replicas.plants.values()].toReversed()) await plant.reload(changed);
+  await list(replicas, [{ name: "d0", init: "wait 1" }, { name: "d1" }, { name: "odd", init: "throw" }], more);
   await until(() => replicas.devices(), (all) => all.length === 3);
   await until(() => replicas.logs().filter((line) => line.endsWith("init d0")), (lines) => lines.length === 2);
   assert.equal(replicas.logs().filter((line) => line.endsWith("stop d2")).length, 1);
