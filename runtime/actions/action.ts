@@ -109,8 +109,8 @@ export interface ActionServices {
   patched(context: ActionContext<unknown>): PatchedSource;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
-  /** Whether a request still waits for the reply to its event. */
-  awaitsReply(event: EventIdentity): boolean;
+  /** Whether a request still waits for the reply to an event, which a run answers. */
+  awaitsReply(event: EventIdentity, run: ActionContext["run"]): boolean;
   /** The fleets of the program. */
   fleets(): TaskFleets;
   /** Waits until the destination's rate limit has room. */

@@ -112,7 +112,11 @@ export class RequestLimits {
   #rates: Record<string, Rate> = {};
   readonly #next = new Map<string, number>();
 
-  constructor(private readonly clock: Clock) {}
+  /**
+   * @param share the share of each rate that this program may use: with three replicas a third, so that they keep the limit without
+   * asking each other
+   */
+  constructor(private readonly clock: Clock, private readonly share: () => number = () => 1) {}
 
   /** @param rates by host name, with the port if the URL has one */
   setRates(rates: Record<string, Rate>): void {
@@ -123,11 +127,12 @@ export class RequestLimits {
   async admit(url: URL, signal: AbortSignal): Promise<void> {
     const rate = this.#rates[url.host] ?? this.#rates[url.hostname];
     if (rate === undefined) return;
-    const interval = rate.per / rate.count;
+    const interval = rate.per / (rate.count * this.share());
     const now = this.clock.ticks();
     const next = Math.max(this.#next.get(url.host) ?? 0, now);
     this.#next.set(url.host, next + interval);
-    const start = next - (rate.per - interval);
+    // With a share below one request, the first one passes at once all the same.
+    const start = next - Math.max(0, rate.per - interval);
     if (start > now) await sleepFor(this.clock, start - now, signal);
     signal.throwIfAborted();
   }

@@ -48,7 +48,7 @@ function answer(args: ReplyArgs, { run, services, recorded = args }: ActionConte
   const text = json !== undefined ? writeExactJson(json) : body ?? "";
   // Recorded even if it is too late: a duplicate of the event is answered with it.
   const effects = { reply: { status, headers, body: text } };
-  if (services.awaitsReply(run.event)) return { output: { status, sent: true }, effects };
+  if (services.awaitsReply(run.event, run)) return { output: { status, sent: true }, effects };
   return { output: { status, sent: false, reason: "nobody waited for it any more" }, effects };
 }
 

@@ -1,6 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { env as environment } from "node:process";
 import { writeAddress } from "../host/private_file.ts";
 import { type Clock } from "../host/clock.ts";
@@ -8,28 +6,26 @@ import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
 import { updateOwnEvents } from "../folder/live_rules.ts";
-import { type Ports, SYSTEM_PORTS } from "./wire.ts";
-import { type DataFolder, openDataFolder } from "./data_folder.ts";
-import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
+import type { DataFolder } from "./data_folder.ts";
+import type { TriggerFailure } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watch_folder.ts";
 import { scopeOf } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
-import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
-import { setConfig } from "../folder/settings/config_layers.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import { type AppParts, assemble, prepareListings, retentionOf } from "./parts.ts";
-import { Secrets } from "../secrets/secrets.ts";
-import { answerForm } from "../engine/form_answers.ts";
-import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import { logError, logReceipt, logRun, logVerdict, logWarning } from "../engine/run_log.ts";
+import type { Change } from "../store/shared_store.ts";
 import type { Receipt } from "../store/store.ts";
-import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
-import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT, openDatabaseFor } from "./app_options.ts";
+import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
-import { ReplyWaiters } from "../web/reply_waiters.ts";
+import { mayStillWait, ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
-import { callbackOnly, createWeb, type Web } from "../web/web.ts";
+import { callbackOnly, type Web } from "../web/web.ts";
+import { webOf } from "./app_web.ts";
+import { TriggerReports } from "./trigger_reports.ts";
 
 /** The result of one pass of `whenthen once`. */
 export interface OnceReport {
@@ -40,6 +36,12 @@ export interface OnceReport {
   broken: string[];
 }
 
+/**
+ * The tables in which a change by another replica may concern what is in force here: pauses, config of people and of a platform,
+ * tokens of connections.
+ */
+const ADOPTED = ["rule", "config", "fact", "mark"];
+
 /** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
 /** Milliseconds for the answers to requests that still waited when that time was over. */
@@ -47,50 +49,29 @@ const LAST_ANSWERS = 500;
 /** `whenthen once` waits for runs that are due within this time; later ones are suspended. */
 const ONCE_PATIENCE = 60_000;
 
-/**
- * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
- * @throws UsageError if another program holds the data folder, or it has the state of other rules
- */
-export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
-  const secrets = new Secrets({ environment, files: [], folders: [] });
-  const standby = options.database === undefined ? undefined : await openDatabaseFor(options.database, options);
-  const database = standby?.database;
-  const { folder, moved } = options;
-  const path = database?.path ?? options.data;
-  try {
-    const rules = { folder, moved };
-    const dataFolder = await openDataFolder({
-      path,
-      rules,
-      clock,
-      disk,
-      onWarning: logWarning,
-      ...database && { database },
-    });
-    return new App({ ...options, data: path }, clock, secrets, dataFolder);
-  } catch (error) {
-    await database?.close();
-    throw error;
-  } finally {
-    await standby?.stop();
-  }
-}
-
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
 export class App {
   readonly web: Web;
   readonly #parts: AppParts;
-  readonly #replies = new ReplyWaiters();
+  readonly #replies: ReplyWaiters;
   readonly #activity: Activity;
   readonly #refused: RefusedRequests;
   readonly #reloads: Coalescer;
+  /** Adopts what other replicas have changed; absent if there are none. */
+  readonly #adoptions: Coalescer | undefined;
+  /** Whether this program does what only one of several replicas may do. */
+  #decides = true;
   readonly #token = randomBytes(24).toString("base64url");
-  readonly #failures = new TriggerFailures();
+  readonly #reports = new TriggerReports(() => this.#parts);
   /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
-  /** The data folder was deleted or replaced: intake is closed, and the program can only stop. */
+  /**
+   * The data folder was deleted or replaced, or other replicas have gone on without this one: intake is closed, and the program can only
+   * stop.
+   */
   readonly lost: Promise<void>;
+  readonly #started = Promise.withResolvers<void>();
   /** Milliseconds that runs have to end when the program stops. */
   #drain = DRAIN;
   #server: Server | undefined;
@@ -104,14 +85,17 @@ export class App {
   ) {
     this.#activity = new Activity(dataFolder.store, clock);
     this.#refused = new RefusedRequests(clock);
+    const shared = dataFolder.replica && dataFolder.store;
+    this.#replies = new ReplyWaiters(shared, (error) => logError("Cannot read the replies of other replicas", error));
     this.#reloads = new Coalescer(() => this.#reload(), clock);
+    this.#adoptions = dataFolder.replica && new Coalescer(() => this.#adopt(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
-      awaitsReply: (event) => this.#replies.isAwaited(event),
+      awaitsReply: (event, run) => this.#replies.isAwaited(event) || this.#mayWaitElsewhere(run),
       onLoaded: (loaded) => this.#prepare(loaded),
-      onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
+      onReport: (rule, trigger, failure, capped) => this.#reports.report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
       reload: () => this.#loadNow(),
       address: () => this.#address(),
@@ -135,37 +119,104 @@ export class App {
       () => this.#reloads.request(),
     );
     await this.#parts.telemetry.start();
+    this.#takePart();
     await this.#begin();
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
+    await this.dataFolder.replica?.members.note({ address: this.#server.url });
     this.#phase = "ready";
+    if (this.#decides) this.#keepTime();
+    logLine("info", `Listening on ${this.#server.url}`, {});
+    if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
+    this.#started.resolve();
+  }
+
+  /** A replica that does not decide only listens; it takes over when the one that decides has ended. */
+  #takePart(): void {
+    const { replica } = this.dataFolder;
+    if (replica === undefined) return;
+    this.#decides = replica.decides;
+    if (!this.#decides) this.#listenOnly();
+    replica.start((change) => this.#changed(change), () => this.#takeOver());
+  }
+
+  /** Events match rules, but there are no polls, timers or fleets. */
+  #listenOnly(): void {
+    this.#parts.attachments.listenOnly();
+    this.#parts.fleets.standAlone();
+  }
+
+  /** This replica decides from now on, so what only one may do is done by it. */
+  async #takeOver(): Promise<void> {
+    await this.#started.promise;
+    if (this.#phase !== "ready") return;
+    logLine("info", "This replica decides from now on", {});
+    this.#parts.attachments.attachAll();
+    await this.#decide();
+    this.#keepTime();
+  }
+
+  async #decide(): Promise<void> {
+    this.#decides = true;
+    await this.#reloads.alone(() => this.#reload());
+    this.#parts.ownEvents.promote();
+    this.#reportConditions();
+    await this.#parts.runner.promote();
+  }
+
+  /** Starts what follows the clock. */
+  #keepTime(): void {
     this.#parts.upkeep.start();
     this.#parts.configSource.start();
     this.#parts.fleets.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
-    logLine("info", `Listening on ${this.#server.url}`, {});
+  }
+
+  /** Other replicas have changed the store. */
+  #changed(change: Change): void {
+    const { tables } = change;
+    this.#parts.runner.changed(change);
+    this.#parts.ownEvents.changed(tables);
+    this.#parts.ingest.batches.changed(tables);
+    this.#replies.changed(tables);
+    if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
+  }
+
+  async #adopt(): Promise<void> {
+    const { vault, hookVault } = this.dataFolder;
+    try {
+      await Promise.all([vault.followChanges(), hookVault.followChanges()]);
+      if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
+    } catch (error) {
+      logError("Cannot adopt what another replica has changed", error);
+    }
   }
 
   /** One pass: polls each poller once, fires what cron owes, finishes or suspends all runs. What it reports is masked. @param onPhase called as each part of it begins */
   async once(onPhase: (phase: string) => void = () => {}): Promise<OnceReport> {
     onPhase("loading the rules");
     const failedRuns: Run[] = this.#failedRuns = [];
-    this.#parts.attachments.listenOnly();
-    this.#parts.fleets.standAlone();
+    this.#listenOnly();
+    this.#takePart();
     await this.#parts.telemetry.start();
     await this.#begin();
     this.#phase = "ready";
-    await this.#parts.configSource.once();
-    onPhase("polling, watching, firing what is due");
-    await this.#parts.attachments.pass(this.#parts.live.rules);
-    await this.#parts.ingest.batches.closeDue();
+    // The one that decided had ended.
+    if (!this.#decides && this.dataFolder.replica?.decides) await this.#decide();
+    // If another replica decides, it does all this, and here is only help with the runs.
+    if (this.#decides) {
+      await this.#parts.configSource.once();
+      onPhase("polling, watching, firing what is due");
+      await this.#parts.attachments.pass(this.#parts.live.rules);
+      await this.#parts.ingest.batches.closeDue();
+    }
     onPhase("waiting for the runs");
     await this.#parts.runner.settled(ONCE_PATIENCE);
     await this.#parts.ownEvents.settle();
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
-    const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
+    const report: OnceReport = { failedRuns, failures: this.#reports.list(), broken };
     return this.secrets.maskJson(report);
   }
 
@@ -174,8 +225,8 @@ export class App {
    * @param onlyStore the command lists what is in the store: if possible, no rules are loaded
    */
   async serveCommand({ onlyStore = false } = {}): Promise<void> {
-    this.#parts.attachments.listenOnly();
-    this.#parts.fleets.standAlone();
+    this.#listenOnly();
+    this.#takePart();
     await this.#parts.runner.drain(0);
     const { secrets, dataFolder, options } = this;
     if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
@@ -202,11 +253,14 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#started.resolve();
+    await this.dataFolder.replica?.stop();
     this.#parts.connections.stop();
     await this.#parts.configSource.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
+      this.#adoptions?.close(),
       this.#parts.upkeep.stop(),
       this.#parts.ingest.batches.stop(),
     ]);
@@ -243,11 +297,17 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#loadNow();
-    await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
-    // Some of the conditions from before the last end may be over.
+    const decides = this.#decides;
+    const onLate = (failure: string) => logWarning(`An event of the program itself is late: ${failure}`);
+    await this.#parts.ownEvents.start(onLate, { decides });
+    if (decides) this.#reportConditions();
+    await this.#parts.runner.start({ decides });
+  }
+
+  /** Some of the conditions from before the last end may be over. */
+  #reportConditions(): void {
     updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.reportStates();
-    await this.#parts.runner.start();
   }
 
   /** @throws if the reload failed: the rules in force stay in force */
@@ -264,7 +324,7 @@ export class App {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
-      updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
+      if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
       this.#parts.metrics.countReload();
@@ -304,62 +364,27 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { clock, secrets, dataFolder: { store, signer, files, uploads } } = this;
-    const failures = () => this.#failures.list(this.#parts.live.rules);
-    return createWeb({
-      ...accessTo(host, this.options.token, this.#token),
-      version: this.options.version,
+    const { options, clock, secrets, dataFolder } = this;
+    return webOf({
+      ...accessTo(host, options.token, this.#token),
+      options,
       clock,
-      phase: () => this.#phase,
-      hooks: this.#parts.hooks,
-      rules: () => ({
-        rules: this.#parts.live.rules,
-        startable: this.#parts.live.startable,
-        commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
-        broken: this.#parts.live.loaded?.broken ?? new Map(),
-        configs: this.#parts.live.loaded?.configs ?? new Map(),
-        paused: this.#parts.live.paused,
-        get failures() {
-          return failures();
-        },
-        longest: (rule) => this.#parts.meters.of(rule).longest,
-      }),
-      ingest: this.#parts.ingest,
-      store,
-      connections: this.#parts.connections,
-      hookSecrets: this.#parts.hookSecrets,
-      uploads,
-      fleets: this.#parts.fleets,
-      operators: this.#parts.operators,
-      desk: this.#parts.desk,
-      answerForm: (form, person, answer) =>
-        answerForm({ store, files, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
-      setConfig: (rule, setting) =>
-        setConfig(
-          {
-            clock,
-            store,
-            configs: this.#parts.live.loaded?.configs ?? new Map(),
-            log: (message) => logLine("info", message, { rule }),
-            reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
-          },
-          rule,
-          setting,
-        ),
+      secrets,
+      dataFolder,
+      parts: this.#parts,
       replies: this.#replies,
-      verifyCause: (header) => signer.verify(header),
-      secretOf: (name) => secrets.get(name),
-      mask: (text) => secrets.mask(text),
-      maskJson: (value) => secrets.maskJson(value),
-      metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
-      outputs: this.#parts.outputs,
-      ownEvents: this.#parts.ownEvents,
-      readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
-      onError: logError,
+      phase: () => this.#phase,
+      failures: () => this.#reports.list(),
+      reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
     });
+  }
+
+  /** Whether another replica may have a request that waits for the reply of a run. */
+  #mayWaitElsewhere(run: Parameters<typeof mayStillWait>[0] & { rule: string }): boolean {
+    const rule = this.#parts.live.rules.get(run.rule);
+    return this.#replies.isShared && mayStillWait(run, rule, this.clock.now());
   }
 
   #accepted(receipts: Receipt[]): void {
@@ -376,24 +401,5 @@ export class App {
     }
     if (run.state === "failed") this.#failedRuns?.push(run);
     this.#replies.ended(run.event, run);
-  }
-
-  #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
-    this.#failures.report(rule, trigger, failure);
-    const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    const isFleet = this.#parts.live.loaded?.fleets.has(rule) === true;
-    if (kind === "poll" || kind === "watch" || isFleet || rule === CONFIG_SOURCE.rule) {
-      const { ownEvents } = this.#parts;
-      const about = { rule, trigger };
-      if (failure === null) {
-        ownEvents.end("poll", about);
-        ownEvents.end("capped", about);
-      } else if (capped) ownEvents.begin("capped", about, failure, { ...capped });
-      // Whether there are still too many items is unknown, so "capped" goes on.
-      else ownEvents.begin("poll", about, failure);
-    }
-    if (failure === null) return;
-    this.#parts.metrics.countPollFailure(rule, trigger);
-    triggerLog(rule, trigger).warn(`${trigger}: ${failure}`);
   }
 }

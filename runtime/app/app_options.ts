@@ -1,4 +1,3 @@
-import type { Standby } from "./standby.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 
@@ -13,8 +12,6 @@ export interface AppOptions {
   data: string;
   /** The URL of a database that the state is in; the data folder is chosen by it then. */
   database?: string;
-  /** Waits for a database that another program works on, until this is aborted. Absent: that is an error. */
-  standby?: AbortSignal;
   /** Overrides `whenthen.yaml`; 0 means a free port. */
   port?: number;
   host?: string;
@@ -29,11 +26,4 @@ export interface AppOptions {
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
   token?: string;
   version: string;
-}
-
-/** Opens the database that the state is in. Loads the code for that only here. */
-export async function openDatabaseFor(url: string, options: AppOptions): Promise<Standby> {
-  const { openDatabaseWhenFree } = await import("./standby.ts");
-  const { host = DEFAULT_HOST, port = DEFAULT_PORT, standby } = options;
-  return await openDatabaseWhenFree({ url, host, port, ...standby && { standby } });
 }

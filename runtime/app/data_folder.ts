@@ -14,6 +14,7 @@ import type { OpenDatabase } from "../database/open_database.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
+import { openReplica, type Replica } from "./replica.ts";
 
 /** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
@@ -29,6 +30,8 @@ export class FolderHeldError extends UsageError {
 /** A data folder that this program holds. */
 export interface DataFolder {
   store: Store;
+  /** This program among those that share the store; absent if it has the folder for itself. */
+  replica?: Replica;
   signer: CauseSigner;
   /** The tokens of connections, sealed. */
   vault: Vault;
@@ -93,22 +96,25 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     await database?.folder.load();
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
-    const elsewhere = database && { elsewhere: database.elsewhere };
-    const store = await openStore({ folder: path, disk, lock: held, onWarning, now: clock.now(), ...elsewhere });
+    const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
+    const replica = database && await openReplica(database, opening, clock);
+    const store = replica?.store ?? await openStore(opening);
+    if (replica?.decides === false) await waitForKey(path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
-    const vault = await Vault.open(path, lockedFiles, onWarning);
-    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks");
+    const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
+    const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
     const files = new RunFiles(join(path, "files"), lockedFiles);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
-    const watch = watchLock(held);
+    const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
       if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
     };
     return {
       store,
+      ...replica && { replica },
       signer,
       vault,
       hookVault,
@@ -132,6 +138,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       lost: watch.lost,
       async close() {
         watch.end();
+        await replica?.stop();
         await store.close();
         lock.release();
         await database?.close();
@@ -205,11 +212,28 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   for (;;) {
     const lock = acquireLock(path);
     if (lock !== undefined || performance.now() - start > ms) return lock;
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    await pause(AGAIN);
   }
 }
 
-/** Both the folder on this machine and the database behind it must be ours. */
+/** Milliseconds that the first replica of a new database has for making the key of its data folder. */
+const FIRST = 10_000;
+
+/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
+async function waitForKey(path: string, disk: Disk): Promise<void> {
+  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
+    if (performance.now() - start > FIRST) {
+      throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
+    }
+    await pause(AGAIN);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The folder on this machine must be ours, and the database must take what this replica sends. */
 function heldBoth(lock: FolderLock, database: OpenDatabase): Held {
   return {
     get lost() {
@@ -217,7 +241,7 @@ function heldBoth(lock: FolderLock, database: OpenDatabase): Held {
     },
     assertHeld() {
       lock.assertHeld();
-      if (database.lost) throw database.lost;
+      if (database.lost !== undefined) throw database.lost;
     },
   };
 }
@@ -228,8 +252,9 @@ type Held = Pick<FolderLock, "assertHeld" | "lost">;
 const LOOK = 1_000;
 
 /** Uses the machine's own time: a folder can be lost whatever the time of a test is. */
-function watchLock(lock: Held): { lost: Promise<Error>; end(): void } {
+function watchLock(lock: Held, failed?: Promise<Error>): { lost: Promise<Error>; end(): void } {
   const { promise, resolve } = Promise.withResolvers<Error>();
+  failed?.then(resolve);
   const timer = setInterval(() => {
     try {
       lock.assertHeld();

@@ -90,7 +90,7 @@ export function assemble(
   options: { version: string; folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, uploads, vault, hookVault, keyFor, noteSecretNames }: DataFolder,
+  { store, replica, signer, files, uploads, vault, hookVault, keyFor, noteSecretNames }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -138,6 +138,7 @@ export function assemble(
   });
   const wiring = wire({
     store,
+    ...replica && { replica },
     clock,
     isolates,
     folder,
@@ -159,7 +160,7 @@ export function assemble(
     onReport,
     onAccepted,
     runner: {
-      owner: newId(clock.now()),
+      owner: replica?.members.me ?? newId(clock.now()),
       onFinished(run, verdict) {
         onFinished(run, verdict);
         if (verdict === undefined) telemetry.ended(run);
@@ -188,6 +189,7 @@ export function assemble(
   });
   const metrics = new Metrics({
     store,
+    ...replica && { replicas: replica.members },
     build: buildFacts(options.version),
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     isInForce: (rule) => live.startable.has(rule),

@@ -18,6 +18,7 @@ import { triggerKinds } from "../triggers/index.ts";
 import { type FormDesk, formPeople } from "../web/forms/sessions.ts";
 import { HookRegistry } from "../web/hook_registry.ts";
 import type { Isolates } from "../workers/workers.ts";
+import type { Replica } from "./replica.ts";
 
 /** The parts of the machine that tests replace. */
 export interface Ports {
@@ -32,6 +33,8 @@ export const SYSTEM_PORTS: Ports = { clock: systemClock, disk: realDisk };
 /** The dependencies of the parts between an event and a step; the program and each test of a rule pass their own. */
 export interface WiringPorts {
   store: Store;
+  /** This program among those that share the store; absent if it has the store for itself. */
+  replica?: Pick<Replica, "decides" | "share" | "sharing">;
   clock: Clock;
   isolates: Isolates;
   /** The rules folder, absolute. */
@@ -83,9 +86,10 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings } = ports;
+  const { store, replica, clock, isolates, folder, surroundings } = ports;
   const ingest = new Ingest({
     store,
+    ...replica && { decides: () => replica.decides },
     clock,
     surroundings,
     executor: {
@@ -102,7 +106,7 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock, maskJson: ports.maskJson });
-  const own = programServices({ ...ports, ingest });
+  const own = programServices({ ...ports, ingest, ...replica && { share: () => replica.share } });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services, surroundings };
   const hooks = new HookRegistry();
@@ -124,6 +128,7 @@ export function wire(ports: WiringPorts): Wiring {
   const runner: Runner = new Runner({
     ...executing,
     ...ports.runner,
+    ...replica && { shared: replica.sharing },
     surroundings,
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),
   });

@@ -1,4 +1,4 @@
-import type { Clock } from "../host/clock.ts";
+import { type Clock, orAborted } from "../host/clock.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
@@ -74,8 +74,9 @@ export class Connections implements ConnectionTokens {
 
   async #sealAgain(name: string): Promise<void> {
     await this.#change(name, async () => {
-      const { stored, tokens } = this.#sealed.get(name)!;
-      await this.#sealed.keep(name, stored, tokens);
+      const found = this.#sealed.get(name);
+      // Another replica may have removed it meanwhile.
+      if (found !== undefined) await this.#sealed.keep(name, found.stored, found.tokens);
     });
     this.options.log("info", `The tokens of "${name}" are now sealed with the first key of ${KEY_NAME}`);
   }
@@ -85,7 +86,8 @@ export class Connections implements ConnectionTokens {
     const connection = this.#settingsOf(name);
     checkHost(connection, url);
     if (connection.kind === "bearer") return this.#bearer(name, connection.bearer);
-    return await untilAborted(this.#oauthToken(connection, refused), signal);
+    // A renewal is shared, so aborting one of its callers does not abort the renewal.
+    return await orAborted(this.#oauthToken(connection, refused), signal);
   }
 
   /**
@@ -193,10 +195,7 @@ export class Connections implements ConnectionTokens {
     this.#attempts.end();
   }
 
-  /**
-   * Resolves when no renewal is in progress. During one the server may already have replaced the token, and a program that ends
-   * before the new one is on disk loses the connection.
-   */
+  /** Resolves when no renewal is in progress: a program that ends before the new token is on disk may lose the connection. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#renewing.values(), ...this.#changing.values()]);
   }
@@ -244,10 +243,29 @@ export class Connections implements ConnectionTokens {
     await this.#sealed.save(name);
     while (this.#changing.has(name)) await this.#changing.get(name)!.catch(() => {});
     // No await from here until the renewal begins, so that two callers with the same old token join one renewal.
-    const found = this.#storedOf(connection) && this.#sealed.get(name);
-    if (found === undefined) throw this.#unusable(connection);
-    const isGood = found.tokens.access !== refused && !this.#isOver(found.stored.expiresAt);
-    return isGood ? found.tokens.access : await this.#once(name, () => this.#renew(connection, found));
+    return this.#good(connection, refused) ?? await this.#once(name, () => this.#renewInTurn(connection, refused));
+  }
+
+  /** The token, if it is still valid. */
+  #good(connection: OAuthConnection, refused: string | undefined): string | undefined {
+    const found = this.#usable(connection);
+    if (found === undefined || found.tokens.access === refused || this.#isOver(found.stored.expiresAt)) {
+      return undefined;
+    }
+    return found.tokens.access;
+  }
+
+  #usable(connection: OAuthConnection): { stored: StoredConnection; tokens: Tokens } | undefined {
+    return this.#storedOf(connection) && this.#sealed.get(connection.name);
+  }
+
+  /** Renews the token, unless another replica has done that meanwhile. */
+  #renewInTurn(connection: OAuthConnection, refused: string | undefined): Promise<string> {
+    return this.#sealed.alone(connection.name, async () => {
+      const found = this.#usable(connection);
+      if (found === undefined) throw this.#unusable(connection);
+      return this.#good(connection, refused) ?? await this.#renew(connection, found);
+    });
   }
 
   /** The connection as it is on disk, if it was connected with these settings. */
@@ -269,7 +287,7 @@ export class Connections implements ConnectionTokens {
     const changing = (async () => {
       await before?.catch(() => {});
       await this.#renewing.get(name)?.catch(() => {});
-      return await change();
+      return await this.#sealed.alone(name, change);
     })();
     this.#changing.set(name, changing);
     try {
@@ -377,18 +395,5 @@ export class Connections implements ConnectionTokens {
     const found = { ...facts, scopes, renews, by, at, ...expiresAt !== undefined && { expiresAt } };
     if (state === "connected" && !isLocked) return { ...found, state };
     return { ...found, state: isLocked ? "locked" : state, reason: this.#reason(connection) };
-  }
-}
-
-/** A renewal is shared, so aborting one of its callers does not abort the renewal. */
-async function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort);
-  try {
-    return await Promise.race([pending, promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }

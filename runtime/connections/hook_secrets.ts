@@ -42,21 +42,37 @@ export class HookSecrets {
   /** Changes run one at a time, as each begins with the result of the one before. */
   #changes: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly options: HookSecretsOptions) {}
-
-  /** Reads `WHENTHEN_KEY` again; secrets that another key than the first has sealed are sealed again. */
-  readKey(): Promise<void> {
-    return this.#alone(() => this.#readKey());
+  constructor(private readonly options: HookSecretsOptions) {
+    options.vault.onRefreshed = () => this.#readAll();
   }
 
-  async #readKey(): Promise<void> {
-    const { vault, secretOf } = this.options;
-    const seal = this.#seal = Seal.of(secretOf(KEY_NAME));
+  /** Reads `WHENTHEN_KEY` again; secrets that another key than the first has sealed are sealed again. */
+  async readKey(): Promise<void> {
+    this.#seal = Seal.of(this.options.secretOf(KEY_NAME));
     // At once, as deliveries arrive meanwhile.
-    for (const name of vault.names()) this.#read(name);
+    this.#readAll();
+    if (this.options.vault.names().some((name) => !this.#isCurrent(name))) await this.#alone(() => this.#sealAgain());
+  }
+
+  #readAll(): void {
+    const names = this.options.vault.names();
+    for (const name of new Set([...this.#values.keys(), ...names])) this.#read(name);
+  }
+
+  /** Whether the first key has sealed all secrets of a webhook, as far as there is one. */
+  #isCurrent(name: string): boolean {
+    const seal = this.#seal;
+    return typeof seal === "string" ||
+      this.options.vault.get(name)!.secrets.every(({ sealed }) => seal.isCurrent(sealed));
+  }
+
+  async #sealAgain(): Promise<void> {
+    const { vault } = this.options;
+    const seal = this.#seal;
+    if (typeof seal === "string") return;
     for (const name of vault.names()) {
+      if (this.#isCurrent(name)) continue;
       const stored = vault.get(name)!;
-      if (typeof seal === "string" || stored.secrets.every(({ sealed }) => seal.isCurrent(sealed))) continue;
       const secrets = stored.secrets.map((secret) => {
         const value = seal.open(name, secret.sealed);
         return value === undefined ? secret : { ...secret, sealed: seal.seal(name, value) };
@@ -71,7 +87,7 @@ export class HookSecrets {
   }
 
   #alone<T>(change: () => Promise<T>): Promise<T> {
-    const changing = this.#changes.then(change);
+    const changing = this.#changes.then(() => this.options.vault.alone("", change));
     this.#changes = changing.catch(() => {});
     return changing;
   }
@@ -96,14 +112,20 @@ export class HookSecrets {
    * @returns false if the webhook is not open, or the secret is too short or too long
    */
   offer(key: HookKey, secret: string): Promise<boolean> {
-    return this.#alone(() => this.#offer(key, secret));
+    // Anybody may send offers: without an open webhook they cost nothing.
+    return this.#isOpen(key) ? this.#alone(() => this.#offer(key, secret)) : Promise.resolve(false);
+  }
+
+  #isOpen(key: HookKey): boolean {
+    const { clock, vault } = this.options;
+    return (vault.get(nameOf(key))?.openUntil ?? 0) > clock.now();
   }
 
   async #offer(key: HookKey, secret: string): Promise<boolean> {
     const { clock, vault, log } = this.options;
     const name = nameOf(key);
     const stored = vault.get(name);
-    if (stored === undefined || stored.openUntil <= clock.now() || typeof this.#seal === "string") return false;
+    if (stored === undefined || !this.#isOpen(key) || typeof this.#seal === "string") return false;
     if (secret.length < SHORTEST || secret.length > LONGEST || stored.secrets.length >= MOST_SECRETS) return false;
     // The provider repeats a handshake whose answer it did not get.
     if (this.of(key).includes(secret)) return true;

@@ -38,70 +38,148 @@ export interface StoredHook {
 /** A file of the data folder with sealed secrets. */
 type VaultFile = "connections" | "hooks";
 
+/** How replicas share the files of their data folder. */
+export interface SharedFiles {
+  /** Runs work while no other replica runs any under the same name; waits for its turn. */
+  inTurn<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** Brings a file of the data folder to its newest content. */
+  refresh(file: string): Promise<unknown>;
+  /** Tells the other replicas that a file has changed. */
+  announce(file: string): Promise<void>;
+  /** Differs after each announcement. */
+  announced(file: string): Promise<unknown>;
+}
+
 /**
- * A file of the data folder with sealed secrets, by name. It is replaced as a whole, all or nothing.
+ * A file of the data folder with sealed secrets, by name. It is replaced as a whole, all or nothing. If replicas share it, each has
+ * its entries in memory and reads them again after a change of another one.
  */
 export class Vault<T = StoredConnection> {
   /** Counts the changes. */
   changes = 0;
+  /** Called after entries were changed by another replica. */
+  onRefreshed: () => void = () => {};
+  #stored = new Map<string, T>();
+  /** The content of the file with these entries. */
+  #text: string | undefined;
   #writing: Promise<void> = Promise.resolve();
+  /** The last announcement that was followed. */
+  #seen: unknown;
 
   private constructor(
     private readonly file: VaultFile,
     private readonly folder: string,
     private readonly disk: Disk,
-    private readonly stored: Map<string, T>,
+    private readonly shared: SharedFiles | undefined,
   ) {}
 
-  /** @param onWarning a damaged file is set aside with a warning */
+  /**
+   * @param onWarning a damaged file is set aside with a warning
+   * @param shared set if other replicas use the file too
+   */
   static async open<T = StoredConnection>(
     folder: string,
     disk: Disk,
     onWarning: (message: string) => void,
     file: VaultFile = "connections",
+    shared?: SharedFiles,
   ): Promise<Vault<T>> {
-    const path = join(folder, file);
-    if (!(await disk.list(folder)).includes(file)) return new Vault(file, folder, disk, new Map<string, T>());
+    const vault = new Vault<T>(file, folder, disk, shared);
+    // Before the file: a change between the two is followed later.
+    vault.#seen = await shared?.announced(file);
+    await shared?.refresh(file);
     try {
-      const { version, entries } = JSON.parse(new TextDecoder().decode(await disk.read(path)));
-      if (version !== 1) throw new Error(`version ${version}`);
-      return new Vault(file, folder, disk, new Map<string, T>(Object.entries(entries)));
+      await vault.#read();
     } catch (error) {
+      const path = join(folder, file);
       await disk.rename(path, `${path}.damaged`);
       await disk.syncFolder(folder);
       const message = `${path} cannot be read (${messageOf(error)}) and was set aside as ${file}.damaged`;
       onWarning(`${message}: what it held has to be connected again`);
-      return new Vault(file, folder, disk, new Map<string, T>());
     }
+    return vault;
   }
 
   get(name: string): T | undefined {
-    return this.stored.get(name);
+    return this.#stored.get(name);
   }
 
   names(): string[] {
-    return [...this.stored.keys()];
+    return [...this.#stored.keys()];
+  }
+
+  /**
+   * Runs work on an entry that no other replica may do at the same time, with the newest entries in memory. Within the work, `put` can
+   * be used, but not this.
+   */
+  alone<R>(name: string, work: () => Promise<R>): Promise<R> {
+    if (this.shared === undefined) return work();
+    return this.shared.inTurn(`${this.file}/${name}`, async () => {
+      await this.#inOrder(() => this.#refresh());
+      return await work();
+    });
+  }
+
+  /** Reads the entries again if another replica has changed them. */
+  async followChanges(): Promise<void> {
+    const announced = await this.shared?.announced(this.file);
+    if (announced === this.#seen) return;
+    await this.#inOrder(() => this.#refresh());
+    this.#seen = announced;
   }
 
   /** Resolves when the change is on disk; until then `get` has the old value. @param entry undefined removes it */
-  async put(name: string, entry: T | undefined): Promise<void> {
-    const write = this.#writing.then(async () => {
-      const next = new Map(this.stored);
-      if (entry === undefined) next.delete(name);
-      else next.set(name, entry);
-      await this.#write(next);
-      if (entry === undefined) this.stored.delete(name);
-      else this.stored.set(name, entry);
-      this.changes++;
+  put(name: string, entry: T | undefined): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.shared === undefined) return await this.#put(name, entry);
+      await this.shared.inTurn(this.file, async () => {
+        await this.#refresh();
+        await this.#put(name, entry);
+      });
+      await this.shared.announce(this.file);
     });
-    // A failed write does not fail the next one.
-    this.#writing = write.catch(() => {});
-    await write;
+  }
+
+  async #put(name: string, entry: T | undefined): Promise<void> {
+    const next = new Map(this.#stored);
+    if (entry === undefined) next.delete(name);
+    else next.set(name, entry);
+    await this.#write(next);
+    if (entry === undefined) this.#stored.delete(name);
+    else this.#stored.set(name, entry);
+    this.changes++;
+  }
+
+  async #refresh(): Promise<void> {
+    await this.shared!.refresh(this.file);
+    if (!await this.#read()) return;
+    this.changes++;
+    this.onRefreshed();
+  }
+
+  /** A failed change does not fail the next one. */
+  async #inOrder(change: () => Promise<void>): Promise<void> {
+    const changing = this.#writing.then(change);
+    this.#writing = changing.catch(() => {});
+    await changing;
+  }
+
+  /** @returns whether the file has other entries than before */
+  async #read(): Promise<boolean> {
+    const exists = (await this.disk.list(this.folder)).includes(this.file);
+    const bytes = exists ? await this.disk.read(join(this.folder, this.file)) : undefined;
+    const text = bytes && new TextDecoder().decode(bytes);
+    if (text === this.#text) return false;
+    const { version, entries } = text === undefined ? { version: 1, entries: {} } : JSON.parse(text);
+    if (version !== 1) throw new Error(`version ${version}`);
+    [this.#stored, this.#text] = [new Map<string, T>(Object.entries(entries)), text];
+    return true;
   }
 
   async #write(entries: Map<string, T>): Promise<void> {
     const text = JSON.stringify({ version: 1, entries: Object.fromEntries(entries) }, null, 2) + "\n";
     await replaceFile(this.disk, this.folder, this.file, new TextEncoder().encode(text));
+    this.#text = text;
   }
 }
 
@@ -124,7 +202,21 @@ export class SealedTokens {
   readonly #unsaved = new Map<string, StoredConnection>();
   readonly #masked = new Map<string, string[]>();
 
-  constructor(private readonly options: SealedTokensOptions) {}
+  constructor(private readonly options: SealedTokensOptions) {
+    options.vault.onRefreshed = () => this.#maskAll();
+  }
+
+  #maskAll(): void {
+    for (const name of this.names()) {
+      const found = this.get(name);
+      if (found !== undefined) this.mask(name, found.tokens);
+    }
+  }
+
+  /** See {@link Vault.alone}. */
+  alone<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.options.vault.alone(name, work);
+  }
 
   /** Reads `WHENTHEN_KEY` again, and masks all tokens. @returns the connections whose tokens another key than the first has sealed */
   readKey(): string[] {

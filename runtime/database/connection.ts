@@ -72,13 +72,15 @@ const TABLES = `
 
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
- * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them.
+ * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
+ * the replicas that do what only one does at a time.
  */
 const UPGRADES: Record<number, string> = {
   2: `
   create table whenthen.replicas (id text primary key, beat bigint not null, beaten timestamptz not null, applied bigint not null,
     fenced boolean not null, started timestamptz not null, info text not null) with (fillfactor = 10);
   create table whenthen.inbox (replica text not null, seq bigint not null, calls text not null, primary key (replica, seq));
+  create table whenthen.turns (name text primary key, holder text not null);
   create index on whenthen.files (path text_pattern_ops);`,
 };
 

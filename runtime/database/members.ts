@@ -36,6 +36,8 @@ export interface Members {
   readonly me: string;
   /** All registered replicas. */
   list(): Promise<Member[]>;
+  /** What this replica tells of itself has changed. */
+  note(info: Partial<MemberInfo>): Promise<void>;
   /**
    * Only for who decides: calls `onDead` with each replica that has given no sign of life for 3 s, after it was fenced; also with
    * those that a predecessor has fenced and not retired.
@@ -114,19 +116,23 @@ export class Registration implements Members, Right {
   #clock: { offset: number; roundTrip: number }[] = [];
 
   /** @param onSilent called when the database does not answer any more: what waits for an answer must fail */
-  private constructor(private readonly wakes: Wakes, private readonly onSilent: () => void) {}
+  private constructor(
+    private readonly wakes: Wakes,
+    private info: MemberInfo,
+    private readonly onSilent: () => void,
+  ) {}
 
   static async register(wakes: Wakes, info: MemberInfo, onSilent: () => void): Promise<Registration> {
-    const registration = new Registration(wakes, onSilent);
-    await registration.#begin(info);
+    const registration = new Registration(wakes, info, onSilent);
+    await registration.#begin();
     return registration;
   }
 
-  async #begin(info: MemberInfo): Promise<void> {
+  async #begin(): Promise<void> {
     await this.wakes.sql.unsafe(
       "insert into whenthen.replicas (id, beat, beaten, applied, fenced, started, info) " +
         "values ($1, 0, clock_timestamp(), 0, false, clock_timestamp(), $2)",
-      [this.me, JSON.stringify(info)],
+      [this.me, JSON.stringify(this.info)],
     );
     await this.#beat();
     this.#beats = new Beats(() => this.#beat(), () => {
@@ -158,6 +164,12 @@ export class Registration implements Members, Right {
     this.#beats?.stop();
     this.#lost ??= new FolderLostError(DECLARED_DEAD);
     throw this.#lost;
+  }
+
+  async note(info: Partial<MemberInfo>): Promise<void> {
+    this.info = { ...this.info, ...info };
+    const text = JSON.stringify(this.info);
+    await this.wakes.sql.unsafe(`update whenthen.replicas set info = $1 where id = '${this.me}'`, [text]);
   }
 
   list(): Promise<Member[]> {

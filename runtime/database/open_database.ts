@@ -8,6 +8,7 @@ import { type Lease, type LeaseOptions, takeFreeLease, takeLease } from "./lease
 import { lockFreeFolder } from "./local_folder.ts";
 import { type MemberInfo, type Members, Registration } from "./members.ts";
 import { StoredFiles } from "./stored_files.ts";
+import { Turns } from "./turns.ts";
 import { Wakes } from "./wakes.ts";
 
 /** A database that this program works on, as one of its replicas. */
@@ -20,6 +21,8 @@ export interface OpenDatabase {
   /** For the store. */
   elsewhere: Elsewhere;
   members: Members;
+  /** For work that only one replica does at a time. */
+  turns: Turns;
   /** Set while this program decides. */
   readonly lease: Lease | undefined;
   /**
@@ -79,11 +82,13 @@ class Database implements OpenDatabase {
   readonly members: Registration;
   readonly folder: DatabaseFolder;
   readonly elsewhere: Elsewhere;
+  readonly turns: Turns;
   readonly #exchange: DatabaseExchange;
 
   constructor(private readonly parts: DatabaseParts, public lease: Lease | undefined) {
     const { url, sql, wakes, members, path, lock } = parts;
     [this.path, this.lock, this.members] = [path, lock, members];
+    this.turns = new Turns(sql, members.me, members);
     const log = new DatabaseLog(sql, () => this.lease);
     const files = new StoredFiles(sql, () => this.lease ?? members);
     const folder = this.folder = new DatabaseFolder(path, files, log, () => this.lease !== undefined);

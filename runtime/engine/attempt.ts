@@ -5,6 +5,7 @@ import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { type StepRecord, withFailure } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
+import { mayAct } from "./acting.ts";
 import { Interruption, type StepFailure, type StepOutcome, type Stopped, type Suspended } from "./outcome.ts";
 import { checkInput, checkSize } from "./records.ts";
 import type { RunContext } from "./step_frame.ts";
@@ -108,6 +109,8 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
   let outcome: Acted;
+  const held = mayAct(context.options, signal);
+  if (held !== undefined) await held;
   try {
     const { clock } = context.options;
     outcome = await withTimeout(
@@ -123,7 +126,7 @@ async function attempt(
       return await abandon(context, record, signal.reason, left);
     }
     // The run is not at fault: it is put back, and the step is attempted again.
-    if (thrown instanceof StoreFullError) throw thrown;
+    if (thrown instanceof StoreFullError || isShutdown(thrown)) throw thrown;
     return await fail(context, task, record, thrown, recordError(thrown));
   }
   if (!("kind" in outcome)) {
@@ -173,10 +176,14 @@ export async function abandon(
   reason: unknown,
   left?: StillRunningError,
 ): Promise<never> {
-  if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
+  if (!isShutdown(reason)) {
     await end(context, record, { state: "cancelled", error: recordError(left ?? reason) });
   }
   throw reason;
+}
+
+function isShutdown(reason: unknown): boolean {
+  return reason instanceof Interruption && reason.kind === "shutdown";
 }
 
 /** Only a step that is attempted again keeps more than one attempt: the usual one is recorded with nothing added. */

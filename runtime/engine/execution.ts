@@ -33,6 +33,8 @@ export class Execution {
   #wokenEarly = false;
   /** It was given up while it slept: its outcome is ignored. */
   #forgotten = false;
+  /** The time spent at its last suspension: if the store has another one by now, another replica has executed the run since. */
+  #left: number | undefined;
 
   /** @param onLeaving called right after the store was asked to free the run's place, so that claims share its sync */
   constructor(
@@ -73,7 +75,8 @@ export class Execution {
    */
   resume({ run, steps, alone }: ClaimedRun): boolean {
     const { waiting, records } = this.#context!;
-    const isSame = run.version === this.claim.run.version && alone === this.claim.alone && records.canResumeWith(steps);
+    const isSame = run.version === this.claim.run.version && alone === this.claim.alone && run.spent === this.#left &&
+      records.canResumeWith(steps);
     if (!isSame) return false;
     this.#off = Promise.withResolvers();
     this.done = this.#off.promise;
@@ -210,7 +213,9 @@ export class Execution {
 
   async #suspend(suspension: Omit<Suspension, "spent">): Promise<void> {
     const { store, clock } = this.options;
-    await this.#leave(store.suspendRun(this.claim.run.id, { ...suspension, spent: this.#spent() }, clock.now()));
+    const spent = Math.round(this.#spent());
+    this.#left = spent;
+    await this.#leave(store.suspendRun(this.claim.run.id, { ...suspension, spent }, clock.now()));
   }
 
   #leave<T>(written: Promise<T>): Promise<T> {

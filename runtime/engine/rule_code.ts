@@ -19,6 +19,7 @@ import {
   RuleCodeError,
 } from "../workers/workers.ts";
 import type { SourceCalling } from "../triggers/trigger.ts";
+import { mayAct } from "./acting.ts";
 import { requestItem } from "./patched_source.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
@@ -59,6 +60,7 @@ interface ConditionAnswer {
  */
 export async function askCondition(context: RunContext, alone: number, signal: AbortSignal): Promise<ConditionAnswer> {
   const { rule, options: { clock, isolates } } = context;
+  await mayAct(context.options, signal);
   const startedAt = clock.now();
   const record = (ending: Pick<StepRecord, "state" | "output" | "error">): StepRecord => {
     return { path: CONDITION_STEP, kind: "if", attempts: 1, startedAt, endedAt: clock.now(), ...ending };

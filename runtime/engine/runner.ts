@@ -1,12 +1,12 @@
-import { dirname, join } from "node:path";
-import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
+import { type Cancel, waitAtMost } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
+import type { Change } from "../store/shared_store.ts";
 import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
 import { Execution, Sleepers } from "./execution.ts";
+import { EarlyChanges, EndsElsewhere } from "./other_replicas.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
-import { servicesFor } from "./services.ts";
-import type { RuleVersion } from "./step_frame.ts";
+import { VersionCache } from "./version_cache.ts";
 
 /**
  * How many runs are executed at once: most of them wait for an answer and cost a few kilobytes. More would not be
@@ -15,8 +15,13 @@ import type { RuleVersion } from "./step_frame.ts";
 const MAX_RUNS = 256;
 /** Milliseconds until the store is asked again after it failed to give runs. */
 const CLAIM_AGAIN = 5_000;
+/**
+ * Milliseconds for which a replica that does not decide leaves due runs to the others: to the one that decides, which needs no message
+ * for a claim, or to the one that took their event.
+ */
+const DEFERENCE = 100;
 
-/** Claims due runs and executes them; woken after ingest, when a run ends, and by the clock. */
+/** Claims due runs and executes them; woken after ingest, when a run ends, by the clock, and by changes of other replicas. */
 export class Runner {
   readonly #active = new Map<string, Execution>();
   readonly #sleepers: Sleepers;
@@ -33,19 +38,42 @@ export class Runner {
   #forgetClock: Cancel = () => {};
   /** Resolves at the next change, if something waits for it. */
   #change: PromiseWithResolvers<void> | undefined;
+  /** Whether this program decides what becomes of the store's rows: the only one, or one of several replicas. */
+  #decides = true;
+  /** Set while due runs are left to other replicas. */
+  #deferring: Cancel | undefined;
+  readonly #early = new EarlyChanges();
+  readonly #endsElsewhere: EndsElsewhere;
 
   constructor(private readonly options: RunnerOptions) {
     this.#versions = new VersionCache(options);
     this.#maxRuns = options.maxRuns ?? MAX_RUNS;
     this.#sleepers = new Sleepers(options.clock);
+    this.#endsElsewhere = new EndsElsewhere(options.store, options.clock);
   }
 
-  /** Queues again the runs that a crash left running, then claims. */
-  async start(): Promise<void> {
-    const { store, owner, clock } = this.options;
-    await store.reclaimRuns([owner], clock.now());
+  /**
+   * Queues again the runs that a crash left running, then claims.
+   * @param decides false for a replica that follows another one: it leaves the runs of replicas that have ended to that one
+   */
+  async start({ decides = true } = {}): Promise<void> {
+    const { clock } = this.options;
+    this.#decides = decides;
+    if (decides) await this.#reclaim();
     this.#forgetClock = clock.onRollback((by) => void this.#rollBackClock(by));
     this.wake();
+  }
+
+  /** From now on this replica decides, as the one that did has ended. */
+  async promote(): Promise<void> {
+    this.#decides = true;
+    await this.#reclaim();
+    this.wake();
+  }
+
+  async #reclaim(): Promise<void> {
+    const { store, owner, shared, clock } = this.options;
+    await store.reclaimRuns([owner, ...await shared?.registered() ?? []], clock.now());
   }
 
   /** Something may have become claimable. */
@@ -58,13 +86,66 @@ export class Runner {
   /** The store changed what these runs wait for: those being executed check their records, the others are claimed. */
   woken(runs: string[]): void {
     if (runs.length === 0) return;
-    const look = () => {
-      for (const run of runs) this.#active.get(run)?.wake();
-    };
-    look();
-    // A claim may be in flight that read the old state; look again when it lands.
-    this.#claiming?.then(look);
+    this.#nowAndClaimed(() => this.#rouse(runs));
     this.wake();
+  }
+
+  /** Other replicas have changed the store. */
+  changed({ runs, tables, isClaimable }: Change): void {
+    if (runs.length > 0) {
+      void this.#lookAt(runs);
+      if (this.#leased > 0) this.#early.add(runs.filter((run) => !this.#active.has(run)));
+    }
+    if (isClaimable) this.#wakeOrDefer();
+    if (tables.has("run")) this.#endsElsewhere.changed();
+  }
+
+  /** Other replicas have woken these runs, or asked to end them. */
+  async #lookAt(runs: string[]): Promise<void> {
+    const { shared, onError } = this.options;
+    this.#nowAndClaimed(() => this.#rouse(runs));
+    try {
+      const endings = await shared!.store.getEndings(runs);
+      this.#nowAndClaimed(() => {
+        for (const [run, { reason }] of endings) {
+          this.#active.get(run)?.interrupt(new Interruption("cancelled", reason));
+        }
+      });
+    } catch (error) {
+      if (!this.#stopped) onError("Cannot read which runs are to be ended", error);
+    }
+  }
+
+  #rouse(runs: string[]): void {
+    for (const run of runs) this.#active.get(run)?.wake();
+  }
+
+  /** A claim may be in flight that read the old state: the work is repeated when it lands. */
+  #nowAndClaimed(work: () => void): void {
+    work();
+    this.#claiming?.then(work);
+  }
+
+  #wakeOrDefer(): void {
+    if (this.#decides) return this.wake();
+    if (this.#stopped) return;
+    this.#deferring ??= this.options.clock.after(DEFERENCE, () => {
+      this.#deferring = undefined;
+      void this.#wakeIfDue();
+    });
+  }
+
+  /** Wakes if the others have left something. */
+  async #wakeIfDue(): Promise<void> {
+    const { store, clock, onError } = this.options;
+    try {
+      const due = await store.nextDue();
+      if (due === undefined || this.#stopped) return;
+      if (due <= clock.now()) this.wake();
+      else this.#wakeAt(due);
+    } catch (error) {
+      if (!this.#stopped) onError("Cannot read when the next run is due", error);
+    }
   }
 
   /** Reserves up to `most` slots for runs that are claimed together with their event, until {@link take} is called. */
@@ -78,6 +159,8 @@ export class Runner {
   take(lease: Lease, claimed: ClaimedRun[]): void {
     this.#leased -= lease.max;
     if (!this.#stopped) { for (const claim of claimed) this.#execute(claim); }
+    const early = this.#early.take(claimed, this.#leased === 0);
+    if (early.length > 0) void this.#lookAt(early);
     if (this.#behind && claimed.length < lease.max) this.wake();
     this.#changed();
   }
@@ -99,10 +182,11 @@ export class Runner {
   }
 
   /**
-   * Ends a run. If it was running, it and its child processes have stopped when this resolves.
+   * Ends a run. If it was running, it and its child processes have stopped when this resolves, also if another replica executed it.
    * @param by who ends it, for the notes
    * @param seen refuses a run that has changed since
    * @returns its state then, or undefined if there is no such run
+   * @throws NotEndedError if another replica executes it, and has not ended it in time
    */
   async cancel(
     run: string,
@@ -111,8 +195,13 @@ export class Runner {
     seen?: Seen,
   ): Promise<RunState | Refused | undefined> {
     const { store, clock } = this.options;
+    const deadline = this.#endsElsewhere.deadline();
     for (let asked = seen;; asked = undefined) {
       const cancelled = await store.cancelRun(run, reason, clock.now(), by, asked);
+      if (cancelled?.kind === "asked" && cancelled.owner !== undefined) {
+        await this.#endsElsewhere.wait(run, cancelled.owner, deadline);
+        continue;
+      }
       const isRunning = cancelled?.kind === "asked" && cancelled.state === "running";
       // A claim of it may be in flight.
       if (isRunning && !this.#active.has(run)) await this.#claiming;
@@ -178,10 +267,11 @@ export class Runner {
     this.#stopped = true;
     this.#woken = false;
     this.#alarm?.();
+    this.#deferring?.();
     this.#forgetClock();
     await this.#claiming;
     const ended = Promise.all([...this.#active.values()].map((execution) => execution.done));
-    if (ms > 0) await within(clock, ms, ended);
+    if (ms > 0) await waitAtMost(clock, ms, ended);
     for (const execution of this.#active.values()) {
       execution.interrupt(new Interruption("shutdown", "The program stops"));
     }
@@ -189,10 +279,11 @@ export class Runner {
     this.#sleepers.clear();
   }
 
+  /** Only the replica that decides adapts the store's times: the clock of another one says nothing about them. */
   async #rollBackClock(by: number): Promise<void> {
     const { store, clock, onError } = this.options;
     try {
-      await store.rollBackClock(by, clock.now());
+      if (this.#decides) await store.rollBackClock(by, clock.now());
     } catch (error) {
       onError("Cannot resume runs after the clock was rolled back", error);
     }
@@ -226,15 +317,18 @@ export class Runner {
       // `take` or the end of a run, which free a slot, wake us.
       if (this.#behind) return;
       const now = clock.now();
-      // Asked together: in sequence, the disk might have to sync in between.
-      const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, free, now), store.nextDue()]);
+      // Asked together: in sequence, the disk might have to sync in between. Another replica only asks for the claim, and reads
+      // here what is due after it.
+      const claiming = store.claimRuns(owner, free, now);
+      if (!this.#decides) await claiming.catch(() => {});
+      const [claimed, due] = await Promise.allSettled([claiming, store.nextDue()]);
       if (claimed.status === "rejected") throw claimed.reason;
       // Execute first: a claimed run that nobody executes would stay claimed until the next start.
       for (const claim of claimed.value) this.#execute(claim);
       if (due.status === "rejected") throw due.reason;
       if (claimed.value.length === free) continue;
       // A run that was due at `now` and not given waits for another one to end, which wakes us.
-      if (due.value !== undefined && due.value > now) this.#wakeAt(due.value);
+      if (due.value !== undefined && (due.value > now || !this.#decides)) this.#wakeAt(due.value);
       return;
     }
   }
@@ -245,7 +339,7 @@ export class Runner {
 
   #wakeAt(at: number): void {
     this.#alarm?.();
-    if (!this.#stopped) this.#alarm = this.options.clock.at(at, () => this.wake());
+    if (!this.#stopped) this.#alarm = this.options.clock.at(at, () => this.#wakeOrDefer());
   }
 
   async #execute(claim: ClaimedRun): Promise<void> {
@@ -281,45 +375,5 @@ export class Runner {
   #changed(): void {
     this.#change?.resolve();
     this.#change = undefined;
-  }
-}
-
-/** Waits for something, but no longer than `ms`. */
-async function within(clock: Clock, ms: number, something: Promise<unknown>): Promise<void> {
-  const done = new AbortController();
-  await Promise.race([something, sleepFor(clock, ms, done.signal)]);
-  done.abort();
-}
-
-/** How many rule versions are kept in memory. */
-const CACHED_VERSIONS = 64;
-
-/** The rule versions that runs are pinned to, in an LRU cache. */
-class VersionCache {
-  readonly #rules = new Map<string, Promise<RuleVersion | undefined>>();
-
-  constructor(private readonly options: RunnerOptions) {}
-
-  get(version: string): Promise<RuleVersion | undefined> {
-    const rule = this.#rules.get(version) ?? this.#read(version);
-    // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
-    this.#rules.delete(version);
-    this.#rules.set(version, rule);
-    if (this.#rules.size > CACHED_VERSIONS) this.#rules.delete(this.#rules.keys().next().value!);
-    return rule;
-  }
-
-  async #read(version: string): Promise<RuleVersion | undefined> {
-    const { store, folder } = this.options;
-    try {
-      const rule = await store.getVersion(version);
-      if (rule !== undefined) {
-        return { rule, services: servicesFor(rule, this.options), ruleFolder: join(folder, dirname(rule.file)) };
-      }
-      this.#rules.delete(version);
-    } catch (error) {
-      this.#rules.delete(version);
-      throw error;
-    }
   }
 }

@@ -6,7 +6,9 @@ import type { Command } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/event.ts";
 import type { Scope } from "../language/expressions/expression.ts";
+import type { SharedStore } from "../store/shared_store.ts";
 import type { EventIdentity, Reply, Store } from "../store/store.ts";
+import type { Acting } from "./acting.ts";
 
 /** What the runner works with. */
 export interface RunnerOptions {
@@ -15,6 +17,8 @@ export interface RunnerOptions {
   clock: Clock;
   /** The owner of the leases; a new one for each start of the program. */
   owner: string;
+  /** Set if other replicas execute runs of the same store. */
+  shared?: Sharing;
   /** The rules folder, absolute. */
   folder: string;
   /** What expressions see besides the run's own names: `env` and `secrets`. */
@@ -44,6 +48,18 @@ export interface RunnerOptions {
   holds?: boolean;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */
   random?: () => number;
+}
+
+/** How the runner knows of the other replicas on its store. */
+export interface Sharing {
+  store: Pick<SharedStore, "getEndings">;
+  /**
+   * The ids of all replicas whose runs are not to be taken over as a whole: those that are alive, and those whose end is about to be
+   * handled, one by one.
+   */
+  registered(): Promise<string[]>;
+  /** Whether this replica may begin new work. */
+  acting: Acting;
 }
 
 /** What steps that ask people need to know about them and the form pages. */

@@ -66,11 +66,13 @@ export function programServices(
     connections: ActionServices["connections"];
     fleets: ActionServices["fleets"];
     traceHeaders?: ActionServices["traceHeaders"];
+    /** See {@link RequestLimits}. */
+    share?: () => number;
   },
 ): ProgramServices {
   const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections, fleets } = options;
-  const { traceHeaders } = options;
-  const limits = new RequestLimits(clock);
+  const { traceHeaders, share } = options;
+  const limits = new RequestLimits(clock, share);
   const mailer = new Mailer(secretOf);
   return {
     limits,

@@ -33,6 +33,7 @@ export class ProgramFleets implements Fleets {
   /** Starts the fleets; from now on they follow each load. */
   start(): void {
     this.#isStarted = true;
+    this.#isAlone = false;
     this.use(this.#loaded);
     this.#decided.resolve();
   }

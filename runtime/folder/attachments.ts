@@ -82,6 +82,11 @@ export class Attachments {
     this.#once = true;
   }
 
+  /** From the next {@link swap} on all triggers are attached. */
+  attachAll(): void {
+    this.#once = false;
+  }
+
   /**
    * Detaches triggers that were removed or changed, then attaches new and changed ones.
    * @returns those that could not be attached; the others are

@@ -4,6 +4,7 @@ import { logLines } from "../host/log_line.ts";
 import type { About, OwnEvents } from "../ingest/emit_own_events.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { UpperValue } from "../model/config.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import { messageOf } from "../model/errors.ts";
 import { escapeControls, formatProblem, type Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
@@ -33,6 +34,8 @@ export class LiveRules {
   #paused: Record<string, string> = {};
   #versions: string[] = [];
   #startable: ReadonlyMap<string, Rule> = new Map();
+  /** The config values above those of the files, as JSON, as of the last load. */
+  #upper = "";
 
   constructor(private readonly options: LiveRulesOptions) {}
 
@@ -68,7 +71,9 @@ export class LiveRules {
   async reload(): Promise<void> {
     const { loader, ingest, attachments, onLoaded, onFailure } = this.options;
     const before = this.#loaded;
-    const loaded = await loader.load(before, await this.#upperConfig());
+    const upper = await this.#upperConfig();
+    this.#upper = writeExactJson(upper);
+    const loaded = await loader.load(before, upper);
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
@@ -102,6 +107,17 @@ export class LiveRules {
     const { store } = this.options;
     const [sourced, onPages] = await Promise.all([store.getSourced(), store.listConfig()]);
     return [...sourced, ...setOnPages(onPages)];
+  }
+
+  /**
+   * Adopts what other replicas have changed: which rules are paused.
+   * @returns whether config values have changed, too, so that a reload is due
+   */
+  async adoptChanges(): Promise<boolean> {
+    const before = JSON.stringify(this.#paused);
+    await this.#readPaused();
+    if (JSON.stringify(this.#paused) !== before) await this.options.ingest.batches.rulesChanged();
+    return writeExactJson(await this.#upperConfig()) !== this.#upper;
   }
 
   /** A file that was broken while the program was down keeps the version that was in force before. */

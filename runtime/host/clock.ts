@@ -186,13 +186,26 @@ function sleep(setTimer: (wake: () => void) => Cancel, signal: AbortSignal): Pro
   });
 }
 
+/** Waits for work, but no longer than this many milliseconds. */
+export async function waitAtMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, sleepFor(clock, ms, done.signal)]);
+  done.abort();
+}
+
 /**
- * Waits for work, or until the signal is aborted.
+ * Waits for work, or until the signal is aborted; the work goes on then.
  * @throws the reason of the signal
  */
-export async function orAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  const aborted = Promise.withResolvers<void>();
-  signal?.addEventListener("abort", () => aborted.resolve(), { once: true });
-  if (!signal?.aborted) await Promise.race([work, aborted.promise]);
-  signal?.throwIfAborted();
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from "../host/clock.ts";
 import type { OwnEventType } from "../model/event.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { ConditionChange, Store } from "../store/store.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
@@ -43,6 +44,10 @@ export class OwnEvents {
   /** The conditions that hold, by key. */
   readonly #known = new Map<string, { since: number; about: About }>();
   #changes: Promise<unknown> = Promise.resolve();
+  /** How many changes were made here. */
+  #made = 0;
+  #reading: Promise<void> | undefined;
+  #isBehind = false;
   #loop: Loop | undefined;
   #isReady = false;
   #onFailure: (message: string) => void = () => {};
@@ -58,17 +63,53 @@ export class OwnEvents {
   /**
    * Accepts the notices that were left at the last stop, then new ones.
    * @param onFailure called with what failed; it is retried
+   * @param decides false for a replica that follows another one: that one accepts all notices
    */
-  async start(onFailure: (message: string) => void): Promise<void> {
+  async start(onFailure: (message: string) => void, { decides = true } = {}): Promise<void> {
     this.#onFailure = onFailure;
     const known = await this.options.store.listConditions();
     for (const [key, condition] of known) if (!this.#known.has(key)) this.#known.set(key, condition);
     this.#isReady = true;
-    const report = (failure: string | null) => failure === null || onFailure(failure);
+    if (decides) this.promote();
+  }
+
+  /** From now on this program accepts the notices. */
+  promote(): void {
+    const report = (failure: string | null) => failure === null || this.#onFailure(failure);
     this.#loop = keepGoing({ clock: this.options.clock, signal: this.#stop.signal, report }, async () => {
       await this.settle();
       return undefined;
     });
+  }
+
+  /** Other replicas have changed rows in these tables of the store. */
+  changed(tables: ReadonlySet<string>): void {
+    if (!tables.has("condition") || !this.#isReady) return;
+    this.#isBehind = true;
+    this.#reading ??= this.#readAgain();
+  }
+
+  /** Reads which conditions hold. What changes here meanwhile is newer than what was read, so then it is read again. */
+  async #readAgain(): Promise<void> {
+    try {
+      while (this.#isBehind && !this.#stop.signal.aborted) {
+        this.#isBehind = false;
+        await this.#changes;
+        const made = this.#made;
+        const known = await this.options.store.listConditions();
+        if (made === this.#made) this.#replaceKnown(known);
+        else this.#isBehind = true;
+      }
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#onFailure(`Cannot read which conditions hold: ${messageOf(error)}`);
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+
+  #replaceKnown(known: ReadonlyMap<string, { since: number; about: About }>): void {
+    this.#known.clear();
+    for (const [key, condition] of known) this.#known.set(key, condition);
   }
 
   /** Accepts all notices. */
@@ -134,6 +175,7 @@ export class OwnEvents {
 
   #change(change: ConditionChange): void {
     const { store, clock } = this.options;
+    this.#made++;
     this.#changes = this.#changes.then(() => store.changeCondition(change, clock.now())).catch((error) => {
       if (!this.#stop.signal.aborted) {
         this.#onFailure(`Cannot store that "${change.condition}" changed: ${error.message}`);

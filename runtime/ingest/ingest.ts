@@ -29,6 +29,8 @@ export interface IngestOptions {
   executor?: Executor;
   /** Called after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
+  /** Whether this program decides, if it is one of several replicas. @default always */
+  decides?: () => boolean;
   /** The store has no room for an event, and why; or has room again (null). */
   onFull?: (reason: string | null) => void;
 }
@@ -58,9 +60,10 @@ export class Ingest {
   #isFull: boolean | undefined;
 
   constructor(private readonly options: IngestOptions) {
-    const { store, clock, onAccepted } = options;
+    const { store, clock, onAccepted, decides } = options;
     const rules = () => this.#rules;
-    this.batches = new Batches({ store, clock, rules, paused: () => this.#paused, onClosed: onAccepted });
+    const paused = () => this.#paused;
+    this.batches = new Batches({ store, clock, rules, paused, onClosed: onAccepted, ...decides && { decides } });
   }
 
   /** The rules in force from now on; their versions are already in the store. */

@@ -13,6 +13,8 @@ interface BatchesOptions {
   /** The rules in force, and why some of them are paused. */
   rules: () => ReadonlyMap<string, Rule>;
   paused: () => Readonly<Record<string, string>>;
+  /** Whether this program closes the batches. Of several replicas, only the one that decides does. @default always */
+  decides?: () => boolean;
   /** Called after the transition is on disk: batches became events. */
   onClosed: (receipts: Receipt[]) => void;
 }
@@ -57,7 +59,8 @@ export class Batches {
 
   /** Rules were loaded, paused or resumed: open batches follow their current options. */
   async rulesChanged(): Promise<void> {
-    const { store, clock, rules } = this.options;
+    const { store, clock, rules, decides } = this.options;
+    if (decides?.() === false) return;
     const now = clock.now();
     const adapted = new Map<string, string>();
     const changed: Parameters<Store["adaptBatches"]>[0] = [];
@@ -82,6 +85,11 @@ export class Batches {
       verdicts.some(({ verdict }) => verdict.kind === "batched" && verdict.until < next)
     );
     if (isSooner) this.#loop?.wake();
+  }
+
+  /** Other replicas have changed rows in these tables of the store. */
+  changed(tables: ReadonlySet<string>): void {
+    if (tables.has("batch")) this.#loop?.wake();
   }
 
   /** Closes all batches that are due. @throws if one could not be closed; the others still are */

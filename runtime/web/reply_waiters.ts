@@ -1,14 +1,31 @@
-import type { Run } from "../model/run.ts";
-import type { EventIdentity, Reply } from "../store/store.ts";
+import type { Event } from "../model/event.ts";
+import type { Rule } from "../model/rule.ts";
+import { isFinal, type Run } from "../model/run.ts";
+import type { EventIdentity, Reply, Store } from "../store/store.ts";
+import { readArgs } from "../language/kind.ts";
+import { webhook } from "../triggers/webhook.ts";
+
+/** What a replica reads of its store. */
+type SharedReplies = Pick<Store, "getReply" | "getLiveRuns" | "getRun">;
 
 /**
- * Requests that wait for the `reply` step of their event. The runner calls this after the reply is on disk. Limited to one
- * process, like the waiting connection itself.
+ * Requests that wait for the `reply` step of their event. The runner calls this after the reply is on disk. Another replica may
+ * execute the run of an event: its reply is in the store then.
  */
 export class ReplyWaiters {
   readonly #waiting = new Map<string, Set<Waiter>>();
   /** Requests that want a reply, by event. They are counted before the delivery, when their runs are not known yet. */
   readonly #wanted = new Map<string, number>();
+  #looking: Promise<void> | undefined;
+  #isBehind = false;
+
+  /** @param shared the store, if other replicas execute runs of it */
+  constructor(private readonly shared?: SharedReplies, private readonly onError?: (error: unknown) => void) {}
+
+  /** Whether replies may come, and runs end, without a call of this. */
+  get isShared(): boolean {
+    return this.shared !== undefined;
+  }
 
   /** Whether any request still wants a reply to the event. */
   isAwaited(event: EventIdentity): boolean {
@@ -39,6 +56,45 @@ export class ReplyWaiters {
     }
   }
 
+  /** Other replicas have changed rows in these tables of the store: one may have replied, or ended a run. */
+  changed(tables: ReadonlySet<string>): void {
+    if (this.#waiting.size === 0 || !(tables.has("run") || tables.has("reply"))) return;
+    this.#isBehind = true;
+    this.#looking ??= this.#catchUp();
+  }
+
+  async #catchUp(): Promise<void> {
+    try {
+      while (this.#isBehind) {
+        this.#isBehind = false;
+        const waiting = [...this.#waiting.values()].map((waiters) => [...waiters]);
+        const runs = waiting.flat().flatMap(({ runs }) => [...runs]);
+        // In this order: a run that has ended has recorded its reply before.
+        const live = new Set((await this.shared!.getLiveRuns([...new Set(runs)])).map(({ id }) => id));
+        for (const waiters of waiting) await this.#settle(waiters, live);
+      }
+    } catch (error) {
+      this.onError?.(error);
+    } finally {
+      this.#looking = undefined;
+    }
+  }
+
+  /** @param waiters of one event */
+  async #settle(waiters: Waiter[], live: ReadonlySet<string>): Promise<void> {
+    const [{ event }] = waiters;
+    const reply = await this.shared!.getReply(event);
+    if (reply !== undefined) return this.answered(event, reply);
+    const runs = new Set(waiters.flatMap(({ runs }) => [...runs]));
+    for (const id of runs) {
+      if (live.has(id)) continue;
+      const trace = await this.shared!.getRun(id);
+      // It is no longer in history, or live again because somebody retries it.
+      if (trace === undefined) this.ended(event, { id, rule: "", state: "succeeded" });
+      else if (isFinal(trace.run.state)) this.ended(event, trace.run);
+    }
+  }
+
   /** Ends all waits without a reply, as at the end of draining. */
   release(): void {
     for (const waiters of [...this.#waiting.values()]) for (const waiter of [...waiters]) waiter.settle({});
@@ -52,6 +108,7 @@ export class ReplyWaiters {
     return new Promise((resolve) => {
       const giveUp = () => waiter.settle({});
       const waiter: Waiter = {
+        event,
         runs: new Set(runs),
         failed: [],
         settle: (outcome) => {
@@ -87,9 +144,30 @@ export interface WaitOutcome {
 }
 
 interface Waiter {
+  event: EventIdentity;
   runs: Set<string>;
   failed: string[];
   settle(outcome: WaitOutcome): void;
+}
+
+/** Milliseconds that a request usually waits for its reply. */
+const USUAL = 10_000;
+
+/**
+ * Whether the request of a run's event may still wait for its reply, if another replica took it. Only that one knows, so this goes by
+ * the time.
+ * @param rule of the run, if it is in force
+ */
+export function mayStillWait(
+  { trigger, event }: { trigger: string; event: Pick<Event, "time"> },
+  rule: Rule | undefined,
+  now: number,
+): boolean {
+  const own = rule?.triggers.find(({ id }) => id === trigger);
+  if (own?.kind !== "webhook") return false;
+  const { replyWithin } = readArgs(webhook, own.args);
+  // What a template gives is known where the request is.
+  return Date.parse(event.time) + (typeof replyWithin === "number" ? replyWithin : USUAL) > now;
 }
 
 function keyOf({ source, id }: EventIdentity): string {

@@ -16,6 +16,7 @@ import { ingest } from "./parts/ingest.ts";
 import { latency } from "./parts/latency.ts";
 import { memory } from "./parts/memory.ts";
 import { poll } from "./parts/poll.ts";
+import { replicas } from "./parts/replicas.ts";
 import { reload } from "./parts/reload.ts";
 import { rules } from "./parts/rules.ts";
 import { waiting } from "./parts/waiting.ts";
@@ -42,6 +43,7 @@ const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
   fields,
   console,
   fleet,
+  replicas,
 };
 
 function seconds(text: string): number {

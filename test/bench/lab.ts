@@ -61,15 +61,19 @@ export class Lab {
     return await this.startOn(program, folder, data);
   }
 
-  /** Starts whenthen over a folder of rules. */
-  async startOn(program: Installed, folder: string, data?: string): Promise<Server> {
+  /**
+   * Starts whenthen over a folder of rules.
+   * @param data a data folder, or the URL of a database; a new folder by default
+   * @param cache where its files of a database are
+   */
+  async startOn(program: Installed, folder: string, data?: string, cache = ""): Promise<Server> {
     const at = data ?? await this.folder();
     const args = ["run", folder, "--data", at, "--log", "json"];
     return await Server.start({
       command: (port) => [...program.command, ...args, "--port", String(port)],
       readyPath: "/readyz",
       cwd: folder,
-      env: { HOOK_SECRET: SECRET },
+      env: { HOOK_SECRET: SECRET, ...cache !== "" && { XDG_CACHE_HOME: cache } },
     });
   }
 

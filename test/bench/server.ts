@@ -64,6 +64,16 @@ export class Server implements AsyncDisposable {
     return residentMemory(this.child.pid!);
   }
 
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** Sends it a signal that ends it; resolves when it has ended. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    this.child.kill(signal);
+    await this.#ended;
+  }
+
   /** Ends it; one that does not listen is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.child.kill("SIGTERM");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Begun } from "../../runtime/connections/attempts.ts";
 import type { Connection, OAuthConnection } from "../../runtime/connections/connection.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
-import { Vault } from "../../runtime/connections/vault.ts";
+import { type SharedFiles, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { type Disk, realDisk } from "../../runtime/host/disk.ts";
 import { Secrets } from "../../runtime/secrets/secrets.ts";
@@ -26,6 +26,8 @@ export interface ConnectionsBench extends AsyncDisposable {
   lost: Map<string, string>;
   lines: string[];
   environment: Record<string, string | undefined>;
+  /** Opens the connections once more, as another replica does that shares the files of the data folder. */
+  replica(shared: SharedFiles): Promise<Replica>;
   /** Opens everything again, as another start of the program does. Writes of the old one fail from now on. */
   restart(): Promise<void>;
   /** Connects `asana` as a person would. */
@@ -34,6 +36,15 @@ export interface ConnectionsBench extends AsyncDisposable {
   token(refused?: string): Promise<string>;
   /** All bytes of the data folder. */
   onDisk(): Promise<string>;
+}
+
+/** The connections of one of several replicas. */
+export interface Replica {
+  connections: Connections;
+  vault: Vault;
+  secrets: Secrets;
+  /** A token for the API, by `asana`. */
+  token(refused?: string): Promise<string>;
 }
 
 export function newKey(): string {
@@ -72,11 +83,9 @@ export async function openConnections(
   const lost = new Map<string, string>();
   const lines: string[] = [];
   let dead = { is: false };
-  const open = async () => {
-    dead.is = true;
-    const mine = dead = { is: false };
+  const openOn = async (disk: Disk, shared?: SharedFiles): Promise<Replica> => {
     const secrets = new Secrets({ environment, files: [], folders: [] });
-    const vault = await Vault.open(folder, killed(disk(realDisk), mine), (message) => lines.push(message));
+    const vault = await Vault.open(folder, disk, (message) => lines.push(message), "connections", shared);
     const connections = new Connections({
       clock,
       vault,
@@ -91,6 +100,14 @@ export async function openConnections(
       log: (_level, message) => void lines.push(message),
     });
     await connections.set(settings(server));
+    const token = (refused?: string) =>
+      connections.token("asana", new URL(`${server.api}/tasks`), new AbortController().signal, refused);
+    return { connections, vault, secrets, token };
+  };
+  const open = async () => {
+    dead.is = true;
+    const mine = dead = { is: false };
+    const { connections, secrets } = await openOn(killed(disk(realDisk), mine));
     bench.connections = connections;
     bench.secrets = secrets;
   };
@@ -104,6 +121,7 @@ export async function openConnections(
     lines,
     environment,
     restart: open,
+    replica: (shared) => openOn(realDisk, shared),
     async connect() {
       const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Extract<
         Begun,

@@ -20,12 +20,14 @@ export class DatabaseServer implements AsyncDisposable {
 
   private constructor(private readonly folder: string, private readonly port: number) {}
 
-  static async start(): Promise<DatabaseServer> {
-    const folder = mkdtempSync(join(tmpdir(), "whenthen-postgres-"));
+  /** @param place an existing folder for it, such as a small disk. @default a temporary one */
+  static async start(place?: string): Promise<DatabaseServer> {
+    const folder = mkdtempSync(join(place ?? tmpdir(), "whenthen-postgres-"));
     // The server refuses to run as root.
     if (process.getuid!() === 0) chownSync(folder, ...await idsOf("postgres"));
     const server = new DatabaseServer(folder, await freePort());
-    await asServer("initdb", "-D", join(folder, "data"), "-A", "trust", "-U", "whenthen", "--no-sync");
+    const data = ["-D", join(folder, "data"), "-A", "trust", "-U", "whenthen"];
+    await asServer(postgresProgram("initdb"), ...data, "--no-sync", "--wal-segsize=1");
     await server.resume();
     return server;
   }
@@ -42,27 +44,36 @@ export class DatabaseServer implements AsyncDisposable {
   /** Starts the server after a {@link crash}. */
   async resume(): Promise<void> {
     const options = `-p ${this.port} -k ${this.folder} -c listen_addresses=127.0.0.1 -c max_connections=100`;
-    await asServer(
-      "pg_ctl",
-      "-D",
-      join(this.folder, "data"),
-      "-o",
-      options,
-      "-l",
-      join(this.folder, "log"),
-      "-w",
-      "start",
-    );
+    await this.#control("-o", options, "-l", join(this.folder, "log"), "-w", "start");
   }
 
   /** Ends the server as a crash does: nothing is written any more. */
   async crash(): Promise<void> {
-    await asServer("pg_ctl", "-D", join(this.folder, "data"), "-m", "immediate", "-w", "stop");
+    await this.#control("-m", "immediate", "-w", "stop");
+  }
+
+  /** Keeps the state of all databases, for {@link restore}; it is down meanwhile. */
+  async save(): Promise<void> {
+    await this.crash();
+    await run("cp", ["-a", join(this.folder, "data"), join(this.folder, "saved")]);
+    await this.resume();
+  }
+
+  /** Returns to the state that was saved, as if a backup were restored. */
+  async restore(): Promise<void> {
+    await this.crash();
+    await run("rm", ["-r", join(this.folder, "data")]);
+    await run("mv", [join(this.folder, "saved"), join(this.folder, "data")]);
+    await this.resume();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.crash().catch(() => {});
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #control(...args: string[]): Promise<void> {
+    return asServer(postgresProgram("pg_ctl"), "-D", join(this.folder, "data"), ...args);
   }
 
   #url(name: string): string {
@@ -101,14 +112,17 @@ export class Cuttable implements AsyncDisposable {
   }
 }
 
-/** Runs one of the server's programs, as its own user if this is root. */
-async function asServer(program: string, ...args: string[]): Promise<void> {
+function postgresProgram(name: string): string {
   const [version] = readdirSync(PACKAGED).sort((a, b) => Number(b) - Number(a));
-  const path = join(PACKAGED, version, "bin", program);
+  return join(PACKAGED, version, "bin", name);
+}
+
+/** Runs a program as the server's user if this is root. */
+async function asServer(program: string, ...args: string[]): Promise<void> {
   // It must be able to enter the current folder.
   const options = { cwd: "/" };
-  if (process.getuid!() === 0) await run("runuser", ["-u", "postgres", "--", path, ...args], options);
-  else await run(path, args, options);
+  if (process.getuid!() === 0) await run("runuser", ["-u", "postgres", "--", program, ...args], options);
+  else await run(program, args, options);
 }
 
 async function idsOf(user: string): Promise<[number, number]> {
@@ -116,15 +130,20 @@ async function idsOf(user: string): Promise<[number, number]> {
   return [await idOf("-u"), await idOf("-g")];
 }
 
-/** A port of this machine on which nobody listens. */
+/** Below the ports that systems give to outgoing connections: one of those must not take it while its server is down. */
+const PORTS = { from: 20_000, to: 32_000 };
+
+/** A port that nobody listens on, also for a server that ends and comes back. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  return await new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.on("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
 }
 
 /** A replica of a database, whose folder is removed with it. */

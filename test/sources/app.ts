@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { until } from "../e2e/until.ts";
-import { type App, openApp } from "../../runtime/app/app.ts";
+import type { App } from "../../runtime/app/app.ts";
+import { openApp } from "../../runtime/app/open_app.ts";
 
 /** JSON of any shape, as a test reads it. */
 // deno-lint-ignore no-explicit-any

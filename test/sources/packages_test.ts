@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { collect } from "../../bin/cli/commands/pack.ts";
-import { openApp } from "../../runtime/app/app.ts";
+import { openApp } from "../../runtime/app/open_app.ts";
 import { checkFolder } from "../../runtime/app/check_folder.ts";
 import { placePrebuilt } from "../../runtime/folder/typescript/typescript_files.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";

@@ -4,7 +4,9 @@ import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
+import { logLine } from "../../../runtime/host/log_line.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
+import { messageOf } from "../../../runtime/model/errors.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { openProgram } from "../client.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
@@ -60,25 +62,47 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       using signal = new StopSignal();
       if (signal.isReceived) return;
       const { port, host, set, moved } = options;
-      const token = env.WHENTHEN_TOKEN;
-      const standby = signal.aborts;
-      const given = { port, host, env: options.env, set, moved, token, standby };
-      const app = await openProgram({ ...folders, ...given }, session.ports)
-        .catch((error) => {
-          if (!signal.isReceived) throw error;
-        });
-      if (app === undefined) return;
-      try {
-        if (!signal.isReceived) {
-          await app.start();
-          if (options.log === "pretty") await welcome(app, folders, session);
-          const lost = app.lost.then(() => session.exitCode = ExitCode.failed);
-          await Promise.race([signal.received, lost]);
-        }
-      } finally {
-        await app.stop();
+      const given = { ...folders, port, host, env: options.env, set, moved, token: env.WHENTHEN_TOKEN };
+      const greet = (app: App) => options.log === "pretty" ? welcome(app, folders, session) : undefined;
+      let isLost = await runUntil(signal, await openProgram(given, session.ports), greet);
+      // Other replicas have gone on without this one, so it begins anew.
+      while (isLost && folders.database !== undefined && !signal.isReceived) {
+        const app = await openAgain(() => openProgram(given, session.ports), signal);
+        if (app !== undefined) isLost = await runUntil(signal, app);
       }
+      if (isLost) session.exitCode = ExitCode.failed;
     });
+}
+
+/**
+ * Runs the program until it gets a stop signal, or has lost its data.
+ * @param onStarted called when it is ready
+ * @returns whether it has lost its data
+ */
+async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => unknown = () => {}): Promise<boolean> {
+  try {
+    if (signal.isReceived) return false;
+    await app.start();
+    await onStarted(app);
+    return await Promise.race([signal.received.then(() => false), app.lost.then(() => true)]);
+  } finally {
+    await app.stop();
+  }
+}
+
+/** Milliseconds between two attempts to open a database again. */
+const AGAIN = 1_000;
+
+/** Opens the program when its database can be reached again. @returns undefined if it gets a stop signal before */
+async function openAgain(open: () => Promise<App>, signal: StopSignal): Promise<App | undefined> {
+  for (let isTold = false; !signal.isReceived; isTold = true) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isTold) logLine("warn", `Cannot begin anew yet: ${messageOf(error)}`, {});
+      await Promise.race([signal.received, new Promise((resolve) => setTimeout(resolve, AGAIN))]);
+    }
+  }
 }
 
 /** Prints the program's address and what to try next. */

@@ -14,6 +14,7 @@ import { isFinalStep } from "../../model/run.ts";
 import { resolvedArgs } from "../../language/kind.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
 import { PendingStep, PendingSteps } from "./pending_steps.ts";
+import { mayAct } from "../acting.ts";
 import { abandon, outcomeOf } from "../attempt.ts";
 import { endComposite, type Ending } from "../steps/branch_set.ts";
 import { fitting, Pace } from "../steps/each.ts";
@@ -62,6 +63,8 @@ export class FunctionRun {
    */
   async execute(): Promise<StepOutcome> {
     const { signal } = this.#frame;
+    const held = mayAct(this.context.options, signal);
+    if (held !== undefined) await held;
     const abort = () => this.#abort(signal.reason);
     signal.addEventListener("abort", abort);
     const done = new AbortController();
@@ -124,6 +127,11 @@ export class FunctionRun {
       const step = this.#steps.ofCall(call) ?? this.#begin(call);
       if (computed !== undefined) step.computing!.say(computed);
       const answer = await (step.computing ? Promise.race([step.computing.asked, step.answer]) : step.answer);
+      const held = answer.kind === "abandon" ? undefined : mayAct(this.context.options, this.#frame.signal);
+      if (held !== undefined) {
+        this.#activity.markWorking();
+        await held;
+      }
       // It may have said that it had nothing to do before it knew of this answer.
       if (answer.kind !== "abandon") this.#activity.markWorking();
       // Count the answers in the order in which the function gets them.
@@ -252,7 +260,9 @@ export class FunctionRun {
       const suspended = await step.pace.admit(Number(name), step.signal);
       if (suspended !== undefined) this.#suspended.set(step, suspended);
       else this.#activity.markWorking();
-      return suspended === undefined ? { kind: "result", output: null } : ABANDON;
+      if (suspended !== undefined) return ABANDON;
+      await mayAct(this.context.options, step.signal);
+      return { kind: "result", output: null };
     } catch (thrown) {
       if (step.signal.aborted) return LOST;
       throw thrown;

@@ -8,7 +8,8 @@ import { freePort, Server } from "../server.ts";
 
 const CONNECTIONS = 64;
 
-const RULE = `import { rule, type, webhook } from "whenthen";
+/** Three steps in code, and a reply with the result. */
+export const FLOW = `import { rule, type, webhook } from "whenthen";
 
 export default rule({
   when: webhook("/flow", { auth: "none" }, type<{ amount: number }>()),
@@ -46,7 +47,7 @@ interface Measured {
 
 /** Runs of three steps in code, each step synced before the next; the request is answered with the result. */
 export async function flows(lab: Lab): Promise<Part> {
-  const ours = await measure(lab, "whenthen, binary", "/hooks/flow", () => lab.start(lab.binary, { "flow.ts": RULE }));
+  const ours = await measure(lab, "whenthen, binary", "/hooks/flow", () => lab.start(lab.binary, { "flow.ts": FLOW }));
   const restate = lab.install(installRestate);
   const theirs = restate && await measure(lab, "Restate", "/flow/run", () => startRestate(lab, restate));
   const rows = (what: string, { rate, p50, note }: Measured): Row[] => [

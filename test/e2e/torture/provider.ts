@@ -69,7 +69,11 @@ export class Provider extends Clients {
 }
 
 /** A rule's part of a listing of the API, page by page to its end. */
-export async function listAll(program: Program, what: "events" | "runs", rule: string): Promise<Answered[]> {
+export async function listAll(
+  program: Pick<Program, "api">,
+  what: "events" | "runs",
+  rule: string,
+): Promise<Answered[]> {
   const all: Answered[] = [];
   for (let more = true; more;) {
     const last = all.at(-1);

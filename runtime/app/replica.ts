@@ -1,0 +1,151 @@
+import type { OpenDatabase } from "../database/open_database.ts";
+import type { Clock } from "../host/clock.ts";
+import { FolderLostError } from "../host/lock.ts";
+import { messageOf } from "../model/errors.ts";
+import type { SharedFiles } from "../connections/vault.ts";
+import { actWhileAlive } from "../engine/acting.ts";
+import type { Sharing } from "../engine/runner_options.ts";
+import { newId } from "../model/id.ts";
+import { openStore, type StoreOptions } from "../store/open_store.ts";
+import type { Change, SharedStore } from "../store/shared_store.ts";
+
+/** Milliseconds between two counts of the replicas. */
+const LOOK = 5_000;
+
+/** What a replica works with. */
+export interface ReplicaOptions {
+  database: OpenDatabase;
+  store: SharedStore;
+  clock: Clock;
+}
+
+/** Opens the store of a database as one of its replicas. @param options of the store, but for where its files are durable */
+export async function openReplica(database: OpenDatabase, options: StoreOptions, clock: Clock): Promise<Replica> {
+  const lost = Promise.withResolvers<Error>();
+  const store = await openStore({
+    ...options,
+    elsewhere: database.elsewhere,
+    follow: database.lease === undefined,
+    onLost: lost.resolve,
+  });
+  const replica = new Replica({ database, store, clock });
+  lost.promise.then((error) => replica.fail(error));
+  return replica;
+}
+
+/** One of several programs that share a store. One of them decides; the others follow, and take over when that one ends. */
+export class Replica {
+  readonly members: OpenDatabase["members"];
+  readonly store: SharedStore;
+  /** Resolves if it could not take over: it can only begin anew. */
+  readonly failed: Promise<Error>;
+  readonly #options: ReplicaOptions;
+  readonly #stop = new AbortController();
+  readonly #failure = Promise.withResolvers<Error>();
+  /** For the runner. */
+  readonly sharing: Sharing;
+  /** For what is sealed in the data folder. */
+  readonly files: SharedFiles;
+  #decides: boolean;
+  /** How many replicas are alive, as of the last look. */
+  #alive = 1;
+  #looks: ReturnType<typeof setInterval> | undefined;
+  #watch: ReturnType<OpenDatabase["members"]["watch"]> | undefined;
+  /** Settles when it is not taking over. */
+  #following: Promise<void> = Promise.resolve();
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.members = options.database.members;
+    this.store = options.store;
+    this.failed = this.#failure.promise;
+    this.sharing = {
+      store: options.store,
+      registered: async () => (await this.members.list()).map(({ id }) => id),
+      acting: actWhileAlive(this.members, () => options.database.lost),
+    };
+    this.files = shareFiles(options);
+    this.#decides = options.database.lease !== undefined;
+  }
+
+  /** Whether this one decides. */
+  get decides(): boolean {
+    return this.#decides;
+  }
+
+  /** The share of what all replicas may do together that this one may use: with three of them a third. */
+  get share(): number {
+    return 1 / this.#alive;
+  }
+
+  /**
+   * From now on it takes part: it looks after the others if it decides, else it takes over as soon as nobody does.
+   * @param onChange see {@link SharedStore.watch}
+   * @param onDecides called after the store has taken over
+   */
+  start(onChange: (change: Change) => void, onDecides: () => Promise<void>): void {
+    this.#options.store.watch(onChange);
+    this.#looks = setInterval(() => void this.#count(), LOOK);
+    void this.#count();
+    if (this.#decides) this.#lookAfterOthers();
+    else this.#following = this.#follow(onDecides);
+  }
+
+  /** Resolves when it does nothing any more on its own. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    clearInterval(this.#looks);
+    await this.#following;
+    await this.#watch?.stop();
+  }
+
+  async #count(): Promise<void> {
+    const members = await this.members.list().catch(() => undefined);
+    if (members !== undefined) {
+      this.#alive = Math.max(
+        1,
+        members.filter(({ isAlive, fenced }) => isAlive && !fenced).length,
+      );
+    }
+  }
+
+  /** It can only begin anew. */
+  fail(error: Error): void {
+    this.#failure.resolve(error);
+  }
+
+  async #follow(onDecides: () => Promise<void>): Promise<void> {
+    const { database, store } = this.#options;
+    try {
+      await database.decide(this.#stop.signal);
+      await database.folder.loadStore();
+      await store.promote();
+      this.#decides = true;
+      this.#lookAfterOthers();
+      await onDecides();
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.fail(new FolderLostError(`Cannot take over the decisions: ${messageOf(error)}`));
+    }
+  }
+
+  /** What replicas leave that have ended, in an orderly way or not, goes on here. */
+  #lookAfterOthers(): void {
+    const { store, clock } = this.#options;
+    this.#watch = this.members.watch((id) => store.retire(id, clock.now()));
+  }
+}
+
+/** Files of the data folder that all replicas change: in turns by the database, and a mark of the store tells of a change. */
+function shareFiles({ database, store, clock }: ReplicaOptions): SharedFiles {
+  const markOf = (file: string) => ({ rule: "", trigger: `changed ${file}` });
+  return {
+    inTurn: (name, work) => database.turns.inTurn(name, work),
+    refresh: (file) => database.folder.refresh(file),
+    async announce(file) {
+      const now = clock.now();
+      await store.accept([], [{ ...markOf(file), mark: newId(now) }], now);
+    },
+    announced: (file) => store.getMark(markOf(file)),
+  };
+}
