@@ -126,6 +126,7 @@ export class App {
     await this.dataFolder.replica?.members.note({ address: this.#server.url });
     this.#phase = "ready";
     if (this.#decides) this.#keepTime();
+    else this.#parts.fleets.start();
     logLine("info", `Listening on ${this.#server.url}`, {});
     if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
     this.#started.resolve();
@@ -136,7 +137,7 @@ export class App {
     const { replica } = this.dataFolder;
     if (replica === undefined) return;
     this.#decides = replica.decides;
-    if (!this.#decides) this.#listenOnly();
+    if (!this.#decides) this.#parts.attachments.listenOnly();
     replica.start((change) => this.#changed(change), () => this.#takeOver());
   }
 
@@ -179,6 +180,7 @@ export class App {
     this.#parts.runner.changed(change);
     this.#parts.ownEvents.changed(tables);
     this.#parts.ingest.batches.changed(tables);
+    this.#parts.fleets.changed(tables);
     this.#replies.changed(tables);
     if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
   }

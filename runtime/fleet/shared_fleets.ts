@@ -33,6 +33,7 @@ export class SharedFleets {
 
   /** The fleets of this program have changed. */
   async use(): Promise<void> {
+    if (this.#shared.isGuest) return;
     for (const live of this.#fleets.values()) void live.opened.then(() => this.#held.wake());
     const versions = Object.fromEntries([...this.#fleets].map(([id, { fleet }]) => [id, carriedVersion(fleet)]));
     const carried = JSON.stringify(versions);

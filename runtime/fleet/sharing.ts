@@ -35,6 +35,8 @@ export interface FleetSharing {
    * others may look after its devices.
    */
   acting(): Promise<void> | undefined;
+  /** It only orders: it takes no devices. */
+  isGuest?: boolean;
   /** By how many devices replicas may differ. @default MOST_DIFFERENCE */
   difference?: number;
 }
