@@ -44,7 +44,8 @@ Deno.test("each device is looked after by one replica: spread, moved when replic
   const fleet = (count: number) => `${listed(numbered(count), simulator.port)}device: ./line.ts\n${PACE}`;
   const files = { "line.ts": LINE_PLATFORM, "line.yaml": `devices: []\nkey: item.name\ndevice: ./line.ts\n${PACE}` };
   await using replicas = await Replicas.start(await server.create(), files, { count: 2 });
-  const connected = (count: number) => until("sessions", () => simulator.sockets.size, (size) => size === count);
+  const connected = (count: number) =>
+    until("sessions", () => Promise.resolve(simulator.sockets.size), (size) => size === count);
 
   await t.step("7 devices over 2 replicas are 4 + 3, an eighth comes without a move", async () => {
     await replicas.decider();
