@@ -16,8 +16,8 @@ interface CatalogueSources {
   disk: Disk;
   folder: string;
   onWarning: (message: string) => void;
-  /** Another program decides: it changes the rows, and has made parts that are not here yet. @default false */
-  isFollowing?: boolean;
+  /** Another program decides, and changes the rows: which parts without a row it has just made. @default this one decides */
+  isNew?: (part: CheckedFile) => boolean;
 }
 
 /**
@@ -26,7 +26,7 @@ interface CatalogueSources {
  * that the row names stays.
  */
 export async function findCatalogues(
-  { rows, parts, isFollowing = false, ...sources }: CatalogueSources,
+  { rows, parts, isNew, ...sources }: CatalogueSources,
 ): Promise<Catalogue[]> {
   const known = new Map(rows.all("part"));
   const byRange = Map.groupBy(parts, ({ first }) => ordered(first));
@@ -34,7 +34,8 @@ export async function findCatalogues(
   for (const [key, catalogue] of known) {
     const { file } = catalogue;
     if (byRange.has(key)) continue;
-    if (isFollowing) {
+    // It may be so new that it was not listed yet.
+    if (isNew) {
       catalogues.push(catalogue);
       continue;
     }
@@ -45,11 +46,13 @@ export async function findCatalogues(
   for (const [key, files] of byRange) {
     const names = files.map(({ name }) => name);
     const row = known.get(key);
+    // Retention has removed the row, and the file will follow.
+    if (isNew && row === undefined && !isNew(files[0])) continue;
     const isNamed = row !== undefined && names.includes(row.file);
     const catalogue = isNamed ? row : await readFirst(names, sources);
     if (catalogue === undefined) continue;
     catalogues.push(catalogue);
-    if (isFollowing) continue;
+    if (isNew) continue;
     if (!isNamed) rows.put("part", key, catalogue);
     const others = names.filter((name) => name !== catalogue.file);
     for (const name of others) await sources.disk.remove(join(sources.folder, name)).catch(() => {});

@@ -20,6 +20,8 @@ const LARGE_IDS = 256 * 1024;
 export class RecoveredState implements RecoverySink {
   readonly rows: Rows;
   readonly recent = new Unfolded();
+  /** The keys of catalogues that were dropped. */
+  readonly droppedParts = new Set<string>();
 
   constructor(shelf: Shelf | undefined) {
     this.rows = new Rows(undefined, shelf);
@@ -30,6 +32,7 @@ export class RecoveredState implements RecoverySink {
   }
 
   drop(table: string, key: string): void {
+    if (table === "part") this.droppedParts.add(key);
     this.rows.load(table, unescapeKey(key), undefined);
   }
 

@@ -56,6 +56,8 @@ export interface Recovered<S> {
   sink: S;
   /** The last frame. */
   seq: number;
+  /** The last frame that is folded. */
+  folded: number;
   /** The segments after that frame, in order: to be folded. */
   segments: Segment[];
   base: Sized | undefined;
@@ -222,7 +224,8 @@ function asDamage(name: string, read: () => void): void {
 /** Cuts off a torn frame, syncs what a kill left unsynced, and removes files that are no longer needed. */
 async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder } = options;
-  const { sink, generation: { base, deltas }, seq, segments } = attempt;
+  const { sink, generation, seq, segments } = attempt;
+  const { base, deltas } = generation;
   if (attempt.tail) await cutTail(attempt.tail, options);
   // A rename or a new segment may be visible but not durable yet. Everything from here on depends on it.
   await disk.syncFolder(folder);
@@ -230,6 +233,7 @@ async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: Reco
   return {
     sink,
     seq,
+    folded: generation.last,
     segments,
     base: base && (await withSizes([base], options))[0],
     deltas: await withSizes(deltas, options),

@@ -4,6 +4,7 @@ import { partReader } from "../background.ts";
 import type { Elsewhere } from "../elsewhere.ts";
 import { findCatalogues } from "../find_catalogues.ts";
 import { History } from "../history/history.ts";
+import { ordered } from "../ledger/keys.ts";
 import type { LedgerStoreParts } from "../ledger_store.ts";
 import type { StoreHost } from "../open_decider.ts";
 import { recoverState } from "../recovered_state.ts";
@@ -45,6 +46,7 @@ export async function openFollower(
     ...intakeTimeout !== undefined && { intakeTimeout },
   });
   const readPart = partReader(reads);
+  const { droppedParts } = found.sink;
   const catalogues = await findCatalogues({
     rows,
     parts: found.parts,
@@ -52,7 +54,8 @@ export async function openFollower(
     disk,
     folder,
     onWarning,
-    isFollowing: true,
+    // Its row comes with a later frame.
+    isNew: ({ first, last }) => last === found.folded && !droppedParts.has(ordered(first)),
   });
   const history = new History({
     readPart,

@@ -36,11 +36,21 @@ export class SharedPlace {
   /** The files, by name. */
   files = new Map<string, Uint8Array>();
   inbox: Batch[] = [];
+  /** All that was ever in the inbox. */
+  readonly sent: Batch[] = [];
   readonly fenced = new Set<string>();
   /** Who decides. */
   holder = "";
   /** Set to have everything fail. */
   failure: string | undefined;
+  /** Set to have no batch received. */
+  deaf = false;
+  /** Whether decided batches are removed from the inbox. */
+  forgets = true;
+  /** Changes each batch on its way. */
+  onSend: (calls: string) => string = (calls) => calls;
+  /** Changes each frame on its way. */
+  onFrame: (frame: Uint8Array) => Uint8Array = (frame) => frame;
   readonly replicas = new Map<string, Replica>();
   #changed = Promise.withResolvers<void>();
   #programs = 0;
@@ -113,7 +123,7 @@ export class SharedPlace {
         this.#check(replica);
         if (this.holder !== replica.id) throw new FolderLostError(`${this.holder} has taken over`);
         if (seq !== (this.frames.at(-1)?.seq ?? 0) + 1) throw new FolderLostError(`frame ${seq} does not follow`);
-        this.frames.push({ seq, frame: frame.slice() });
+        this.frames.push({ seq, frame: this.onFrame(frame).slice() });
         this.poke();
         await this.#pause();
       },
@@ -137,14 +147,16 @@ export class SharedPlace {
   #exchange(replica: Replica): Exchange {
     const { id: me } = replica;
     const beyond = (cursors: ReadonlyMap<string, number>) =>
-      this.inbox.filter(({ replica: id, seq }) => seq > (cursors.get(id) ?? 0));
+      this.deaf ? [] : this.inbox.filter(({ replica: id, seq }) => seq > (cursors.get(id) ?? 0));
     return {
       me,
       send: async (seq, calls) => {
         await replica.before.send?.();
         this.#check(replica);
         if (!this.inbox.some((batch) => batch.replica === me && batch.seq === seq)) {
-          this.inbox.push({ replica: me, seq, calls });
+          const batch = { replica: me, seq, calls: this.onSend(calls) };
+          this.inbox.push(batch);
+          this.sent.push(batch);
         }
         this.poke();
         await this.#pause();
@@ -163,7 +175,7 @@ export class SharedPlace {
       forget: async (cursors) => {
         await this.#pause();
         this.#check(replica);
-        this.inbox = this.inbox.filter(({ replica: id, seq }) => seq > (cursors.get(id) ?? 0));
+        if (this.forgets) this.inbox = this.inbox.filter(({ replica: id, seq }) => seq > (cursors.get(id) ?? 0));
       },
       tail: (seq, signal) => this.#tail(replica, seq, signal),
       applied() {},
