@@ -87,6 +87,7 @@ Deno.test("each device is looked after by one replica: spread, moved when replic
   });
 
   await t.step("one that does not decide is killed: all are owned again within 6 s", async () => {
+    await settledSpread(replicas);
     const [follower] = await replicas.followers();
     await follower.kill();
     const took = await owned(replicas, 24);
@@ -97,6 +98,7 @@ Deno.test("each device is looked after by one replica: spread, moved when replic
   });
 
   await t.step("the one that decides is killed: likewise", async () => {
+    await settledSpread(replicas);
     const decider = await replicas.decider();
     await decider.kill();
     const took = await owned(replicas, 24);
@@ -107,6 +109,7 @@ Deno.test("each device is looked after by one replica: spread, moved when replic
   });
 
   await t.step("a silent one: likewise, and when it wakes it does nothing with them", async () => {
+    await settledSpread(replicas);
     const [follower] = await replicas.followers();
     follower.freeze();
     const took = await owned(replicas, 24);
