@@ -110,6 +110,11 @@ export class App {
     return this.options.data;
   }
 
+  /** Whether other programs may share its state. */
+  get isReplica(): boolean {
+    return this.dataFolder.replica !== undefined;
+  }
+
   /** Loads the folder, attaches the triggers, resumes the runs, serves. Resolves when it is ready. */
   async start(): Promise<void> {
     const { folder, data } = this.options;
@@ -121,6 +126,7 @@ export class App {
     await this.#parts.telemetry.start();
     this.#takePart();
     await this.#begin();
+    if (this.#phase === "draining") return;
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     await this.dataFolder.replica?.members.note({ address: this.#server.url });

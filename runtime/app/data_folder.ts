@@ -94,12 +94,12 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     // The place in a database says nothing about the folders of other machines.
     if (rules !== undefined && database === undefined) await checkRulesFolder({ ...rules, data: path });
     await database?.folder.load();
+    if (database) await awaitKey(path, database);
     await probe(path, disk);
     const held = database ? heldBoth(lock, database) : lock;
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
     const replica = database && await openReplica(database, opening, clock);
     const store = replica?.store ?? await openStore(opening);
-    if (replica?.decides === false) await waitForKey(path, disk);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -216,17 +216,23 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   }
 }
 
-/** Milliseconds that the first replica of a new database has for making the key of its data folder. */
-const FIRST = 10_000;
-
-/** Of several replicas that start at once, the one that decides makes the key. @throws UsageError if it does not */
-async function waitForKey(path: string, disk: Disk): Promise<void> {
-  for (const start = performance.now(); !(await disk.list(path)).includes("key");) {
-    if (performance.now() - start > FIRST) {
-      throw new UsageError("Cannot use the database: the replica that decides has not set it up yet; start again");
-    }
-    await pause(AGAIN);
-  }
+/**
+ * Of several replicas that start at once on a new database, the one that decides makes its key. Waits for that; if that one ends before,
+ * this one decides.
+ */
+async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
+  const { folder } = database;
+  const isThere = async () => {
+    await folder.refresh("key");
+    return (await folder.disk.list(path)).includes("key");
+  };
+  if (database.lease !== undefined || await isThere()) return;
+  const stop = new AbortController();
+  const deciding = database.decide(stop.signal).catch(() => {});
+  while (database.lease === undefined && !await isThere()) await pause(AGAIN);
+  stop.abort();
+  await deciding;
+  await folder.load();
 }
 
 function pause(ms: number): Promise<void> {

@@ -127,8 +127,7 @@ export class Replica {
     const { database, store } = this.#options;
     try {
       await database.decide(this.#stop.signal);
-      await database.folder.loadStore();
-      await store.promote();
+      await store.promote(() => database.folder.loadStore());
       this.#decides = true;
       this.#lookAfterOthers();
       await onDecides();

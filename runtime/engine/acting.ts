@@ -34,7 +34,10 @@ export function actWhileAlive(life: SignsOfLife, lost: () => Error | undefined):
   };
   return () => {
     if (waiting === undefined && lost() === undefined && isSure()) return undefined;
-    return waiting ??= wait().finally(() => waiting = undefined);
+    waiting ??= wait().finally(() => waiting = undefined);
+    // Not everybody who asks waits.
+    waiting.catch(() => {});
+    return waiting;
   };
 }
 

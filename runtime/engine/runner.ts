@@ -150,7 +150,8 @@ export class Runner {
 
   /** Reserves up to `most` slots for runs that are claimed together with their event, until {@link take} is called. */
   lease(most: number): Lease {
-    const max = this.#stopped || this.#behind ? 0 : Math.max(0, Math.min(most, this.#freeSlots()));
+    const isHeld = this.#stopped || this.#behind || this.options.shared?.acting() !== undefined;
+    const max = isHeld ? 0 : Math.max(0, Math.min(most, this.#freeSlots()));
     this.#leased += max;
     return { owner: this.options.owner, max };
   }
@@ -301,6 +302,8 @@ export class Runner {
         await this.#claimDue();
       }
     } catch (error) {
+      // This replica was excluded: others have its runs.
+      if (error instanceof Interruption) return;
       onError("Cannot claim runs", error);
       this.#wakeAt(clock.now() + CLAIM_AGAIN);
     } finally {
@@ -310,8 +313,10 @@ export class Runner {
   }
 
   async #claimDue(): Promise<void> {
-    const { store, owner, clock } = this.options;
+    const { store, owner, clock, shared } = this.options;
     for (;;) {
+      const held = shared?.acting();
+      if (held !== undefined) await held;
       const free = this.#freeSlots();
       this.#behind = free <= 0;
       // `take` or the end of a run, which free a slot, wake us.

@@ -4,10 +4,10 @@ import type { Store } from "./store.ts";
 /** A store that several programs share, the replicas: one of them decides, the others follow. */
 export interface SharedStore extends Store {
   /**
-   * From now on this program decides. Its folder was loaded anew before. Reads go on meanwhile, and calls wait. Resolves when all
-   * that waited for a decision is decided.
+   * From now on this program decides. Reads go on meanwhile, and calls wait. Resolves when all that waited for a decision is decided.
+   * @param load brings the folder to the newest state; called when no more frames are followed
    */
-  promote(): Promise<void>;
+  promote(load: () => Promise<void>): Promise<void>;
   /**
    * Decides what a replica left in its inbox, queues its runs again, frees its devices, and forgets it. Only for who decides, after the replica
    * was fenced.

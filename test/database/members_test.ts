@@ -3,7 +3,8 @@ import { hostname } from "node:os";
 import { FolderLostError } from "../../runtime/host/lock.ts";
 import { openDatabase } from "../../runtime/database/open_database.ts";
 import { until } from "../e2e/until.ts";
-import { connection, Cuttable, DatabaseServer, INFO, replica } from "./server.ts";
+import { Line } from "./line.ts";
+import { connection, DatabaseServer, INFO, replica } from "./server.ts";
 
 const server = await DatabaseServer.start();
 globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
@@ -49,7 +50,7 @@ Deno.test("signs of life tell the last frame that was applied, and when they wer
 Deno.test("a silent replica is fenced, then retired until that succeeds; it learns that it is lost", async () => {
   const url = await server.create();
   await using first = await replica(url);
-  await using way = await Cuttable.to(url);
+  await using way = await Line.to(url);
   await using second = await replica(way.url);
   const { me } = second.members;
   await second.elsewhere.exchange.send(1, "one");
@@ -62,14 +63,14 @@ Deno.test("a silent replica is fenced, then retired until that succeeds; it lear
     if (dead.length < 3) throw new Error("not yet");
   });
   const since = performance.now();
-  way.isCut = true;
+  way.hold();
   const list = () => first.members.list();
   await until("it to be removed", list, (list) => list.length === 1);
   assert.ok(performance.now() - since > 2_900, "not earlier");
   await watch.stop();
   assert.deepEqual(dead, [me, me, me]);
   assert.deepEqual(await first.elsewhere.exchange.rest(me, 0), []);
-  way.isCut = false;
+  way.release();
   await until("it to learn that", () => Promise.resolve(second.lost), (lost) => lost !== undefined);
   assert.ok(second.lost instanceof FolderLostError);
   assert.match(
@@ -116,14 +117,14 @@ Deno.test("what a predecessor fenced, and what has ended orderly, is retired at 
 Deno.test("the lease: handed over at once, else taken after 3 s; the one that had it is fenced together with that", async () => {
   const url = await server.create();
   const first = await replica(url);
-  await using way = await Cuttable.to(url);
+  await using way = await Line.to(url);
   await using second = await replica(way.url);
   await using third = await replica(url);
   await first[Symbol.asyncDispose]();
   const lease = await second.decide(AbortSignal.timeout(60_000));
   assert.equal(second.lease, lease);
   const deciding = third.decide(AbortSignal.timeout(60_000));
-  way.isCut = true;
+  way.hold();
   await deciding;
   const list = await third.members.list();
   assert.deepEqual(list.map(({ id, fenced, decides }) => [id, fenced, decides]), [
@@ -131,7 +132,7 @@ Deno.test("the lease: handed over at once, else taken after 3 s; the one that ha
     [second.members.me, true, false],
     [third.members.me, false, true],
   ]);
-  way.isCut = false;
+  way.release();
   await until("it to learn that", () => Promise.resolve(second.lost), (lost) => lost !== undefined);
 });
 

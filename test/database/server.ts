@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -78,37 +78,6 @@ export class DatabaseServer implements AsyncDisposable {
 
   #url(name: string): string {
     return `postgres://whenthen@127.0.0.1:${this.port}/${name}`;
-  }
-}
-
-/** A way to a database that can be cut off without a word, as a network does. */
-export class Cuttable implements AsyncDisposable {
-  isCut = false;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(readonly url: string, private readonly proxy: Server) {}
-
-  static async to(url: string): Promise<Cuttable> {
-    const { hostname, port } = new URL(url);
-    const proxy = createServer();
-    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-    const through = new URL(url);
-    through.port = String((proxy.address() as { port: number }).port);
-    const cuttable = new Cuttable(through.href, proxy);
-    proxy.on("connection", (client) => cuttable.#join(client, connect(Number(port), hostname)));
-    return cuttable;
-  }
-
-  #join(client: Socket, upstream: Socket): void {
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      this.#sockets.add(from);
-      from.on("data", (bytes) => this.isCut || to.write(bytes)).on("error", () => {}).on("close", () => to.destroy());
-    }
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    return new Promise((resolve) => this.proxy.close(() => resolve()));
   }
 }
 

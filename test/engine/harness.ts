@@ -35,11 +35,15 @@ interface BenchOptions extends Partial<RunnerOptions> {
   /** Wraps the store for the runner. */
   between?: (store: Store) => Store;
   traceHeaders?: ActionServices["traceHeaders"];
+  /** A clock that others use too. */
+  manualClock?: ManualClock;
+  /** Opens another store than one in a folder of the bench. */
+  openStore?: () => Promise<Store>;
 }
 
 /** A program's store and runner, without rules folder and triggers. */
 export class Bench {
-  readonly clock = new ManualClock(START);
+  readonly clock: ManualClock;
   store!: Store;
   runner!: Runner;
   /** The implementations of `call: ./lib.ts#<name>`. */
@@ -70,12 +74,15 @@ export class Bench {
     readonly folder: string,
     private readonly options: BenchOptions,
     private readonly workers?: Isolates,
-  ) {}
+  ) {
+    this.clock = options.manualClock ?? new ManualClock(START);
+  }
 
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
     this.#start = new Start(this.clock, this.#disk);
-    this.store = await openStore({
+    const { openStore: openAnother } = this.options;
+    this.store = await openAnother?.() ?? await openStore({
       folder: join(this.folder, "data"),
       onWarning: (message) => this.errors.push(message),
       now: this.clock.now(),
@@ -143,7 +150,14 @@ export class Bench {
   async send(rule: Rule, data: Json = {}, more: Partial<Event> & { key?: string } = {}): Promise<string> {
     const { key = null, ...rest } = more;
     const time = new Date(this.clock.now()).toISOString();
-    const event: Event = { id: `e${++this.#events}`, source: "/test", type: "test", time, data, ...rest };
+    const event: Event = {
+      id: `${this.options.owner ?? ""}e${++this.#events}`,
+      source: "/test",
+      type: "test",
+      time,
+      data,
+      ...rest,
+    };
     await this.store.putVersions([rule]);
     const outcome = {
       kind: "admit" as const,
@@ -163,7 +177,13 @@ export class Bench {
   /** An event that no rule listens to. @returns the runs that it wakes */
   async emit(type: string, data: Json = {}): Promise<string[]> {
     const now = this.clock.now();
-    const event: Event = { id: `e${++this.#events}`, source: "/test", type, time: new Date(now).toISOString(), data };
+    const event: Event = {
+      id: `${this.options.owner ?? ""}e${++this.#events}`,
+      source: "/test",
+      type,
+      time: new Date(now).toISOString(),
+      data,
+    };
     const [{ wakes }] = await this.store.accept([{ event, candidates: [] }], [], now);
     this.runner.woken(wakes);
     return wakes;

@@ -82,16 +82,28 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
 async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => unknown = () => {}): Promise<boolean> {
   try {
     if (signal.isReceived) return false;
-    await app.start();
-    await onStarted(app);
-    return await Promise.race([signal.received.then(() => false), app.lost.then(() => true)]);
+    const lost = app.lost.then(() => true);
+    const ended = Promise.race([signal.received.then(() => false), lost]);
+    const started = app.start().then(() => onStarted(app)).catch(async (error) => {
+      // It fails because the data are lost, which is known a moment later.
+      if (!await Promise.race([lost, pause(KNOWN).then(() => false)])) throw error;
+    });
+    // A replica may have to wait for another one to decide.
+    await (app.isReplica ? Promise.race([started, ended]) : started);
+    return await ended;
   } finally {
     await app.stop();
   }
 }
 
+/** Milliseconds within which it is known that data are lost. */
+const KNOWN = 2_000;
 /** Milliseconds between two attempts to open a database again. */
 const AGAIN = 1_000;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
 
 /** Opens the program when its database can be reached again. @returns undefined if it gets a stop signal before */
 async function openAgain(open: () => Promise<App>, signal: StopSignal): Promise<App | undefined> {
@@ -100,7 +112,7 @@ async function openAgain(open: () => Promise<App>, signal: StopSignal): Promise<
       return await open();
     } catch (error) {
       if (!isTold) logLine("warn", `Cannot begin anew yet: ${messageOf(error)}`, {});
-      await Promise.race([signal.received, new Promise((resolve) => setTimeout(resolve, AGAIN))]);
+      await Promise.race([signal.received, pause(AGAIN)]);
     }
   }
 }

@@ -84,14 +84,15 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     this.#watching.listener = listener;
   }
 
-  promote(): Promise<void> {
-    return this.#promotion ??= this.#promote();
+  promote(load: () => Promise<void>): Promise<void> {
+    return this.#promotion ??= this.#promote(load);
   }
 
-  async #promote(): Promise<void> {
+  async #promote(load: () => Promise<void>): Promise<void> {
     const following = this.#following;
     if (following === undefined) return;
     const handOver = await following.deciding.handOver();
+    await load();
     const { parts, inbox } = await openRole(this.#host, this.#watching, SECOND_SCRATCH);
     // From here to the end of `#continue` in one turn: no new call comes before one that waited.
     this.parts = parts;

@@ -89,8 +89,7 @@ export class SharedPlace {
   /** Makes a program that follows the one that decides. */
   async promote({ id, store, disk }: Replica): Promise<void> {
     this.holder = id;
-    await this.load(disk);
-    await store.promote();
+    await store.promote(() => this.load(disk));
   }
 
   /** Fills a folder with the files and the log. */
