@@ -1,7 +1,7 @@
 import type { Cause, DeliveryVerdict, Event, OwnEvent, OwnEventType, Repeatable, Verdict } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
-import type { DeviceReport, Holder } from "./places.ts";
+import type { DeviceReport, Holder, StoppedDevice } from "./places.ts";
 
 export interface EventIdentity {
   source: string;
@@ -178,18 +178,6 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   reason: string | null;
   /** The event to emit if it changes. */
   event?: OwnEvent;
-}
-
-/** A device that gets no work for a while, although the inventory lists it. Times in milliseconds since the epoch. */
-export interface StoppedDevice {
-  /** Its pings failed, or its init. */
-  state: "dead" | "failed";
-  since: number;
-  /** When it is initialized again. */
-  again: number;
-  /** Failed pings in a row. */
-  failures: number;
-  error: string;
 }
 
 /** Changes of devices of one fleet. */

@@ -1,6 +1,17 @@
 import type { DeviceState, TaskResult } from "../model/fleet.ts";
 import type { JsonObject } from "../model/json.ts";
-import type { StoppedDevice } from "./intake.ts";
+
+/** A device that gets no work for a while, although the inventory lists it. Times in milliseconds since the epoch. */
+export interface StoppedDevice {
+  /** Its pings failed, or its init. */
+  state: "dead" | "failed";
+  since: number;
+  /** When it is initialized again. */
+  again: number;
+  /** Failed pings in a row. */
+  failures: number;
+  error: string;
+}
 
 /** What the replica that looks after a device says of it. Times in milliseconds since the epoch. */
 export interface DeviceReport {

@@ -20,8 +20,10 @@ import type {
   WrittenItem,
 } from "../store.ts";
 import { isSettled, type OrderRow, type PlaceRow } from "../places.ts";
-import type { BloomData } from "../history/bloom.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
+
+export type { Catalogue, Counts } from "./catalogue.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {
@@ -156,44 +158,6 @@ export interface BatchRow {
   bytes: number;
 }
 
-/** A summary of a part. It shows whether a query can find anything in the part, without opening it. Plain JSON. */
-export interface Catalogue {
-  /** The frames of its segment. */
-  first: number;
-  last: number;
-  file: string;
-  bytes: number;
-  /** How many events and runs the part was thinned to, including those with only amendments here; absent if it was not thinned. */
-  thinned?: number;
-  events: {
-    count: number;
-    /** The lowest and the highest key. */
-    keys: [number, number] | null;
-    types: Counts;
-    /** Events with a verdict of that rule. */
-    rules: Counts;
-    /** Events by the kinds of their verdicts, amendments in this part included, and those `unmatched`. Absent in older parts. */
-    verdicts?: Counts;
-    /** Amended verdicts of events in earlier parts: the key and the kind, up to a limit. Absent in older parts. */
-    late?: [key: number, kind: string][];
-  };
-  runs: {
-    count: number;
-    /** The lowest and the highest id of runs whose event is also in this part. */
-    ids: [string, string] | null;
-    /** Ranges of ids that cover all listed runs, newest first. */
-    spans: [string, string][];
-    /** Listed runs by rule and state. */
-    rules: Record<string, Partial<Record<RunState, number>>> | "many";
-    /** Runs by the version of their rule. */
-    versions: Counts;
-  };
-  /** Subjects, and `cause/<run>` of events that a run caused, except in parts without `verdicts`. */
-  subjects: BloomData;
-  /** Records that belong to earlier parts: see {@link Part}. */
-  earlier: BloomData;
-}
-
 /** The newest batch of calls of a replica that was decided. Its frame has what was decided and this, so neither is there alone. */
 export interface ReplicaRow {
   id: string;
@@ -213,9 +177,6 @@ export interface AnsweredError {
   /** Of a {@link StoreFullError}. */
   retryAfter?: number;
 }
-
-/** How often each name occurs, or "many" if there are too many names. */
-export type Counts = Record<string, number> | "many";
 
 /** How many versions of a rule keep their place in its succession. */
 export const MOST_VERSIONS = 100;
