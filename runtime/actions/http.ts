@@ -3,14 +3,14 @@ import { charsetOf, decodeText } from "../formats/decode_text.ts";
 import { parseJson } from "../formats/exact_json.ts";
 import type { ParseOptions } from "../formats/feed.ts";
 import { type Format, nameOfFormat } from "../formats/format.ts";
-import { messageOf, RetryAfterError, TerminalError, withDetail } from "../model/errors.ts";
+import { messageOf, networkReason, RetryAfterError, TerminalError, withDetail } from "../model/errors.ts";
 import { addressesOfAnswers, headerFields } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseBeside } from "../workers/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
 import { multipartBody } from "./http_multipart.ts";
 import { checkRequest, readRequest, readRetryAfter, schemas } from "./http_request.ts";
-import { innermost, send } from "./http_send.ts";
+import { send } from "./http_send.ts";
 
 /** The most bytes, after decompression, of the body of an answer. */
 const BODY_LIMIT = 10_000_000;
@@ -175,7 +175,7 @@ async function takeBody(
 
 function describeBreak(name: string, { headers }: Response, bytes: number, error: Error): string {
   const encoding = headers.get("content-encoding");
-  const reason = innermost(error);
+  const reason = networkReason(error);
   // Hosts name this in their own ways: "Invalid gzip header", "unexpected end of file", "ZlibError".
   if (encoding && /zlib|gzip|deflate|brotli|zstd|decompress|end of file/i.test(reason)) {
     return `The answer to ${name} cannot be unpacked: it is not valid ${encoding}, or cut off (${reason})`;

@@ -2,7 +2,7 @@ import ky from "ky";
 import { sendWithToken } from "../connections/connection.ts";
 import { type Clock, sleepFor } from "../host/clock.ts";
 import type { Rate } from "../model/duration.ts";
-import { messageOf, TerminalError } from "../model/errors.ts";
+import { networkReason, TerminalError } from "../model/errors.ts";
 import type { ActionContext } from "./action.ts";
 import type { HttpRequest } from "./http_request.ts";
 
@@ -60,7 +60,7 @@ async function transmit(
     return await ky(request.url, { method, headers, body, ...options, ...through });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw new Error(`Cannot ${request.name}: ${innermost(error)}`, { cause: error });
+    throw new Error(`Cannot ${request.name}: ${networkReason(error)}`, { cause: error });
   }
 }
 
@@ -92,16 +92,6 @@ function placeOf(location: string, from: URL): string {
   const url = URL.parse(location, from.href);
   if (url === null) return "an invalid URL";
   return `${url.protocol}${url.host && `//${url.host}`}`;
-}
-
-/** Hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
-export function innermost(error: unknown): string {
-  let inner = error;
-  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  return messageOf(inner).replace(
-    / for url \(.*?\)| fetching "[^"]*"|\.? For more information, pass `verbose: true`.*/g,
-    "",
-  );
 }
 
 /**

@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, sep } from "node:path";
 import { platform } from "node:process";
 import { type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
@@ -105,7 +105,8 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const lockedFiles = lockedDisk(disk, held);
     const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
     const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
-    const files = new RunFiles(join(path, "files"), lockedFiles);
+    const bring = database && ((folder: string) => database.folder.bring(`files/${folder.replaceAll(sep, "/")}`));
+    const files = new RunFiles(join(path, "files"), lockedFiles, undefined, bring);
     const uploads = new Uploads(join(path, "files"), files, lockedFiles);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);

@@ -130,6 +130,7 @@ export function wire(ports: WiringPorts): Wiring {
     ...ports.runner,
     ...replica && { shared: replica.sharing },
     surroundings,
+    ...ports.files.isShared && { localize: (recorded) => ports.files.localize(recorded) },
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),
   });
   return { hooks, ingest, ownEvents, services, attachments, runner };

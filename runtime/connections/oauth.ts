@@ -5,7 +5,7 @@ import type {
   TokenEndpointRequestOptions,
   TokenEndpointResponse,
 } from "oauth4webapi";
-import { messageOf } from "../model/errors.ts";
+import { messageOf, networkReason } from "../model/errors.ts";
 import { ConnectionError, isLoopback, type OAuthConnection } from "./connection.ts";
 
 /** Milliseconds within which the authorization server answers. */
@@ -324,16 +324,9 @@ function explain(attempt: string, failure: OAuthFailure, { client, secret }: OAu
   }
   const response = failure.cause instanceof Response ? failure.cause : undefined;
   const says = response === undefined
-    ? innermost(failure)
+    ? networkReason(failure)
     : `the server answers ${response.status}: ${messageOf(failure)}`;
   return new Error(`${attempt}: ${says}`);
-}
-
-/** Hosts wrap the cause of a network error. */
-function innermost(error: Error): string {
-  let inner = error;
-  while (inner.cause instanceof Error) inner = inner.cause;
-  return inner.message;
 }
 
 /** Removes the ID token: the person's identity is not needed, and its checks could only fail. */

@@ -5,32 +5,9 @@ import { codeOf } from "../model/errors.ts";
 import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
 import { encodeHead } from "../store/log/log_frame.ts";
 import type { DatabaseLog } from "./database_log.ts";
+import { isKept, LATE, OF_RUNS, OF_STORE } from "./kept_files.ts";
 import { FileChangedError, FileGoneError, type StoredFile, type StoredFiles } from "./stored_files.ts";
 
-/** What is of this machine, or not finished: it is not kept in the database. Frames of the log are, in a table of their own. */
-const LOCAL = new RegExp(
-  [
-    "^(?:lock|address|probe|scratch)\\b",
-    "^cache/",
-    "^log-",
-    // Drafts, in their places only: a run may save a file of any name.
-    "^[^/]*\\.(?:new|tmp)$",
-    "^files/\\.private/",
-    "^files/(?:\\.uploads/)?[^/]+/(?:[0-9a-f]{16}|owners\\.json)\\.new$",
-  ].join("|"),
-);
-
-/** Whether a file of a data folder is kept in the database. */
-export function isKept(path: string): boolean {
-  return !LOCAL.test(path);
-}
-
-/** Parts of history are many, and are downloaded when somebody looks at them. */
-const LATE = /^part-/;
-/** Files of the store: only who decides changes them, and they have the same content for ever. */
-const OF_STORE = /^(?:base|delta|ids|part)-\d/;
-/** Files of runs and uploads: each replica adds and reads some. */
-const OF_RUNS = /^files\//;
 /** How many files are downloaded at once. */
 const DOWNLOADS = 8;
 /** What stays in the folder of an earlier start on this machine. */
@@ -172,6 +149,15 @@ export class DatabaseFolder {
     this.#drop(path);
     await rm(join(this.folder, path), { force: true });
     return true;
+  }
+
+  /** Downloads what is in a folder, as it is in the database now. */
+  async bring(folder: string): Promise<void> {
+    for (const [path, file] of await this.files.listBelow(folder)) {
+      if (this.#changed.has(path)) continue;
+      if (this.#stored.get(path)?.blob !== file.blob) this.#add(path, file);
+      await this.fetch(path);
+    }
   }
 
   /** Removes copies of files of runs that are not in the database any more. */

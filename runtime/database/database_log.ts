@@ -24,44 +24,46 @@ const APPEND = `
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
 
+/** How far somebody has read the log: up to this frame. Without its checksum if it was not in the table. */
+export interface LogCursor {
+  seq: number;
+  checksum?: number;
+}
+
 /** The frames of the log as rows of a table. One statement makes a frame durable, if this program still holds the lease. */
 export class DatabaseLog {
-  /** The newest frame that was read or appended: the next one must follow it. Without a checksum if it was not in the table. */
-  #newest: { seq: number; checksum?: number } = { seq: 0 };
+  /** The newest frame that was loaded or appended: the next one must follow it. */
+  #newest: LogCursor = { seq: 0 };
 
   /** @param lease of the program that decides; others only read */
   constructor(private readonly sql: Sql, private readonly lease: () => Lease | undefined) {}
 
-  /** The newest frame that was read or appended. */
-  get lastSeq(): number {
-    return this.#newest.seq;
-  }
-
   /**
-   * The frames after `seq`, in order, as they were appended.
+   * The frames after `seq`, in order, as they were appended. The next frame to append follows the last one of them.
    * @throws UsageError if one is missing
    */
   async *read(seq: number): AsyncGenerator<LoggedFrame> {
-    this.#newest = { seq };
+    const cursor: LogCursor = { seq };
     try {
-      for (let page = await this.next(); page.length > 0; page = await this.next()) yield* page;
+      for (let page = await this.next(cursor); page.length > 0; page = await this.next(cursor)) yield* page;
     } catch (error) {
       if (error instanceof MissingFramesError) throw new UsageError(`${error.message}: restore a backup`);
       throw error;
     }
+    this.#newest = cursor;
   }
 
-  /** {@link next} goes on after this frame, which somebody has applied. */
-  follow(seq: number): void {
-    if (seq !== this.#newest.seq) this.#newest = { seq };
+  /** For {@link next}: after a frame that was loaded or applied. */
+  cursorAt(seq: number): LogCursor {
+    return seq === this.#newest.seq ? { ...this.#newest } : { seq };
   }
 
   /**
-   * The frames after those that were read, as many as are read at once; none if there is none yet.
+   * The frames after a cursor, as many as are read at once; none if there is none yet. Moves the cursor.
    * @throws MissingFramesError if the next one is gone, or it does not follow the last one that was read
    */
-  async next(): Promise<LoggedFrame[]> {
-    const { seq, checksum } = this.#newest;
+  async next(cursor: LogCursor): Promise<LoggedFrame[]> {
+    const { seq, checksum } = cursor;
     // The newest frame stays in the table after it is folded, so the last one that was read is there, unless the state was moved here.
     const rows = await this.sql.unsafe(
       `select seq::text as number, checksum::text, case when seq > ${seq} then frame end as frame from (
@@ -73,14 +75,14 @@ export class DatabaseLog {
     if (checksum !== undefined && Number(last?.checksum) !== checksum) {
       throw new MissingFramesError(`Frame ${seq} of the log is not in the database any more`);
     }
-    if (last) this.#newest.checksum = Number(last.checksum);
+    if (last) cursor.checksum = Number(last.checksum);
     const frames: LoggedFrame[] = [];
     for (const { number, frame, checksum } of rows) {
-      const expected = this.#newest.seq + 1;
+      const expected = cursor.seq + 1;
       if (Number(number) !== expected) {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
       }
-      this.#newest = { seq: expected, checksum: Number(checksum) };
+      [cursor.seq, cursor.checksum] = [expected, Number(checksum)];
       frames.push({ seq: expected, frame });
     }
     return frames;

@@ -87,8 +87,8 @@ export class DatabaseExchange implements Exchange {
   }
 
   async *tail(seq: number, signal: AbortSignal): AsyncGenerator<LoggedFrame[]> {
-    this.parts.log.follow(seq);
-    yield* this.#news("frames", () => this.parts.log.next(), signal);
+    const cursor = this.parts.log.cursorAt(seq);
+    yield* this.#news("frames", () => this.parts.log.next(cursor), signal);
   }
 
   applied(seq: number): void {

@@ -5,8 +5,9 @@ import { acquireLock } from "../host/lock.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { openStore } from "../store/open_store.ts";
 import { connect, isDatabaseUrl, shownUrl, type Sql } from "./connection.ts";
-import { DatabaseFolder, isKept } from "./database_folder.ts";
+import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
+import { isKept } from "./kept_files.ts";
 import { DEAD, takeLease } from "./lease.ts";
 import { type StoredFile, StoredFiles } from "./stored_files.ts";
 

@@ -2,7 +2,7 @@ import type { Cancel, Clock } from "../host/clock.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Verdict } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
-import type { Run } from "../model/run.ts";
+import type { Run, StepRecord } from "../model/run.ts";
 import type { Answered, ClaimedRun, RunEnd, Suspension } from "../store/store.ts";
 import { InterruptedError, RuleCodeError } from "../workers/workers.ts";
 import { Interruption, type StepOutcome, type Suspended } from "./outcome.ts";
@@ -80,7 +80,8 @@ export class Execution {
     if (!isSame) return false;
     this.#off = Promise.withResolvers();
     this.done = this.#off.promise;
-    waiting.rouse(records.refresh(steps));
+    if (this.options.localize === undefined) waiting.rouse(records.refresh(steps));
+    else void this.#rouse(steps, this.options.localize);
     return true;
   }
 
@@ -97,11 +98,12 @@ export class Execution {
 
   /** The store changed what the run waits for: the waiting branches check their records. Never rejects. */
   async wake(): Promise<void> {
-    const { claim: { run }, options: { store, onError } } = this;
+    const { claim: { run }, options: { store, localize, onError } } = this;
     if (this.#context === undefined) return void (this.#wokenEarly = true);
     try {
       const trace = await store.getRun(run.id);
-      if (trace !== undefined) this.#context.records.refresh(trace.steps);
+      const steps = trace && await (localize?.(trace.steps) ?? trace.steps);
+      if (steps !== undefined) this.#context.records.refresh(steps);
       this.#context.waiting.wake();
     } catch (error) {
       onError(`Cannot wake run ${run.id} of ${run.rule}; it continues when it is next due`, error);
@@ -109,8 +111,9 @@ export class Execution {
   }
 
   async #execute(getVersion: (version: string) => Promise<RuleVersion | undefined>): Promise<void> {
-    const { run, steps, asksFirst, alone } = this.claim;
-    const { store, clock } = this.options;
+    const { asksFirst, alone } = this.claim;
+    const { store, clock, localize } = this.options;
+    const { run, steps } = localize ? await localize(this.claim) : this.claim;
     const version = await getVersion(run.version);
     if (version === undefined) {
       const message =
@@ -136,6 +139,18 @@ export class Execution {
       return await this.#end(await runRule(context, alone, this.#stop.signal));
     } catch (thrown) {
       return await this.#answerThrown(thrown);
+    }
+  }
+
+  /** Continues with steps that another program may have recorded. Never rejects. */
+  async #rouse(steps: StepRecord[], localize: NonNullable<RunnerOptions["localize"]>): Promise<void> {
+    const { waiting, records } = this.#context!;
+    try {
+      waiting.rouse(records.refresh(await localize(steps)));
+    } catch (error) {
+      this.forget();
+      await this.#trouble(error);
+      this.#off.resolve();
     }
   }
 

@@ -23,6 +23,8 @@ export interface RunnerOptions {
   folder: string;
   /** What expressions see besides the run's own names: `env` and `secrets`. */
   surroundings: (rule: string) => Scope;
+  /** A recorded value with the paths of saved files as they are on this machine. Absent: they are recorded so. */
+  localize?: <T>(recorded: T) => Promise<T>;
   /** What actions can reach, apart from what belongs to a run. */
   services: Omit<ActionServices, "getState" | "callModule" | "patched">;
   /** Who answers forms, and on which pages. */

@@ -1,4 +1,3 @@
-import { writeExactJson } from "../formats/exact_json.ts";
 import { compile } from "../language/expressions/expression.ts";
 import { templatesIn } from "../language/expressions/check_expression.ts";
 import { type Fleet, type FleetTask, type PingSettings, PLATFORM_METHODS } from "../model/fleet.ts";
@@ -9,7 +8,7 @@ import { calleeOf } from "./calls.ts";
 import { type Callables, type Called, follow } from "./follow_calls.ts";
 import { type CheckedFleet, TASK_TIMEOUT } from "./fleet_file.ts";
 import type { Loaded } from "./loaded.ts";
-import { hashVersion, idOfPath, type Source } from "./source_file.ts";
+import { idOfPath, type Source, versionOfData } from "./source_file.ts";
 
 /** Adds the code that a fleet calls. @returns undefined if it does not load; `problems` receives the reasons */
 function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Problem[]): Fleet | undefined {
@@ -41,11 +40,11 @@ function assembleFleet(checked: CheckedFleet, callables: Callables, problems: Pr
     ...pingOf(fleet.ping, platform?.platform?.methods.includes("ping") ?? false),
     tasks: { ...ofModule(module), ...fleet.tasks },
   };
-  const version = hashVersion(writeExactJson([whole, inventory]));
+  const version = versionOfData([whole, inventory]);
   return {
     ...whole,
     version,
-    platformVersion: hashVersion(writeExactJson(whole.platform ?? null)),
+    platformVersion: versionOfData(whole.platform ?? null),
     inventory: { ...inventory, version },
   };
 }

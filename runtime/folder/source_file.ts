@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
+import { writeExactJson } from "../formats/exact_json.ts";
 import { OTHER_KINDS } from "../commands/read_command.ts";
 import { ACTION_KEYS } from "../language/checker/check_rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
@@ -68,6 +69,11 @@ export function hashVersion(...texts: string[]): string {
   const hash = createHash("sha256");
   for (const text of texts) hash.update(text);
   return hash.digest("hex").slice(0, 16);
+}
+
+/** The version of something that is plain data. */
+export function versionOfData(data: unknown): string {
+  return hashVersion(writeExactJson(data));
 }
 
 /** The rule id of a path: `ops/disk.yaml` → `ops/disk`. */

@@ -1,8 +1,7 @@
-import { writeExactJson } from "../formats/exact_json.ts";
 import type { Fleet, FleetTask, Recipients } from "../model/fleet.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Rule, Step } from "../model/rule.ts";
-import { hashVersion } from "./source_file.ts";
+import { versionOfData } from "./source_file.ts";
 
 const DAY = 86_400_000;
 /** The step that sends the task. */
@@ -74,5 +73,5 @@ function ruleFor({ id, file, at }: Fleet, { name, title, inputs, to }: FleetTask
     modules: {},
     fleet: id,
   };
-  return { ...whole, version: hashVersion(writeExactJson(whole)) };
+  return { ...whole, version: versionOfData(whole) };
 }

@@ -26,6 +26,8 @@ export interface Disk {
   syncFolder(folder: string): Promise<void>;
   /** Makes a file durable that another program has written. */
   syncFile(path: string): Promise<void>;
+  /** Bytes of the file system of a folder: those that are free, and all. Absent if there is no real one. */
+  space?(folder: string): Promise<{ free: number; total: number }>;
   /** Creates a scratch file for data outside of memory; absent if all data stay in memory. */
   scratch?(path: string): ScratchFile;
 }
@@ -57,6 +59,10 @@ export const realDisk: Disk = {
     for (let folder = resolve(path); folder !== top;) await realDisk.syncFolder(folder = dirname(folder));
   },
   list: (folder) => fs.readdir(folder),
+  async space(folder) {
+    const { bavail, blocks, bsize } = await fs.statfs(folder);
+    return { free: bavail * bsize, total: blocks * bsize };
+  },
   read: (path) => fs.readFile(path),
   async open(path) {
     const handle = await fs.open(path, constants.O_RDONLY);

@@ -105,6 +105,7 @@ export function lockedDisk(disk: Disk, lock: Pick<FolderLock, "assertHeld" | "lo
     open: (path) => disk.open(path),
     syncFolder: (folder) => disk.syncFolder(folder),
     syncFile: (path) => disk.syncFile(path),
+    ...disk.space && { space: (folder) => disk.space!(folder) },
     ...disk.scratch && {
       scratch: (path) => {
         lock.assertHeld();

@@ -45,17 +45,38 @@ export function isFileName(name: string): boolean {
   return name.isWellFormed() && !/[/\\\u0000-\u001f\u007f]/.test(name);
 }
 
+/**
+ * The folders of programs that share their state, see `localFolderOf`, in a text. What follows is the folder of a run, or of the
+ * files that came with an event.
+ */
+const SHARED = "[^\\s\"']*[/\\\\]whenthen-[0-9a-f]{16}(?:-\\d+)?[/\\\\]files";
+const BELOW = "[/\\\\]((?:\\.uploads[/\\\\])?[0-9a-z]{20})(?![0-9a-z])";
+
 /** The files that runs have saved: a folder for each run, `<folder>/<run>/<step>/<name>`. */
 export class RunFiles {
   /** Runs that the sweep has not checked in this round. */
   #round: string[] = [];
+  /** Where files may be, as it was recorded: here, too, the path may have spaces then. */
+  readonly #places: RegExp;
 
-  /** @param folder absolute; it is made with the first file */
+  /**
+   * @param folder absolute; it is made with the first file
+   * @param bring copies the files of a folder to this machine, by its path below `folder`, if other programs may have saved them
+   */
   constructor(
     private readonly folder: string,
     private readonly disk: Disk,
     private readonly most = MOST_FILE_BYTES,
-  ) {}
+    private readonly bring?: (folder: string) => Promise<void>,
+  ) {
+    const own = folder.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    this.#places = new RegExp(`(?:${own}|${SHARED})${BELOW}`, "g");
+  }
+
+  /** Whether other programs may have saved files, in folders of theirs. */
+  get isShared(): boolean {
+    return this.bring !== undefined;
+  }
 
   /** @throws TerminalError if the name is not a plain file name */
   async create({ run, step, name, what }: NewFile): Promise<FileDraft> {
@@ -117,6 +138,22 @@ export class RunFiles {
     return here.startsWith(this.folder + sep) ? here : undefined;
   }
 
+  /**
+   * What another program may have recorded of a run or an event, with the paths of files as they are here. All files in the same
+   * folders are here when it resolves.
+   */
+  async localize<T>(recorded: T): Promise<T> {
+    if (this.bring === undefined) return recorded;
+    const folders = new Set<string>();
+    const place = (_: string, folder: string) => {
+      folders.add(folder);
+      return join(this.folder, folder);
+    };
+    const local = mapTexts(recorded, (text) => text.replace(this.#places, place)) as T;
+    for (const folder of folders) await this.bring(folder);
+    return local;
+  }
+
   /** Makes files durable that another program has written into a run's folder. */
   async keepLeft(files: SavedFile[]): Promise<void> {
     for (const { path } of files) await this.disk.syncFile(path);
@@ -159,12 +196,22 @@ export class RunFiles {
 
   async #runs(): Promise<string[]> {
     try {
-      return (await readdir(this.folder)).filter((name) => RUN_ID.test(name));
+      return (await this.disk.list(this.folder)).filter((name) => RUN_ID.test(name));
     } catch (error) {
       if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
   }
+}
+
+/** A value with its texts changed; itself if none was. */
+function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return value.includes("whenthen-") ? change(value) : value;
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  const changed = entries.map(([key, inner]) => [key, mapTexts(inner, change)] as const);
+  if (changed.every(([, inner], index) => inner === entries[index][1])) return value;
+  return Array.isArray(value) ? changed.map(([, inner]) => inner) : Object.fromEntries(changed);
 }
 
 interface DraftParts {

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { codeOf, messageOf } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
-import { newId } from "../model/id.ts";
+import { fromBase32, newId } from "../model/id.ts";
 import type { Disk } from "./disk.ts";
 import type { RunFiles } from "./run_files.ts";
 
@@ -39,6 +39,14 @@ export interface KnownEvents {
   isKnown(key: string): Promise<boolean>;
 }
 
+/** Uploads would take the space that the store needs. */
+export class NoSpaceError extends Error {
+  override name = "NoSpaceError";
+}
+
+/** Bytes of the disk that uploads leave free, but at most this share of it: the log and history of the store are there, too. */
+const LEFT_FREE = { bytes: 500_000_000, share: 0.05 };
+
 /** The folder of all uploads, beside those of runs. */
 const FOLDER = ".uploads";
 /** The file with the owners, in the folder of an event's files. Uploaded files have folders of their own, so no name clashes. */
@@ -46,6 +54,8 @@ const OWNERS = "owners.json";
 /** See `newId`: only names of this form are folders of requests. */
 const REQUEST = /^[0-9a-z]{20}$/;
 const KEY = /^key-(\d+)$/;
+/** Milliseconds that another program may take to receive a request. */
+const RECENT = 3_600_000;
 /** Folders checked per sweep. */
 const SWEPT = 100;
 
@@ -69,6 +79,7 @@ export class Uploads {
   /**
    * Saves files, durably.
    * @param owners the events that may get them: after a crash, they stay if one of these is known
+   * @throws NoSpaceError if too little of the disk would stay free
    */
   async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
     const id = newId(now);
@@ -80,6 +91,7 @@ export class Uploads {
     this.#open.add(id);
     try {
       await this.disk.mkdir(folder);
+      await this.#checkSpace(folder, uploads.reduce((sum, { bytes }) => sum + bytes.length, 0));
       const draft = join(folder, `${OWNERS}.new`);
       await this.#write(draft, JSON.stringify(owners));
       await this.disk.rename(draft, join(folder, OWNERS));
@@ -90,8 +102,22 @@ export class Uploads {
       return { files, claim, leave, discard };
     } catch (error) {
       await discard();
+      if (error instanceof NoSpaceError) throw error;
       throw new Error(`Cannot save uploaded files: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  async #checkSpace(folder: string, bytes: number): Promise<void> {
+    const space = await this.disk.space?.(folder);
+    if (space === undefined) return;
+    const least = Math.min(LEFT_FREE.bytes, LEFT_FREE.share * space.total);
+    if (space.free - bytes >= least) return;
+    const megabytes = (amount: number) => `${Math.round(amount / 1e6)} MB`;
+    throw new NoSpaceError(
+      `Cannot save uploaded files: the disk has ${megabytes(space.free)} free, and ${
+        megabytes(least)
+      } of it are for the store`,
+    );
   }
 
   async #saveOne(id: string, index: number, { name, type, bytes }: Upload): Promise<SavedFile> {
@@ -122,7 +148,7 @@ export class Uploads {
     if (this.#round.length === 0) this.#round = (await this.#list(this.#folder)).filter((name) => REQUEST.test(name));
     const errors: Error[] = [];
     for (const id of this.#round.splice(0, SWEPT)) {
-      if (this.#open.has(id)) continue;
+      if (this.#open.has(id) || (this.files.isShared && isRecent(id))) continue;
       const folder = join(this.#folder, id);
       try {
         if (!await this.#isOwned(folder, events)) await this.disk.removeFolder(folder);
@@ -158,6 +184,11 @@ export class Uploads {
       throw error;
     }
   }
+}
+
+/** Another program may be receiving the request: its event is not known yet. */
+function isRecent(id: string): boolean {
+  return fromBase32(id.slice(0, 9)) > Date.now() - RECENT;
 }
 
 /** No event is accepted before its file of owners is complete, so one that is cut off has none. */

@@ -44,7 +44,19 @@ export function show(value: unknown): string {
  */
 export function didYouMean(word: string, known: Iterable<string>, write = (near: string) => near): string | undefined {
   const near = nearest(word, known);
-  return near === undefined ? undefined : `did you mean ${JSON.stringify(write(near))}?`;
+  return near === undefined ? undefined : askWhether(write(near));
+}
+
+const QUESTION = "did you mean ";
+
+/** The question whether this word was meant. */
+export function askWhether(word: string): string {
+  return `${QUESTION}${JSON.stringify(word)}?`;
+}
+
+/** Whether a hint is the question whether another word was meant. */
+export function asksForWord(hint: string | undefined): boolean {
+  return hint?.startsWith(QUESTION) ?? false;
 }
 
 /** The hint for a name that does not exist: the nearest name that does, else all of them. */

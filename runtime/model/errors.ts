@@ -43,6 +43,16 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/** Why a request failed: hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
+export function networkReason(error: unknown): string {
+  let inner = error;
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
+  return messageOf(inner).replace(
+    / for url \(.*?\)| fetching "[^"]*"|\.? For more information, pass `verbose: true`.*/g,
+    "",
+  );
+}
+
 /** The code of an error of the system or of a library, such as `ENOENT`; undefined if it has none. */
 export function codeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;

@@ -7,31 +7,22 @@
 import { env as environment } from "node:process";
 import { type CommandTest, failureOfTest } from "../commands/command_tests.ts";
 import type { LoadedCommand } from "../folder/follow_calls.ts";
-import type { UpperValue } from "../model/config.ts";
 import type { Command } from "../model/rule.ts";
 import { faultOf, guarded, isError, type Problem } from "../model/problem.ts";
 import { openLoading } from "../folder/open_folder.ts";
 import { refuseUnusedSet } from "../folder/rule_configs.ts";
-import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { RuleTest, TestResult } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import { logCode } from "../engine/run_log.ts";
-import { triggerKinds } from "../triggers/index.ts";
 import { checkTestFile, type CodeTest, findTestFiles, readTestFile, runCodeTest } from "./code_tests.ts";
 import { failureOf } from "./seen.ts";
 import { runEntry } from "./run_entry.ts";
 import { checkFor, type LoadedRule, Stage } from "./stage.ts";
+import { kinds, type TestFolder } from "./test_folder.ts";
 
-/** What to test; all paths are absolute. */
-export interface RunTestsOptions {
-  folder: string;
-  /** Caches the declarations of TypeScript files for the next load. */
-  data: string;
-  env?: string;
-  /** Config values from the command line: they apply to tests, too. */
-  set?: UpperValue[];
-  prebuilt?: Prebuilt;
+/** What to test; config values of the command line apply to tests, too. */
+export interface RunTestsOptions extends TestFolder {
   /** Runs only tests of which this is true. @default all */
   filter?: (test: Pick<TestResult, "file" | "name">) => boolean;
   /** Called with the result of each test as soon as it has ended. */
@@ -46,8 +37,6 @@ export interface TestReport {
   /** How many tests the filter left out; absent without a filter. */
   leftOut?: number;
 }
-
-const kinds = { triggers: triggerKinds, steps: stepKinds };
 
 /** Loads a folder and runs all its tests in sequence: `tests:` of each rule, then `*.test.ts`. @throws UsageError if a value of `set` cannot be used */
 export async function runTests(options: RunTestsOptions): Promise<TestReport> {

@@ -2,8 +2,7 @@ import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import { editorsOf, layConfig } from "../folder/settings/config_layers.ts";
 import type { Connection } from "../connections/connection.ts";
-import { hashVersion, type RuleSource } from "../folder/source_file.ts";
-import { writeExactJson } from "../formats/exact_json.ts";
+import { type RuleSource, versionOfData } from "../folder/source_file.ts";
 import { checkRule, type RuleFound } from "../language/checker/check_rule.ts";
 import { secretsOfRule } from "../language/expressions/check_expression.ts";
 import type { Kinds } from "../language/kind.ts";
@@ -162,8 +161,7 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
   }
   const { version, actions, commands, definitions, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
-  const world = writeExactJson([version, checked.config, test.secrets, test.env]);
-  const own = hashVersion(world);
+  const own = versionOfData([version, checked.config, test.secrets, test.env]);
   return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
 }
 

@@ -3,7 +3,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
 import { methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
-import type { Unclaimed } from "../host/uploads.ts";
+import { NoSpaceError, type Unclaimed } from "../host/uploads.ts";
 import { byField, isMultipart, type Multipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
 import {
@@ -19,7 +19,7 @@ import { answerOptions, listensTo, withCors } from "./hook_options.ts";
 import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
-import type { EventIdentity, Receipt } from "../store/store.ts";
+import { type EventIdentity, type Receipt, StoreFullError } from "../store/store.ts";
 import type { Hook } from "../triggers/trigger.ts";
 
 /** The part of a request's URL that hooks see. */
@@ -225,6 +225,9 @@ function runsThatReply({ runs, verdicts }: Receipt, repliers: Hook[]): string[] 
   return runs.filter((run) => !others.includes(run));
 }
 
+/** Seconds until a sender may try again after the disk had no space for its files. */
+const SPACE_RETRY = 60;
+
 /** Delivers the events with the files of the form, which are on disk before them. */
 async function deliverFiles(
   form: Multipart,
@@ -232,7 +235,10 @@ async function deliverFiles(
   { ingest, uploads, store, clock }: HookContext,
 ): Promise<Receipt[]> {
   const owners = deliveries.map(({ event: { source, id } }) => ({ source, id }));
-  const saved = await uploads.save(form.files, owners, clock.now());
+  const saved = await uploads.save(form.files, owners, clock.now()).catch((error) => {
+    if (error instanceof NoSpaceError) throw new StoreFullError(error.message, SPACE_RETRY);
+    throw error;
+  });
   let receipts: Receipt[];
   try {
     const files = byField(form.files, (_, index) => saved.files[index]);

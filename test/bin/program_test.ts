@@ -6,21 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execPath } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describeProgram, runProgram } from "../../bin/cli/main.ts";
+import { describeProgram } from "../../bin/cli/main.ts";
 import { ExitCode } from "../../bin/cli/session.ts";
+import { runCommand as run } from "./run_command.ts";
 import { FileReport, LogLines } from "../../bin/cli/start_log.ts";
 import { writeAddress } from "../../runtime/host/private_file.ts";
 
 /** Runs a command line in this process. */
-async function run(...words: string[]) {
-  let [out, complaints] = ["", ""];
-  const code = await runProgram(words, {
-    terminal: { write: (text) => out += text, width: Infinity, colours: false, now: 0 },
-    complain: (text) => complaints += text,
-  });
-  return { code, out, complaints };
-}
-
 Deno.test("help and version exit with 0", async () => {
   const help = await run("--help");
   assert.equal(help.code, ExitCode.ok);
@@ -250,7 +242,7 @@ Deno.test("a folder made by init passes tsc and deno check, and a wrong duration
 });
 
 Deno.test("the description of the commands has all that --help shows of each", async () => {
-  const program = describeProgram();
+  const program = await describeProgram();
   const all = [program, ...program.commands.flatMap((command) => [command, ...command.commands])];
   assert.ok(all.length > 30);
   for (const { path, options, commands, arguments: values, notes } of all) {
@@ -362,7 +354,7 @@ Deno.test({ name: "completion loads in a real zsh, which knows every command", i
   assert.equal(stderr, "");
   const lines = stdout.split("\n");
   assert.equal(lines[0], "_whenthen");
-  const commands = describeProgram().commands;
+  const { commands } = await describeProgram();
   for (const { path } of [...commands, ...commands.flatMap((command) => command.commands)]) {
     assert.ok(lines.includes(["_whenthen", ...path].join("_")), path.join(" "));
   }

@@ -102,16 +102,23 @@ Deno.test("a database that answers no more: the program begins anew, and goes on
   assert.equal(await program.stop(), 0);
 });
 
-Deno.test("commands reach the program on their machine, and one elsewhere by its pages only", async () => {
+Deno.test("commands reach the program on their machine; elsewhere they are replicas for a moment", async () => {
   await using server = await DatabaseServer.start();
   await using place = await places(server);
   await using program = start(place.rules, place);
   const run = await order(program, 1);
   const listed = await whenthen(["runs", "--json", "--data", place.data]);
   assert.deepEqual(JSON.parse(listed.stdout).map(({ id }: { id: string }) => id), [run], listed.stderr);
-  const elsewhere = await whenthen(["runs", "--data", place.data], { env: { XDG_CACHE_HOME: place.rules } });
-  assert.equal(elsewhere.code, 64, elsewhere.stderr);
-  assert.match(elsewhere.stderr, /a whenthen works on it, elsewhere; use its pages or its API/);
+  const there = { env: { XDG_CACHE_HOME: place.rules } };
+  const unnamed = await whenthen(["runs", "--data", place.data], there);
+  assert.equal(unnamed.code, 64, unnamed.stderr);
+  assert.match(unnamed.stderr, /name their folder with --folder/);
+  const elsewhere = ["--json", "--folder", place.rules, "--data", place.data];
+  const known = await whenthen(["runs", ...elsewhere], there);
+  assert.deepEqual(JSON.parse(known.stdout).map(({ id }: { id: string }) => id), [run], known.stderr);
+  const cancelled = await whenthen(["cancel", run, ...elsewhere], there);
+  assert.equal(cancelled.code, 0, cancelled.stderr);
+  await runOf(program, run, "cancelled");
   assert.equal(await program.stop(), 0);
   const after = await whenthen(["show", run, "--json", "--data", place.data]);
   assert.equal(JSON.parse(after.stdout).run.id, run, after.stderr);

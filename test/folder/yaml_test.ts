@@ -80,6 +80,16 @@ const SLIPS: [name: string, text: string, problem: string][] = [
     'a.yaml:5:3: "a" is here twice: first in line 3|      a: 3|      ^|    keep one of them',
   ],
   [
+    "a key twice in braces",
+    '{ a: 1, "a": 2 }',
+    'a.yaml:1:9: "a" is here twice: first in line 1|    { a: 1, "a": 2 }|            ^^^|    keep one of them',
+  ],
+  [
+    "an empty key twice",
+    "\"\": 1\n'': 2",
+    "a.yaml:2:1: \"\" is here twice: first in line 1|    '': 2|    ^^|    keep one of them",
+  ],
+  [
     "braces without $",
     "text: {{ event.id }}",
     "a.yaml:1:7: an expression begins with ${{|    text: {{ event.id }}|          ^^^^^^^^^^^^^^" +
@@ -263,6 +273,20 @@ Deno.test("any text with mistakes in it gives problems with positions in it, nev
     }),
     { numRuns: 3_000 },
   );
+});
+
+Deno.test("the time for a map grows with its keys, not with their square", () => {
+  const millisecondsFor = (keys: number) => {
+    const text = Array.from({ length: keys }, (_, index) => `key${index}: ${index}\n`).join("");
+    const times = Array.from({ length: 3 }, () => {
+      const begin = performance.now();
+      assert.equal(Object.keys(parseYaml(text, "a.yaml").value as object).length, keys);
+      return performance.now() - begin;
+    });
+    return Math.min(...times);
+  };
+  const [few, many] = [millisecondsFor(2_500), millisecondsFor(40_000)];
+  assert.ok(many < 80 * few, `16 times as many keys take ${Math.round(many / few)} times as long`);
 });
 
 Deno.test("any scalar in any style has correct positions of its characters", () => {

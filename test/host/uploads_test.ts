@@ -84,6 +84,23 @@ Deno.test("a file of owners that is cut off, a stray file and a folder that cann
   });
 });
 
+Deno.test("files that would take the space of the store are refused, and leave nothing", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "uploads-"));
+  let free = 500_000_000 + UPLOAD.bytes.length;
+  const small = { ...realDisk, space: () => Promise.resolve({ free, total: 20_000_000_000 }) };
+  const uploads = new Uploads(folder, new RunFiles(folder, small), small);
+  await (await uploads.save([UPLOAD], [OWNER], NOW)).discard();
+  free--;
+  await assert.rejects(
+    uploads.save([UPLOAD], [OWNER], NOW),
+    /^NoSpaceError: Cannot save uploaded files: the disk has 500 MB free, and 500 MB of it are for the store$/,
+  );
+  assert.deepEqual(await readdir(join(folder, ".uploads")), []);
+  const { free: real, total } = await realDisk.space!(folder);
+  assert.ok(real > 0 && real <= total);
+  await rm(folder, { recursive: true });
+});
+
 Deno.test("files that are discarded, or cannot be saved, leave nothing", async () => {
   await withUploads(async (open, list) => {
     const { discard } = await open().save([UPLOAD], [OWNER], NOW);

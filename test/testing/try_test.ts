@@ -265,7 +265,7 @@ Deno.test("try: each right and wrong use", async () => {
     [["try", "a", "--since", "1h"], 1, /3 events/],
     [["try", "a", "--since", "2099-01-01"], 0, /^No event has come since 2099-01-01T00:00:00\.000Z\n$/],
     [["try", "n"], 0, /^n takes none of the 3 events\n$/],
-    [["try", "i"], 0, /\n  now\s+would not start, the condition does not hold: event\.data > 5 is false/],
+    [["try", "i"], 0, /\n\s+now\s+would not start, the condition does not hold: event\.data > 5 is false/],
     [["try", "a", "--last", "2", "--json"], 1, /"differs": \[\]/],
     [["try", "b"], 2, /b\.yaml:2:7: .*list of steps/],
     [["try", "c"], 1, /^$/, /There is no rule "c"; known here: a, i, n, s/],

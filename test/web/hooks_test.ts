@@ -314,6 +314,19 @@ Deno.test("a field of a form is its bytes in UTF-8, or in the charset of its par
   for (const empty of ["--B--", "\r\n--B--\r\n"]) assert.deepEqual(await dataOf(empty), {});
 });
 
+Deno.test("files for which the disk has no space are 503 with Retry-After, and their event is not known", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const small = { ...realDisk, space: () => Promise.resolve({ free: 30e6, total: 1e9 }) };
+  const folder = join(bench.folder, "files");
+  Object.assign(bench.context, { uploads: new Uploads(folder, new RunFiles(folder, small), small) });
+  const { status, headers, body } = await bench.ask("POST", "/hooks/x", { body: uploadForm() });
+  assert.deepEqual([status, headers.get("retry-after")], [503, "60"]);
+  assert.match(body.error, /^Cannot save uploaded files: the disk has 30 MB free, and 50 MB of it are for the store$/);
+  assert.deepEqual(await readdir(join(folder, ".uploads")), []);
+  const plain = await bench.ask("POST", "/hooks/x", { body: new URLSearchParams({ a: "1" }) });
+  assert.equal(plain.status, 202);
+});
+
 Deno.test("a second delivery of an event with files leaves none of its own; dedupe knows the hash of a file", async () => {
   await using bench = await openBench([rule("a", [webhook("/x", { dedupe: "event.files.file.sha256" })])]);
   const send = () => bench.ask("POST", "/hooks/x", { body: uploadForm() });

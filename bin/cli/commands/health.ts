@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { readAddress } from "../../../runtime/host/private_file.ts";
+import { networkReason } from "../../../runtime/model/errors.ts";
 import { DATA, placeOf } from "../folders.ts";
 import { paint } from "../print/terminal.ts";
 import { type CommonOptions, dataOption, ExitCode, jsonOption, print, type Session } from "../session.ts";
@@ -43,7 +44,6 @@ async function askHealth(data: string): Promise<Health> {
     const said = (await response.text()).trim();
     return { ready: response.ok, state: response.ok ? "ready" : `not ready: ${said}`, url };
   } catch (error) {
-    const { innermost } = await import("../../../runtime/actions/http_send.ts");
-    return { ready: false, state: `No answer from ${url}: ${innermost(error)}`, url };
+    return { ready: false, state: `No answer from ${url}: ${networkReason(error)}`, url };
   }
 }

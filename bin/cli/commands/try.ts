@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseDuration } from "../../../runtime/model/duration.ts";
+import { hintAtUnknown } from "../../../runtime/language/hints.ts";
 import { parseTime } from "../../../runtime/language/expectation.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { TestFolder } from "../../../runtime/testing/test_folder.ts";
@@ -102,7 +103,7 @@ export async function writeTestFrom(
 
 /** The error for a rule that the folder does not have. */
 export function unknownRule(rule: string, known: string[]): RefusedError {
-  return new RefusedError(`There is no rule "${rule}"; known here: ${known.join(", ") || "none"}`);
+  return new RefusedError(`There is no rule "${rule}"; ${hintAtUnknown(rule, known)}`);
 }
 
 /** Loads a folder with a cache of its own, as the data folder must not change. */

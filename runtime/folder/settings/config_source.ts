@@ -3,14 +3,13 @@ import { parseDuration } from "../../model/duration.ts";
 import type { JsonObject } from "../../model/json.ts";
 import { guarded, isError, type Problem } from "../../model/problem.ts";
 import type { Rule } from "../../model/rule.ts";
-import { writeExactJson } from "../../formats/exact_json.ts";
 import { type CheckedRule, checkRule, type Known } from "../../language/checker/check_rule.ts";
 import type { Origin } from "../../language/checker/checking.ts";
 import type { Kinds } from "../../language/kind.ts";
 import { isTarget } from "../../model/target.ts";
 import { type Call, callsInRaw } from "../calls.ts";
 import { type Callables, follow } from "../follow_calls.ts";
-import { hashVersion } from "../source_file.ts";
+import { versionOfData } from "../source_file.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 
 const EXPECTED = "expected where config values come from, such as { call: ./config.ts#read, every: 5m }";
@@ -90,6 +89,6 @@ export function assembleConfigSource(
     return undefined;
   }
   const whole = { ...checked, actions: {}, modules, definitions };
-  const version = hashVersion(writeExactJson(whole));
+  const version = versionOfData(whole);
   return { rule: { ...whole, version }, every };
 }

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
+import { listKnown } from "../../language/hints.ts";
 import { compile } from "../../language/expressions/expression.ts";
 import { readFields } from "../../language/fields/read_fields.ts";
 import { parseDuration } from "../../model/duration.ts";
@@ -231,7 +232,7 @@ function faultsOf({ kind, key, at, max, ignore, methods }: Omit<Definition, "inp
     const { problem, references } = compile(String(text));
     const foreign = references.find(({ path: [root] }) => root !== "item" && root !== "index");
     if (problem !== undefined) faults.push(`${name}: bad expression: ${problem.message}`);
-    else if (foreign !== undefined) faults.push(`${name}: unknown name "${foreign.path[0]}"; known here: item`);
+    else if (foreign !== undefined) faults.push(`${name}: unknown name "${foreign.path[0]}"; ${listKnown(["item"])}`);
   }
   if (max !== undefined && !(Number.isInteger(max) && max > 0)) faults.push(`max: expected a whole number, got ${max}`);
   if (ignore !== undefined && !(Array.isArray(ignore) && ignore.every((path) => typeof path === "string"))) {

@@ -36,13 +36,15 @@ const MAX_LENGTH = 1_000_000;
 const MAX_DEPTH = 100;
 const TOO_DEEP = `a file may nest ${MAX_DEPTH} levels deep`;
 /** These errors leave the shape of the file unambiguous, so all of them are reported and the checker continues. */
-const HARMLESS = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_FAILED"]);
+const HARMLESS = new Set(["TAG_RESOLVE_FAILED"]);
 
 const OPTIONS = {
   prettyErrors: false,
   keepSourceTokens: true,
   stringKeys: true,
   resolveKnownTags: false,
+  // We look for them ourselves: the library (2.9) compares each key with all before it.
+  uniqueKeys: false,
   // Merge keys, of YAML 1.1.
   merge: true,
   logLevel: "error",
@@ -111,32 +113,29 @@ function read(text: string): Reading {
 }
 
 function duplicates(document: Document.Parsed, text: string, lines: LineCounter): Finding[] {
-  const errors = document.errors.filter((error) => error.code === "DUPLICATE_KEY");
-  if (errors.length === 0) return [];
-  const firsts = firstKeys(document);
-  return errors.map(({ pos: [from] }) => {
-    const key = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\n]*)/.exec(text.slice(from))![0].trim();
-    const first = firsts.get(from);
-    const where = first === undefined ? "" : `: first in line ${lines.linePos(first).line}`;
-    return { from, to: from + key.length, message: `"${key}" is here twice${where}`, hint: "keep one of them" };
-  });
-}
-
-/** For each repeated key, by its offset, the offset of the first one. */
-function firstKeys(document: Document.Parsed): Map<number, number> {
-  const firsts = new Map<number, number>();
+  const found: Finding[] = [];
   visit(document, {
     Map(_, map) {
       const known = new Map<unknown, number>();
       for (const { key } of map.items) {
         if (!isScalar(key) || !key.range) continue;
+        const [from] = key.range;
         const first = known.get(key.value);
-        if (first === undefined) known.set(key.value, key.range[0]);
-        else firsts.set(key.range[0], first);
+        if (first === undefined) known.set(key.value, from);
+        else found.push(twice(key.value, from, first));
       }
     },
   });
-  return firsts;
+  return found;
+
+  function twice(key: unknown, from: number, first: number): Finding {
+    const written = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\n]*)/.exec(text.slice(from))![0].trim();
+    // Only a merge key is no text.
+    const message = `"${typeof key === "string" ? key : written}" is here twice: first in line ${
+      lines.linePos(first).line
+    }`;
+    return { from, to: from + written.length, message, hint: "keep one of them" };
+  }
 }
 
 /** All other warnings of the library are problems too. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { lookUp } from "../expressions/references.ts";
-import { didYouMean, hintAtUnknownKey, show } from "../hints.ts";
+import { asksForWord, askWhether, didYouMean, hintAtUnknownKey, show } from "../hints.ts";
 
 /** A problem that a schema found in a part of a value, in plain words. */
 export interface SchemaProblem {
@@ -34,10 +34,10 @@ export function asIn(example: string) {
 
 /** Whether a key is missing because another key is its misspelling: one mistake is one problem. */
 function isMisspelt({ path, message }: SchemaProblem, all: SchemaProblem[]): boolean {
-  const name = JSON.stringify(path.at(-1));
+  const name = String(path.at(-1));
   const above = JSON.stringify(path.slice(0, -1));
-  return message === `${name} is missing` && all.some((other) => {
-    return other.hint === `did you mean ${name}?` && JSON.stringify(other.path.slice(0, -1)) === above;
+  return message === `${JSON.stringify(name)} is missing` && all.some((other) => {
+    return other.hint === askWhether(name) && JSON.stringify(other.path.slice(0, -1)) === above;
   });
 }
 
@@ -124,7 +124,7 @@ function problemsOfUnion(issue: Issue & { code: "invalid_union" }, root: unknown
       hint: `expected ${expected}`,
     }];
   }
-  const close = all.find(({ hint }) => hint?.startsWith("did you mean"));
+  const close = all.find(({ hint }) => asksForWord(hint));
   return [{
     path,
     part: "value",

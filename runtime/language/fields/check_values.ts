@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
 import { hasTemplate } from "../arg_types.ts";
-import { didYouMean, listKnown } from "../hints.ts";
+import { hintAtUnknown } from "../hints.ts";
 import { allAsWritten, checkValue, isAbsent, type SourceText } from "./field_value.ts";
 import {
   conflictsAmong,
@@ -84,7 +84,6 @@ function byKey(a: FieldProblem, b: FieldProblem): number {
  * get megabytes in return.
  */
 const MOST_UNKNOWN = 20;
-const MOST_NAMES = 50;
 const LONGEST_KEY = 100;
 
 function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>): FieldProblem[] {
@@ -92,9 +91,7 @@ function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>
   const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key)).slice(0, MOST_UNKNOWN);
   return unknown.map((full) => {
     const key = full.slice(0, LONGEST_KEY);
-    const shown = names.length > MOST_NAMES ? [...names.slice(0, MOST_NAMES), "…"] : names;
-    const hint = didYouMean(key, names) ?? listKnown(shown);
-    return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint };
+    return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint: hintAtUnknown(key, names) };
   });
 }
 

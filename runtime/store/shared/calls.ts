@@ -1,7 +1,9 @@
 import { readExactJson } from "../../formats/exact_json.ts";
 import { messageOf } from "../../model/errors.ts";
 import { type Answer, type AnsweredError, toJson } from "../ledger/tables.ts";
+import type { Rows } from "../ledger/rows.ts";
 import { StoreFullError } from "../store.ts";
+import { complete } from "./claims.ts";
 
 /**
  * A transition that a replica wants to be decided: by its name, with its input. JSON carries it. Properties that are undefined get
@@ -38,14 +40,21 @@ export function toAnswer(thrown: unknown): { error: AnsweredError } {
   };
 }
 
-/** Settles a call by its answer; without one, the batch could not be read. */
-export function settle(
-  { resolve, reject }: { resolve(result: unknown): void; reject(error: unknown): void },
-  answer: Answer | undefined,
-): void {
+/** A call that waits for its answer. */
+export interface Asking {
+  name: string;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Settles a call by its answer; without one, the batch could not be read.
+ * @param rows with the frame of the answer
+ */
+export function settle({ name, resolve, reject }: Asking, answer: Answer | undefined, rows: Rows): void {
   if (answer === undefined) reject(new Error("The program that decides cannot read what this one sent: update both"));
   else if ("error" in answer) reject(toError(answer.error));
-  else resolve(answer.result);
+  else resolve(complete(name, answer.result, rows));
 }
 
 function toError({ name, message, code, retryAfter }: AnsweredError): Error {

@@ -166,7 +166,7 @@ export class Follower implements Deciding {
     const change = changes.finish();
     if (change !== undefined) onChange(change);
     const decided = hasAnswers ? rows.get("replica", me) : undefined;
-    if (decided !== undefined) this.#outbox.answer(decided.seq, decided.answers);
+    if (decided !== undefined) this.#outbox.answer(decided, rows);
     // A fold is a good moment, and not too often.
     if (parts.size > 0) {
       expireIdentities(rows, { now: rows.fact("last")?.receivedAt ?? 0, retention: settings.retention });

@@ -6,6 +6,7 @@ import type { Batch, Exchange } from "../elsewhere.ts";
 import type { Answer } from "../ledger/tables.ts";
 import { transitionOf } from "../transitions/index.ts";
 import { type Call, readCalls, toAnswer } from "./calls.ts";
+import { shorten } from "./claims.ts";
 
 /** Delay in ms before the next attempt after the inbox could not be read, doubled up to the longest. */
 const FIRST_RETRY = 50;
@@ -47,11 +48,10 @@ export class Inbox {
     this.#receiving ??= this.#receive();
   }
 
-  /** Ends; what was taken is decided by the ledger. */
+  /** Takes nothing more; the ledger decides what was taken. What cannot be removed from the inbox now does no harm there. */
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#receiving;
-    await this.#forgetting;
   }
 
   /**
@@ -171,7 +171,7 @@ function answer(decider: Decider, { name, input, now }: Call): Answer {
   const mark = rows.mark();
   try {
     const result = transition(rows, input, decider.at(now));
-    return result === undefined ? {} : { result };
+    return result === undefined ? {} : { result: shorten(name, result) };
   } catch (error) {
     rows.undo(mark);
     return toAnswer(error);

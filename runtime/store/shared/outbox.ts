@@ -3,11 +3,12 @@ import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Exchange } from "../elsewhere.ts";
 import type { JobKind } from "../ledger/ledger.ts";
-import type { Answer } from "../ledger/tables.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { ReplicaRow } from "../ledger/tables.ts";
 import { StoreFullError } from "../store.ts";
 import { nameOf } from "../transitions/index.ts";
 import type { Transition } from "../transitions/transition.ts";
-import { callToJson, settle } from "./calls.ts";
+import { type Asking, callToJson, settle } from "./calls.ts";
 
 /** At most this many calls in a batch, and about this many characters, unless one call alone is longer. */
 const MOST_CALLS = 64;
@@ -26,15 +27,13 @@ const LONGEST_RETRY = 2_000;
 const CLOSING = 5_000;
 
 /** A call that is not settled. */
-export interface OpenCall {
+export interface OpenCall extends Asking {
   kind: JobKind;
   // deno-lint-ignore no-explicit-any
   transition: Transition<any, unknown>;
   input: unknown;
   now: number;
   text: string;
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
 }
 
 /** A batch whose answers have not come yet. */
@@ -88,21 +87,34 @@ export class Outbox {
     if (this.#lost) return Promise.reject(this.#lossFor(kind, this.#lost));
     if (kind === "intake" && this.#refusal) return Promise.reject(new StoreFullError(this.#refusal, RETRY_AFTER));
     return new Promise<R>((resolve, reject) => {
-      const text = callToJson({ name: nameOf(transition), now, input });
-      const call: OpenCall = { kind, transition, input, now, text, resolve: resolve as OpenCall["resolve"], reject };
+      const name = nameOf(transition);
+      const text = callToJson({ name, now, input });
+      const call: OpenCall = {
+        kind,
+        name,
+        transition,
+        input,
+        now,
+        text,
+        resolve: resolve as OpenCall["resolve"],
+        reject,
+      };
       if (kind === "intake") this.#limit(call);
       this.#waiting.push(call);
       this.#schedule();
     });
   }
 
-  /** Settles the calls of a batch by the answers that were applied; ignores those of an older batch. */
-  answer(seq: number, answers: Answer[]): void {
+  /**
+   * Settles the calls of a batch by its answers; ignores those of an older batch.
+   * @param rows to which their frame was applied
+   */
+  answer({ seq, answers }: ReplicaRow, rows: Rows): void {
     const sent = this.#sent;
     if (sent?.seq !== seq) return;
     this.#sent = undefined;
     this.#decided();
-    for (const [index, call] of sent.calls.entries()) settle(call, answers[index]);
+    for (const [index, call] of sent.calls.entries()) settle(call, answers[index], rows);
     this.#schedule();
     if (this.#closed && this.#isIdle()) this.#closing.resolve();
   }

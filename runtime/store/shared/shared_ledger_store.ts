@@ -1,5 +1,6 @@
 import { FolderLostError } from "../../host/lock.ts";
 import type { Elsewhere } from "../elsewhere.ts";
+import type { Rows } from "../ledger/rows.ts";
 import type { Ending } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
@@ -109,7 +110,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     { sent, waiting }: { sent: SentBatch | undefined; waiting: OpenCall[] },
     { parts: { deciding }, inbox }: DecidingRole,
   ): Promise<void> {
-    const own = sent && this.#settleSent(sent, deciding.rows.get("replica", this.#me), inbox);
+    const own = sent && this.#settleSent(sent, deciding.rows, inbox);
     for (const { kind, transition, input, now, resolve, reject } of waiting) {
       deciding.decide(kind, transition, input, now).then(resolve, reject);
     }
@@ -119,14 +120,15 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   /** Settles a batch that was sent: its answers are in the last frames of the program before this one, or it is decided now. */
   async #settleSent(
     { seq, text, calls }: SentBatch,
-    known: { seq: number; answers: Parameters<typeof settle>[1][] } | undefined,
+    rows: Rows,
     inbox: Inbox,
   ): Promise<void> {
     try {
+      const known = rows.get("replica", this.#me);
       const answers = known?.seq === seq
         ? known.answers
         : await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];
-      for (const [index, call] of calls.entries()) settle(call, answers[index]);
+      for (const [index, call] of calls.entries()) settle(call, answers[index], rows);
     } catch (error) {
       for (const call of calls) call.reject(error);
     }

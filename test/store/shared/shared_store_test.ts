@@ -351,3 +351,23 @@ Deno.test("all rows, identities and history of a promoted program are those of t
   await assertSame(place, next, other);
   for (const { store } of [other, next]) await store.close();
 });
+
+sharedTest("a claimed run is in the frame once, and complete for who claimed it", async ({ place, a, decider }) => {
+  const text = "only-once ".repeat(100);
+  const event = { ...arrival("e1").event, data: { text } };
+  const lease = { owner: a.id, max: 5 };
+  const [{ claimed }] = await a.store.accept([{ event, candidates: [candidate()] }], [], NOW, lease);
+  assert.deepEqual([claimed![0].run.event, claimed![0].run.state, claimed![0].again], [event, "running", false]);
+  const frame = new TextDecoder().decode(place.frames.at(-1)!.frame);
+  assert.equal(frame.split(text).length - 1, 1);
+  const { id } = claimed![0].run;
+  await a.store.recordStep(id, step("a", { output: text }), {}, NOW);
+  await beginWait(a.store, id, "w", { kind: "time" }, { due: NOW + 5 });
+  await suspend(a.store, id, NOW + 5);
+  const own = await a.store.claimRuns(a.id, 9, NOW + 5);
+  assert.deepEqual(own.map(({ run, steps, again }) => [run.id, steps.length, again]), [[id, 2, true]]);
+  assert.deepEqual(own[0].run.event, event);
+  assert.deepEqual(own[0].run.waits?.map(({ step: path }) => path), ["w"]);
+  await a.store.suspendRun(id, { state: "queued", waitingFor: "x", spent: 2 }, NOW + 6);
+  assert.deepEqual(await decider.store.claimRuns(a.id, 9, NOW + 6), [{ ...own[0], run: { ...own[0].run, spent: 2 } }]);
+});
