@@ -95,7 +95,10 @@ class Database implements OpenDatabase {
     const exchange = this.#exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => this.lost });
     this.elsewhere = {
       name: `the database ${shownUrl(url)}`,
-      append: (seq, frame) => log.append(seq, frame),
+      async append(seq, frame) {
+        await log.append(seq, frame);
+        wakes.tell("frames");
+      },
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
       exchange,

@@ -185,6 +185,24 @@ Deno.test("control: without the cursors of one frame in a hundred, that is notic
   assert.match(String(result.errorInstance), /was decided 2 times|'duplicate'/);
 });
 
+Deno.test("a program that ends does not wait for a fold: the next one repeats it", async () => {
+  const [place, decider, next] = await three();
+  await send(decider.store, "e1");
+  const reached = Promise.withResolvers<void>();
+  decider.elsewhere.publish = () => {
+    reached.resolve();
+    return new Promise(() => {});
+  };
+  void decider.store.checkpoint().catch(() => {});
+  await reached.promise;
+  await decider.store.close();
+  await place.promote(next);
+  await next.store.checkpoint();
+  assert.ok([...place.files.keys()].some((name) => name.startsWith("part-")));
+  assert.deepEqual((await next.store.listEvents({ limit: 9 })).map(({ event }) => event.id), ["e1"]);
+  await closeAll(next);
+});
+
 Deno.test("a fenced program: everything it asks is rejected, and it must begin anew", async () => {
   const [place, decider, follower, other] = await three();
   place.fenced.add(follower.id);
