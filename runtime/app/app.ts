@@ -193,9 +193,8 @@ export class App {
   }
 
   async #adopt(): Promise<void> {
-    const { vault, hookVault } = this.dataFolder;
     try {
-      await Promise.all([vault.followChanges(), hookVault.followChanges()]);
+      await Promise.all([this.dataFolder.vault.followChanges(), this.dataFolder.hookVault.followChanges()]);
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       logError("Cannot adopt what another replica has changed", error);
