@@ -133,6 +133,7 @@ export class App {
     await this.dataFolder.replica?.members.note({ address: this.#server.url });
     this.#phase = "ready";
     if (this.#decides) this.#keepTime();
+    else this.#parts.fleets.start();
     logLine("info", `Listening on ${this.#server.url}`, {});
     if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
     this.#started.resolve();
@@ -143,7 +144,7 @@ export class App {
     const { replica } = this.dataFolder;
     if (replica === undefined) return;
     this.#decides = replica.decides;
-    if (!this.#decides) this.#listenOnly();
+    if (!this.#decides) this.#parts.attachments.listenOnly();
     replica.start((change) => this.#changed(change), () => this.#takeOver());
   }
 
@@ -186,14 +187,14 @@ export class App {
     this.#parts.runner.changed(change);
     this.#parts.ownEvents.changed(tables);
     this.#parts.ingest.batches.changed(tables);
+    this.#parts.fleets.changed(tables);
     this.#replies.changed(tables);
     if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
   }
 
   async #adopt(): Promise<void> {
-    const { vault, hookVault } = this.dataFolder;
     try {
-      await Promise.all([vault.followChanges(), hookVault.followChanges()]);
+      await Promise.all([this.dataFolder.vault.followChanges(), this.dataFolder.hookVault.followChanges()]);
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       logError("Cannot adopt what another replica has changed", error);

@@ -8,6 +8,7 @@ import { type DecidingParts, openDecider, type StoreHost } from "../open_decider
 import type { Change, SharedStore } from "../shared_store.ts";
 import type { OwnListeners, Receipt } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
+import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
 import { changesOf } from "./frame_changes.ts";
 import { Inbox } from "./inbox.ts";
@@ -164,6 +165,11 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
       });
       more = slice.more;
     }
+    const free = () => {
+      this.#watching.isAwaited = true;
+      return freePlaces(deciding.rows, { replica });
+    };
+    while (await deciding.ledger.add("change", free));
     await deciding.ledger.add("change", () => deciding.rows.drop("replica", replica));
     await this.resumeSearches(now, (run) => runs.has(run));
   }
