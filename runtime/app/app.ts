@@ -66,10 +66,7 @@ export class App {
   /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
-  /**
-   * The data folder was deleted or replaced, or other replicas have gone on without this one: intake is closed, and the program can only
-   * stop.
-   */
+  /** The data folder was deleted or replaced, or other replicas have gone on without this one: the program can only stop. */
   readonly lost: Promise<void>;
   readonly #started = Promise.withResolvers<void>();
   /** Milliseconds that runs have to end when the program stops. */
@@ -128,13 +125,15 @@ export class App {
     this.#takePart();
     await this.#begin();
     if (this.#phase === "draining") return;
-    this.#server = this.#serve();
-    await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
-    await this.dataFolder.replica?.members.note({ address: this.#server.url });
+    const { url } = this.#server = this.#serve();
+    await writeAddress(data, { url, token: this.#token, folder });
+    await this.dataFolder.replica?.noteAddress(url);
+    // A replica may be stopped while it waits for others to decide.
+    if (this.isReplica && this.#phase !== "starting") return;
     this.#phase = "ready";
     if (this.#decides) this.#keepTime();
     else this.#parts.fleets.start();
-    logLine("info", `Listening on ${this.#server.url}`, {});
+    logLine("info", `Listening on ${url}`, {});
     if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
     this.#started.resolve();
   }

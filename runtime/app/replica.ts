@@ -4,6 +4,7 @@ import { FolderLostError } from "../host/lock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { SharedFiles } from "../connections/vault.ts";
 import { actWhileAlive } from "../engine/acting.ts";
+import { logWarning } from "../engine/run_log.ts";
 import type { Sharing } from "../engine/runner_options.ts";
 import type { FleetSharing } from "../fleet/sharing.ts";
 import { newId } from "../model/id.ts";
@@ -116,6 +117,11 @@ export class Replica {
         members.filter(({ isAlive, fenced }) => isAlive && !fenced).length,
       );
     }
+  }
+
+  /** Tells the others where this one listens. That they do not learn it hinders nothing. */
+  async noteAddress(address: string): Promise<void> {
+    await this.members.note({ address }).catch((error) => logWarning(`Cannot tell the address: ${messageOf(error)}`));
   }
 
   /** It can only begin anew. */
