@@ -166,8 +166,9 @@ export class DatabaseFolder {
 
   /** Removes copies of files of runs that are not in the database any more. */
   async removeCopies(): Promise<void> {
+    const known = [...this.#stored.keys()];
     const stored = await this.files.list();
-    for (const path of [...this.#stored.keys()]) {
+    for (const path of known) {
       if (!OF_RUNS.test(path) || stored.has(path) || this.#changed.has(path)) continue;
       this.#drop(path);
       await rm(join(this.folder, path), { force: true });

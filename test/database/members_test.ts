@@ -193,3 +193,14 @@ Deno.test("a replica that is handing in a file is not fenced meanwhile, and keep
   await until("its death", () => Promise.resolve(dead), (dead) => dead.length === 1);
   await watch.stop();
 });
+
+Deno.test("a database that does not answer keeps no program from ending", async () => {
+  const url = await server.create();
+  await using way = await Line.to(url);
+  const first = await openDatabase(way.url, { info: INFO });
+  assert.ok(first.lease);
+  way.hold();
+  const begun = performance.now();
+  await first.close();
+  assert.ok(performance.now() - begun < 10_000, `${performance.now() - begun} ms`);
+});
