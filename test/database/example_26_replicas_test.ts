@@ -121,10 +121,10 @@ Deno.test("example 26: three replicas behind a proxy take, execute and share eve
   await using proxy = await Proxy.start(folder.rules, replicas);
   const listed = (): Promise<ReplicaListing[]> => proxy.api("replicas").catch(() => []);
   const areAlive = (count: number) => (list: ReplicaListing[]) =>
-    list.length === count && list.every(({ state }) => state === "alive");
+    list.length === count && list.every(({ state, address }) => state === "alive" && address !== null);
   const first = await until("three replicas", listed, areAlive(3));
   assert.equal(first.filter(({ decides }) => decides).length, 1);
-  for (const { check } of replicas) assert.equal(await check(), 0);
+  for (const { name, check } of replicas) assert.equal(await check(), 0, name);
 
   const runs = new Map<string, string>();
   for (let at = 0; at < ORDERS; at++) {
