@@ -2,25 +2,10 @@ import { Command, CommanderError } from "commander";
 import { argv, exit, stderr } from "node:process";
 import { type Ports, SYSTEM_PORTS } from "../../runtime/app/wire.ts";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { endReluctance } from "../../runtime/host/large_work.ts";
 import { messageOf, UsageError } from "../../runtime/model/errors.ts";
 import { DamagedError, ownFolder } from "../build/packed_folder.ts";
-import { addCheck, addTest } from "./commands/check.ts";
-import { addCommands } from "./commands/commands.ts";
-import { addConfig, addOperations } from "./commands/operations.ts";
-import { addCompletion } from "./commands/completion.ts";
-import { addConnections, addHooks } from "./commands/connections.ts";
-import { addDevices } from "./commands/devices.ts";
-import { addEmit, addStart } from "./commands/start.ts";
-import { addForms } from "./commands/forms.ts";
-import { addHealth } from "./commands/health.ts";
-import { addInit, addLicenses, addSchema } from "./commands/init.ts";
-import { addListings } from "./commands/listings.ts";
-import { addOnce, addRun } from "./commands/run.ts";
-import { addMoveData } from "./commands/move_data.ts";
-import { addPack } from "./commands/pack.ts";
-import { addPeople } from "./commands/people.ts";
-import { addReplicas } from "./commands/replicas.ts";
-import { addTry } from "./commands/try.ts";
+import { addRun } from "./commands/run.ts";
 import { dataOption, ExitCode, Session } from "./session.ts";
 import { describeVersion, RefusedError } from "./client.ts";
 import { type CommandDescription, describeCommand } from "./describe_commands.ts";
@@ -87,7 +72,8 @@ export async function runProgram(
   try {
     const isPacked = await ownFolder() !== undefined;
     // With --json, an error of Commander is printed below, and without the help.
-    await createProgram(session, wantsJson(words) ? () => {} : complain, isPacked).parseAsync(words, { from: "user" });
+    const program = await createProgram(session, wantsJson(words) ? () => {} : complain, isPacked, words[0]);
+    await program.parseAsync(words, { from: "user" });
     return session.exitCode;
   } catch (error) {
     const isCommander = error instanceof CommanderError;
@@ -129,12 +115,18 @@ function wantsJson(words: string[]): boolean {
 }
 
 /** All commands with their options, as `--help` shows them. */
-export function describeProgram(): CommandDescription {
+export async function describeProgram(): Promise<CommandDescription> {
   const terminal: Terminal = { write() {}, width: Infinity, colours: false, now: 0 };
-  return describeCommand(createProgram(new Session(terminal, SYSTEM_PORTS), () => {}, false));
+  return describeCommand(await createProgram(new Session(terminal, SYSTEM_PORTS), () => {}, false));
 }
 
-function createProgram(session: Session, complain: (text: string) => void, isPacked: boolean): Command {
+/** @param command the command to run, if it is known already */
+async function createProgram(
+  session: Session,
+  complain: (text: string) => void,
+  isPacked: boolean,
+  command?: string,
+): Promise<Command> {
   const program = new Command("whenthen")
     .description("When this happens, do that: runs a folder of rules")
     .version(describeVersion())
@@ -144,32 +136,13 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
     .exitOverride()
     .configureOutput({ writeOut: (text) => session.terminal.write(text), writeErr: complain });
   // `run` has a signal listener of its own.
-  program.hook("preAction", (_program, command) => {
-    if (command.name() !== "run") leaveSignals();
+  program.hook("preAction", (_program, action) => {
+    if (action.name() !== "run") leaveSignals();
   });
   addRun(program, session, { isDefault: isPacked });
-  addOnce(program, session);
-  addCheck(program, session);
-  addTest(program, session);
-  addTry(program, session);
-  addEmit(program, session);
-  addStart(program, session);
-  addListings(program, session);
-  addConfig(program, session);
-  addCommands(program, session);
-  addOperations(program, session);
-  addConnections(program, session);
-  addDevices(program, session);
-  addForms(program, session);
-  addHooks(program, session);
-  addPeople(program, session);
-  addInit(program, session);
-  addSchema(program, session);
-  addMoveData(program, session);
-  addReplicas(program, session);
-  addPack(program, session);
-  addHealth(program, session);
-  addCompletion(program, session);
-  addLicenses(program, session);
+  // A service starts faster without the others.
+  if (command === "run") return program;
+  endReluctance();
+  (await import("./commands/others.ts")).addOthers(program, session);
   return program;
 }

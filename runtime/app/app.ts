@@ -21,7 +21,7 @@ import type { Receipt } from "../store/store.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { type AppOptions, DEFAULT_HOST, DEFAULT_PORT } from "./app_options.ts";
 import { Activity } from "../web/activity.ts";
-import { mayStillWait, ReplyWaiters } from "../web/reply_waiters.ts";
+import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
@@ -93,7 +93,8 @@ export class App {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
-      awaitsReply: (event, run) => this.#replies.isAwaited(event) || this.#mayWaitElsewhere(run),
+      awaitsReply: (event, run) =>
+        this.#replies.mayBeAwaited(event, run, this.#parts.live.rules.get(run.rule), clock.now()),
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure, capped) => this.#reports.report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
@@ -277,19 +278,11 @@ export class App {
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
     await this.#parts.fleets.stop();
     await this.#parts.ownEvents.stop();
-    await this.#renewals();
+    await this.#parts.connections.settled(this.#drain);
     await endChildren();
     await this.#parts.telemetry.stop();
     await this.#parts.loading.close();
     await this.dataFolder.close();
-  }
-
-  /** Waits for renewals of connections, as long as runs may take to end. */
-  async #renewals(): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const cancel = this.clock.after(this.#drain, late.resolve);
-    await Promise.race([this.#parts.connections.settled(), late.promise]);
-    cancel();
   }
 
   /** Results of runs can no longer be recorded, so nothing waits for them. */
@@ -385,12 +378,6 @@ export class App {
       failures: () => this.#reports.list(),
       reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
     });
-  }
-
-  /** Whether another replica may have a request that waits for the reply of a run. */
-  #mayWaitElsewhere(run: Parameters<typeof mayStillWait>[0] & { rule: string }): boolean {
-    const rule = this.#parts.live.rules.get(run.rule);
-    return this.#replies.isShared && mayStillWait(run, rule, this.clock.now());
   }
 
   #accepted(receipts: Receipt[]): void {

@@ -1,4 +1,4 @@
-import { type Clock, orAborted } from "../host/clock.ts";
+import { type Clock, orAborted, waitAtMost } from "../host/clock.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
@@ -195,9 +195,10 @@ export class Connections implements ConnectionTokens {
     this.#attempts.end();
   }
 
-  /** Resolves when no renewal is in progress: a program that ends before the new token is on disk may lose the connection. */
-  async settled(): Promise<void> {
-    await Promise.allSettled([...this.#renewing.values(), ...this.#changing.values()]);
+  /** Waits up to `ms` for renewals: a program that ends before a new token is on disk may lose the connection. */
+  settled(ms: number): Promise<void> {
+    const changes = [...this.#renewing.values(), ...this.#changing.values()];
+    return waitAtMost(this.options.clock, ms, Promise.allSettled(changes));
   }
 
   #settingsOf(name: string): Connection {

@@ -135,7 +135,11 @@ export class DatabaseFolder {
    * Downloads a file that another replica may have replaced or removed.
    * @returns whether its content here has changed
    */
-  async refresh(path: string): Promise<boolean> {
+  refresh(path: string): Promise<boolean> {
+    return this.#alone(folderOf(path), () => this.#refresh(path));
+  }
+
+  async #refresh(path: string): Promise<boolean> {
     if (this.#changed.has(path) || !isKept(path)) return false;
     const found = await this.files.find(path);
     const known = this.#stored.get(path);
@@ -162,8 +166,9 @@ export class DatabaseFolder {
 
   /** Removes copies of files of runs that are not in the database any more. */
   async removeCopies(): Promise<void> {
+    const known = [...this.#stored.keys()];
     const stored = await this.files.list();
-    for (const path of [...this.#stored.keys()]) {
+    for (const path of known) {
       if (!OF_RUNS.test(path) || stored.has(path) || this.#changed.has(path)) continue;
       this.#drop(path);
       await rm(join(this.folder, path), { force: true });
@@ -298,8 +303,7 @@ export class DatabaseFolder {
 
   #publishIn(folder: string): Promise<void> {
     const below = this.#below(folder);
-    const isHere = (path: string) => (dirname(path) === "." ? "" : dirname(path)) === below;
-    return this.#alone(below, () => this.#commit([...this.#changed].filter(isHere)));
+    return this.#alone(below, () => this.#commit([...this.#changed].filter((path) => folderOf(path) === below)));
   }
 
   async #removeFolder(path: string): Promise<void> {
@@ -384,4 +388,9 @@ export class DatabaseFolder {
       scratch: realDisk.scratch,
     };
   }
+}
+
+/** The folder of a file of the data folder; empty for the data folder itself. */
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }

@@ -3,7 +3,6 @@ import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./connection.ts";
 import type { Lease } from "./lease.ts";
-import { notify } from "./wakes.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
@@ -20,7 +19,7 @@ const APPEND = `
     select $2::bigint, $1::bigint, $3::bigint, $4::bytea from held
     where coalesce((select seq from whenthen.log order by seq desc limit 1), $2::bigint - 1) = $2::bigint - 1
       and coalesce((select checksum from whenthen.log order by seq desc limit 1), $5::bigint) = $5::bigint
-    on conflict (seq) do nothing returning ${notify("frames")}
+    on conflict (seq) do nothing returning 1
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
 

@@ -4,7 +4,7 @@ import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from 
 import type { Sql } from "./connection.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { Registration } from "./members.ts";
-import { notify, pause, type Wakes } from "./wakes.ts";
+import { pause, type Wakes } from "./wakes.ts";
 
 /** Milliseconds between two looks for news that nobody has told, while there is some and while there is none. */
 const BUSY = 20;
@@ -29,7 +29,7 @@ const SEND = `
     select from whenthen.replicas where id = $1 and not fenced for share
   ), added as (
     insert into whenthen.inbox (replica, seq, calls) select $1, $2::bigint, $3 from alive
-    on conflict (replica, seq) do nothing returning ${notify("calls")}
+    on conflict (replica, seq) do nothing returning 1
   )
   select (select count(*) from alive)::int as alive, (select count(*) from added)::int as added`;
 
@@ -58,11 +58,12 @@ export class DatabaseExchange implements Exchange {
   }
 
   async send(seq: number, calls: string): Promise<void> {
-    const { sql, members } = this.parts;
+    const { sql, wakes, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
     const [{ alive }] = await sql.unsafe(SEND, [this.me, String(seq), calls]);
     if (alive !== 1) members.lose();
+    wakes.tell("calls");
     this.#lastCall = performance.now();
   }
 

@@ -251,10 +251,16 @@ export class Registration implements Members, Right {
     return { signs, dead };
   }
 
-  /** @returns false if it has given a sign of life meanwhile */
+  /**
+   * Waits for a file or a call that the replica is handing in, but not long: our own signs of life wait behind this.
+   * @returns false if it has given a sign of life meanwhile
+   */
   async #fence(id: string, beat: string): Promise<boolean> {
-    const fence = "update whenthen.replicas set fenced = true where id = $1 and beat = $2::bigint returning 1";
-    return (await this.wakes.sql.unsafe(fence, [id, beat])).length > 0;
+    const [, fenced] = await this.wakes.sql.unsafe(
+      `set local lock_timeout = '${LOOK} ms'; ` +
+        `update whenthen.replicas set fenced = true where id = '${id}' and beat = ${beat} returning 1`,
+    );
+    return (fenced as unknown as unknown[]).length > 0;
   }
 
   async #retire(id: string, onDead: (id: string) => Promise<void>): Promise<void> {

@@ -9,7 +9,7 @@ import { lockFreeFolder } from "./local_folder.ts";
 import { type MemberInfo, type Members, Registration } from "./members.ts";
 import { StoredFiles } from "./stored_files.ts";
 import { Turns } from "./turns.ts";
-import { Wakes } from "./wakes.ts";
+import { pause, Wakes } from "./wakes.ts";
 
 /** A database that this program works on, as one of its replicas. */
 export interface OpenDatabase {
@@ -84,6 +84,8 @@ class Database implements OpenDatabase {
   readonly elsewhere: Elsewhere;
   readonly turns: Turns;
   readonly #exchange: DatabaseExchange;
+  /** Removes copies that nobody needs. */
+  readonly #tidying: ReturnType<typeof setInterval>;
 
   constructor(private readonly parts: DatabaseParts, public lease: Lease | undefined) {
     const { url, sql, wakes, members, path, lock } = parts;
@@ -95,11 +97,16 @@ class Database implements OpenDatabase {
     const exchange = this.#exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => this.lost });
     this.elsewhere = {
       name: `the database ${shownUrl(url)}`,
-      append: (seq, frame) => log.append(seq, frame),
+      async append(seq, frame) {
+        await log.append(seq, frame);
+        wakes.tell("frames");
+      },
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
       exchange,
     };
+    // The next time does it, too.
+    this.#tidying = setInterval(() => void folder.removeCopies().catch(() => {}), TIDYING);
   }
 
   get lost(): FolderLostError | undefined {
@@ -113,11 +120,22 @@ class Database implements OpenDatabase {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#tidying);
+    const handed = new AbortController();
     // What cannot be handed over, others take after some seconds.
-    await this.#exchange.close().catch(() => {});
-    await this.lease?.release().catch(() => {});
-    await this.members.leave().catch(() => {});
+    await Promise.race([this.#handOver().finally(() => handed.abort()), pause(HAND_OVER, handed.signal)]);
     this.lock.release();
     await this.parts.end(1);
   }
+
+  async #handOver(): Promise<void> {
+    await this.#exchange.close().catch(() => {});
+    await this.lease?.release().catch(() => {});
+    await this.members.leave().catch(() => {});
+  }
 }
+
+/** Milliseconds between two looks for copies of files that are not in the database any more. */
+const TIDYING = 3_600_000;
+/** Milliseconds that the hand-over may take: a database that does not answer must not keep the program from ending. */
+const HAND_OVER = 3_000;

@@ -9,6 +9,10 @@ export interface BunHost {
   }): BunServer;
   /** Collects garbage: all of it if `force`, else the young objects. */
   gc(force: boolean): void;
+  unsafe: {
+    /** How many times as often as usual code runs before it is compiled to machine code, in this thread. */
+    setJITPolicy(scale: number): void;
+  };
 }
 
 interface BunServer {

@@ -62,6 +62,14 @@ export function collectGarbage(): void {
   bun?.gc(true);
 }
 
+/**
+ * From now on, code that runs often is compiled to machine code as usual. The binary starts reluctant to do so (see
+ * `bin/build/compile.ts`): most code of a start runs once.
+ */
+export function endReluctance(): void {
+  bun?.unsafe.setJITPolicy(1);
+}
+
 /** Items of about 1 kB after which large work requests a collection. */
 export const RELIEF = 10_000;
 

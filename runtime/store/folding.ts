@@ -31,6 +31,8 @@ export interface FoldingOptions extends TrimmingOptions {
   retention: Retention;
   /** Nothing is kept on disk: sealed segments are discarded. */
   volatile: boolean;
+  /** Another program goes on with the store, and waits for it: closing leaves folds to that one. */
+  isShared: boolean;
   now: number;
 }
 
@@ -87,12 +89,12 @@ export class Folding {
 
   /** Stops. Folds first if a start would take long to replay the remaining segments. */
   async close(): Promise<void> {
-    const { log, background, onWarning, volatile } = this.#options;
+    const { log, background, onWarning, volatile, isShared } = this.#options;
     this.#closed = true;
     clearTimeout(this.#retry);
-    const signal = AbortSignal.timeout(CLOSING);
+    const signal = isShared ? AbortSignal.abort() : AbortSignal.timeout(CLOSING);
     await log.close();
-    if (!volatile && this.#waiting.length >= MANY_SEGMENTS) {
+    if (!volatile && !isShared && this.#waiting.length >= MANY_SEGMENTS) {
       const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       const folded = (this.#working ?? Promise.resolve()).then(() => this.#work(signal));
       await Promise.race([folded, ended]).catch((error) => onWarning(this.#failure(error)));

@@ -91,6 +91,7 @@ export async function openDecider(host: StoreHost, scratch?: string): Promise<De
     retention: settings.retention,
     onWarning,
     volatile,
+    isShared: elsewhere !== undefined,
     now: host.now,
   });
   for (const segment of [...log.sealed]) folding.add(segment);

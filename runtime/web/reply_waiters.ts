@@ -22,6 +22,11 @@ export class ReplyWaiters {
   /** @param shared the store, if other replicas execute runs of it */
   constructor(private readonly shared?: SharedReplies, private readonly onError?: (error: unknown) => void) {}
 
+  /** The same, also if another replica may have the request. @param rule of the run, if it is in force */
+  mayBeAwaited(event: EventIdentity, run: AnsweringRun, rule: Rule | undefined, now: number): boolean {
+    return this.isAwaited(event) || (this.isShared && mayStillWait(run, rule, now));
+  }
+
   /** Whether replies may come, and runs end, without a call of this. */
   get isShared(): boolean {
     return this.shared !== undefined;
@@ -150,6 +155,12 @@ interface Waiter {
   settle(outcome: WaitOutcome): void;
 }
 
+/** A run that answers the request of its event. */
+interface AnsweringRun {
+  trigger: string;
+  event: Pick<Event, "time">;
+}
+
 /** Milliseconds that a request usually waits for its reply. */
 const USUAL = 10_000;
 
@@ -159,7 +170,7 @@ const USUAL = 10_000;
  * @param rule of the run, if it is in force
  */
 export function mayStillWait(
-  { trigger, event }: { trigger: string; event: Pick<Event, "time"> },
+  { trigger, event }: AnsweringRun,
   rule: Rule | undefined,
   now: number,
 ): boolean {

@@ -242,7 +242,7 @@ Deno.test("a folder made by init passes tsc and deno check, and a wrong duration
 });
 
 Deno.test("the description of the commands has all that --help shows of each", async () => {
-  const program = describeProgram();
+  const program = await describeProgram();
   const all = [program, ...program.commands.flatMap((command) => [command, ...command.commands])];
   assert.ok(all.length > 30);
   for (const { path, options, commands, arguments: values, notes } of all) {
@@ -354,7 +354,7 @@ Deno.test({ name: "completion loads in a real zsh, which knows every command", i
   assert.equal(stderr, "");
   const lines = stdout.split("\n");
   assert.equal(lines[0], "_whenthen");
-  const commands = describeProgram().commands;
+  const { commands } = await describeProgram();
   for (const { path } of [...commands, ...commands.flatMap((command) => command.commands)]) {
     assert.ok(lines.includes(["_whenthen", ...path].join("_")), path.join(" "));
   }

@@ -121,7 +121,7 @@ Deno.test("a program that stops during a renewal waits for it, and starts with t
   const first = await bench.token();
   const renewed = bench.token(first);
   await new Promise((resolve) => setTimeout(resolve));
-  await bench.connections.settled();
+  await bench.connections.settled(10_000);
   await bench.restart();
   assert.equal(await bench.token(), await renewed);
   assert.notEqual(await bench.token(), first);

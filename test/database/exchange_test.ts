@@ -255,7 +255,7 @@ Deno.test("a database of version 1 gets the tables of this version, with all tha
     await append(first, 1, 3);
   }
   await sql.unsafe(`
-    drop table whenthen.replicas; drop table whenthen.inbox; drop index whenthen.files_path_idx;
+    drop table whenthen.replicas, whenthen.inbox, whenthen.turns; drop index whenthen.files_path_idx;
     update whenthen.version set version = 1`);
   await Promise.all([1, 2].map(async () => await (await connect(url)).end()));
   await using again = await replica(url);

@@ -173,3 +173,34 @@ Deno.test("while the database cannot be reached nobody is dead, and everybody go
   assert.equal(first.lost, undefined);
   assert.equal(second.lost, undefined);
 });
+
+Deno.test("a replica that is handing in a file is not fenced meanwhile, and keeps the one that decides from nothing", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using first = await replica(url);
+  await sql.unsafe(SILENT, [JSON.stringify(INFO)]);
+  const dead: string[] = [];
+  const watch = first.members.watch((id) => Promise.resolve(void dead.push(id)));
+  await sql.begin(async (transaction) => {
+    await transaction`select 1 from whenthen.replicas where id = 'silent' for share`;
+    const end = performance.now() + 6_500;
+    while (performance.now() < end) {
+      assert.ok(performance.now() - first.members.lastBeat < 2_500, "its own signs of life go on");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.deepEqual(dead, []);
+  });
+  await until("its death", () => Promise.resolve(dead), (dead) => dead.length === 1);
+  await watch.stop();
+});
+
+Deno.test("a database that does not answer keeps no program from ending", async () => {
+  const url = await server.create();
+  await using way = await Line.to(url);
+  const first = await openDatabase(way.url, { info: INFO });
+  assert.ok(first.lease);
+  way.hold();
+  const begun = performance.now();
+  await first.close();
+  assert.ok(performance.now() - begun < 10_000, `${performance.now() - begun} ms`);
+});

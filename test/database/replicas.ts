@@ -73,6 +73,17 @@ export class Replicas implements AsyncDisposable {
     return found!;
   }
 
+  /** Waits until all count as alive, and are ready. One that was silent for long may not know yet that it begins anew. */
+  async settled(): Promise<void> {
+    const pids = this.all.map(({ pid }) => pid).sort();
+    const look = async () => {
+      const members = await (await this.decider()).members().catch((): Member[] => []);
+      return members.filter(({ state }) => state === "alive").map(({ pid }) => pid).sort();
+    };
+    await until(`${pids} to be alive`, look, (alive) => alive.join() === pids.join());
+    await Promise.all(this.all.map((replica) => replica.ready()));
+  }
+
   /** Those that are up and do not decide. */
   async followers(): Promise<Replica[]> {
     const decider = await this.decider();
@@ -126,10 +137,15 @@ export class Replica implements AsyncDisposable {
     return this.#program!;
   }
 
-  /** How often it stopped working, because of a test or to begin anew: a request that began before may fail. */
-  get disturbed(): number {
-    const lost = this.#program?.lines.filter(({ message }) => message.includes("nothing can be saved any more"));
-    return this.#incidents + (lost?.length ?? 0);
+  /**
+   * How often it was made to stop working, or began to begin anew, or has done so: if that changes, or it is doing so, a request may
+   * fail.
+   */
+  get disturbed(): { times: number; isAway: boolean } {
+    const lines = this.#program?.lines ?? [];
+    const lost = lines.findLastIndex(({ message }) => message.includes("nothing can be saved any more"));
+    const listens = lines.findLastIndex(({ message }) => message.startsWith("Listening on"));
+    return { times: this.#incidents + lost + 1, isAway: this.state !== "up" || lost > listens };
   }
 
   get pid(): number {
@@ -177,10 +193,12 @@ export class Replica implements AsyncDisposable {
     this.state = "up";
   }
 
-  /** The replicas, as this one knows them. */
+  /** The replicas, as this one knows them. @throws if it cannot reach the database, or is away */
   async members(): Promise<Member[]> {
     const response = await this.program.fetch("/api/replicas", { signal: AbortSignal.timeout(1_000) });
-    return await response.json();
+    const body = await response.json();
+    assert.equal(response.status, 200, JSON.stringify(body));
+    return body;
   }
 
   /** A post that is given up after a while. @returns undefined if there was no answer */

@@ -39,6 +39,7 @@ export class Senders extends Clients {
   readonly answeredAt: number[] = [];
   refused = 0;
   #keys = 0;
+  #failure: Error | undefined;
 
   constructor(private readonly replicas: Replicas, private readonly options: SendersOptions) {
     super(options.count);
@@ -58,7 +59,24 @@ export class Senders extends Clients {
     return Math.max(...times.slice(1).map((at, index) => at - times[index]));
   }
 
+  /** Waits until so many more events were acknowledged. @throws what is wrong with an answer */
+  async more(count: number): Promise<void> {
+    const enough = this.answeredAt.length + count;
+    const look = () =>
+      this.#failure === undefined ? Promise.resolve(this.answeredAt.length) : Promise.reject(this.#failure);
+    await until(`${count} acknowledgements`, look, (now) => now >= enough);
+  }
+
   protected override async goOn(): Promise<void> {
+    try {
+      await this.#sendAll();
+    } catch (error) {
+      this.#failure ??= error as Error;
+      throw error;
+    }
+  }
+
+  async #sendAll(): Promise<void> {
     const key = `k${++this.#keys}`;
     for (let number = 1; !this.enough; number++) {
       const sent: Delivered = { id: `${key}-${number}`, key, accepted: 0, runs: [] };
@@ -98,10 +116,10 @@ export class Senders extends Clients {
     const candidates = this.options.to?.() ?? this.replicas.up;
     if (candidates.length === 0) return undefined;
     const replica = candidates[between(0, candidates.length - 1)];
-    const { disturbed } = replica;
+    const before = replica.disturbed;
     const answer = await replica.post(path, body).catch((error: Error) => error);
     if (answer instanceof Error) {
-      const isExplained = () => Promise.resolve(replica.disturbed > disturbed);
+      const isExplained = () => Promise.resolve(before.isAway || replica.disturbed.times > before.times);
       // Its log may arrive later than the end of the connection.
       await until(`a reason why ${replica.name} did not answer: ${answer.message}`, isExplained, (is) => is, 5_000);
       return undefined;

@@ -6,6 +6,7 @@ import type { Event } from "../../runtime/model/event.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
+import { SharedPlace } from "../store/shared/place.ts";
 import { NOW, open, RETENTION, rule, send, settle } from "../store/helpers.ts";
 
 /** A rule that listens to the types. */
@@ -28,8 +29,12 @@ class Program {
   /** Starts, after a power cut if it ran before. */
   async open(): Promise<this> {
     this.disk.cut();
+    return await this.openOn(await open({ disk: this.disk }));
+  }
+
+  async openOn(store: Store): Promise<this> {
     const { clock } = this;
-    this.store = await open({ disk: this.disk });
+    this.store = store;
     this.ingest = new Ingest({
       store: this.store,
       clock,
@@ -195,4 +200,38 @@ Deno.test("an own event ends a wait for it, though no rule listens", async () =>
   program.own.end("poll", { rule: "shop/stock", trigger: "poll" });
   await program.own.settle();
   assert.equal((await program.store.getRun(run))?.steps[0].state, "succeeded");
+});
+
+Deno.test("a condition that one replica notices is told once, and the others know when it is over", async () => {
+  const place = new SharedPlace();
+  const rules = [listener("ops/alert", "whenthen.connection.lost")];
+  const start = async () => {
+    const { store, id } = await place.start();
+    const program = new Program(rules);
+    await program.openOn(store);
+    store.watch(({ tables }) => program.own.changed(tables));
+    await program.own.start((message) => program.failures.push(message), { decides: place.holder === id });
+    return program;
+  };
+  const decider = await start();
+  const follower = await start();
+  const about = { connection: "asana" };
+  const knows = async (program: Program, isSo: boolean) => {
+    while ((program.own.since("connection", about) !== undefined) !== isSo) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  follower.own.begin("connection", about, "revoked");
+  await knows(decider, true);
+  decider.own.begin("connection", about, "revoked");
+  const told = async () => (await decider.events()).map(({ type, subject }) => [type, subject]);
+  assert.deepEqual(await told(), [["whenthen.connection.lost", "asana"]]);
+  // It is connected again at the other one.
+  decider.own.end("connection", about);
+  await knows(follower, false);
+  follower.own.begin("connection", about, "revoked again");
+  await knows(decider, true);
+  assert.equal((await told()).length, 2);
+  await follower[Symbol.asyncDispose]();
+  await decider[Symbol.asyncDispose]();
 });

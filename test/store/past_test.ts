@@ -242,6 +242,7 @@ function dyingFolding(disk: FaultyDisk) {
     retention: RETENTION,
     onWarning,
     volatile: false,
+    isShared: false,
     now: NOW,
   });
   return { log, folding, history, rows, warnings };

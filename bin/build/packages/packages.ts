@@ -41,7 +41,7 @@ async function packAll({ target: targets, binary, ...options }: Options): Promis
     const done = join(draft, "done");
     await mkdir(done);
     const time = await timeOfCommit();
-    const program = describeProgram();
+    const program = await describeProgram();
     const page = manPage(program, {
       version: manifest.version,
       date: new Date(time * 1000).toISOString().slice(0, 10),

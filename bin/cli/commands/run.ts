@@ -4,6 +4,7 @@ import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
+import { endReluctance } from "../../../runtime/host/large_work.ts";
 import { logLine } from "../../../runtime/host/log_line.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
 import { messageOf } from "../../../runtime/model/errors.ts";
@@ -84,7 +85,10 @@ async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => u
     if (signal.isReceived) return false;
     const lost = app.lost.then(() => true);
     const ended = Promise.race([signal.received.then(() => false), lost]);
-    const started = app.start().then(() => onStarted(app)).catch(async (error) => {
+    const started = app.start().then(() => {
+      endReluctance();
+      return onStarted(app);
+    }).catch(async (error) => {
       // It fails because the data are lost, which is known a moment later.
       if (!await Promise.race([lost, pause(KNOWN).then(() => false)])) throw error;
     });

@@ -126,6 +126,8 @@ type Part = Pick<Rule, "then"> & Partial<Pick<Rule, "triggers" | "if" | "key" | 
 export function secretNames(part: Part, kinds: Kinds): string[] {
   const names = new Set<string>();
   const addExpression = (text: string) => {
+    // Most expressions need not be parsed for this: identifiers have no escapes.
+    if (!text.includes("secrets")) return;
     for (const { path } of compile(text).references) if (path[0] === "secrets" && path.length > 1) names.add(path[1]);
   };
   for (const text of bareExpressions(part)) addExpression(text);

@@ -6,7 +6,6 @@ import { messageOf } from "../../model/errors.ts";
 import type { Deciding, StoreSettings } from "../decider.ts";
 import { type Elsewhere, type LoggedFrame, MissingFramesError } from "../elsewhere.ts";
 import type { History } from "../history/history.ts";
-
 import { type JobKind, unescapeKey } from "../ledger/ledger.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Catalogue } from "../ledger/tables.ts";
@@ -17,7 +16,7 @@ import type { Change } from "../shared_store.ts";
 import { expireIdentities } from "../transitions/accept.ts";
 import type { Transition } from "../transitions/transition.ts";
 import { FrameChanges } from "./frame_changes.ts";
-import { type OpenCall, Outbox, type SentBatch } from "./outbox.ts";
+import { type OpenCall, Outbox, type OutboxOptions, type SentBatch } from "./outbox.ts";
 
 /** Milliseconds of work per turn of the event loop. */
 const SLICE = 5;
@@ -36,6 +35,8 @@ export interface FollowerOptions {
   onChange: (change: Change) => void;
   /** Called when this replica must begin anew: it was fenced, or frames that it needs are gone. */
   onLost: (error: FolderLostError) => void;
+  /** See {@link OutboxOptions}. */
+  onUnwanted: OutboxOptions["onUnwanted"];
   /** Milliseconds. @default 10 s */
   intakeTimeout?: number;
 }
@@ -53,11 +54,12 @@ export class Follower implements Deciding {
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.#seq = options.seq;
-    const { elsewhere: { exchange, name }, onWarning, intakeTimeout } = options;
-    const onLost = (error: FolderLostError) => this.#lose(error);
+    const { elsewhere: { exchange, name }, onWarning, onUnwanted, intakeTimeout } = options;
+    const onLost = (error: FolderLostError) => this.lose(error);
     this.#outbox = new Outbox({
       exchange,
       name,
+      onUnwanted,
       onWarning,
       onLost,
       ...intakeTimeout !== undefined && { intakeTimeout },
@@ -102,7 +104,8 @@ export class Follower implements Deciding {
     await this.#tailing;
   }
 
-  #lose(error: FolderLostError): void {
+  /** Fails all calls, also those to come: this replica must begin anew. */
+  lose(error: FolderLostError): void {
     if (this.#lost) return;
     this.#lost = error;
     this.#stop.abort();
@@ -124,9 +127,9 @@ export class Follower implements Deciding {
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof FolderLostError) return this.#lose(error);
+        if (error instanceof FolderLostError) return this.lose(error);
         if (error instanceof MissingFramesError || error instanceof UnusableFrameError) {
-          return this.#lose(new FolderLostError(`Cannot follow ${name}: ${error.message}`, { cause: error }));
+          return this.lose(new FolderLostError(`Cannot follow ${name}: ${error.message}`, { cause: error }));
         }
         onWarning(`Cannot read from ${name}: ${messageOf(error)}; it is tried again`);
       }

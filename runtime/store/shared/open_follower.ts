@@ -9,13 +9,14 @@ import type { LedgerStoreParts } from "../ledger_store.ts";
 import type { StoreHost } from "../open_decider.ts";
 import { recoverState } from "../recovered_state.ts";
 import type { Change } from "../shared_store.ts";
-import { Follower } from "./follower.ts";
+import { Follower, type FollowerOptions } from "./follower.ts";
 
 /** Options of `openFollower`, besides those of the store. */
 export interface FollowingOptions {
   elsewhere: Elsewhere;
   onChange: (change: Change) => void;
   onLost: (error: FolderLostError) => void;
+  onUnwanted: FollowerOptions["onUnwanted"];
   intakeTimeout?: number;
 }
 
@@ -27,7 +28,7 @@ export interface FollowingParts extends LedgerStoreParts {
 /** Reads the state as it was loaded, then follows: nothing on disk is changed. */
 export async function openFollower(
   host: StoreHost,
-  { elsewhere, onChange, onLost, intakeTimeout }: FollowingOptions,
+  { elsewhere, onChange, onLost, onUnwanted, intakeTimeout }: FollowingOptions,
 ): Promise<FollowingParts> {
   const { folder, reads, settings, onWarning } = host;
   const disk = { ...readOnlyDisk(host.disk), ...host.disk.scratch && { scratch: host.disk.scratch } };
@@ -43,6 +44,7 @@ export async function openFollower(
     onWarning,
     onChange,
     onLost,
+    onUnwanted,
     ...intakeTimeout !== undefined && { intakeTimeout },
   });
   const readPart = partReader(reads);

@@ -5,7 +5,7 @@ import type { Exchange } from "../elsewhere.ts";
 import type { JobKind } from "../ledger/ledger.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { ReplicaRow } from "../ledger/tables.ts";
-import { StoreFullError } from "../store.ts";
+import { type Receipt, StoreFullError } from "../store.ts";
 import { nameOf } from "../transitions/index.ts";
 import type { Transition } from "../transitions/transition.ts";
 import { type Asking, callToJson, settle } from "./calls.ts";
@@ -50,6 +50,8 @@ export interface OutboxOptions {
   onWarning: (message: string) => void;
   /** Called when this replica was fenced. */
   onLost: (error: FolderLostError) => void;
+  /** Called if events were accepted after all that had been refused here: with runs claimed for this replica, which nobody executes. */
+  onUnwanted: (receipts: Receipt[], now: number) => void;
   /** @default 10 s */
   intakeTimeout?: number;
 }
@@ -163,15 +165,18 @@ export class Outbox {
 
   /** Refuses an event after a while. If it was sent it may still be decided: then its redelivery is a duplicate. */
   #limit(call: OpenCall): void {
-    const { resolve, reject } = call;
+    const { resolve, reject, now } = call;
+    let isRefused = false;
     const timer = setTimeout(() => {
+      isRefused = true;
       this.#refusal = "Nobody decides at the moment: no program has taken over yet, or the database cannot be reached";
       this.#waiting = this.#waiting.filter((other) => other !== call);
       reject(new StoreFullError(this.#refusal, RETRY_AFTER));
     }, this.#options.intakeTimeout ?? INTAKE_TIMEOUT);
     call.resolve = (result) => {
       clearTimeout(timer);
-      resolve(result);
+      if (isRefused) this.#options.onUnwanted(result as Receipt[], now);
+      else resolve(result);
     };
     call.reject = (error) => {
       clearTimeout(timer);

@@ -1,11 +1,12 @@
 import { FolderLostError } from "../../host/lock.ts";
+import { messageOf } from "../../model/errors.ts";
 import type { Elsewhere } from "../elsewhere.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Ending } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
-import type { OwnListeners } from "../store.ts";
+import type { OwnListeners, Receipt } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
 import { settle } from "./calls.ts";
 import { changesOf } from "./frame_changes.ts";
@@ -33,9 +34,10 @@ export async function openSharedStore(host: StoreHost, options: SharedStoreOptio
   const watching = new Watching(elsewhere);
   if (!follow) return SharedLedgerStore.decide(host, watching);
   const onChange = (change: Change) => watching.tell(change);
-  const following = { elsewhere, onChange, onLost, ...intakeTimeout !== undefined && { intakeTimeout } };
-  const parts = await openFollower(host, following);
-  return SharedLedgerStore.follow(host, watching, parts);
+  const onUnwanted = (receipts: Receipt[], now: number) => store.putBack(receipts, now);
+  const following = { elsewhere, onChange, onLost, onUnwanted, ...intakeTimeout !== undefined && { intakeTimeout } };
+  const store = SharedLedgerStore.follow(host, watching, await openFollower(host, following));
+  return store;
 }
 
 /** The role of a program that decides. */
@@ -92,8 +94,11 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     const following = this.#following;
     if (following === undefined) return;
     const handOver = await following.deciding.handOver();
-    await load();
-    const { parts, inbox } = await openRole(this.#host, this.#watching, SECOND_SCRATCH);
+    const { parts, inbox } = await this.#loadRole(load).catch((error) => {
+      // What waits for an answer must not wait for ever.
+      following.deciding.lose(new FolderLostError(`Cannot take over the decisions: ${messageOf(error)}`));
+      throw error;
+    });
     // From here to the end of `#continue` in one turn: no new call comes before one that waited.
     this.parts = parts;
     this.#inbox = inbox;
@@ -102,6 +107,20 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     await own;
     for (const replica of await this.knownReplicas()) await inbox.rest(replica, false);
     inbox.start();
+  }
+
+  async #loadRole(load: () => Promise<void>): Promise<DecidingRole> {
+    await load();
+    return await openRole(this.#host, this.#watching, SECOND_SCRATCH);
+  }
+
+  /** Queues runs again that were claimed with events for a caller that no longer waited for them. */
+  putBack(receipts: Receipt[], now: number): void {
+    const suspension = { state: "queued", waitingFor: "another attempt", spent: 0 } as const;
+    for (const { run } of receipts.flatMap(({ claimed = [] }) => claimed)) {
+      // If the store is lost or closed, the run is queued again with all others of this replica.
+      this.suspendRun(run.id, suspension, now).catch(() => {});
+    }
   }
 
   /** Settles the calls that were not answered when this program followed. */
@@ -139,7 +158,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     const runs = new Set<string>();
     for (let more = true; more;) {
       const slice = await deciding.ledger.add("change", () => {
-        this.#watching.isAwaited = true;
+        this.#watching.expect();
         for (const { id, owner } of deciding.rows.range("run", "owned", "")) if (owner === replica) runs.add(id);
         return reclaimRuns(deciding.rows, { of: replica }, deciding.at(now));
       });
@@ -197,7 +216,7 @@ async function openRole(host: StoreHost, watching: Watching, scratch?: string): 
     exchange: elsewhere.exchange,
     name: elsewhere.name,
     onWarning: host.onWarning,
-    onDecided: () => watching.isAwaited = true,
+    onDecided: () => watching.expect(),
   });
   return { parts, inbox };
 }
@@ -205,9 +224,10 @@ async function openRole(host: StoreHost, watching: Watching, scratch?: string): 
 /** Tells the program what others have changed. */
 class Watching {
   listener: ((change: Change) => void) | undefined;
-  /** Who decides: whether the next frame has something that others asked for. Other frames need no look. */
-  isAwaited = false;
-  #look: number | undefined;
+  /** How many of the next frames may have something that others asked for. Other frames need no look. */
+  #awaited = 0;
+  /** The last frame, and whether it needs one. */
+  #last = { seq: 0, isAwaited: false };
 
   constructor(readonly elsewhere: Elsewhere) {}
 
@@ -220,12 +240,19 @@ class Watching {
     queueMicrotask(() => this.listener?.(change));
   }
 
+  /** Something that others asked for is decided: it is in the next frame, or in the one after that if one is being written. */
+  expect(): void {
+    this.#awaited = 2;
+  }
+
   /** Makes a frame durable, then tells what it changed. */
   readonly append = async (seq: number, frame: Uint8Array): Promise<void> => {
-    if (this.isAwaited) this.#look = seq;
-    this.isAwaited = false;
+    // An append that failed is repeated.
+    if (seq !== this.#last.seq) this.#last = { seq, isAwaited: this.#awaited-- > 0 };
+    this.#awaited = Math.max(0, this.#awaited);
+    const { isAwaited } = this.#last;
     await this.elsewhere.append(seq, frame);
-    if (this.#look !== seq) return;
+    if (!isAwaited) return;
     const change = this.listener && changesOf(frame, this.me);
     if (change !== undefined) this.tell(change);
   };

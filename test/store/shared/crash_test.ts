@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
-import { send, settle, step } from "../helpers.ts";
+import { arrival, candidate, claimIds, NOW, send, settle, step } from "../helpers.ts";
 import { assertSame, insideOf } from "./pair.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
@@ -185,6 +185,24 @@ Deno.test("control: without the cursors of one frame in a hundred, that is notic
   assert.match(String(result.errorInstance), /was decided 2 times|'duplicate'/);
 });
 
+Deno.test("a program that ends does not wait for a fold: the next one repeats it", async () => {
+  const [place, decider, next] = await three();
+  await send(decider.store, "e1");
+  const reached = Promise.withResolvers<void>();
+  decider.elsewhere.publish = () => {
+    reached.resolve();
+    return new Promise(() => {});
+  };
+  void decider.store.checkpoint().catch(() => {});
+  await reached.promise;
+  await decider.store.close();
+  await place.promote(next);
+  await next.store.checkpoint();
+  assert.ok([...place.files.keys()].some((name) => name.startsWith("part-")));
+  assert.deepEqual((await next.store.listEvents({ limit: 9 })).map(({ event }) => event.id), ["e1"]);
+  await closeAll(next);
+});
+
 Deno.test("a fenced program: everything it asks is rejected, and it must begin anew", async () => {
   const [place, decider, follower, other] = await three();
   place.fenced.add(follower.id);
@@ -250,4 +268,56 @@ Deno.test("a send that fails is repeated, with one warning, until the place work
   assert.deepEqual(await decider.store.listPaused(), { r: "by hand" });
   await follower.store.close();
   await decider.store.close();
+});
+
+Deno.test("an event that was refused after its time and is decided later: its run is left to be claimed", async () => {
+  const place = new SharedPlace();
+  const decider = await place.start();
+  const follower = await place.start({ intakeTimeout: 20 });
+  place.kill(decider);
+  const lease = { owner: follower.id, max: 1 };
+  const sent = follower.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
+  await assert.rejects(sent, { name: "StoreFullError" });
+  const next = await place.start({ follow: false });
+  const stateOf = async () => (await follower.store.listRuns({ limit: 1 }))[0]?.state;
+  while (await stateOf() !== "queued") await settle();
+  assert.deepEqual(await claimIds(next.store), ["e1"]);
+  await closeAll(next);
+  await follower.store.close();
+});
+
+Deno.test("a program that cannot take over rejects what waits for an answer: it must begin anew", async () => {
+  const [place, decider, follower] = await three();
+  place.kill(decider);
+  const waiting = send(follower.store, "e1");
+  const fails = () => Promise.reject(new Error("connection lost"));
+  await assert.rejects(follower.store.promote(fails), /connection lost/);
+  await assert.rejects(waiting, /Cannot take over the decisions: connection lost/);
+  await assert.rejects(follower.store.reclaimRuns([], NOW), /Cannot take over the decisions/);
+  await follower.store.close();
+});
+
+Deno.test("who decides is told of what others changed, also in a frame that is decided while another one is written", async () => {
+  const place = new SharedPlace();
+  const decider = await place.start();
+  const follower = await place.start();
+  const { runs: [run] } = await send(decider.store, "e1");
+  await decider.store.claimRuns(decider.id, 1, NOW);
+  const told: string[] = [];
+  decider.store.watch(({ runs }) => told.push(...runs));
+  const held = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  decider.before.append = () => {
+    reached.resolve();
+    return held.promise;
+  };
+  const own = send(decider.store, "e2");
+  await reached.promise;
+  const cancelling = follower.store.cancelRun(run, "no longer needed", NOW);
+  while (insideOf(decider.store).rows.get("run", run)?.ending === undefined) await settle();
+  held.resolve();
+  await Promise.all([own, cancelling]);
+  await settle();
+  assert.deepEqual(told, [run]);
+  await closeAll(follower, decider);
 });
