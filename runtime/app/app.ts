@@ -66,10 +66,7 @@ export class App {
   /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
-  /**
-   * The data folder was deleted or replaced, or other replicas have gone on without this one: intake is closed, and the program can only
-   * stop.
-   */
+  /** The data folder was deleted or replaced, or other replicas have gone on without this one: the program can only stop. */
   readonly lost: Promise<void>;
   readonly #started = Promise.withResolvers<void>();
   /** Milliseconds that runs have to end when the program stops. */
@@ -128,12 +125,15 @@ export class App {
     this.#takePart();
     await this.#begin();
     if (this.#phase === "draining") return;
-    this.#server = this.#serve();
-    await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
-    await this.dataFolder.replica?.members.note({ address: this.#server.url });
+    const { url } = this.#server = this.#serve();
+    await writeAddress(data, { url, token: this.#token, folder });
+    await this.dataFolder.replica?.noteAddress(url);
+    // A replica may be stopped while it waits for others to decide.
+    if (this.isReplica && this.#phase !== "starting") return;
     this.#phase = "ready";
     if (this.#decides) this.#keepTime();
-    logLine("info", `Listening on ${this.#server.url}`, {});
+    else this.#parts.fleets.start();
+    logLine("info", `Listening on ${url}`, {});
     if (!this.#decides) logLine("info", "Another replica decides; this one follows", {});
     this.#started.resolve();
   }
@@ -143,7 +143,7 @@ export class App {
     const { replica } = this.dataFolder;
     if (replica === undefined) return;
     this.#decides = replica.decides;
-    if (!this.#decides) this.#listenOnly();
+    if (!this.#decides) this.#parts.attachments.listenOnly();
     replica.start((change) => this.#changed(change), () => this.#takeOver());
   }
 
@@ -186,14 +186,14 @@ export class App {
     this.#parts.runner.changed(change);
     this.#parts.ownEvents.changed(tables);
     this.#parts.ingest.batches.changed(tables);
+    this.#parts.fleets.changed(tables);
     this.#replies.changed(tables);
     if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
   }
 
   async #adopt(): Promise<void> {
-    const { vault, hookVault } = this.dataFolder;
     try {
-      await Promise.all([vault.followChanges(), hookVault.followChanges()]);
+      await Promise.all([this.dataFolder.vault.followChanges(), this.dataFolder.hookVault.followChanges()]);
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       logError("Cannot adopt what another replica has changed", error);

@@ -12,7 +12,7 @@ import { Uploads } from "../host/uploads.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { OpenDatabase } from "../database/open_database.ts";
 import { openStore } from "../store/open_store.ts";
-import type { Store } from "../store/store.ts";
+import { type Store, StoreFullError } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import { openReplica, type Replica } from "./replica.ts";
 
@@ -90,6 +90,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
     );
   }
+  let store: Store | undefined;
   try {
     // The place in a database says nothing about the folders of other machines.
     if (rules !== undefined && database === undefined) await checkRulesFolder({ ...rules, data: path });
@@ -99,7 +100,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const held = database ? heldBoth(lock, database) : lock;
     const opening = { folder: path, disk, lock: held, onWarning, now: clock.now() };
     const replica = database && await openReplica(database, opening, clock);
-    const store = replica?.store ?? await openStore(opening);
+    const opened = store = replica?.store ?? await openStore(opening);
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const lockedFiles = lockedDisk(disk, held);
@@ -114,7 +115,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       if (rules !== undefined) await recordRulesFolder({ ...rules, data: path });
     };
     return {
-      store,
+      store: opened,
       ...replica && { replica },
       signer,
       vault,
@@ -123,29 +124,33 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       recordRules,
-      isNew: async () => await store.getMark(BEGUN) === undefined,
+      isNew: async () => await opened.getMark(BEGUN) === undefined,
       async begin() {
         await recordRules();
-        const now = clock.now();
-        await store.accept([], [{ ...BEGUN, mark: now }], now);
+        const mark = async () => {
+          const now = clock.now();
+          await opened.accept([], [{ ...BEGUN, mark: now }], now);
+        };
+        await (replica === undefined ? mark() : untilDecided(mark));
       },
-      secretNames: async () => await store.getMark(SECRET_NAMES) as string[] | undefined,
+      secretNames: async () => await opened.getMark(SECRET_NAMES) as string[] | undefined,
       async noteSecretNames(names) {
-        const known = await store.getMark(SECRET_NAMES) as string[] | undefined;
+        const known = await opened.getMark(SECRET_NAMES) as string[] | undefined;
         const all = [...new Set([...known ?? [], ...names])];
         if (all.length === known?.length) return;
-        await store.accept([], [{ ...SECRET_NAMES, mark: all }], clock.now());
+        await opened.accept([], [{ ...SECRET_NAMES, mark: all }], clock.now());
       },
       lost: watch.lost,
       async close() {
         watch.end();
         await replica?.stop();
-        await store.close();
+        await opened.close();
         lock.release();
         await database?.close();
       },
     };
   } catch (error) {
+    await store?.close();
     lock.release();
     throw error;
   }
@@ -230,10 +235,25 @@ async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
   if (database.lease !== undefined || await isThere()) return;
   const stop = new AbortController();
   const deciding = database.decide(stop.signal).catch(() => {});
-  while (database.lease === undefined && !await isThere()) await pause(AGAIN);
-  stop.abort();
-  await deciding;
+  try {
+    while (database.lease === undefined && !await isThere()) await pause(AGAIN);
+  } finally {
+    stop.abort();
+    await deciding;
+  }
   await folder.load();
+}
+
+/** Repeats what is refused while no replica decides. */
+async function untilDecided(work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StoreFullError)) throw error;
+      await pause(error.retryAfter * 1_000);
+    }
+  }
 }
 
 function pause(ms: number): Promise<void> {

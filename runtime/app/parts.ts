@@ -209,6 +209,7 @@ export function assemble(
     folder,
     store,
     clock,
+    ...replica && { shared: replica.fleets },
     surroundings,
     secrets: withoutKey(secrets),
     env: () => withoutSecrets(environment, secrets),

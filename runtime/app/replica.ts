@@ -4,7 +4,9 @@ import { FolderLostError } from "../host/lock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { SharedFiles } from "../connections/vault.ts";
 import { actWhileAlive } from "../engine/acting.ts";
+import { logWarning } from "../engine/run_log.ts";
 import type { Sharing } from "../engine/runner_options.ts";
+import type { FleetSharing } from "../fleet/sharing.ts";
 import { newId } from "../model/id.ts";
 import { openStore, type StoreOptions } from "../store/open_store.ts";
 import type { Change, SharedStore } from "../store/shared_store.ts";
@@ -44,6 +46,8 @@ export class Replica {
   readonly #failure = Promise.withResolvers<Error>();
   /** For the runner. */
   readonly sharing: Sharing;
+  /** For fleets, whose devices replicas share. */
+  readonly fleets: FleetSharing;
   /** For what is sealed in the data folder. */
   readonly files: SharedFiles;
   #decides: boolean;
@@ -63,6 +67,12 @@ export class Replica {
       store: options.store,
       registered: async () => (await this.members.list()).map(({ id }) => id),
       acting: actWhileAlive(this.members, () => options.database.lost),
+    };
+    this.fleets = {
+      me: this.members.me,
+      decides: () => this.#decides,
+      members: () => this.members.list(),
+      acting: this.sharing.acting,
     };
     this.files = shareFiles(options);
     this.#decides = options.database.lease !== undefined;
@@ -107,6 +117,11 @@ export class Replica {
         members.filter(({ isAlive, fenced }) => isAlive && !fenced).length,
       );
     }
+  }
+
+  /** Tells the others where this one listens. That they do not learn it hinders nothing. */
+  async noteAddress(address: string): Promise<void> {
+    await this.members.note({ address }).catch((error) => logWarning(`Cannot tell the address: ${messageOf(error)}`));
   }
 
   /** It can only begin anew. */

@@ -197,8 +197,8 @@ export class Connections implements ConnectionTokens {
 
   /** Waits up to `ms` for renewals: a program that ends before a new token is on disk may lose the connection. */
   settled(ms: number): Promise<void> {
-    const changes = [...this.#renewing.values(), ...this.#changing.values()];
-    return waitAtMost(this.options.clock, ms, Promise.allSettled(changes));
+    const changes = Promise.allSettled([...this.#renewing.values(), ...this.#changing.values()]);
+    return waitAtMost(this.options.clock, ms, changes);
   }
 
   #settingsOf(name: string): Connection {
@@ -388,9 +388,7 @@ export class Connections implements ConnectionTokens {
       return { ...facts, renews: true, ...this.#ofClients.listing(connection) };
     }
     const stored = this.#storedOf(connection);
-    if (stored === undefined) {
-      return { ...facts, state: "unconnected", reason: this.#reason(connection), renews: false };
-    }
+    if (!stored) return { ...facts, state: "unconnected", reason: this.#reason(connection), renews: false };
     const { state, scopes, expiresAt, renews, by, at } = stored;
     const isLocked = state === "connected" && this.#sealed.get(name) === undefined;
     const found = { ...facts, scopes, renews, by, at, ...expiresAt !== undefined && { expiresAt } };

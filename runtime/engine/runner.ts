@@ -21,6 +21,9 @@ const CLAIM_AGAIN = 5_000;
  */
 const DEFERENCE = 100;
 
+/** Milliseconds that a replica that stops waits for the decisions of another one. */
+const LAST_ANSWERS = 3_000;
+
 /** Claims due runs and executes them; woken after ingest, when a run ends, by the clock, and by changes of other replicas. */
 export class Runner {
   readonly #active = new Map<string, Execution>();
@@ -145,6 +148,8 @@ export class Runner {
       else this.#wakeAt(due);
     } catch (error) {
       if (!this.#stopped) onError("Cannot read when the next run is due", error);
+    } finally {
+      this.#changed();
     }
   }
 
@@ -270,14 +275,20 @@ export class Runner {
     this.#alarm?.();
     this.#deferring?.();
     this.#forgetClock();
-    await this.#claiming;
+    await this.#answered(this.#claiming);
     const ended = Promise.all([...this.#active.values()].map((execution) => execution.done));
     if (ms > 0) await waitAtMost(clock, ms, ended);
     for (const execution of this.#active.values()) {
       execution.interrupt(new Interruption("shutdown", "The program stops"));
     }
-    await ended;
+    await this.#answered(ended);
     this.#sleepers.clear();
+  }
+
+  /** Of replicas that stop at once, nobody may be left who decides on what a run records last. */
+  async #answered(work: Promise<unknown> | undefined): Promise<void> {
+    if (this.options.shared === undefined) await work;
+    else await waitAtMost(this.options.clock, LAST_ANSWERS, work ?? Promise.resolve());
   }
 
   /** Only the replica that decides adapts the store's times: the clock of another one says nothing about them. */

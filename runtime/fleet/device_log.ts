@@ -2,7 +2,8 @@ import { type Clock, sleepFor } from "../host/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { OwnEvent, OwnEventType } from "../model/event.ts";
-import type { Progress, StoppedDevice, Store } from "../store/store.ts";
+import type { DeviceChange, DeviceReport, HeldPlace, Progress, StoppedDevice, Store } from "../store/store.ts";
+import type { Device } from "./device.ts";
 
 /** Options of `DeviceLog`. */
 export interface DeviceLogOptions {
@@ -22,6 +23,15 @@ interface Entry {
   name: string;
   event?: OwnEvent;
   row?: StoppedDevice | null;
+  report?: DeviceReport;
+  /** With several replicas: which of its owners says this. */
+  epoch?: number;
+}
+
+/** Whose devices a log is about, if several replicas share them. */
+export interface LogHolder {
+  replica: string;
+  epochOf(device: string): number | undefined;
 }
 
 /** Entries stored at once. All other work of the store waits for them, some 10 ms. */
@@ -46,13 +56,25 @@ export class DeviceLog {
   #storing: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
-  constructor(private readonly fleet: string, private readonly options: DeviceLogOptions) {}
+  /** @param holder absent if one program has all devices */
+  constructor(
+    private readonly fleet: string,
+    private readonly options: DeviceLogOptions,
+    private readonly holder?: LogHolder,
+  ) {}
 
   /** Adds an event, with the device's row if that changes with it. */
   add(kind: Kind, name: string, more: JsonObject = {}, row?: StoppedDevice | null): void {
     const type: DeviceEvent = `whenthen.device.${kind}`;
     const event = this.#count(type) ? this.#eventOf(type, name, more) : undefined;
     if (event !== undefined || row !== undefined) this.#push(kind, { name, event, row });
+  }
+
+  /** Lets other replicas know the state of a device. */
+  report({ name, state, since, failures, error }: Device): void {
+    if (this.holder === undefined) return;
+    const report = { state, since, ...failures > 0 && { failures }, ...error !== undefined && { error } };
+    this.#push("state", { name, report });
   }
 
   /** Masks secrets in an error. */
@@ -67,16 +89,18 @@ export class DeviceLog {
 
   /**
    * Stores the inventory's progress with the events of the devices that it adds and removes.
+   * @param changed with several replicas: the devices whose items have changed
    * @returns whether too many events are not accepted yet: then wait for {@link room}
    */
-  async progress(progress: Progress, added: string[], removed: string[]): Promise<boolean> {
+  async progress(progress: Progress, added: string[], removed: string[], changed?: string[]): Promise<boolean> {
     const events = [
       ...this.#eventsOf("whenthen.device.added", added),
       ...this.#eventsOf("whenthen.device.removed", removed),
     ];
     const stopped = removed.map((name): [string, null] => [name, null]);
     const { store, clock } = this.options;
-    return await store.changeDevices({ fleet: this.fleet, progress, stopped, events }, clock.now()) > MOST_NOTICES;
+    const change = { fleet: this.fleet, progress, stopped, events, ...changed && { changed, removed } };
+    return await store.changeDevices(change, clock.now()) > MOST_NOTICES;
   }
 
   /** Resolves when all is stored. */
@@ -112,12 +136,13 @@ export class DeviceLog {
     return { type, subject: device, data };
   }
 
-  #push(kind: Kind | "", entry: Entry): void {
+  #push(kind: Kind | "state" | "", entry: Entry): void {
     const key = `${kind}\0${entry.name}`;
     const before = this.#entries.get(key);
     // Behind all later changes of the device.
     this.#entries.delete(key);
-    this.#entries.set(key, { ...entry, row: entry.row === undefined ? before?.row : entry.row });
+    const row = entry.row === undefined ? before?.row : entry.row;
+    this.#entries.set(key, { ...entry, row, ...this.holder && { epoch: this.holder.epochOf(entry.name) } });
     this.#storing ??= this.#store();
   }
 
@@ -132,7 +157,8 @@ export class DeviceLog {
       );
       const events = slice.flatMap(([, { event }]) => event ?? []);
       try {
-        const waiting = await store.changeDevices({ fleet: this.fleet, stopped, events }, clock.now());
+        const more = this.#holding(slice.map(([, entry]) => entry));
+        const waiting = await store.changeDevices({ fleet: this.fleet, stopped, events, ...more }, clock.now());
         for (const [key, entry] of slice) if (this.#entries.get(key) === entry) this.#entries.delete(key);
         if (waiting > MOST_NOTICES) await this.room();
       } catch (error) {
@@ -143,6 +169,15 @@ export class DeviceLog {
     }
     // At once: entries added from now on are stored by another pass.
     this.#storing = undefined;
+  }
+
+  /** With several replicas: what the others learn, and by which right this one says it. */
+  #holding(entries: Entry[]): Pick<DeviceChange, "holder" | "reports"> {
+    if (this.holder === undefined) return {};
+    const { replica } = this.holder;
+    const held = entries.flatMap(({ name, epoch }): HeldPlace[] => epoch === undefined ? [] : [[name, epoch]]);
+    const reports = entries.flatMap(({ name, report }): [string, DeviceReport][] => report ? [[name, report]] : []);
+    return { holder: { replica, held }, reports };
   }
 
   /** Waits until fewer events are not accepted yet. */

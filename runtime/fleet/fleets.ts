@@ -1,20 +1,20 @@
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import {
-  ALONE,
-  type DeviceSearch,
-  type DeviceView,
-  type Fleets,
-  type FleetSummary,
-  type Recipients,
-  type TaskOrder,
-  type TaskResult,
+import type {
+  DeviceSearch,
+  DeviceView,
+  Fleets,
+  FleetSummary,
+  Recipients,
+  TaskOrder,
+  TaskResult,
 } from "../model/fleet.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { LoadedFleets } from "../folder/loaded.ts";
 import { DeviceLog } from "./device_log.ts";
 import type { SessionFacts } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
+import { SharedFleets } from "./shared_fleets.ts";
 import { byWorker, type Device } from "./device.ts";
 
 /** Devices that a removal stores at once. */
@@ -35,7 +35,17 @@ export class LiveFleets implements Fleets {
   #isTidy = false;
   #isStopped = false;
 
-  constructor(private readonly options: LiveFleetOptions) {}
+  /** Absent if this program alone has all devices. */
+  readonly #shared: SharedFleets | undefined;
+  /** Of the last load. */
+  #unread: LoadedFleets["unreadFleets"];
+
+  private readonly options: LiveFleetOptions;
+
+  constructor(options: LiveFleetOptions) {
+    this.#shared = options.shared && new SharedFleets(options, options.shared, this.#fleets);
+    this.options = { ...options, onInventory: () => this.#shared?.inventoryChanged() };
+  }
 
   /**
    * Applies the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
@@ -46,7 +56,7 @@ export class LiveFleets implements Fleets {
       if (fleets.has(id)) continue;
       this.#fleets.delete(id);
       this.#leaving.add(live);
-      this.#enqueueChange(id, () => live.remove().finally(() => this.#leaving.delete(live)));
+      this.#enqueueChange(id, () => this.#remove(live).finally(() => this.#leaving.delete(live)));
     }
     for (const [id, fleet] of fleets) {
       const live = this.#fleets.get(id);
@@ -57,9 +67,35 @@ export class LiveFleets implements Fleets {
         this.#enqueueChange(id, () => started.start());
       }
     }
-    if (unreadFleets !== undefined) await this.#removeStored(new Set([...fleets.keys(), ...unreadFleets]));
-    this.#isTidy ||= unreadFleets?.size === 0;
+    this.#unread = unreadFleets;
+    await this.#tidy();
+    await this.#shared?.use();
     await Promise.all(this.#changes.values());
+  }
+
+  /** From now on this replica decides: it reads the inventories, and distributes the devices. */
+  async decide(): Promise<void> {
+    for (const [id, live] of this.#fleets) this.#enqueueChange(id, () => live.decide());
+    await this.#tidy();
+    this.#shared?.decide();
+    await Promise.all(this.#changes.values());
+  }
+
+  /** Tables of the store that several replicas share have changed. */
+  changed(tables: ReadonlySet<string>): void {
+    this.#shared?.changed(tables);
+  }
+
+  async #remove(live: LiveFleet): Promise<void> {
+    await (this.#shared === undefined ? live.remove() : this.#shared.remove(live));
+    await live.stop();
+  }
+
+  async #tidy(): Promise<void> {
+    const unread = this.#unread;
+    if (unread === undefined || this.options.shared?.decides() === false) return;
+    await this.#removeStored(new Set([...this.#fleets.keys(), ...unread]));
+    this.#isTidy ||= unread.size === 0;
   }
 
   /** Removes what is stored of fleets whose files were deleted while the program was down. */
@@ -88,21 +124,32 @@ export class LiveFleets implements Fleets {
   /** Ends all sessions, in all fleets at once. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await this.#shared?.stop();
     await Promise.all([...this.#fleets.values(), ...this.#leaving].map((live) => live.stop()));
     await Promise.all(this.#changes.values());
   }
 
   list(): FleetSummary[] {
-    return [...this.#fleets.values()].map(summaryOf).sort((a, b) => a.fleet.id < b.fleet.id ? -1 : 1);
+    return [...this.#fleets.values()].map((live) => this.#summaryOf(live)).sort((a, b) =>
+      a.fleet.id < b.fleet.id ? -1 : 1
+    );
   }
 
   get(fleet: string): FleetSummary | undefined {
     const live = this.#fleets.get(fleet);
-    return live && summaryOf(live);
+    return live && this.#summaryOf(live);
+  }
+
+  #summaryOf(live: LiveFleet): FleetSummary {
+    if (this.#shared === undefined) return summaryOf(live);
+    const { fleet, problem } = live;
+    const counts = this.options.store.countPlaces(fleet.id);
+    return { fleet, total: Object.values(counts).reduce((sum, count) => sum + count, 0), counts, problem };
   }
 
   async devices(fleet: string, search: DeviceSearch = {}): Promise<{ devices: DeviceView[]; total: number }> {
     const live = this.#find(fleet);
+    if (this.#shared !== undefined) return await this.#shared.devices(live, search);
     const { states, tags, name, after, max = 100 } = search;
     const fits = (device: Device) =>
       (states === undefined || states.includes(device.state)) &&
@@ -116,20 +163,26 @@ export class LiveFleets implements Fleets {
 
   async device(fleet: string, name: string): Promise<DeviceView | undefined> {
     const live = this.#find(fleet);
-    const device = live.devices.get(name);
-    return device && (await this.#views(live, [device], true))[0];
+    const device = live.mine.get(name);
+    const own = device && (await this.#views(live, [device], true))[0];
+    if (this.#shared === undefined) return own;
+    const known = await this.#shared.views.get(live.fleet, name);
+    return known && own ? { ...known, ...own, state: known.state } : known;
   }
 
   async recipients(fleet: string, to: Recipients): Promise<string[]> {
-    return await this.#find(fleet).recipients(to);
+    const live = this.#find(fleet);
+    return await (this.#shared === undefined ? live.recipients(to) : this.#shared.names(live, to));
   }
 
   async task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
-    await this.#find(order.fleet).task(order, onResults);
+    const live = this.#find(order.fleet);
+    await (this.#shared === undefined ? live.task(order, onResults) : this.#shared.task(live, order, onResults));
   }
 
   again(fleet: string, name: string): Promise<boolean> {
-    return Promise.resolve(this.#find(fleet).supervisor.again(name));
+    const live = this.#find(fleet);
+    return this.#shared?.again(live, name) ?? Promise.resolve(live.supervisor.again(name));
   }
 
   eventCounts(): Record<string, number> {
@@ -188,24 +241,15 @@ class StoredFleet {
     this.#log = new DeviceLog(id, options);
   }
 
-  /** Emits `removed` for each device, and removes its rows, in slices. A removal that is interrupted goes on after the next start. */
-  remove(): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const release = (this.options.places ?? ALONE).claim(`fleet ${this.id}`, {
-      onMine: () => void this.#remove().then(resolve, reject),
-      release: () => promise,
-    });
-    return promise.finally(() => void release());
-  }
-
   stop(): Promise<void> {
     this.#isStopped = true;
     this.#log.hurry();
     return Promise.resolve();
   }
 
-  async #remove(): Promise<void> {
-    const { store, clock, log } = this.options;
+  /** Emits `removed` for each device, and removes its rows, in slices. A removal that is interrupted goes on after the next start. */
+  async remove(): Promise<void> {
+    const { store, clock, log, shared } = this.options;
     const key = { rule: this.id, trigger: INVENTORY };
     let count = 0;
     for (;;) {
@@ -213,7 +257,12 @@ class StoredFleet {
       if (this.#isStopped) return;
       if (names.length === 0) break;
       count += names.length;
-      const isFull = await this.#log.progress({ ...key, baseline: { put: [], remove: names } }, [], names);
+      const isFull = await this.#log.progress(
+        { ...key, baseline: { put: [], remove: names } },
+        [],
+        names,
+        shared && [],
+      );
       if (isFull) await this.#log.room();
     }
     const stopped = [...(await store.listStopped(this.id)).keys()].map((name): [string, null] => [name, null]);
@@ -224,6 +273,7 @@ class StoredFleet {
 
 function summaryOf({ fleet, devices, problem }: LiveFleet): FleetSummary {
   const counts: FleetSummary["counts"] = {
+    distributing: 0,
     waiting: 0,
     initializing: 0,
     initialized: 0,

@@ -3,28 +3,25 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, orAborted, sleepFor } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { collectGarbage, RELIEF, Slices } from "../host/large_work.ts";
-import { evaluate } from "../language/expressions/expression.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import {
-  ALONE,
-  type Fleet,
-  type FleetTask,
-  type Places,
-  type Recipients,
-  type TaskOrder,
-  type TaskResult,
-} from "../model/fleet.ts";
+import type { Fleet, FleetTask, Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
-import type { Progress, Store } from "../store/store.ts";
+import type { PlaceStore, Progress, StoppedDevice, Store, TakenPlace } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
-import { type Device, newDevice } from "./device.ts";
+import { type Device, isLive, newDevice } from "./device.ts";
+import { tagsOf } from "./shared_views.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
+import type { FleetSharing } from "./sharing.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** Options of `LiveFleet`. */
 export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, SupervisorOptions {
-  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped" | "listInventories">;
+  store:
+    & InventoryOptions["store"]
+    & DeviceLogOptions["store"]
+    & Pick<Store, "listStopped" | "listInventories">
+    & PlaceStore;
   clock: Clock;
   /** Executes a task that the fleet's file declares. Its templates are unresolved. */
   call: (
@@ -33,20 +30,27 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
     scope: TaskScope,
     signal: AbortSignal,
   ) => Promise<Json>;
-  /** @default ALONE */
-  places?: Places;
+  /** Absent if this program alone has all devices. */
+  shared?: FleetSharing;
+  /** The inventory has changed, if several replicas share the devices. */
+  onInventory?: () => void;
 }
 
-/** One list for all devices without tags. */
-const NO_TAGS: string[] = [];
+const NO_ROWS: ReadonlyMap<string, StoppedDevice> = new Map();
 /** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two checks whether all devices of an order are initialized. */
 const ALONE_PAUSE = 20;
 
-/** One fleet of the program: its inventory, its devices and their supervisor. */
+/**
+ * One fleet of the program: its inventory, its devices and their supervisor. If several replicas share the devices, the one that
+ * decides reads the inventory, and each one looks after those that it has taken.
+ */
 export class LiveFleet {
+  /** Those of the inventory, if this program reads it. */
   readonly devices = new Map<string, Device>();
+  /** Those that this program looks after: the same, unless several replicas share them. */
+  readonly mine: ReadonlyMap<string, Device>;
   readonly log: DeviceLog;
   readonly supervisor: Supervisor;
   #inventory: Inventory;
@@ -55,19 +59,31 @@ export class LiveFleet {
   #isClosed = false;
   /** Why it could not be opened. */
   #failure: string | null = null;
-  #release: (() => Promise<void>) | undefined;
+  /** With several replicas: the devices that this one has taken and not released yet, also while their sessions end. */
+  readonly #epochs = new Map<string, number>();
+  readonly #taken = new Map<string, Device>();
+  /** Grows with each change of the inventory. */
+  generation = 0;
   /** Resolves when the known devices wait for their init. */
   readonly #opened = Promise.withResolvers<void>();
 
   constructor(public fleet: Fleet, private readonly options: LiveFleetOptions) {
-    this.log = new DeviceLog(fleet.id, options);
-    this.supervisor = new Supervisor(fleet, this.devices, this.log, options);
+    const { shared } = options;
+    const holder = shared && { replica: shared.me, epochOf: (name: string) => this.#epochs.get(name) };
+    this.log = new DeviceLog(fleet.id, options, holder);
+    this.mine = shared === undefined ? this.devices : this.#taken;
+    this.supervisor = new Supervisor(fleet, this.mine, this.log, options);
     this.#inventory = this.#newInventory();
   }
 
   /** Why its inventory or its platform does not work, or which devices were left out; null if all is well. */
   get problem(): string | null {
     return this.#failure ?? this.supervisor.fault ?? this.#inventory.failure ?? this.#inventory.warning;
+  }
+
+  /** Whether it takes devices. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   /** The names of its devices in order. */
@@ -104,12 +120,13 @@ export class LiveFleet {
   }
 
   #send(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
-    const { fleet, options: { clock, call } } = this;
+    const { fleet, options: { clock, call, shared } } = this;
     const sender: TaskSender = {
       fleet,
       names: this.#namesOf(order.to),
-      deviceOf: (name) => this.devices.get(name),
+      deviceOf: (name) => this.mine.get(name),
       fault: () => this.#isClosed ? "the fleet ends" : this.supervisor.fault,
+      ...shared && { acting: () => shared.acting() },
       call: (said, scope, signal) => call(fleet, said, scope, signal),
       worker: hostname(),
       clock,
@@ -136,21 +153,16 @@ export class LiveFleet {
     }
   }
 
-  /** Opens the fleet as soon as this program has the place. */
+  /** Opens the fleet. */
   start(): void {
-    if (this.#isClosed) return;
-    const { places = ALONE } = this.options;
-    this.#release = places.claim(`fleet ${this.fleet.id}`, {
-      onMine: () => void this.#tryToOpen().finally(this.#opened.resolve),
-      release: () => this.#close(),
-    });
+    if (!this.#isClosed) void this.#tryToOpen().finally(this.#opened.resolve);
   }
 
   /** Ends all sessions. */
   async stop(): Promise<void> {
     this.#isClosed = true;
     this.#opened.resolve();
-    await this.#release?.();
+    await this.#close();
   }
 
   async #tryToOpen(): Promise<void> {
@@ -174,18 +186,31 @@ export class LiveFleet {
     if (this.#failure !== null) {
       await this.#renewInventory();
       // Some may be queued already.
-      for (const device of this.devices.values()) device.isRemoved = true;
+      for (const device of this.devices.values()) if (!this.#taken.has(device.name)) device.isRemoved = true;
       this.devices.clear();
       this.#sorted = undefined;
       return await this.#tryToOpen();
     }
     if (before.tags !== fleet.tags) {
-      for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
+      for (const device of [...this.devices.values(), ...this.#taken.values()]) device.tags = this.#tagsOf(device.data);
     }
     const inventoryOf = ({ inventory: { triggers }, list, files, key }: Fleet) => [triggers, list, files, key];
     if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
     await this.#renewInventory();
-    if (!this.#isClosed) await this.#inventory.attach();
+    if (!this.#isClosed && this.readsInventory) await this.#inventory.attach();
+  }
+
+  /** From now on this replica decides, so it reads the inventory. */
+  async decide(): Promise<void> {
+    await this.#opened.promise;
+    if (this.#isClosed || this.#failure !== null) return;
+    await this.#readBaseline();
+    await this.#inventory.attach();
+  }
+
+  /** Whether this program reads the inventory. */
+  get readsInventory(): boolean {
+    return this.options.shared?.decides() ?? true;
   }
 
   async #renewInventory(): Promise<void> {
@@ -193,7 +218,12 @@ export class LiveFleet {
     this.#inventory = this.#newInventory();
   }
 
-  /** Forgets all devices, after the fleet's file was removed. */
+  /** Resolves when it was opened, or has ended. */
+  get opened(): Promise<void> {
+    return this.#opened.promise;
+  }
+
+  /** Forgets all devices, after the fleet's file was removed. Their sessions may still run. */
   async remove(): Promise<void> {
     await this.#opened.promise;
     await this.#inventory.detach();
@@ -206,7 +236,6 @@ export class LiveFleet {
       await this.#change({ put: [], removed }, { ...key, baseline: { put: [], remove: removed } });
     }
     await this.#change({ put: [], removed: [] }, { ...key, mark: null });
-    await this.stop();
   }
 
   #newInventory(): Inventory {
@@ -215,7 +244,13 @@ export class LiveFleet {
   }
 
   async #open(): Promise<void> {
-    const rows = await this.options.store.listStopped(this.fleet.id);
+    const { shared } = this.options;
+    const rows = shared === undefined ? await this.options.store.listStopped(this.fleet.id) : NO_ROWS;
+    if (shared !== undefined) {
+      this.#isOpen = true;
+      this.supervisor.open(rows);
+      if (!shared.decides()) return;
+    }
     await this.#readBaseline();
     // Devices removed meanwhile get no session.
     await this.#inventory.attach();
@@ -224,7 +259,7 @@ export class LiveFleet {
     if (this.devices.size > RELIEF) collectGarbage();
     const { size } = this.devices;
     this.options.log(this.fleet.id, INVENTORY).info(`${size} ${size === 1 ? "device" : "devices"}`);
-    this.supervisor.open(rows);
+    if (shared === undefined) this.supervisor.open(rows);
   }
 
   /** Adds the devices of the stored baseline. */
@@ -248,9 +283,16 @@ export class LiveFleet {
 
   /** Stores a change of the inventory with its events, then applies it. */
   async #change({ put, removed }: InventoryChange, progress: Progress): Promise<void> {
+    const { shared } = this.options;
     const added = put.map(([name]) => name).filter((name) => !this.devices.has(name));
     const gone = removed.flatMap((name) => this.devices.get(name) ?? []);
-    const isFull = await this.log.progress(progress, added, gone.map(({ name }) => name));
+    const others = shared && put.filter(([name, item]) => !isDeepStrictEqual(this.devices.get(name)?.data, item));
+    const isFull = await this.log.progress(
+      progress,
+      added,
+      gone.map(({ name }) => name),
+      others?.map(([name]) => name),
+    );
     const fresh: Device[] = [];
     const changed: Device[] = [];
     for (const [name, item] of put) {
@@ -263,32 +305,92 @@ export class LiveFleet {
     }
     for (const { name } of gone) this.devices.delete(name);
     this.#sorted = undefined;
-    this.supervisor.change(fresh, changed, gone);
+    this.generation++;
+    // Those who look after them learn of it from their places.
+    if (shared === undefined) this.supervisor.change(fresh, changed, gone);
+    else this.options.onInventory?.();
     if (isFull) await this.log.room();
   }
 
   #add(name: string, data: Json): Device {
-    const since = this.options.clock.now();
-    const device = newDevice(name, data, this.#tagsOf(data), since);
+    const device = this.#taken.get(name) ?? this.#create(name, data);
     this.devices.set(name, device);
     this.#sorted = undefined;
     return device;
   }
 
-  #tagsOf(item: Json): string[] {
-    const { tags } = this.fleet;
-    if (tags === undefined) return NO_TAGS;
-    try {
-      const value = evaluate(tags, { item });
-      const list = Array.isArray(value) ? value : [value];
-      return list.filter((tag) => tag !== null && typeof tag !== "object").map(String);
-    } catch {
-      // An item without the field has no tags.
-      return [];
+  #create(name: string, data: Json): Device {
+    return newDevice(name, data, this.#tagsOf(data), this.options.clock.now());
+  }
+
+  // ── devices that several replicas share ────────────────────────────────────────────────────────────────────────
+
+  /** Whether this replica has taken a device and not released it yet. */
+  holds(name: string): boolean {
+    return this.#epochs.has(name);
+  }
+
+  get holdsAny(): boolean {
+    return this.#epochs.size > 0;
+  }
+
+  /** Looks after devices that this replica has taken, in the state in which their last owner left them. */
+  async adopt(taken: TakenPlace[]): Promise<void> {
+    const items = await this.itemsOf(taken.map(({ name }) => name));
+    const devices: Device[] = [];
+    const rows = new Map<string, StoppedDevice>();
+    for (const { name, epoch, state, stopped } of taken) {
+      this.#epochs.set(name, epoch);
+      const device = this.devices.get(name) ?? this.#create(name, items.get(name) ?? null);
+      this.#taken.set(name, device);
+      // Those that went are released soon.
+      if (!items.has(name)) continue;
+      if (stopped !== undefined) rows.set(name, stopped);
+      else if (isLive(state)) device.before = state;
+      devices.push(device);
     }
+    this.supervisor.adopt(devices, rows);
+  }
+
+  /** Reads the items of devices anew, which have changed. */
+  async readItems(names: string[]): Promise<void> {
+    const items = await this.itemsOf(names);
+    const changed = names.flatMap((name) => items.has(name) ? this.#taken.get(name) ?? [] : []);
+    for (const device of changed) {
+      device.data = items.get(device.name)!;
+      device.tags = this.#tagsOf(device.data);
+    }
+    this.supervisor.change([], changed, []);
+  }
+
+  /** Ends the sessions of devices. @param onLeft called for each when its session has ended */
+  leave(names: string[], onLeft: (name: string, epoch: number) => void): void {
+    const devices = names.flatMap((name) => this.#taken.get(name) ?? []);
+    for (const device of devices) {
+      const { name, data } = device;
+      this.#taken.delete(name);
+      // The old one keeps its session until that has ended.
+      if (this.devices.get(name) === device) this.devices.set(name, this.#create(name, data));
+    }
+    this.supervisor.leave(devices, ({ name }) => onLeft(name, this.#epochs.get(name)!));
+  }
+
+  /** These devices are released. */
+  forget(names: string[]): void {
+    for (const name of names) this.#epochs.delete(name);
+  }
+
+  /** The items of devices that are in the inventory. */
+  itemsOf(names: string[]): Promise<Map<string, Json>> {
+    return this.options.store.getItems({ rule: this.fleet.id, trigger: INVENTORY }, names);
+  }
+
+  #tagsOf(item: Json): string[] {
+    return tagsOf(this.fleet, item);
   }
 }
 
-function isTags(to: Recipients): to is { tags: string[] } {
+/** Whether recipients are those with any of some tags. */
+export function isTags(to: Recipients): to is { tags: string[] } {
   return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }

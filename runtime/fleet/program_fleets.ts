@@ -13,6 +13,8 @@ export class ProgramFleets implements Fleets {
   #isStarted = false;
   /** Whether this program runs no fleets. */
   #isAlone = false;
+  /** Whether it leaves all devices to other replicas. */
+  #isGuest = false;
   /** Resolves when it is decided whether fleets run. */
   readonly #decided = Promise.withResolvers<void>();
   #alone: Promise<void> = Promise.resolve();
@@ -30,18 +32,28 @@ export class ProgramFleets implements Fleets {
     );
   }
 
-  /** Starts the fleets; from now on they follow each load. */
+  /** Starts the fleets; from now on they follow each load. If they run already, this replica decides from now on. */
   start(): void {
+    if (this.#isStarted) return void this.#live?.decide();
     this.#isStarted = true;
-    this.#isAlone = false;
     this.use(this.#loaded);
     this.#decided.resolve();
   }
 
-  /** For `whenthen once` and commands, in which no fleet runs: each order initializes its devices, and stops them. */
+  /**
+   * For `whenthen once` and commands, in which no fleet runs: each order initializes its devices, and stops them. If other replicas have
+   * the devices, they execute it.
+   */
   standAlone(): void {
+    this.#isGuest = this.options.shared?.decides() === false;
+    if (this.#isGuest) return this.start();
     this.#isAlone = true;
     this.#decided.resolve();
+  }
+
+  /** Others have changed tables of the store. */
+  changed(tables: ReadonlySet<string>): void {
+    this.#live?.changed(tables);
   }
 
   /** Ends all sessions. */
@@ -57,7 +69,9 @@ export class ProgramFleets implements Fleets {
     const { LiveFleets } = await import("./fleets.ts");
     // Another load, or the end of the program, may have come meanwhile.
     if (!this.#isStarted) return;
-    this.#live ??= new LiveFleets(this.options);
+    const { shared } = this.options;
+    const role = this.#isGuest && shared && { shared: { ...shared, decides: () => false, isGuest: true } };
+    this.#live ??= new LiveFleets({ ...this.options, ...role });
     // Each fleet reports its own failures.
     void this.#live.use(this.#loaded);
   }
@@ -84,7 +98,8 @@ export class ProgramFleets implements Fleets {
     const done = this.#alone.then(async () => {
       const { LiveFleet } = await import("./live_fleet.ts");
       const fleet = { ...this.#loaded.fleets.get(order.fleet)!, ping: undefined };
-      await new LiveFleet(fleet, this.options).taskAlone(order, onResults);
+      const { shared: _shared, ...options } = this.options;
+      await new LiveFleet(fleet, options).taskAlone(order, onResults);
     });
     this.#alone = done.catch(() => {});
     return done;

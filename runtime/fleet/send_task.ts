@@ -25,6 +25,8 @@ export interface TaskSender {
   fault: () => string | null;
   /** Executes a task that the fleet's file declares. */
   call: (call: NonNullable<FleetTask["call"]>, scope: TaskScope, signal: AbortSignal) => Promise<Json>;
+  /** With several replicas: see `FleetSharing.acting`. */
+  acting?: () => Promise<void> | undefined;
   /** The name of this host. */
   worker: string;
   clock: Clock;
@@ -97,6 +99,7 @@ async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, nam
   const leave = await turnOf(device, task.max, signal);
   try {
     if (task.call === undefined) await untilInitialized(sender, device, timeout ?? task.timeout, signal);
+    await sender.acting?.();
     signal?.throwIfAborted();
     const reason = unableTo(task, device, sender.fault());
     if (reason !== undefined) return failed(reason);

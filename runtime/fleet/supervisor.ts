@@ -4,11 +4,13 @@ import type { Scope } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DeviceState, Fleet } from "../model/fleet.ts";
 import type { StoppedDevice } from "../store/store.ts";
+import { CrashPauses, LONGEST_PAUSE } from "./crash_pauses.ts";
 import { byWorker, type Device, fits, givenOf, isComing, isLive, type LiveEdge } from "./device.ts";
 import type { DeviceLog } from "./device_log.ts";
 import { type FleetWorker, Workers, type WorkersOptions } from "./fleet_workers.ts";
 import type { Edge } from "./messages.ts";
 import { resolveTarget } from "./ping_targets.ts";
+import { StoppedDevices } from "./stopped_devices.ts";
 
 /** Options of `Supervisor`. */
 export interface SupervisorOptions extends Omit<WorkersOptions, "fleet"> {
@@ -18,10 +20,6 @@ export interface SupervisorOptions extends Omit<WorkersOptions, "fleet"> {
 
 /** Milliseconds between two slices of devices that get new sessions after a change of the platform. */
 const SLICE_PAUSE = 100;
-/** The longest pause until a worker is started again that ended for an unknown reason. The first pause is a second. */
-const LONGEST_PAUSE = 60_000;
-/** Milliseconds without such an end after which the pauses begin with a second again. */
-const CALM = 300_000;
 
 /**
  * Decides about the devices of one fleet: which is initialized next, which is unreachable, dead or failed, and when it is tried
@@ -35,15 +33,13 @@ export class Supervisor {
   #initializing = 0;
   /** Sessions of removed devices that still end, by name: a new device of that name waits for it. */
   readonly #leaving = new Map<string, Device>();
-  /** Dead and failed devices, in the order in which they are initialized again. */
-  readonly #stopped = new Map<string, Device>();
+  /** What is done when such a session has ended, if something is. */
+  readonly #onLeft = new Map<Device, () => void>();
+  readonly #stopped: StoppedDevices;
   /** Names of devices with a row in the store; their next init removes it. */
   readonly #hadRow = new Set<string>();
-  #alarm: { at: number; cancel: Cancel } | undefined;
   #isOpen = false;
-  /** Workers that ended for an unknown reason, one soon after another. */
-  #crashes = 0;
-  #crashedAt = -Infinity;
+  readonly #crashes = new CrashPauses();
   readonly #timers = new Set<Cancel>();
   /** Counts renewals: a newer one ends the one that is under way. */
   #renewals = 0;
@@ -62,12 +58,21 @@ export class Supervisor {
       onGone: (worker, reason, culprit) => this.#onGone(worker, reason, culprit),
       onUnusable: (worker, error) => this.#onUnusable(worker, error),
     });
+    this.#stopped = new StoppedDevices(options.clock, (due) => {
+      for (const device of due) this.#wait(device);
+      this.#pump();
+    });
   }
 
   /** Begins. @param rows the devices that were dead or failed when the program ended */
   open(rows: ReadonlyMap<string, StoppedDevice>): void {
     this.#isOpen = true;
     for (const name of rows.keys()) if (!this.devices.has(name)) this.log.clear(name);
+    this.adopt(this.devices.values(), rows);
+  }
+
+  /** Begins with more devices, which it has already. @param rows those of them that are dead or failed */
+  adopt(devices: Iterable<Device>, rows: ReadonlyMap<string, StoppedDevice>): void {
     const known = [...rows].filter(([name]) => this.devices.has(name)).sort(([, a], [, b]) => a.again - b.again);
     const latest = this.options.clock.now() + this.fleet.init.again;
     for (const [name, row] of known) {
@@ -75,9 +80,9 @@ export class Supervisor {
       // The clock may have been rolled back since.
       Object.assign(device, row, { again: Math.min(row.again, latest) });
       this.#hadRow.add(name);
-      this.#stopped.set(name, device);
+      this.#stopped.add(device);
     }
-    for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
+    for (const device of devices) if (device.state === "waiting") this.#enqueue(device);
     this.#wakeStopped(this.options.clock.now());
     this.#pump();
   }
@@ -94,8 +99,21 @@ export class Supervisor {
   async close(): Promise<void> {
     this.#isOpen = false;
     for (const cancel of this.#timers) cancel();
-    this.#alarm?.cancel();
+    this.#stopped.close();
     await this.workers.close();
+  }
+
+  /**
+   * Ends the sessions of devices that another replica looks after from now on, without an event.
+   * @param onLeft called for each one when its session has ended
+   */
+  leave(devices: Device[], onLeft: (device: Device) => void): void {
+    for (const device of devices) {
+      this.#hadRow.delete(device.name);
+      this.#remove(device);
+      if (device.worker === undefined) onLeft(device);
+      else this.#onLeft.set(device, () => onLeft(device));
+    }
   }
 
   /** Takes a changed file: sessions begin anew only if the platform, or the kind of ping, has changed. */
@@ -120,7 +138,7 @@ export class Supervisor {
   /** Initializes a dead or failed device now. @returns false if it is neither */
   again(name: string): boolean {
     const device = this.devices.get(name);
-    if (device === undefined || !this.#stopped.delete(name)) return false;
+    if (device === undefined || !this.#stopped.remove(name)) return false;
     this.#wait(device);
     this.#pump();
     return true;
@@ -128,7 +146,7 @@ export class Supervisor {
 
   #remove(device: Device): void {
     const { name, worker, index, state } = device;
-    this.#stopped.delete(name);
+    this.#stopped.remove(name);
     if (this.#hadRow.delete(name)) this.log.clear(name);
     device.isRemoved = true;
     if (state === "initializing") this.#initializing--;
@@ -141,7 +159,7 @@ export class Supervisor {
   #update(changed: Device[]): void {
     const given: Device[] = [];
     for (const device of changed) {
-      if (this.#stopped.delete(device.name)) this.#wait(device);
+      if (this.#stopped.remove(device.name)) this.#wait(device);
       else if (device.worker !== undefined && this.#resolve(device)) given.push(device);
     }
     for (const [worker, devices] of byWorker(given)) worker.update(devices.map(givenOf));
@@ -152,6 +170,8 @@ export class Supervisor {
     device.since = this.options.clock.now();
     device.error = error;
     device.again = undefined;
+    // If its session only begins anew, nobody learns of that.
+    if (device.before === undefined) this.log.report(device);
   }
 
   /** Lets a device wait for its init. */
@@ -291,7 +311,7 @@ export class Supervisor {
     const kind = state === "dead" ? "dead" : "init.error";
     this.log.add(kind, name, { error, ...state === "dead" && { failures } }, row);
     this.#hadRow.add(name);
-    this.#stopped.set(name, device);
+    this.#stopped.add(device);
     this.#wakeStopped(now);
   }
 
@@ -306,41 +326,22 @@ export class Supervisor {
   /** A session has ended: the device, or the next one of its name, may have another one. */
   #release(worker: FleetWorker<Device>, device: Device, index: number): void {
     if (device.worker === worker && device.index === index) device.worker = undefined;
-    if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
+    if (this.#leaving.get(device.name) !== device) return;
+    this.#leaving.delete(device.name);
+    this.#onLeft.get(device)?.();
+    this.#onLeft.delete(device);
   }
 
-  /** Initializes the dead and failed devices that are due, and sets the alarm for the next one. */
+  /** Initializes the dead and failed devices that are due. */
   #wakeStopped(now: number): void {
-    let next: number | undefined;
-    for (const [name, device] of this.#stopped) {
-      // If the setting has become shorter meanwhile, a device is at most one interval late.
-      if (device.again! > now) {
-        next = device.again!;
-        break;
-      }
-      this.#stopped.delete(name);
-      this.#wait(device);
-    }
-    if (this.#alarm?.at === next || !this.#isOpen) return;
-    this.#alarm?.cancel();
-    this.#alarm = next === undefined ? undefined : {
-      at: next,
-      cancel: this.options.clock.at(next, () => {
-        this.#alarm = undefined;
-        this.#wakeStopped(this.options.clock.now());
-        this.#pump();
-      }),
-    };
+    for (const device of this.#stopped.take(now)) this.#wait(device);
   }
 
   #onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void {
     this.options.onLog(this.fleet.id, "error", culprit ? `${reason}; it was called for ${culprit.name}` : reason);
     this.#requeue(worker, reason, culprit);
     if (culprit !== undefined || worker.isOld) return this.#pump();
-    const now = this.options.clock.now();
-    this.#crashes = now - this.#crashedAt > CALM ? 0 : this.#crashes + 1;
-    this.#crashedAt = now;
-    this.#pause(reason, Math.min(1_000 * 2 ** this.#crashes, LONGEST_PAUSE));
+    this.#pause(reason, this.#crashes.next(this.options.clock.now()));
   }
 
   /** Queues the devices of a worker that has ended, except the culprit. */

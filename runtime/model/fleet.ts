@@ -106,6 +106,7 @@ export interface FleetTask {
 }
 
 /**
+ * - `distributing`: with several replicas, none of them has it yet, or it moves from one to another
  * - `waiting` for its turn to be initialized
  * - `initializing`
  * - `initialized`, and not pinged yet; stays so in a fleet without pings
@@ -115,6 +116,7 @@ export interface FleetTask {
  * - `failed`: it could not be initialized; initialized again after `again`
  */
 export const DEVICE_STATES = [
+  "distributing",
   "waiting",
   "initializing",
   "initialized",
@@ -147,6 +149,16 @@ export interface DeviceView {
   error?: string;
   /** For a dead or failed device: when it is initialized again. */
   again?: number;
+  /** The replica that looks after it, if several share the devices; absent while none does. */
+  owner?: DeviceOwner;
+}
+
+/** A replica that looks after devices. */
+export interface DeviceOwner {
+  replica: string;
+  host: string;
+  /** Null until it listens. */
+  address: string | null;
 }
 
 /** A fleet with its counts. */
@@ -246,21 +258,3 @@ export interface Fleets {
   /** Events of devices by type since the start, also those without a listener. */
   eventCounts(): Record<string, number>;
 }
-
-/** Decides which replica looks after a place, such as `fleet plant/plc`. */
-export interface Places {
-  /**
-   * Asks for a place. `onMine` is called when it is ours, with an epoch that grows with each owner; `release` is awaited before
-   * somebody else gets it.
-   * @returns gives the place up
-   */
-  claim(place: string, owner: { onMine(epoch: number): void; release(): Promise<void> }): () => Promise<void>;
-}
-
-/** One program alone owns everything. */
-export const ALONE: Places = {
-  claim(_place, { onMine, release }) {
-    onMine(1);
-    return release;
-  },
-};

@@ -1,6 +1,7 @@
 import type { Cause, DeliveryVerdict, Event, OwnEvent, OwnEventType, Repeatable, Verdict } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
+import type { DeviceReport, Holder, StoppedDevice } from "./places.ts";
 
 export interface EventIdentity {
   source: string;
@@ -179,18 +180,6 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   event?: OwnEvent;
 }
 
-/** A device that gets no work for a while, although the inventory lists it. Times in milliseconds since the epoch. */
-export interface StoppedDevice {
-  /** Its pings failed, or its init. */
-  state: "dead" | "failed";
-  since: number;
-  /** When it is initialized again. */
-  again: number;
-  /** Failed pings in a row. */
-  failures: number;
-  error: string;
-}
-
 /** Changes of devices of one fleet. */
 export interface DeviceChange {
   fleet: string;
@@ -200,6 +189,13 @@ export interface DeviceChange {
   stopped: [name: string, row: StoppedDevice | null][];
   /** Stored if a rule listens to them or a run waits for them. */
   events: OwnEvent[];
+  /** With several replicas: items of the inventory that have changed, and those that are gone. */
+  changed?: string[];
+  removed?: string[];
+  /** With several replicas: whose devices these are. What is said of a device that it no longer holds is left out. */
+  holder?: Holder;
+  /** With several replicas: what the holder says of devices. */
+  reports?: [name: string, report: DeviceReport][];
 }
 
 /** The part of the store for the program's own events and the conditions that they report. */

@@ -59,6 +59,20 @@ import {
   listNotices,
   listStopped,
 } from "./transitions/notices.ts";
+import { addResults, dropOrder, endOrder, getOrder, listOrders, putOrder } from "./transitions/orders.ts";
+import {
+  countPlaces,
+  freePlaces,
+  getPlaces,
+  listCarried,
+  listDuePlaces,
+  listPlaces,
+  noteNews,
+  releasePlaces,
+  setCarried,
+  takePlaces,
+  wantPlaces,
+} from "./transitions/places.ts";
 import {
   beginPatch,
   getBaseline,
@@ -161,6 +175,32 @@ export class LedgerStore implements Store {
   changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
   listInventories: Store["listInventories"] = (trigger) => this.#read((rows) => listInventories(rows, trigger));
   listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
+
+  // ── places of devices ──────────────────────────────────────────────────────────────────────────────────────────
+
+  wantPlaces: Store["wantPlaces"] = (inventory, fleet, wanted, now) =>
+    this.#change(wantPlaces, { inventory, fleet, wanted }, now);
+  takePlaces: Store["takePlaces"] = (replica, fleet, names) => this.#change(takePlaces, { replica, fleet, names });
+  releasePlaces: Store["releasePlaces"] = (replica, fleet, held) =>
+    this.#change(releasePlaces, { fleet, replica, held });
+  noteNews: Store["noteNews"] = (replica, fleet, held) => this.#change(noteNews, { fleet, replica, held });
+  setCarried: Store["setCarried"] = (replica, versions) => this.#change(setCarried, { replica, versions });
+  listCarried: Store["listCarried"] = () => this.#read(listCarried);
+  listDuePlaces: Store["listDuePlaces"] = (...asked) => this.#read((rows) => listDuePlaces(rows, ...asked));
+  listPlaces: Store["listPlaces"] = (...asked) => this.#read((rows) => listPlaces(rows, ...asked));
+  getPlaces: Store["getPlaces"] = (...asked) => this.#read((rows) => getPlaces(rows, ...asked));
+  putOrder: Store["putOrder"] = (id, order) => this.#change(putOrder, { id, order });
+  listOrders: Store["listOrders"] = (to) => this.#read((rows) => listOrders(rows, to));
+  addResults: Store["addResults"] = (id, results) => this.#change(addResults, { id, results });
+  endOrder: Store["endOrder"] = (id, error) => this.#change(endOrder, { id, ...error !== undefined && { error } });
+  getOrder: Store["getOrder"] = (id, after) => this.#read((rows) => getOrder(rows, id, after));
+  dropOrder: Store["dropOrder"] = (id) => this.#change(dropOrder, { id });
+  countPlaces: Store["countPlaces"] = (fleet) => countPlaces(this.parts.rows, fleet);
+
+  async freePlaces(replica: string): Promise<void> {
+    while (await this.#change(freePlaces, { replica }));
+  }
+
   closeBatch: Store["closeBatch"] = (closing, now) => this.#change(closeBatch, closing, now);
   getMark: Store["getMark"] = (trigger) => this.#read((rows) => getMark(rows, trigger));
   getItems: Store["getItems"] = (trigger, keys) => this.#read((rows) => getItems(rows, trigger, keys));

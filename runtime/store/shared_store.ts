@@ -9,7 +9,7 @@ export interface SharedStore extends Store {
    */
   promote(load: () => Promise<void>): Promise<void>;
   /**
-   * Decides what a replica left in its inbox, queues its runs again, and forgets it. Only for who decides, after the replica
+   * Decides what a replica left in its inbox, queues its runs again, frees its devices, and forgets it. Only for who decides, after the replica
    * was fenced.
    */
   retire(replica: string, now: number): Promise<void>;

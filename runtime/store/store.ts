@@ -20,6 +20,7 @@ import type {
   Reply,
   TriggerKey,
 } from "./intake.ts";
+import type { PlaceStore } from "./places.ts";
 import type { EventRecord, EventSearch, Found, RuleEnds, RunHead, RunSearch, StoreStats, Trace } from "./listing.ts";
 import type {
   Answered,
@@ -38,6 +39,7 @@ import type {
 export type * from "./intake.ts";
 export type * from "./run_changes.ts";
 export type * from "./listing.ts";
+export type * from "./places.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -45,7 +47,7 @@ export type * from "./listing.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore, ConfigStore, PatchStore {
+export interface Store extends OwnStore, PlaceStore, ConfigStore, PatchStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;

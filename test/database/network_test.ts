@@ -26,8 +26,8 @@ then:
 when: { webhook: /soon, auth: none }
 limit: none
 then:
-  - wait: 1s
-  - { waitFor: nothing, timeout: 1s }
+  - wait: 2s
+  - { waitFor: nothing, timeout: 2s }
 `,
 };
 
@@ -114,7 +114,10 @@ Deno.test("the clock of one replica is a minute ahead, whether it follows or dec
   }
 });
 
-/** Runs that wait 1 s and again 1 s, started by each replica: they end in time, and so say the times that are recorded. */
+/**
+ * Runs that wait 2 s and again 2 s, started by each replica: they end in time, and so say the times that are recorded. Clocks that
+ * differ by less than a second are not corrected.
+ */
 async function inTime(replicas: Replicas): Promise<void> {
   await Promise.all(replicas.up.map(async (replica) => {
     const began = Date.now();
@@ -123,9 +126,9 @@ async function inTime(replicas: Replicas): Promise<void> {
     for (const asked of replicas.up) {
       const { run } = await succeeded(asked, body.runs[0]);
       const took = Date.now() - began;
-      assert.ok(took > 1_900 && took < 12_000, `${took} ms, started by ${replica.name}`);
+      assert.ok(took > 2_000 && took < 15_000, `${took} ms, started by ${replica.name}`);
       for (const time of [run.createdAt, run.endedAt]) {
-        assert.ok(Math.abs(Date.parse(time) - Date.now()) < 20_000, `${time} by ${replica.name}`);
+        assert.ok(Math.abs(time - Date.now()) < 20_000, `${time} by ${replica.name}`);
       }
     }
   }));
@@ -139,8 +142,13 @@ Deno.test("the disk of the database is full: events are refused, and none is los
   const padding = "x".repeat(100_000);
   const sent = new Map<string, number>();
   const send = async (replica: Replica, id: string) => {
-    const { status, retryAfter } = await replica.post("/hooks/in", { id, padding });
-    assert.ok([200, 202].includes(status) || status === 503 && Number(retryAfter) > 0, `${status} ${retryAfter}`);
+    // The one that decides does not know whether its write will succeed, and waits for that.
+    const answer = await replica.post("/hooks/in", { id, padding }, 12_000).catch(() => ({
+      status: 0,
+      retryAfter: "1",
+    }));
+    const { status, retryAfter } = answer;
+    assert.ok([0, 200, 202].includes(status) || status === 503 && Number(retryAfter) > 0, `${status} ${retryAfter}`);
     sent.set(id, status);
     return status;
   };
@@ -156,13 +164,20 @@ Deno.test("the disk of the database is full: events are refused, and none is los
   await server.resume().catch(() => {});
   for (const replica of replicas.all) {
     const id = `after ${replica.name}`;
-    await until(`${replica.name} to accept events`, () => send(replica, id), (status) => status !== 503);
+    await until(
+      `${replica.name} to accept events`,
+      () => send(replica, id),
+      (status) => status === 200 || status === 202,
+    );
   }
   for (const [id, status] of sent) {
     for (const [index, replica] of replicas.all.entries()) {
       const { status: again } = await replica.post("/hooks/in", { id, padding });
       // What was refused may have been accepted after all; from the second time on it is known.
-      assert.ok(again === 200 || status === 503 && index === 0 && again === 202, `${id} was ${status}, then ${again}`);
+      assert.ok(
+        again === 200 || [0, 503].includes(status) && index === 0 && again === 202,
+        `${id} was ${status}, then ${again}`,
+      );
     }
   }
 });

@@ -201,13 +201,17 @@ export class Replica implements AsyncDisposable {
     return body;
   }
 
-  /** A post that is given up after a while. @returns undefined if there was no answer */
-  async post(path: string, body: unknown): Promise<{ status: number; body: Answered; retryAfter: string | null }> {
+  /** A post that is given up after a while. @throws if there was no answer */
+  async post(
+    path: string,
+    body: unknown,
+    patience = PATIENCE,
+  ): Promise<{ status: number; body: Answered; retryAfter: string | null }> {
     const response = await this.program.fetch(path, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(patience),
     });
     const text = await response.text();
     return {

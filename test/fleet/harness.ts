@@ -39,10 +39,15 @@ export class Plant implements AsyncDisposable {
     this.#isolates = isolates;
   }
 
-  static async with(files: Record<string, string>, options: Partial<LiveFleetOptions> = {}): Promise<Plant> {
+  /** @param store shared with other plants */
+  static async with(
+    files: Record<string, string>,
+    options: Partial<LiveFleetOptions> = {},
+    store?: Store,
+  ): Promise<Plant> {
     const isolates = openIsolates({ secrets: () => ({}), onSecret() {}, env: () => ({}), onLog() {} });
     const plant = new Plant(await TestFolder.with(files, { isolates }), options, isolates);
-    plant.store = await openStore({
+    plant.store = store ?? await openStore({
       folder: "",
       volatile: true,
       onWarning: (line) => plant.logs.push(line),

@@ -26,6 +26,7 @@ interface TaskOptions extends CommonOptions {
 }
 
 const COLOURS: Record<DeviceState, Colour> = {
+  distributing: "dim",
   waiting: "dim",
   initializing: "dim",
   initialized: "yellow",
@@ -130,15 +131,24 @@ function recipientsOf(to: string[]): Recipients {
 
 function printDevices(terminal: Terminal, devices: DeviceView[]): void {
   if (devices.length === 0) return terminal.write("No devices\n");
-  const rows = devices.map(({ fleet, device, state, since, tags, error }) => [
+  // Only several replicas have owners.
+  const isShared = devices.some(({ owner }) => owner !== undefined);
+  const rows = devices.map(({ fleet, device, state, since, tags, error, owner }) => [
     fleet,
     device,
     { text: state, colour: COLOURS[state] },
     relativeTime(since, terminal.now),
+    ...isShared ? [ownerText(owner) ?? ""] : [],
     tags.join(" "),
     error ?? "",
   ]);
-  printTable(terminal, ["FLEET", "DEVICE", "STATE", "SINCE", "TAGS", "WHY"], rows);
+  const owned = isShared ? ["OWNER"] : [];
+  printTable(terminal, ["FLEET", "DEVICE", "STATE", "SINCE", ...owned, "TAGS", "WHY"], rows);
+}
+
+/** `web-1 at http://…`: the replica that looks after a device. */
+function ownerText(owner: DeviceView["owner"]): string | undefined {
+  return owner && `${owner.host || owner.replica}${owner.address === null ? "" : ` at ${owner.address}`}`;
 }
 
 function printDevice(terminal: Terminal, device: DeviceDetail): void {
@@ -149,6 +159,7 @@ function printDevice(terminal: Terminal, device: DeviceDetail): void {
   };
   fact("device", `${name} of ${fleet}`);
   fact("state", `${state}, since ${relativeTime(since, now)}`);
+  fact("owner", ownerText(device.owner));
   fact("why", error);
   fact("again", again === undefined ? undefined : deadline(again, now));
   fact("failed", failures > 0 ? `${failures} pings in a row` : undefined);

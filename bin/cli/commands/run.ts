@@ -7,7 +7,7 @@ import { embedded } from "../../../runtime/host/embedded.ts";
 import { endReluctance } from "../../../runtime/host/large_work.ts";
 import { logLine } from "../../../runtime/host/log_line.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
-import { messageOf } from "../../../runtime/model/errors.ts";
+import { messageOf, UsageError } from "../../../runtime/model/errors.ts";
 import type { RuleListing } from "../../../runtime/web/rules_api.ts";
 import { openProgram } from "../client.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
@@ -69,9 +69,9 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       // Other replicas have gone on without this one, so it begins anew.
       while (isLost && folders.database !== undefined && !signal.isReceived) {
         const app = await openAgain(() => openProgram(given, session.ports), signal);
-        if (app !== undefined) isLost = await runUntil(signal, app);
+        if (app !== undefined) isLost = await runUntil(signal, app).catch(failed);
       }
-      if (isLost) session.exitCode = ExitCode.failed;
+      if (isLost && !signal.isReceived) session.exitCode = ExitCode.failed;
     });
 }
 
@@ -89,8 +89,8 @@ async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => u
       endReluctance();
       return onStarted(app);
     }).catch(async (error) => {
-      // It fails because the data are lost, which is known a moment later.
-      if (!await Promise.race([lost, pause(KNOWN).then(() => false)])) throw error;
+      // It may fail because the data are lost, which is known a moment later.
+      if (!app.isReplica || !await Promise.race([lost, pause(KNOWN).then(() => false)])) throw error;
     });
     // A replica may have to wait for another one to decide.
     await (app.isReplica ? Promise.race([started, ended]) : started);
@@ -107,6 +107,13 @@ const AGAIN = 1_000;
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A replica that could not begin anew tries it again. */
+function failed(error: unknown): true {
+  if (error instanceof UsageError) throw error;
+  logLine("error", `Cannot begin anew: ${messageOf(error)}`, {});
+  return true;
 }
 
 /** Opens the program when its database can be reached again. @returns undefined if it gets a stop signal before */

@@ -3,6 +3,7 @@ import { sourceOf } from "../../formats/lazy_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/event.ts";
+import type { TaskResult } from "../../model/fleet.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
@@ -18,8 +19,11 @@ import type {
   StoppedDevice,
   WrittenItem,
 } from "../store.ts";
-import type { BloomData } from "../history/bloom.ts";
+import { isSettled, type OrderRow, type PlaceRow } from "../places.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
+
+export type { Catalogue, Counts } from "./catalogue.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {
@@ -154,44 +158,6 @@ export interface BatchRow {
   bytes: number;
 }
 
-/** A summary of a part. It shows whether a query can find anything in the part, without opening it. Plain JSON. */
-export interface Catalogue {
-  /** The frames of its segment. */
-  first: number;
-  last: number;
-  file: string;
-  bytes: number;
-  /** How many events and runs the part was thinned to, including those with only amendments here; absent if it was not thinned. */
-  thinned?: number;
-  events: {
-    count: number;
-    /** The lowest and the highest key. */
-    keys: [number, number] | null;
-    types: Counts;
-    /** Events with a verdict of that rule. */
-    rules: Counts;
-    /** Events by the kinds of their verdicts, amendments in this part included, and those `unmatched`. Absent in older parts. */
-    verdicts?: Counts;
-    /** Amended verdicts of events in earlier parts: the key and the kind, up to a limit. Absent in older parts. */
-    late?: [key: number, kind: string][];
-  };
-  runs: {
-    count: number;
-    /** The lowest and the highest id of runs whose event is also in this part. */
-    ids: [string, string] | null;
-    /** Ranges of ids that cover all listed runs, newest first. */
-    spans: [string, string][];
-    /** Listed runs by rule and state. */
-    rules: Record<string, Partial<Record<RunState, number>>> | "many";
-    /** Runs by the version of their rule. */
-    versions: Counts;
-  };
-  /** Subjects, and `cause/<run>` of events that a run caused, except in parts without `verdicts`. */
-  subjects: BloomData;
-  /** Records that belong to earlier parts: see {@link Part}. */
-  earlier: BloomData;
-}
-
 /** The newest batch of calls of a replica that was decided. Its frame has what was decided and this, so neither is there alone. */
 export interface ReplicaRow {
   id: string;
@@ -211,9 +177,6 @@ export interface AnsweredError {
   /** Of a {@link StoreFullError}. */
   retryAfter?: number;
 }
-
-/** How often each name occurs, or "many" if there are too many names. */
-export type Counts = Record<string, number> | "many";
 
 /** How many versions of a rule keep their place in its succession. */
 export const MOST_VERSIONS = 100;
@@ -254,6 +217,14 @@ export interface Tables {
   condition: Condition;
   /** By fleet and name: a device that gets no work for a while. */
   stopped: StoppedDevice;
+  /** By fleet and name: which replica looks after a device. Empty without replicas. */
+  place: PlaceRow;
+  /** By fleet and replica: the version of the fleet that the replica has. */
+  carried: string;
+  /** By id: what one replica has another one do with devices. */
+  order: OrderRow;
+  /** By order and number: a slice of its results. */
+  result: TaskResult[];
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
   /** By rule and key: what people set on its page. */
@@ -353,6 +324,17 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
   stopped: { indexes: { fleet: "key" } },
+  place: {
+    indexes: {
+      fleet: "key",
+      owner: ({ owner }, key) => owner && join(owner, key),
+      due: (row, key) => isSettled(row) && row.news === undefined ? undefined : join(row.owner ?? row.wanted, key),
+    },
+    counts: { state: (row) => join(row.fleet, isSettled(row) ? row.state : "distributing") },
+  },
+  carried: {},
+  order: { indexes: { open: ({ to, isDone }, id) => isDone ? undefined : join(to, id) } },
+  result: { indexes: { order: "key" } },
   notice: { indexes: { id: "key" } },
   config: { indexes: { rule: "key" } },
   replica: {},

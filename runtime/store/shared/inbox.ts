@@ -84,7 +84,9 @@ export class Inbox {
     const batches = await exchange.rest(replica, cursor);
     await Promise.all(batches.map((batch) => this.decide(batch)));
     // Its row says which batches are decided: the inbox is emptied before anybody drops that.
-    if (isGone) await exchange.forget(new Map([[replica, batches.at(-1)?.seq ?? cursor]]));
+    if (!isGone) return;
+    await exchange.forget(new Map([[replica, batches.at(-1)?.seq ?? cursor]]));
+    this.#taken.delete(replica);
   }
 
   /** Takes batches as they come. Never rejects. */
@@ -112,6 +114,21 @@ export class Inbox {
       // A closed or lost store leaves it to the next program that decides.
       if (this.#stop.signal.aborted || error instanceof FolderLostError) return;
       this.#options.onWarning(`Cannot decide batch ${seq} of replica ${replica}: ${messageOf(error)}`);
+      return this.#answerAll(batch, error);
+    }).catch(() => {
+      // The store is closed or lost.
+    });
+  }
+
+  /** A batch that cannot be decided, as the frame would be too large, is answered with the reason: its sender would wait for ever. */
+  async #answerAll(batch: Batch, error: unknown): Promise<void> {
+    const { decider: { ledger, rows }, onDecided } = this.#options;
+    const { replica: id, seq } = batch;
+    const answers = (read(batch) ?? []).map(() => toAnswer(error));
+    await ledger.add("change", () => {
+      if ((rows.get("replica", id)?.seq ?? 0) !== seq - 1) return;
+      rows.put("replica", id, { id, seq, answers });
+      onDecided();
     });
   }
 

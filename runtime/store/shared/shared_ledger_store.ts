@@ -2,12 +2,13 @@ import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Elsewhere } from "../elsewhere.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { Ending } from "../ledger/tables.ts";
+import { type Ending, TABLES } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
 import type { OwnListeners, Receipt } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
+import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
 import { changesOf } from "./frame_changes.ts";
 import { Inbox } from "./inbox.ts";
@@ -107,6 +108,15 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     await own;
     for (const replica of await this.knownReplicas()) await inbox.rest(replica, false);
     inbox.start();
+    this.#tellAll(parts.deciding.rows);
+  }
+
+  /** The last frames of the program before this one were loaded, and nobody was told what changed in them. */
+  #tellAll(rows: Rows): void {
+    const own = rows.range("run", "owned", "").filter(({ owner, woken, ending }) =>
+      owner === this.#me && (woken || ending)
+    );
+    this.#watching.tell({ runs: own.map(({ id }) => id), tables: new Set(Object.keys(TABLES)), isClaimable: true });
   }
 
   async #loadRole(load: () => Promise<void>): Promise<DecidingRole> {
@@ -164,6 +174,11 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
       });
       more = slice.more;
     }
+    const free = () => {
+      this.#watching.expect();
+      return freePlaces(deciding.rows, { replica });
+    };
+    while (await deciding.ledger.add("change", free));
     await deciding.ledger.add("change", () => deciding.rows.drop("replica", replica));
     await this.resumeSearches(now, (run) => runs.has(run));
   }

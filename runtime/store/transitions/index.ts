@@ -10,6 +10,8 @@ import { moveRun, replayRun, retryRun } from "./operate_run.ts";
 import { beginPatch, prune } from "./progress.ts";
 import { recordStep } from "./record_step.ts";
 import { changeVersions, dropVersions, keepSourced, putVersions, setConfig, setPaused } from "./rule_rows.ts";
+import { addResults, dropOrder, endOrder, putOrder } from "./orders.ts";
+import { freePlaces, noteNews, releasePlaces, setCarried, takePlaces, wantPlaces } from "./places.ts";
 import type { Transition } from "./transition.ts";
 import { unlessChanged } from "./unless_changed.ts";
 import { answerForm, resolveSearch, skipWait } from "./waits.ts";
@@ -20,6 +22,7 @@ import { answerForm, resolveSearch, skipWait } from "./waits.ts";
  */
 const TRANSITIONS = {
   accept,
+  addResults,
   adaptBatches,
   answerCondition,
   answerForm,
@@ -30,23 +33,32 @@ const TRANSITIONS = {
   changeVersions,
   claimRuns,
   closeBatch,
+  dropOrder,
   dropVersions,
+  endOrder,
   finishRun,
+  freePlaces,
   keepSourced,
   moveRun,
+  noteNews,
   prune,
+  putOrder,
   putVersions,
   reclaimRuns,
   recordStep,
+  releasePlaces,
   replayRun,
   resolveSearch,
   retryRun,
   rollBackClock,
+  setCarried,
   setConfig,
   setPaused,
   skipWait,
   suspendRun,
+  takePlaces,
   unlessChanged,
+  wantPlaces,
 };
 
 // deno-lint-ignore no-explicit-any

@@ -2,6 +2,7 @@ import { OWN_PREFIX, type OwnEvent, type OwnEventType, typePatterns } from "../.
 import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../store.ts";
 import { join, ordered } from "../ledger/keys.ts";
 import type { Rows } from "../ledger/rows.ts";
+import { changePlaces, heldNow, putReport } from "./places.ts";
 import { writeProgress } from "./progress.ts";
 import type { TransitionContext } from "./transition.ts";
 
@@ -65,15 +66,20 @@ export function listConditions(rows: Rows): Map<string, Condition> {
 /** Writes changes of devices: the inventory, the stopped devices and the events, all together. */
 export function changeDevices(
   rows: Rows,
-  { fleet, progress, stopped, events }: DeviceChange,
+  { fleet, progress, changed = [], removed = [], holder, reports = [], stopped, events }: DeviceChange,
   context: TransitionContext,
 ): number {
   if (progress !== undefined) writeProgress(rows, progress);
+  changePlaces(rows, fleet, changed, removed);
+  const held = holder && new Map(heldNow(rows, fleet, holder));
+  const isSaid = (name: string) => held === undefined || held.has(name);
+  for (const [name, report] of reports) if (isSaid(name)) putReport(rows, fleet, name, report);
   for (const [name, row] of stopped) {
+    if (!isSaid(name)) continue;
     if (row === null) rows.drop("stopped", join(fleet, name));
     else rows.put("stopped", join(fleet, name), row);
   }
-  for (const event of events) putNotice(rows, event.type, context, () => event);
+  for (const event of events) if (isSaid(event.subject)) putNotice(rows, event.type, context, () => event);
   return rows.size("notice");
 }
 

@@ -225,10 +225,11 @@ export function lookForDevice(c: Context<ConsoleEnv>, context: WebContext): Look
 }
 
 function deviceFacts(c: Context<ConsoleEnv>, context: WebContext, device: DeviceView): Markup {
-  const { state, since, tags, failures, lastPing, error, again } = device;
+  const { state, since, tags, failures, lastPing, error, again, owner } = device;
   const times = timesFor(c, context);
   return factList([
     ["State", [word(state), " since ", times.long(since)]],
+    ["Replica", owner && [owner.host || owner.replica, owner.address !== null && ` at ${owner.address}`]],
     ["Why", error !== undefined && markup`<span class="error">${error}</span>`],
     ["Tried again", again !== undefined && times.long(again)],
     ["Failed pings in a row", failures > 0 && String(failures)],

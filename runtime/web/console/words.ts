@@ -94,6 +94,7 @@ const CONNECTIONS = {
 
 /** A device is also waiting or failed, as a run is. */
 const DEVICES = {
+  distributing: ongoing("No replica has the device yet, or it moves from one to another."),
   initializing: ongoing("The device is being connected: its init is under way."),
   initialized: pending("The device has a session, and was not pinged yet."),
   reachable: good("The last ping of the device worked."),

@@ -235,6 +235,7 @@ const deviceFields = {
   lastPing: time.optional(),
   error: text.optional(),
   again: time.optional(),
+  owner: z.strictObject({ replica: text, host: text, address: text.nullable() }).optional(),
 };
 export const device = answerOf<DeviceView>("Device", deviceFields);
 export const deviceDetail = answerOf<DeviceDetail>("DeviceDetail", {
