@@ -37,8 +37,8 @@ export interface FollowerOptions {
   onLost: (error: FolderLostError) => void;
   /** See {@link OutboxOptions}. */
   onUnwanted: OutboxOptions["onUnwanted"];
-  /** Milliseconds. @default 10 s */
-  intakeTimeout?: number;
+  /** Milliseconds after which an event is refused that nobody decides on. */
+  intakeTimeout: number;
 }
 
 /** Applies the frames of the program that decides, and sends it calls. Reads see the applied frames only. */
@@ -62,7 +62,7 @@ export class Follower implements Deciding {
       onUnwanted,
       onWarning,
       onLost,
-      ...intakeTimeout !== undefined && { intakeTimeout },
+      intakeTimeout,
     });
   }
 

@@ -17,7 +17,7 @@ export interface FollowingOptions {
   onChange: (change: Change) => void;
   onLost: (error: FolderLostError) => void;
   onUnwanted: FollowerOptions["onUnwanted"];
-  intakeTimeout?: number;
+  intakeTimeout: number;
 }
 
 /** The parts of a store that another program decides on. */
@@ -45,7 +45,7 @@ export async function openFollower(
     onChange,
     onLost,
     onUnwanted,
-    ...intakeTimeout !== undefined && { intakeTimeout },
+    intakeTimeout,
   });
   const readPart = partReader(reads);
   const { droppedParts } = found.sink;

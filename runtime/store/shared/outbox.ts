@@ -15,9 +15,9 @@ const MOST_CALLS = 64;
 const MOST_CHARACTERS = 1024 * 1024;
 
 /** Milliseconds after which an event that is not decided is refused: its sender should not wait longer. */
-const INTAKE_TIMEOUT = 10_000;
+export const INTAKE_TIMEOUT = 10_000;
 /** Seconds after which its sender may retry. */
-const RETRY_AFTER = 1;
+export const RETRY_AFTER = 1;
 
 /** Delay in ms before the next attempt after a failed send, doubled up to the longest. */
 const FIRST_RETRY = 50;
@@ -52,8 +52,8 @@ export interface OutboxOptions {
   onLost: (error: FolderLostError) => void;
   /** Called if events were accepted after all that had been refused here: with runs claimed for this replica, which nobody executes. */
   onUnwanted: (receipts: Receipt[], now: number) => void;
-  /** @default 10 s */
-  intakeTimeout?: number;
+  /** Milliseconds after which an event is refused that nobody decides on. */
+  intakeTimeout: number;
 }
 
 /**
@@ -172,7 +172,7 @@ export class Outbox {
       this.#refusal = "Nobody decides at the moment: no program has taken over yet, or the database cannot be reached";
       this.#waiting = this.#waiting.filter((other) => other !== call);
       reject(new StoreFullError(this.#refusal, RETRY_AFTER));
-    }, this.#options.intakeTimeout ?? INTAKE_TIMEOUT);
+    }, this.#options.intakeTimeout);
     call.resolve = (result) => {
       clearTimeout(timer);
       if (isRefused) this.#options.onUnwanted(result as Receipt[], now);

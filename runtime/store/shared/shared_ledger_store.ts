@@ -6,14 +6,14 @@ import { type Ending, TABLES } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
-import type { OwnListeners, Receipt } from "../store.ts";
+import { type OwnListeners, type Receipt, StoreFullError } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
 import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
 import { changesOf } from "./frame_changes.ts";
 import { Inbox } from "./inbox.ts";
 import { type FollowingParts, openFollower } from "./open_follower.ts";
-import type { OpenCall, SentBatch } from "./outbox.ts";
+import { INTAKE_TIMEOUT, type OpenCall, RETRY_AFTER, type SentBatch } from "./outbox.ts";
 
 /** The scratch file of a program that is promoted: that of its time as a follower is still in use. */
 const SECOND_SCRATCH = "scratch-2";
@@ -31,12 +31,12 @@ export interface SharedStoreOptions {
  * @throws as `openStore`
  */
 export async function openSharedStore(host: StoreHost, options: SharedStoreOptions): Promise<SharedStore> {
-  const { elsewhere, follow, onLost = () => {}, intakeTimeout } = options;
-  const watching = new Watching(elsewhere);
+  const { elsewhere, follow, onLost = () => {}, intakeTimeout = INTAKE_TIMEOUT } = options;
+  const watching = new Watching(elsewhere, intakeTimeout);
   if (!follow) return SharedLedgerStore.decide(host, watching);
   const onChange = (change: Change) => watching.tell(change);
   const onUnwanted = (receipts: Receipt[], now: number) => store.putBack(receipts, now);
-  const following = { elsewhere, onChange, onLost, onUnwanted, ...intakeTimeout !== undefined && { intakeTimeout } };
+  const following = { elsewhere, onChange, onLost, onUnwanted, intakeTimeout };
   const store = SharedLedgerStore.follow(host, watching, await openFollower(host, following));
   return store;
 }
@@ -81,6 +81,19 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   override listenToOwn(listening: OwnListeners): void {
     super.listenToOwn(listening);
     this.#inbox?.start();
+  }
+
+  /** An event that cannot be made durable is refused after a while: who decides does as a follower's outbox. */
+  override async accept(...given: Parameters<LedgerStore["accept"]>): Promise<Receipt[]> {
+    const [arrivals, , now] = given;
+    const accepting = super.accept(...given);
+    if (this.#inbox === undefined || arrivals.length === 0) return await accepting;
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      late.reject(new StoreFullError(`${this.#watching.elsewhere.name} does not answer`, RETRY_AFTER));
+      accepting.then((receipts) => this.putBack(receipts, now), () => {});
+    }, this.#watching.intakeTimeout);
+    return await Promise.race([accepting, late.promise]).finally(() => clearTimeout(timer));
   }
 
   watch(listener: (change: Change) => void): void {
@@ -244,7 +257,7 @@ class Watching {
   /** The last frame, and whether it needs one. */
   #last = { seq: 0, isAwaited: false };
 
-  constructor(readonly elsewhere: Elsewhere) {}
+  constructor(readonly elsewhere: Elsewhere, readonly intakeTimeout: number) {}
 
   get me(): string {
     return this.elsewhere.exchange.me;

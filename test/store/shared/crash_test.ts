@@ -321,3 +321,18 @@ Deno.test("who decides is told of what others changed, also in a frame that is d
   assert.deepEqual(told, [run]);
   await closeAll(follower, decider);
 });
+
+Deno.test("who decides refuses an event that does not become durable in time; it is there after all, and its run is claimed later", async () => {
+  const place = new SharedPlace();
+  const decider = await place.start({ intakeTimeout: 20 });
+  const held = Promise.withResolvers<void>();
+  decider.before.append = () => held.promise;
+  const lease = { owner: decider.id, max: 1 };
+  const sent = decider.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
+  await assert.rejects(sent, { name: "StoreFullError", retryAfter: 1 });
+  held.resolve();
+  const stateOf = async () => (await decider.store.listRuns({ limit: 1 }))[0]?.state;
+  while (await stateOf() !== "queued") await settle();
+  assert.equal((await send(decider.store, "e1")).delivery, "duplicate");
+  await closeAll(decider);
+});
