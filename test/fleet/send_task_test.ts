@@ -82,3 +82,67 @@ Deno.test("a platform that does not load makes its tasks fail at once, with the 
     "it has no session: it is waiting: the platform does not load: no driver",
   ]);
 });
+
+const COUNTING = `
+import { device, task } from "whenthen";
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+let now = 0;
+let most = 0;
+const on = new Map<string, { now: number; most: number }>();
+const run = async ({ name, inputs }: { name: string; inputs: { all: number; one: number } }) => {
+  const mine = on.get(name) ?? { now: 0, most: 0 };
+  on.set(name, mine);
+  most = Math.max(most, ++now);
+  mine.most = Math.max(mine.most, ++mine.now);
+  // Nobody leaves before so many are here: the highest number does not depend on the machine.
+  while (most < inputs.all || mine.most < inputs.one) await pause(5);
+  await pause(10);
+  now--;
+  mine.now--;
+  return [most, mine.most];
+};
+export default device<string>({
+  tasks: { count: task({ inputs: { all: { type: "integer" }, one: { type: "integer" } }, max: 2, run }) },
+});
+`;
+
+Deno.test("the highest number at once: max devices of an order, 100 by default, and the task's max on one device, also of several orders", async () => {
+  const names = numbered(120);
+  let now = 0;
+  let most = 0;
+  const enough = Promise.withResolvers<void>();
+  await using plant = await Plant.with({
+    "count.ts": COUNTING,
+    "call.ts": "export const look = () => 1;\n",
+    "count.yaml": `devices: [${names}]\ndevice: ./count.ts\ntasks: { look: { call: ./call.ts#look } }\n`,
+  }, {
+    async call() {
+      most = Math.max(most, ++now);
+      if (most >= 9) enough.resolve();
+      await enough.promise;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      now--;
+      return null;
+    },
+  });
+  await plant.reach("count", "initialized", 120);
+  /** @returns the highest numbers so far: in all devices, and on one of them */
+  const send = async (order: object) => {
+    const highest = [0, 0];
+    await plant.fleets.task({ fleet: "count", task: "count", to: "all", inputs: {}, job: "j", ...order }, (slice) => {
+      for (const { error, return: returned } of slice) {
+        assert.equal(error, null);
+        for (const [index, each] of (returned as number[] ?? []).entries()) {
+          highest[index] = Math.max(highest[index], each);
+        }
+      }
+    });
+    return highest;
+  };
+  assert.deepEqual(await send({ inputs: { all: 7, one: 1 }, max: 7 }), [7, 1]);
+  assert.deepEqual(await send({ inputs: { all: 100, one: 1 } }), [100, 1]);
+  const orders = Array.from({ length: 5 }, () => send({ to: names[0], inputs: { all: 1, one: 2 } }));
+  assert.deepEqual((await Promise.all(orders)).map(([, one]) => one), [2, 2, 2, 2, 2]);
+  await send({ task: "look", max: 9 });
+  assert.equal(most, 9);
+});
