@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DeviceLog } from "../../runtime/fleet/device_log.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/emit_own_events.ts";
@@ -234,4 +235,62 @@ Deno.test("a condition that one replica notices is told once, and the others kno
   assert.equal((await told()).length, 2);
   await follower[Symbol.asyncDispose]();
   await decider[Symbol.asyncDispose]();
+});
+
+Deno.test("a power cut at any time leaves the inventory, the state and the events of a device as one: none without the other", async () => {
+  const key = { rule: "plant", trigger: "devices" };
+  const rules = [listener("ops/alert", "whenthen.device.*")];
+  // What is on the disk before each sync, and at the end.
+  const disks: FaultyDisk[] = [];
+  {
+    await using program = await new Program(rules).open();
+    program.disk.beforeSync = () => void disks.push(program.disk.copy());
+    const log = new DeviceLog("plant", {
+      store: program.store,
+      clock: program.clock,
+      maskJson: (value) => value,
+      onFailure: (message) => program.failures.push(message),
+    });
+    const row = { since: NOW, again: NOW + 60_000, failures: 2, error: "no answer" };
+    await log.progress({ ...key, baseline: { put: [["a", {}], ["b", {}]], remove: [] } }, ["a", "b"], []);
+    log.add("dead", "a", { error: "no answer" }, { ...row, state: "dead" });
+    await log.settled();
+    log.add("init.error", "b", { error: "no route" }, { ...row, state: "failed" });
+    await log.settled();
+    await program.own.settle();
+    await log.progress({ ...key, baseline: { put: [], remove: ["a"] } }, [], ["a"]);
+    await program.own.settle();
+    disks.push(program.disk.copy());
+  }
+  const seen = new Set<string>();
+  for (const [index, disk] of disks.entries()) {
+    await using program = await new Program(rules).openOn(await open({ disk }));
+    const { store } = program;
+    const subjects = async (type: string) => {
+      const accepted = (await store.listEvents({ limit: 100 })).map(({ event }) => event);
+      const told = [...accepted, ...await store.listNotices(100)];
+      return told.filter((each) => each.type === `whenthen.device.${type}`).map(({ subject }) => subject!).sort();
+    };
+    const [added, dead, failed, removed] = await Promise.all(["added", "dead", "init.error", "removed"].map(subjects));
+    const told = `added ${added}; dead ${dead}; failed ${failed}; removed ${removed}`;
+    const here = (names: string[]) => names.filter((name) => !removed.includes(name)).sort();
+    assert.deepEqual([...(await store.getBaseline(key, 9)).keys()], here(added), `cut ${index}: ${told}`);
+    assert.deepEqual(
+      [...(await store.listStopped("plant")).keys()],
+      here([...dead, ...failed]),
+      `cut ${index}: ${told}`,
+    );
+    seen.add(told);
+    await program.start();
+    const events = (await program.events()).map(({ type, subject }) => `${type} ${subject}`);
+    assert.equal(new Set(events).size, events.length, "each is told once");
+    assert.equal(events.length, [...added, ...dead, ...failed, ...removed].length);
+    assert.deepEqual(await store.listNotices(9), []);
+  }
+  assert.deepEqual([...seen], [
+    "added a,b; dead ; failed ; removed ",
+    "added a,b; dead a; failed ; removed ",
+    "added a,b; dead a; failed b; removed ",
+    "added a,b; dead a; failed b; removed a",
+  ]);
 });
