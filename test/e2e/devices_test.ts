@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { until } from "./until.ts";
+import { WebServer } from "./web_server.ts";
 
 const PLATFORM = `
 import { device, task } from "whenthen";
@@ -97,6 +98,101 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
   assert.deepEqual([stored("dead", "press-2"), stored("added", "press-1"), stored("removed", "press-2")], [1, 1, 1]);
   assert.equal(await program.stop(), 0);
   assert.ok(program.lines.some(({ message }) => message === "stopped press-1"));
+});
+
+const CALLED = (url: string) => `
+import { source } from "whenthen";
+export const devices = source<{ name: string; broken?: boolean }>({
+  key: "item.name",
+  inputs: { line: { type: "text" } },
+  read: async ({ inputs, http }) => ({
+    items: (await http<{ name: string; broken?: boolean }[]>("GET ${url}/lines/" + inputs.line)).body,
+    complete: true,
+  }),
+});
+`;
+
+Deno.test("an inventory by call is live; devices --fleet and a device's page show what is its own", async () => {
+  let items: { name: string; broken?: boolean }[] = [{ name: "mill" }, { name: "saw", broken: true }];
+  const asked = new Set<string>();
+  await using peer = await WebServer.start((request, response) => {
+    asked.add(request.path);
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(items));
+  });
+  const rest = FLEET.slice(FLEET.indexOf("key:"));
+  await using folder = await rulesFolder({
+    "plc.ts": PLATFORM,
+    "inventory.ts": CALLED(peer.url),
+    "called.yaml": `devices: { call: "./inventory.ts#devices", with: { line: "7" }, every: 1s }\n${rest}`,
+    "listed.yaml": `devices: [{ name: saw }]\n${rest}`,
+    "tell.yaml": TELL,
+  });
+  await using program = start(folder.rules, { data: folder.data });
+  await program.waitForMessage("told: whenthen.device.dead saw");
+  await program.waitForMessage("told: whenthen.device.reachable mill");
+  await program.waitForMessage("told: whenthen.device.reachable saw");
+  assert.deepEqual([...asked], ["/lines/7"]);
+
+  const list = (...more: string[]) => whenthen(["devices", "--data", folder.data, ...more]);
+  const rows = ({ stdout }: { stdout: string }) =>
+    stdout.trimEnd().split("\n").slice(1).map((row) => row.split(/ +/, 3));
+  assert.deepEqual(rows(await list("--fleet", "called")), [
+    ["called", "mill", "reachable"],
+    ["called", "saw", "dead"],
+  ]);
+  assert.deepEqual(rows(await list("--fleet", "listed")), [["listed", "saw", "reachable"]]);
+  assert.equal(rows(await list()).length, 3);
+  assert.match((await list("--fleet", "caled")).stderr, /There is no fleet "caled"/);
+
+  const shown = async (fleet: string) => {
+    const response = await program.fetch(`/device?fleet=${fleet}&name=saw`);
+    assert.equal(response.status, 200);
+    const [, events] = (await response.text()).split("<h2>Events</h2>");
+    return [...events.matchAll(/<a href="\/events\/[^"]+">([^<]+)<\/a><\/td>\n<td class="why cut"><div>([^<]*)</g)]
+      .map(([, type, why]) => `${type} ${why}`.trim());
+  };
+  assert.deepEqual(await shown("called"), [
+    "dead it smokes",
+    "unreachable it smokes",
+    "unreachable it smokes",
+    "initialized",
+    "added",
+  ]);
+  assert.deepEqual(await shown("listed"), ["reachable", "initialized", "added"]);
+
+  items = [{ name: "saw", broken: true }, { name: "drill" }];
+  await program.waitForMessage("told: whenthen.device.removed mill");
+  await program.waitForMessage("told: whenthen.device.reachable drill");
+  assert.deepEqual(rows(await list("--fleet", "called")), [
+    ["called", "drill", "reachable"],
+    ["called", "saw", "dead"],
+  ]);
+  assert.equal(await program.stop(), 0);
+});
+
+Deno.test("a stop that hangs, and one that never returns, keep the program from ending for seconds at most; other sessions end", async () => {
+  const platform = PLATFORM.replace(
+    'console.log("stopped " + session?.name)',
+    '{ if (session.name === "loops") for (;;); console.log("stopped " + session.name); if (session.name === "hangs") return new Promise(() => {}); }',
+  );
+  const fleet = (...names: string[]) =>
+    `devices: ${JSON.stringify(names.map((name) => ({ name })))}\n${FLEET.slice(FLEET.indexOf("key:"))}`;
+  await using folder = await rulesFolder({
+    "plc.ts": platform,
+    "hanging.yaml": fleet("hangs", "fine"),
+    "looping.yaml": fleet("loops"),
+    "tell.yaml": TELL,
+  });
+  await using program = start(folder.rules, { data: folder.data });
+  for (const name of ["hangs", "fine", "loops"]) {
+    await program.waitForMessage(`told: whenthen.device.reachable ${name}`);
+  }
+  const began = Date.now();
+  assert.equal(await program.stop(), 0);
+  const took = Date.now() - began;
+  assert.ok(took < 25_000, `it took ${took} ms`);
+  const stopped = program.lines.map(({ message }) => message).filter((message) => message.startsWith("stopped "));
+  assert.deepEqual(stopped.sort(), ["stopped fine", "stopped hangs"]);
 });
 
 async function listening(): Promise<AsyncDisposable & { port: number }> {
