@@ -2,7 +2,7 @@
 type Use = [line: string, prints: RegExp];
 
 /** One right use of a command, and one wrong one, which exits with 64, or with 2 if it is a broken rule. */
-interface Uses {
+export interface Uses {
   right: Use;
   wrong: Use;
   /** A listing: it is asked for JSON, too. */

@@ -9,7 +9,7 @@ import { newKey } from "../connections/harness.ts";
 import { type AuthorizationServer, CLIENT, openAuthorizationServer } from "../connections/provider.ts";
 import { DatabaseServer } from "../database/server.ts";
 import { compare, openApi } from "../web/described.ts";
-import { USES } from "./command_uses.ts";
+import { USES, type Uses } from "./command_uses.ts";
 import { rulesFolder } from "./folder.ts";
 import { ask, REFUND } from "./forms.ts";
 import { type Finished, type Program, start, whenthen } from "./program.ts";
@@ -78,10 +78,15 @@ const OTO = [{
   value_type: "int",
 }];
 
+/** The end of the last command in this process: they share its log, so they run one after the other. */
+let before: Promise<unknown> = Promise.resolve();
+
 /** One command to its end: of the binary if that is tested, else in this process, as the start of each takes Deno a second. */
 async function use(words: string[]): Promise<Finished> {
   if (IS_BINARY) return await whenthen(words);
-  const { code, out, complaints } = await runCommand(...words);
+  const run = before.then(() => runCommand(...words));
+  before = run;
+  const { code, out, complaints } = await run;
   return { code, stdout: out, stderr: complaints };
 }
 
@@ -181,6 +186,23 @@ function numbersInText(value: unknown, path = ""): string[] {
   return Object.entries(value).flatMap(([key, inner]) => numbersInText(inner, `${path}/${key}`));
 }
 
+type Words = (line: string) => string[];
+
+async function tryRight({ right: [line, prints], lists }: Uses, wordsOf: Words): Promise<void> {
+  const { code, stdout, stderr } = await use(wordsOf(line));
+  assert.equal(code, 0, `${line}: ${stdout}${stderr}`);
+  assert.match(stdout, prints, line);
+  if (!lists) return;
+  const json = await use([...wordsOf(line), "--json"]);
+  assert.deepEqual(numbersInText(JSON.parse(json.stdout)), [], line);
+}
+
+async function tryWrong({ wrong: [line, prints] }: Uses, wordsOf: Words, expected: number): Promise<void> {
+  const { code, stdout, stderr } = await use(wordsOf(line));
+  assert.equal(code, expected, `${line}: ${stdout}${stderr}`);
+  assert.match(stdout + stderr, prints, line);
+}
+
 Deno.test("each command: a right use, and a wrong one with a sentence that helps; listings have numbers as numbers", async (t) => {
   await using server = await openAuthorizationServer(["http://127.0.0.1/connections/callback"]);
   await using database = HAS_POSTGRES ? await DatabaseServer.start() : undefined;
@@ -220,21 +242,10 @@ Deno.test("each command: a right use, and a wrong one with a sentence that helps
   assert.deepEqual(helped.sort(), [...commands.map(({ path }) => path[0]), "help"].sort());
 
   await changePause(folder, program);
-  for (const [name, { right, wrong, lists }] of Object.entries(USES)) {
+  for (const [name, uses] of Object.entries(USES)) {
     const isElsewhere = name === "pack" && !IS_BINARY || name === "move-data" && !HAS_POSTGRES;
     await t.step(name, async () => {
-      if (!isElsewhere) {
-        const { code, stdout, stderr } = await use(wordsOf(right[0]));
-        assert.equal(code, 0, `${right[0]}: ${stdout}${stderr}`);
-        assert.match(stdout, right[1], right[0]);
-      }
-      if (lists) {
-        const { stdout } = await use([...wordsOf(right[0]), "--json"]);
-        assert.deepEqual(numbersInText(JSON.parse(stdout)), [], right[0]);
-      }
-      const { code, stdout, stderr } = await use(wordsOf(wrong[0]));
-      assert.equal(code, name === "check" ? 2 : 64, `${wrong[0]}: ${stdout}${stderr}`);
-      assert.match(stdout + stderr, wrong[1], wrong[0]);
+      await Promise.all([isElsewhere || tryRight(uses, wordsOf), tryWrong(uses, wordsOf, name === "check" ? 2 : 64)]);
     });
   }
   assert.equal(await program.stop(), 0, "the right use of run");
