@@ -13,7 +13,7 @@ import { until, within } from "../e2e/until.ts";
 import { connection, DatabaseServer, INFO, replica } from "./server.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 const NO_CURSORS = new Map<string, number>();
 
