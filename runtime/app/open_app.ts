@@ -1,3 +1,4 @@
+import type { Clock } from "../host/clock.ts";
 import { hostname } from "node:os";
 import { env as environment, pid } from "node:process";
 import type { OpenDatabase } from "../database/open_database.ts";
@@ -16,7 +17,7 @@ import { type Ports, SYSTEM_PORTS } from "./wire.ts";
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const { folder, moved, version } = options;
-  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, version);
+  const database = options.database === undefined ? undefined : await openDatabaseFor(options.database, version, clock);
   const path = database?.path ?? options.data;
   const own = database === undefined ? clock : sharedClock(clock, () => database.members.clockOffset, logCorrection);
   try {
@@ -38,7 +39,7 @@ function logCorrection(by: number): void {
 }
 
 /** Opens the database that the state is in. Loads the code for that only here. */
-export async function openDatabaseFor(url: string, version: string): Promise<OpenDatabase> {
+export async function openDatabaseFor(url: string, version: string, clock: Clock): Promise<OpenDatabase> {
   const { openDatabase } = await import("../database/open_database.ts");
-  return await openDatabase(url, { info: { name: hostname(), pid, version, address: null } });
+  return await openDatabase(url, { info: { name: hostname(), pid, version, address: null }, now: () => clock.now() });
 }

@@ -104,26 +104,34 @@ interface Sign {
   since: number;
 }
 
+/** How a program takes part. */
+interface RegistrationOptions {
+  /** What the others are told. */
+  info: MemberInfo;
+  /** The clock that is compared with that of the database. */
+  now: () => number;
+  /** Called when the database does not answer any more: what waits for an answer must fail. */
+  onSilent: () => void;
+}
+
 /** This program as one of the replicas of a database. It is registered until {@link Registration.leave}, or until it is declared dead. */
 export class Registration implements Members, Right {
   readonly me = newId(Date.now());
   lastBeat = performance.now();
   /** The last frame that it has applied, told with the next sign of life. */
   applied = 0;
+  #info: MemberInfo;
   #lost: FolderLostError | undefined;
   #beats: Beats | undefined;
   /** Measurements of the clock of the database, the newest last. */
   #clock: { offset: number; roundTrip: number }[] = [];
 
-  /** @param onSilent called when the database does not answer any more: what waits for an answer must fail */
-  private constructor(
-    private readonly wakes: Wakes,
-    private info: MemberInfo,
-    private readonly onSilent: () => void,
-  ) {}
+  private constructor(private readonly wakes: Wakes, private readonly options: RegistrationOptions) {
+    this.#info = options.info;
+  }
 
-  static async register(wakes: Wakes, info: MemberInfo, onSilent: () => void): Promise<Registration> {
-    const registration = new Registration(wakes, info, onSilent);
+  static async register(wakes: Wakes, options: RegistrationOptions): Promise<Registration> {
+    const registration = new Registration(wakes, options);
     await registration.#begin();
     return registration;
   }
@@ -132,12 +140,12 @@ export class Registration implements Members, Right {
     await this.wakes.sql.unsafe(
       "insert into whenthen.replicas (id, beat, beaten, applied, fenced, started, info) " +
         "values ($1, 0, clock_timestamp(), 0, false, clock_timestamp(), $2)",
-      [this.me, JSON.stringify(this.info)],
+      [this.me, JSON.stringify(this.#info)],
     );
     await this.#beat();
     this.#beats = new Beats(() => this.#beat(), () => {
       this.#lost ??= new FolderLostError(SILENCE);
-      this.onSilent();
+      this.options.onSilent();
     });
   }
 
@@ -167,8 +175,8 @@ export class Registration implements Members, Right {
   }
 
   async note(info: Partial<MemberInfo>): Promise<void> {
-    this.info = { ...this.info, ...info };
-    const text = JSON.stringify(this.info);
+    this.#info = { ...this.#info, ...info };
+    const text = JSON.stringify(this.#info);
     await this.wakes.sql.unsafe(`update whenthen.replicas set info = $1 where id = '${this.me}'`, [text]);
   }
 
@@ -199,7 +207,7 @@ export class Registration implements Members, Right {
   async #beat(): Promise<void> {
     // Without notifications everything takes only longer.
     await this.wakes.listen().catch(() => {});
-    const [sentAt, sentTime] = [performance.now(), Date.now()];
+    const [sentAt, sentTime] = [performance.now(), this.options.now()];
     const [row] = await this.wakes.sql.unsafe(
       `update whenthen.replicas set beat = beat + 1, beaten = clock_timestamp(), applied = ${this.applied} ` +
         `where id = '${this.me}' and not fenced returning extract(epoch from clock_timestamp())::text as now`,

@@ -37,12 +37,19 @@ export interface OpenDatabase {
   close(): Promise<void>;
 }
 
+/** How to take part. */
+export interface DatabaseOptions {
+  /** What the others are told. */
+  info: MemberInfo;
+  /** The clock that is compared with that of the database. @default the system's */
+  now?: () => number;
+}
+
 /**
  * Connects to a database as a new replica. It decides from the start if no other one does, else it follows.
- * @param info what the others are told
  * @throws UsageError if the database cannot be used
  */
-export async function openDatabase(url: string, { info }: { info: MemberInfo }): Promise<OpenDatabase> {
+export async function openDatabase(url: string, { info, now = Date.now }: DatabaseOptions): Promise<OpenDatabase> {
   const sql = await connect(url);
   const wakes = await Wakes.open(url);
   const end = async (timeout: number) => void await Promise.all([sql.end({ timeout }), wakes.sql.end({ timeout })]);
@@ -53,7 +60,7 @@ export async function openDatabase(url: string, { info }: { info: MemberInfo }):
     lock = place.lock;
     const onSilent = () => void end(0);
     // Before anything is loaded: from now on what it has to load stays.
-    members = await Registration.register(wakes, info, onSilent);
+    members = await Registration.register(wakes, { info, now, onSilent });
     const lease = await takeFreeLease(wakes.sql, { me: members.me, onSilent });
     return new Database({ url, sql, wakes, members, onSilent, end, ...place }, lease);
   } catch (error) {

@@ -169,11 +169,13 @@ export async function readCommandFile(path: string): Promise<CommandFile> {
       throw new UsageError(`Cannot read ${path}: ${text.message}`);
     }
     files.push({ path: file, text });
-    const source = sourceOfYaml(parseYaml(text, file));
+    const yaml = parseYaml(text, file);
+    const source = sourceOfYaml(yaml);
+    const isOther = source.kind === "unreadable"
+      ? yaml.value !== undefined && !isObject(yaml.value)
+      : source.kind !== "command";
+    if (isOther && file === first) throw new UsageError(`Cannot read ${path} as a command: it has no "command:"`);
     if (source.kind === "unreadable") problems.push(...source.problems);
-    else if (source.kind !== "command" && file === first) {
-      throw new UsageError(`Cannot read ${path} as a command: it has no "command:"`);
-    }
     if (source.kind !== "command") continue;
     sources.set(file, source);
     const { command } = source.raw;

@@ -1,10 +1,14 @@
-/** The nearest candidate of which at most a third of the letters differ (Levenshtein; a swap counts as one). */
+/**
+ * The nearest candidate of which at most a third of the letters differ, but not all (Levenshtein; a swap counts as one): `c` is not meant
+ * by `a`.
+ */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Infinity;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < least && distance <= Math.max(1, Math.floor(candidate.length / 3))) {
+    const most = Math.min(candidate.length - 1, Math.max(1, Math.floor(candidate.length / 3)));
+    if (distance < least && distance <= most) {
       [best, least] = [candidate, distance];
     }
   }

@@ -189,16 +189,31 @@ interface Taking {
   onTaken: () => void;
 }
 
-async function deliver({ request, received, takers, hooks, context, onTaken }: Taking): Promise<Response> {
+async function deliver(taking: Taking): Promise<Response> {
+  const { request, received: { form }, takers, context, onTaken } = taking;
   const byTaker = takers.map((taker) => deliveriesOf(taker, request, context));
   const deliveries = once(byTaker.flat());
-  const { form } = received;
+  let claimed: Promise<void> | undefined;
   const take = async () => {
     const hasFiles = form !== undefined && "files" in form && form.files.length > 0;
-    const receipts = await (hasFiles ? deliverFiles(form, deliveries, context) : context.ingest.deliver(deliveries));
+    const receipts = hasFiles
+      ? await deliverFiles(form, deliveries, context, (claim) => claimed = claim)
+      : await context.ingest.deliver(deliveries);
     onTaken();
     return receipts;
   };
+  const response = await answerTaken(taking, byTaker, deliveries, take);
+  await claimed;
+  return response;
+}
+
+/** Takes the deliveries, and waits for the reply of a rule if one may come. */
+async function answerTaken(
+  { takers, hooks, context }: Taking,
+  byTaker: Delivery[][],
+  deliveries: Delivery[],
+  take: () => Promise<Receipt[]>,
+): Promise<Response> {
   // A batch has no one event that a rule could reply to.
   if (takers.some(({ received }) => received.kind === "events" && received.isBatch)) {
     return answerBatch(inOrder(byTaker, await take()), context);
@@ -228,11 +243,15 @@ function runsThatReply({ runs, verdicts }: Receipt, repliers: Hook[]): string[] 
 /** Seconds until a sender may try again after the disk had no space for its files. */
 const SPACE_RETRY = 60;
 
-/** Delivers the events with the files of the form, which are on disk before them. */
+/**
+ * Delivers the events with the files of the form, which are on disk before them.
+ * @param onClaim gets the claim of the files, which goes on: a run may reply before it ends, and the request must wait by then
+ */
 async function deliverFiles(
   form: Multipart,
   deliveries: Delivery[],
   { ingest, uploads, store, clock }: HookContext,
+  onClaim: (claim: Promise<void>) => void,
 ): Promise<Receipt[]> {
   const owners = deliveries.map(({ event: { source, id } }) => ({ source, id }));
   const saved = await uploads.save(form.files, owners, clock.now()).catch((error) => {
@@ -249,7 +268,7 @@ async function deliverFiles(
     await saved.discard();
     throw error;
   }
-  await settle(saved, receipts, store);
+  onClaim(settle(saved, receipts, store));
   return receipts;
 }
 

@@ -13,7 +13,7 @@ import { until, within } from "../e2e/until.ts";
 import { connection, DatabaseServer, INFO, replica } from "./server.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 const NO_CURSORS = new Map<string, number>();
 
@@ -37,7 +37,7 @@ const textsTo = (last: number) => Array.from({ length: last }, (_, index) => `fr
 /** A replica that gets no notifications, as behind a pooler in transaction mode. */
 async function deaf(url: string) {
   const [sql, wakes] = [await connect(url), await Wakes.open(url)];
-  const members = await Registration.register(wakes, INFO, () => {});
+  const members = await Registration.register(wakes, { info: INFO, now: Date.now, onSilent: () => {} });
   await wakes.sql.unsafe("unlisten *");
   const log = new DatabaseLog(sql, () => undefined);
   const exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => members.lost });

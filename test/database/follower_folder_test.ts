@@ -14,7 +14,7 @@ import { encodeFrame } from "../../runtime/store/log/log_frame.ts";
 import { connection, DatabaseServer, replica } from "./server.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 const text = new TextEncoder();
 

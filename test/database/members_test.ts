@@ -7,7 +7,7 @@ import { Line } from "./line.ts";
 import { connection, DatabaseServer, INFO, replica } from "./server.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 /** Adds a replica that gives no sign of life. */
 const SILENT = "insert into whenthen.replicas values ('silent', 7, now(), 0, false, now(), $1)";

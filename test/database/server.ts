@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -72,6 +72,15 @@ export class DatabaseServer implements AsyncDisposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** Ends it when all tests of the file have ended: nothing can be awaited then. */
+  endWithTests(): void {
+    globalThis.addEventListener("unload", () => {
+      const [program, ...args] = asUser(postgresProgram("pg_ctl"));
+      spawnSync(program, [...args, "-D", join(this.folder, "data"), "-m", "immediate", "-w", "stop"], { cwd: "/" });
+      rmSync(this.folder, { recursive: true, force: true });
+    });
+  }
+
   #control(...args: string[]): Promise<void> {
     return asServer(postgresProgram("pg_ctl"), "-D", join(this.folder, "data"), ...args);
   }
@@ -86,12 +95,15 @@ function postgresProgram(name: string): string {
   return join(PACKAGED, version, "bin", name);
 }
 
-/** Runs a program as the server's user if this is root. */
+/** The command that runs a program as the server's user if this is root. */
+function asUser(program: string): string[] {
+  return process.getuid!() === 0 ? ["runuser", "-u", "postgres", "--", program] : [program];
+}
+
 async function asServer(program: string, ...args: string[]): Promise<void> {
+  const [command, ...before] = asUser(program);
   // It must be able to enter the current folder.
-  const options = { cwd: "/" };
-  if (process.getuid!() === 0) await run("runuser", ["-u", "postgres", "--", program, ...args], options);
-  else await run(program, args, options);
+  await run(command, [...before, ...args], { cwd: "/" });
 }
 
 async function idsOf(user: string): Promise<[number, number]> {

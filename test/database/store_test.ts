@@ -5,7 +5,7 @@ import { NOW, openStoresWith } from "../store/helpers.ts";
 import { DatabaseServer, INFO } from "./server.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 // The tests of the store's behaviour, each on a database of its own.
 openStoresWith(async () => {

@@ -7,7 +7,7 @@ import type { OpenDatabase } from "../../runtime/database/open_database.ts";
 import { until } from "../e2e/until.ts";
 
 const server = await DatabaseServer.start();
-globalThis.addEventListener("unload", () => void server[Symbol.asyncDispose]());
+server.endWithTests();
 
 Deno.test("turns of one name are taken one after the other, by replicas and within one; others are not waited for", async () => {
   const url = await server.create();

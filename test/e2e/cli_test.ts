@@ -370,7 +370,7 @@ then:
   assert.doesNotMatch(full.stderr, /^ +at /m, "no stack");
 });
 
-Deno.test("once and test show their progress on a terminal", async () => {
+Deno.test("once, test and pack show their progress on a terminal", async (t) => {
   await using folder = await rulesFolder({
     "a.yaml": "when: manual\nthen: [{ log: x }]\ntests:\n  - { name: first, do: [{ start: {} }] }\n",
   });
@@ -383,4 +383,16 @@ Deno.test("once and test show their progress on a terminal", async () => {
   assert.match(shown(once), /^<loading the rules<.*<waiting for the runs<.*The pass succeeded\r\n$/s);
   const tested = await whenthen(["test", folder.rules, "--data", folder.data], { under, env });
   assert.match(shown(tested), /1 test so far, the last of a\.yaml</);
+  // From source there is no binary to pack into.
+  await t.step({
+    name: "pack",
+    ignore: process.env.WHENTHEN_COMMAND === undefined,
+    fn: async () => {
+      const packed = await whenthen(["pack", folder.rules, "-o", `${folder.data}-packed`], { under, env });
+      assert.match(
+        shown(packed),
+        /^<checking the folder, bundling its TypeScript<.*<writing \S+-packed<.* runs 1 rule in 1 file .*\r\n$/s,
+      );
+    },
+  });
 });

@@ -28,7 +28,13 @@ export const seen = new Set<string>();
 
 type Check = (operation: string, method: string, status: number, answer: Answer) => void;
 
-let check: Promise<Check> | undefined;
+/** A description of the API, and what compares answers with it. */
+export interface Api {
+  document: Described;
+  check: Check;
+}
+
+let source: Promise<Api> | undefined;
 let described: Described | undefined;
 
 /** The description of the API. */
@@ -44,10 +50,10 @@ export async function checkAnswer(method: string, path: string, answer: Answer):
   if (isEvents || /^\/(api\/.*|healthz|readyz|metrics)$/.test(pathname)) await compare(method, pathname, answer);
 }
 
-/** The same for any path. */
-export async function compare(method: string, pathname: string, answer: Answer): Promise<void> {
-  const { paths } = await describeApi();
-  const operation = operationAt(paths, method.toLowerCase(), pathname);
+/** The same for any path. @param api the description. @default that of the source */
+export async function compare(method: string, pathname: string, answer: Answer, api?: Api): Promise<void> {
+  const { document, check } = api ?? await (source ??= describeApi().then(openApi));
+  const operation = operationAt(document.paths, method.toLowerCase(), pathname);
   if (operation === undefined) {
     // Without access, nobody learns what there is.
     assert.ok(
@@ -57,8 +63,7 @@ export async function compare(method: string, pathname: string, answer: Answer):
     return;
   }
   seen.add(`${method.toLowerCase()} ${operation} ${answer.status}`);
-  check ??= openCheck();
-  (await check)(operation, method.toLowerCase(), answer.status, answer);
+  check(operation, method.toLowerCase(), answer.status, answer);
 }
 
 /** The path that describes a request: of those that fit, the one with the most text of its own. */
@@ -70,14 +75,14 @@ function operationAt(paths: Described["paths"], method: string, pathname: string
   return fits.sort((a, b) => b.replaceAll(/\{\w+\}/g, "").length - a.replaceAll(/\{\w+\}/g, "").length)[0];
 }
 
-async function openCheck(): Promise<Check> {
+/** What compares answers with a description. */
+export async function openApi(document: Described): Promise<Api> {
   const { Ajv2020 } = await import("ajv/dist/2020.js");
-  const document = await describeApi();
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
   ajv.addSchema(document, "api");
   const pointer = (...keys: string[]) =>
     keys.map((key) => "/" + key.replaceAll("~", "~0").replaceAll("/", "~1")).join("");
-  return (path, method, status, answer) => {
+  const check: Check = (path, method, status, answer) => {
     const what = `${method} ${path} ${status}`;
     const given = document.paths[path][method].responses[status];
     assert.ok(given, `${what} is not described in runtime/web/openapi/routes.ts: ${JSON.stringify(answer.body)}`);
@@ -93,4 +98,5 @@ async function openCheck(): Promise<Check> {
     const validate = ajv.getSchema(ref) ?? ajv.compile({ $ref: ref });
     assert.ok(validate(answer.body), `${what}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(answer.body)}`);
   };
+  return { document, check };
 }

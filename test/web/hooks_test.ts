@@ -314,6 +314,22 @@ Deno.test("a field of a form is its bytes in UTF-8, or in the charset of its par
   for (const empty of ["--B--", "\r\n--B--\r\n"]) assert.deepEqual(await dataOf(empty), {});
 });
 
+Deno.test("a run may reply before the files of its form are claimed", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
+  const find = bench.store.findEventKey.bind(bench.store);
+  const replied = Promise.withResolvers<void>();
+  bench.store.findEventKey = async (event) => {
+    await replied.promise;
+    return await find(event);
+  };
+  const answer = bench.ask("POST", "/hooks/x", { body: uploadForm() });
+  const [claimed] = await claim(bench);
+  await bench.store.recordStep(claimed.run.id, record(), { reply: REPLY }, NOW);
+  bench.context.replies.answered(claimed.run.event, REPLY);
+  replied.resolve();
+  assert.deepEqual((await answer).body, "made");
+});
+
 Deno.test("files for which the disk has no space are 503 with Retry-After, and their event is not known", async () => {
   await using bench = await openBench([rule("a", [webhook("/x")])]);
   const small = { ...realDisk, space: () => Promise.resolve({ free: 30e6, total: 1e9 }) };

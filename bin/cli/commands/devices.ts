@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import { DEVICE_STATES, type DeviceState, type DeviceView, type Recipients } from "../../../runtime/model/fleet.ts";
@@ -41,7 +41,7 @@ export function addDevices(program: Command, session: Session): void {
   addCommand(program, "devices", "the devices of the fleets, with their states, or one of them")
     .argument("[device]", "one device: all that is known of it, its last events and tasks")
     .option("--fleet <fleet>", "only this fleet: the path of its file without extension")
-    .option("--state <state>", `only devices in this state: ${DEVICE_STATES.join(", ")}`)
+    .addOption(new Option("--state <state>", "only devices in this state").choices(DEVICE_STATES))
     .option("--tag <tag>", "only devices with this tag")
     .addOption(limitOption())
     .action((device: string | undefined, _options, command: Command) => {
