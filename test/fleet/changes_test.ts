@@ -89,10 +89,12 @@ Deno.test("a fleet whose file is deleted while a stop takes long is gone at once
     (events) => events.filter((each) => /removed/.test(each)).length === 2,
   );
   assert.deepEqual(told.slice(-2).sort(), ["removed fine", "removed slow"]);
-  await plant.folder.write(files);
+  const again = { ...files, "third.yaml": "devices: [{ name: y }]\nkey: item.name\ndevice: ./play.ts\n" };
+  await plant.folder.write(again);
   const back = plant.fleets.use(await plant.folder.load());
-  assert.deepEqual(plant.fleets.list().map(({ fleet }) => fleet.id), ["other", "play"]);
-  assert.ok(!plant.logs.includes("ended slow"), "its stop is still under way");
+  assert.deepEqual(plant.fleets.list().map(({ fleet }) => fleet.id), ["other", "play", "third"]);
+  await plant.reach("third", "initialized", 1);
+  assert.equal(plant.fleets.get("play")!.total, 0, "it waits for the stop that is under way, other fleets do not");
   await plant.folder.write({ go: "" });
   await Promise.all([removed, back]);
   await plant.reach("play", "initialized", 2);
