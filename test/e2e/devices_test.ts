@@ -190,7 +190,8 @@ Deno.test("a stop that hangs, and one that never returns, keep the program from 
   const began = Date.now();
   assert.equal(await program.stop(), 0);
   const took = Date.now() - began;
-  assert.ok(took < 25_000, `it took ${took} ms`);
+  // After 24 seconds the program would end in any case.
+  assert.ok(took < 20_000, `it took ${took} ms`);
   const stopped = program.lines.map(({ message }) => message).filter((message) => message.startsWith("stopped "));
   assert.deepEqual(stopped.sort(), ["stopped fine", "stopped hangs"]);
 });
