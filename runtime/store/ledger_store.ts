@@ -246,13 +246,9 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
-  /**
-   * Resumes searches of event waits that a program has begun and not ended.
-   * @param run of these runs only
-   */
-  protected async resumeSearches(now: number, isOf: (run: string) => boolean = () => true): Promise<void> {
-    const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
-    const places = searching.filter(({ run }) => isOf(run));
+  /** Resumes searches of event waits that a program has begun and not ended. One that is still under way does no harm. */
+  protected async resumeSearches(now: number): Promise<void> {
+    const places = await this.#read((rows) => rows.range("wait", "searching", ""));
     const searches = Promise.all(places.map((place) => this.#search(place, now))).catch((error) => {
       // Closing interrupted the search; the next start repeats it.
       if (!this.#closed) this.parts.onWarning(`Cannot look for awaited events: ${error.message}`);

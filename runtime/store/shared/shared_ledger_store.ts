@@ -178,11 +178,9 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   async retire(replica: string, now: number): Promise<void> {
     const { inbox, deciding } = this.#role();
     await inbox.rest(replica, true);
-    const runs = new Set<string>();
     for (let more = true; more;) {
       const slice = await deciding.ledger.add("change", () => {
         this.#watching.expect();
-        for (const { id, owner } of deciding.rows.range("run", "owned", "")) if (owner === replica) runs.add(id);
         return reclaimRuns(deciding.rows, { of: replica }, deciding.at(now));
       });
       more = slice.more;
@@ -193,7 +191,8 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     };
     while (await deciding.ledger.add("change", free));
     await deciding.ledger.add("change", () => deciding.rows.drop("replica", replica));
-    await this.resumeSearches(now, (run) => runs.has(run));
+    // All of them: it may have suspended the run, or the one that decided before may have queued it again and died then.
+    await this.resumeSearches(now);
   }
 
   async knownReplicas(): Promise<string[]> {
