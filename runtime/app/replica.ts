@@ -150,7 +150,7 @@ export class Replica {
   }
 }
 
-/** Files of the data folder that all replicas change: in turns by the database, and a mark of the store tells of a change. */
+/** How replicas change the same files of the data folder: one at a time, by a lock in the database; a mark in the store announces each change. */
 function shareFiles({ database, store, clock }: ReplicaOptions): SharedFiles {
   const markOf = (file: string) => ({ rule: "", trigger: `changed ${file}` });
   return {

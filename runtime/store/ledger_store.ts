@@ -246,7 +246,7 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
-  /** Resumes searches of event waits that a program has begun and not ended. One that is still under way does no harm. */
+  /** Repeats searches for awaited events that were interrupted. Repeating one that is still in progress does no harm. */
   protected async resumeSearches(now: number): Promise<void> {
     const places = await this.#read((rows) => rows.range("wait", "searching", ""));
     const searches = Promise.all(places.map((place) => this.#search(place, now))).catch((error) => {

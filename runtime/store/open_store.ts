@@ -25,7 +25,7 @@ export interface StoreOptions {
   follow?: boolean;
   /** Called when this program can no longer follow and must open the store anew. */
   onLost?: (error: FolderLostError) => void;
-  /** Milliseconds after which an event is refused that nobody decides on. @default 10 s */
+  /** Milliseconds that an event waits for its decision before it is refused. @default 10 s */
   intakeTimeout?: number;
   /** If the files are durable elsewhere: the disk with the copy, for threads. @default the machine's disk */
   copy?: Disk;

@@ -120,7 +120,7 @@ export class Inbox {
     });
   }
 
-  /** A batch that cannot be decided, as the frame would be too large, is answered with the reason: its sender would wait for ever. */
+  /** Answers each call of a batch that cannot be decided, because its frame would be too large, with the reason. Without an answer, its sender would wait for ever. */
   async #answerAll(batch: Batch, error: unknown): Promise<void> {
     const { decider: { ledger, rows }, onDecided } = this.#options;
     const { replica: id, seq } = batch;
