@@ -364,10 +364,9 @@ export class LedgerStore implements Store {
   }
 
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
-    const { history } = this.parts;
     return await findAwaited(
       place,
-      history,
+      () => this.parts.history,
       (work) => this.#read(work),
       (search, transition) => this.#change(transition, search, now),
     );

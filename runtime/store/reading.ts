@@ -220,13 +220,14 @@ function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
 /**
  * Searches for the oldest event since a run began that matches one of its waits. The wait is already registered, so no event is
  * missed: the wait notes events that arrive during the search.
+ * @param history as of now: a program that begins to decide has another one than before
  * @param read reads live rows
  * @param decide runs the transition with the outcome
  * @returns the step's current record; undefined if it no longer waits
  */
 export async function findAwaited(
   place: Place,
-  history: History,
+  history: () => History,
   read: <T>(work: (rows: Rows) => T) => Promise<T>,
   decide: (search: Search, transition: Transition<Search, Resolved>) => Promise<Resolved>,
 ): Promise<StepRecord | undefined> {
@@ -236,7 +237,7 @@ export async function findAwaited(
   });
   if (!started) return undefined;
   const searchAfter = async (after: number): Promise<Search> => {
-    const found = await findAfter(after, started.wait, history, read);
+    const found = await findAfter(after, started.wait, history(), read);
     return { ...place, ...found && { found } };
   };
   for (let search = await searchAfter(started.began);;) {
@@ -245,7 +246,7 @@ export async function findAwaited(
     if (resolved.kind === "again") search = await searchAfter(resolved.after);
     else {
       const { key } = resolved;
-      const record = await history.getEvent(key);
+      const record = await history().getEvent(key);
       search = { ...place, ...record ? { found: { key, event: record.event } } : { gone: key } };
     }
   }
