@@ -326,6 +326,7 @@ export class App {
       if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
+      this.dataFolder.replica?.noteRules(this.#parts.live.rules);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.
