@@ -15,6 +15,14 @@ import type { Change, SharedStore } from "../store/shared_store.ts";
 /** Milliseconds between two counts of the replicas. */
 const LOOK = 5_000;
 
+/** The tables of pauses, config of people and of a platform, tokens of connections. */
+const ADOPTED = ["rule", "config", "fact", "mark"];
+
+/** Whether a change of these tables by another replica may concern what is in force here. */
+export function concernsRules(tables: ReadonlySet<string>): boolean {
+  return ADOPTED.some((table) => tables.has(table));
+}
+
 /** What a replica works with. */
 export interface ReplicaOptions {
   database: OpenDatabase;
