@@ -10,11 +10,9 @@ const BTree: typeof sortedBtree.default = "default" in sortedBtree ? sortedBtree
 export const SEPARATOR = "\0";
 
 /** Joins the parts of a key. The first parts, joined and followed by a separator, are a prefix of the key. */
-export function join(first: string, ...rest: string[]): string {
-  let joined = first;
-  // For few parts faster than the method of arrays.
-  for (const part of rest) joined += SEPARATOR + part;
-  return joined;
+export function join(...parts: string[]): string {
+  // Not "+": a string that was joined so takes twice the memory, and there are 500,000 keys of 100,000 waiting runs.
+  return parts.join(SEPARATOR);
 }
 
 /** An integer as text with the same order; milliseconds and event keys fit. */
