@@ -325,12 +325,13 @@ export class App {
       if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
-      this.dataFolder.replica?.noteRules(this.#parts.live.rules);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.
       if (this.#parts.live.loaded !== undefined) logError("The reload failed; the rules stay as they were", error);
       throw error;
+    } finally {
+      this.dataFolder.replica?.noteRules(this.#parts.live.startable);
     }
   }
 

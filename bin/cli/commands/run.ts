@@ -4,6 +4,7 @@ import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
+import { FolderLostError } from "../../../runtime/host/lock.ts";
 import { KeptServer } from "../../../runtime/host/kept_server.ts";
 import { endReluctance } from "../../../runtime/host/large_work.ts";
 import { logLine } from "../../../runtime/host/log_line.ts";
@@ -78,7 +79,12 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       const greet = (app: App) => options.log === "pretty" ? welcome(app, folders, session) : undefined;
       let isLost: boolean;
       try {
-        isLost = await runUntil(signal, await openProgram(given, session.ports), greet);
+        const app = await openProgram(given, session.ports).catch((error) => {
+          // A replica that was slow to open counted as dead.
+          if (!kept || !(error instanceof FolderLostError)) throw error;
+          logLine("warn", `${error.message}: it begins anew as another replica`, {});
+        });
+        isLost = app === undefined || await runUntil(signal, app, greet);
         // Other replicas have gone on without this one, so it begins anew.
         while (isLost && folders.database !== undefined && !signal.isReceived) {
           const app = await openAgain(() => openProgram(given, session.ports), signal);
