@@ -3,6 +3,7 @@ import { messageOf, UsageError } from "../model/errors.ts";
 import type {
   DeviceSearch,
   DeviceView,
+  Fleet,
   Fleets,
   FleetSummary,
   Recipients,
@@ -44,7 +45,7 @@ export class LiveFleets implements Fleets {
 
   constructor(options: LiveFleetOptions) {
     this.#shared = options.shared && new SharedFleets(options, options.shared, this.#fleets);
-    this.options = { ...options, onInventory: () => this.#shared?.inventoryChanged() };
+    this.options = { ...options, onInventory: (...change) => this.#shared?.inventoryChanged(...change) };
   }
 
   /**
@@ -60,7 +61,7 @@ export class LiveFleets implements Fleets {
     }
     for (const [id, fleet] of fleets) {
       const live = this.#fleets.get(id);
-      if (live !== undefined) this.#enqueueChange(id, () => live.use(fleet));
+      if (live !== undefined) this.#enqueueChange(id, () => this.#adapt(live, fleet));
       else {
         const started = new LiveFleet(fleet, this.options);
         this.#fleets.set(id, started);
@@ -84,6 +85,12 @@ export class LiveFleets implements Fleets {
   /** Tables of the store that several replicas share have changed. */
   changed(tables: ReadonlySet<string>): void {
     this.#shared?.changed(tables);
+  }
+
+  async #adapt(live: LiveFleet, fleet: Fleet): Promise<void> {
+    await live.use(fleet);
+    // The others learn of a changed fleet when it is in force here.
+    void this.#shared?.use();
   }
 
   async #remove(live: LiveFleet): Promise<void> {

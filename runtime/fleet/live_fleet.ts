@@ -32,8 +32,8 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   ) => Promise<Json>;
   /** Absent if this program alone has all devices. */
   shared?: FleetSharing;
-  /** The inventory has changed, if several replicas share the devices. */
-  onInventory?: () => void;
+  /** The inventory of a fleet was read or has changed, if several replicas share the devices. */
+  onInventory?: (fleet: string, removed: string[]) => void;
 }
 
 const NO_ROWS: ReadonlyMap<string, StoppedDevice> = new Map();
@@ -57,13 +57,13 @@ export class LiveFleet {
   #sorted: string[] | undefined;
   #isOpen = false;
   #isClosed = false;
+  /** Whether all stored devices are in {@link devices}. */
+  #isRead = false;
   /** Why it could not be opened. */
   #failure: string | null = null;
   /** With several replicas: the devices that this one has taken and not released yet, also while their sessions end. */
   readonly #epochs = new Map<string, number>();
   readonly #taken = new Map<string, Device>();
-  /** Grows with each change of the inventory. */
-  generation = 0;
   /** Resolves when the known devices wait for their init. */
   readonly #opened = Promise.withResolvers<void>();
 
@@ -188,6 +188,7 @@ export class LiveFleet {
       // Some may be queued already.
       for (const device of this.devices.values()) if (!this.#taken.has(device.name)) device.isRemoved = true;
       this.devices.clear();
+      this.#isRead = false;
       this.#sorted = undefined;
       return await this.#tryToOpen();
     }
@@ -203,7 +204,8 @@ export class LiveFleet {
   /** From now on this replica decides, so it reads the inventory. */
   async decide(): Promise<void> {
     await this.#opened.promise;
-    if (this.#isClosed || this.#failure !== null) return;
+    // It may have been opened after this replica had begun to decide.
+    if (this.#isClosed || this.#failure !== null || this.#isRead) return;
     await this.#readBaseline();
     await this.#inventory.attach();
   }
@@ -211,6 +213,11 @@ export class LiveFleet {
   /** Whether this program reads the inventory. */
   get readsInventory(): boolean {
     return this.options.shared?.decides() ?? true;
+  }
+
+  /** Whether this program reads the inventory, and knows all devices that are stored. */
+  get knowsInventory(): boolean {
+    return this.readsInventory && this.#isRead;
   }
 
   async #renewInventory(): Promise<void> {
@@ -269,6 +276,8 @@ export class LiveFleet {
       for (const [name, item] of page) this.#add(name, item);
       if (slices.isOver) await slices.next();
     }
+    this.#isRead = true;
+    this.options.onInventory?.(this.fleet.id, []);
   }
 
   async #close(): Promise<void> {
@@ -305,10 +314,9 @@ export class LiveFleet {
     }
     for (const { name } of gone) this.devices.delete(name);
     this.#sorted = undefined;
-    this.generation++;
     // Those who look after them learn of it from their places.
     if (shared === undefined) this.supervisor.change(fresh, changed, gone);
-    else this.options.onInventory?.();
+    else this.options.onInventory?.(this.fleet.id, removed);
     if (isFull) await this.log.room();
   }
 

@@ -26,6 +26,8 @@ export interface PlacementOptions {
 
 /** Milliseconds between two passes. A change of the replicas is noticed by the next one. */
 const INTERVAL = 2_000;
+/** The same if something has changed during a pass: a large inventory is read in many parts. */
+const SOON = 100;
 /** Milliseconds after which a device that comes to no session is placed elsewhere. */
 const STUCK_AFTER = 300_000;
 /** The most devices that are looked at for that in one pass. */
@@ -39,9 +41,15 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #stop = new AbortController();
   readonly #wanted = new Map<string, Wanted>();
+  /** Devices that have left the inventory since the last pass, by fleet. They have no place any more, even if they are back already. */
+  readonly #removed = new Map<string, Set<string>>();
+  /** How often an inventory has changed. */
+  #changes = 0;
   /** What the last pass was about: as long as nothing differs, there is nothing to do. */
   #last = "";
   #timer: Cancel | undefined;
+  /** Whether something has changed during a pass. */
+  #isDue = false;
   #working: Promise<void> | undefined;
 
   constructor(options: PlacementOptions) {
@@ -49,14 +57,26 @@ export class Placement {
     this.wake();
   }
 
+  /** Devices were added to an inventory, changed, or removed. */
+  inventoryChanged(fleet: string, removed: string[]): void {
+    const all = this.#removed.get(fleet) ?? new Set();
+    for (const name of removed) all.add(name);
+    if (all.size > 0) this.#removed.set(fleet, all);
+    this.#changes++;
+    this.wake();
+  }
+
   /** Looks now, as an inventory or the replicas have changed. */
   wake(): void {
+    this.#isDue = true;
     if (this.#stop.signal.aborted || this.#working !== undefined) return;
     this.#timer?.();
+    this.#isDue = false;
     this.#working = this.#pass().finally(() => {
       this.#working = undefined;
       const { clock, interval = INTERVAL } = this.#options;
-      if (!this.#stop.signal.aborted) this.#timer = clock.after(interval, () => this.wake());
+      const pause = this.#isDue ? SOON : interval;
+      if (!this.#stop.signal.aborted) this.#timer = clock.after(pause, () => this.wake());
     });
   }
 
@@ -76,6 +96,8 @@ export class Placement {
       this.#options.onPlaced();
     } catch (error) {
       if (this.#stop.signal.aborted) return;
+      // What is stored is learnt anew.
+      this.#wanted.clear();
       this.#last = "";
       onFailure(`Cannot decide which replica looks after which device, it is tried again: ${messageOf(error)}`);
     }
@@ -84,15 +106,17 @@ export class Placement {
   async #place(members: FleetMember[], alive: string[]): Promise<void> {
     const { store, fleets } = this.#options;
     const carried = await store.listCarried();
-    const present = fleets().filter(({ readsInventory }) => readsInventory)
+    const present = fleets().filter(({ knowsInventory }) => knowsInventory)
       .sort((a, b) => a.fleet.id < b.fleet.id ? -1 : 1);
     const facts = JSON.stringify([
       alive,
       [...carried].map(([fleet, versions]) => [fleet, ...versions]),
-      present.map(({ fleet, generation }) => [fleet.id, carriedVersion(fleet), generation]),
+      present.map(({ fleet }) => [fleet.id, carriedVersion(fleet)]),
+      this.#changes,
     ]);
     if (facts === this.#last) return;
     this.#last = "";
+    for (const id of this.#wanted.keys()) if (!present.some(({ fleet }) => fleet.id === id)) this.#wanted.delete(id);
     for (const live of present) await this.#load(live, new Set(members.map(({ id }) => id)));
     for (const live of present) {
       const versions = carried.get(live.fleet.id) ?? new Map<string, string>();
@@ -109,20 +133,37 @@ export class Placement {
   }
 
   /** Learns where the devices of a fleet are, after this replica has begun to decide, and frees those of replicas that nobody knows. */
-  async #load({ fleet: { id } }: LiveFleet, known: ReadonlySet<string>): Promise<void> {
-    if (this.#wanted.has(id)) return;
+  async #load(live: LiveFleet, known: ReadonlySet<string>): Promise<void> {
+    const { fleet: { id }, devices } = live;
+    if (this.#wanted.has(id)) return await this.#forgetRemoved(live);
     const { store } = this.#options;
+    this.#removed.delete(id);
     const found: Wanted = new Map();
     const gone = new Set<string>();
     for (let page = await store.listPlaces(id, PLACES_AT_ONCE); page.length > 0;) {
       for (const { name, wanted, wantedAt, owner } of page) {
-        found.set(name, { on: wanted, since: wantedAt });
+        if (devices.has(name)) found.set(name, { on: wanted, since: wantedAt });
         if (owner !== undefined && !known.has(owner)) gone.add(owner);
       }
       page = await store.listPlaces(id, PLACES_AT_ONCE, page.at(-1)!.name);
     }
     for (const replica of gone) await store.freePlaces(replica);
     this.#wanted.set(id, found);
+    await this.#forgetRemoved(live);
+  }
+
+  /** A device that was removed may be back: it has its place only if its owner has not released it in between. */
+  async #forgetRemoved({ fleet: { id }, devices }: LiveFleet): Promise<void> {
+    const removed = [...this.#removed.get(id) ?? []];
+    this.#removed.delete(id);
+    const wanted = this.#wanted.get(id)!;
+    for (let begin = 0; begin < removed.length; begin += PLACES_AT_ONCE) {
+      const slice = removed.slice(begin, begin + PLACES_AT_ONCE);
+      const back = slice.filter((name) => devices.has(name));
+      const places = await this.#options.store.getPlaces(id, back);
+      const kept = new Set(places.map(({ name }) => name));
+      for (const name of slice) if (!kept.has(name)) wanted.delete(name);
+    }
   }
 
   /** How many devices each replica has, or is to have, of all fleets. */
@@ -138,7 +179,6 @@ export class Placement {
   async #move(live: LiveFleet, hosts: Host[]): Promise<boolean> {
     const { difference = MOST_DIFFERENCE } = this.#options.shared;
     const wanted = this.#wanted.get(live.fleet.id)!;
-    for (const name of wanted.keys()) if (!live.devices.has(name)) wanted.delete(name);
     const devices = live.names().map((name): Placed => ({ name, ...wanted.get(name) }));
     const moves = place(devices, hosts, difference).map(({ name, to }): [string, string] => [name, to]);
     return await this.#want(live, moves);
