@@ -52,7 +52,7 @@ export class LiveFleets implements Fleets {
    * Applies the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
    * @returns resolves when all of this is done; never rejects
    */
-  async use({ fleets, unreadFleets }: LoadedFleets): Promise<void> {
+  async use({ fleets, unreadFleets, settings }: LoadedFleets): Promise<void> {
     for (const [id, live] of this.#fleets) {
       if (fleets.has(id)) continue;
       this.#fleets.delete(id);
@@ -69,6 +69,7 @@ export class LiveFleets implements Fleets {
       }
     }
     this.#unread = unreadFleets;
+    this.#shared?.configure(settings.places);
     await this.#tidy();
     await this.#shared?.use();
     await Promise.all(this.#changes.values());

@@ -1,10 +1,11 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { formatDuration } from "../model/duration.ts";
+import type { Settings } from "../folder/loaded.ts";
 import { messageOf } from "../model/errors.ts";
 import type { PlaceStore } from "../store/store.ts";
 import type { LiveFleet } from "./live_fleet.ts";
-import { type Host, MOST_DIFFERENCE, place, type Placed } from "./place.ts";
+import { type Host, place, type Placed } from "./place.ts";
 import { carriedVersion, type FleetMember, type FleetSharing, PLACES_AT_ONCE } from "./sharing.ts";
 
 /** Options of `Placement`. */
@@ -12,21 +13,18 @@ export interface PlacementOptions {
   store: PlaceStore;
   shared: FleetSharing;
   clock: Clock;
+  settings: () => Settings["places"];
   /** The fleets whose inventories this program reads. */
   fleets: () => LiveFleet[];
   onWarning: (fleet: string, message: string) => void;
   onFailure: (message: string) => void;
   /** Called after each pass. */
   onPlaced: () => void;
-  /** @default 2_000 */
-  interval?: number;
   /** @default 300_000 */
   stuckAfter?: number;
 }
 
-/** Milliseconds between two passes. A change of the replicas is noticed by the next one. */
-const INTERVAL = 2_000;
-/** The same if something has changed during a pass: a large inventory is read in many parts. */
+/** Milliseconds until the next pass if something has changed during one: a large inventory is read in many parts. */
 const SOON = 100;
 /** Milliseconds after which a device that comes to no session is placed elsewhere. */
 const STUCK_AFTER = 300_000;
@@ -74,8 +72,8 @@ export class Placement {
     this.#isDue = false;
     this.#working = this.#pass().finally(() => {
       this.#working = undefined;
-      const { clock, interval = INTERVAL } = this.#options;
-      const pause = this.#isDue ? SOON : interval;
+      const { clock, settings } = this.#options;
+      const pause = this.#isDue ? SOON : settings().every;
       if (!this.#stop.signal.aborted) this.#timer = clock.after(pause, () => this.wake());
     });
   }
@@ -104,7 +102,7 @@ export class Placement {
   }
 
   async #place(members: FleetMember[], alive: string[]): Promise<void> {
-    const { store, fleets } = this.#options;
+    const { store, fleets, settings } = this.#options;
     const carried = await store.listCarried();
     const present = fleets().filter(({ knowsInventory }) => knowsInventory)
       .sort((a, b) => a.fleet.id < b.fleet.id ? -1 : 1);
@@ -113,6 +111,7 @@ export class Placement {
       [...carried].map(([fleet, versions]) => [fleet, ...versions]),
       present.map(({ fleet }) => [fleet.id, carriedVersion(fleet)]),
       this.#changes,
+      settings(),
     ]);
     if (facts === this.#last) return;
     this.#last = "";
@@ -177,7 +176,7 @@ export class Placement {
 
   /** @returns whether all is placed: false if the program stops */
   async #move(live: LiveFleet, hosts: Host[]): Promise<boolean> {
-    const { difference = MOST_DIFFERENCE } = this.#options.shared;
+    const { difference } = this.#options.settings();
     const wanted = this.#wanted.get(live.fleet.id)!;
     const devices = live.names().map((name): Placed => ({ name, ...wanted.get(name) }));
     const moves = place(devices, hosts, difference).map(({ name, to }): [string, string] => [name, to]);
@@ -207,10 +206,15 @@ export class Placement {
       const stuck = due.filter(({ owner, wanted, wantedAt }) =>
         owner === undefined && wanted === id && wantedAt < oldest
       );
+      if (stuck.length === 0) continue;
+      const carried = await store.listCarried();
       for (const [fleet, places] of Map.groupBy(stuck, ({ fleet }) => fleet)) {
         const live = fleets().find((each) => each.fleet.id === fleet);
-        const elsewhere = alive.map((other) => other.id).filter((other) => other !== id);
-        if (live === undefined || elsewhere.length === 0 || !this.#wanted.has(fleet)) continue;
+        if (live === undefined || !this.#wanted.has(fleet)) continue;
+        const version = carriedVersion(live.fleet);
+        const isTaker = (other: string) => other !== id && carried.get(fleet)?.get(other) === version;
+        const elsewhere = alive.map((other) => other.id).filter(isTaker);
+        if (elsewhere.length === 0) continue;
         onWarning(
           fleet,
           `${places.length} devices were not taken by ${name} for ${formatDuration(stuckAfter)}: ` +

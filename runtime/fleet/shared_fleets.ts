@@ -1,4 +1,5 @@
 import { orAborted, sleepFor } from "../host/clock.ts";
+import type { Settings } from "../folder/loaded.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DeviceSearch, DeviceView, Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import { DeviceOrders } from "./device_orders.ts";
@@ -20,6 +21,7 @@ export class SharedFleets {
   readonly #orders: DeviceOrders;
   readonly views: SharedViews;
   #placement: Placement | undefined;
+  #settings: Settings["places"] | undefined;
   /** The versions of the fleets that the others know of. */
   #carried = "";
   #carrying: Promise<void> | undefined;
@@ -34,6 +36,11 @@ export class SharedFleets {
     this.#held = new HeldPlaces({ store, shared, clock, fleetOf, onFailure });
     this.#orders = new DeviceOrders({ store, shared, clock, fleetOf, onFailure });
     this.views = new SharedViews(store, shared);
+  }
+
+  /** Applies the settings of a load: before the first one nothing is placed. */
+  configure(settings: Settings["places"]): void {
+    this.#settings = settings;
   }
 
   /** The fleets of this program have changed. Resolves when the others can know it; never rejects. */
@@ -70,12 +77,14 @@ export class SharedFleets {
 
   /** From now on this replica decides, if it does. */
   decide(): void {
-    if (this.#placement !== undefined || !this.#shared.decides() || this.#stop.signal.aborted) return;
+    if (this.#settings === undefined || this.#placement !== undefined) return;
+    if (!this.#shared.decides() || this.#stop.signal.aborted) return;
     const { store, clock, onFailure, onLog } = this.#options;
     this.#placement = new Placement({
       store,
       shared: this.#shared,
       clock,
+      settings: () => this.#settings!,
       fleets: () => [...this.#fleets.values()],
       onWarning: (fleet, message) => onLog(fleet, "warn", message),
       onFailure,

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { PACE, played, STILL, until } from "./harness.ts";
 import { list, named, Replicas } from "./replicas.ts";
 
+const reaches = (count: number) => (now: number) => now >= count;
+
 function isEmpty(rest: object): boolean {
   return Object.keys(rest).length === 0;
 }
@@ -63,7 +65,7 @@ Deno.test("devices of an inventory that is read late are placed, by a replica th
   const { looks } = replicas;
   const died = replicas.die("A");
   // The first look at places is over when the second one begins.
-  await until(() => replicas.looks, (now) => now >= looks + 2);
+  await until(() => replicas.looks, reaches(looks + 2));
   goOn();
   await died;
   await until(() => replicas.spread(), ({ B, C, ...rest }) => isEmpty(rest) && B + C === 12);
@@ -79,4 +81,20 @@ Deno.test("a version that cannot be told is told again", async () => {
   await until(() => b.logs, (logs) => logs.some((line) => line.startsWith("Cannot tell the others which fleets")));
   await list(replicas, named(8), STILL);
   await replicas.reach({ A: 4, B: 4 });
+});
+
+Deno.test("places: { difference, every } in whenthen.yaml, from the load on that changes it", async () => {
+  const withPlaces = (places: string) => ({ ...played(named(12), STILL), "whenthen.yaml": `places: ${places}\n` });
+  await using replicas = await Replicas.with(withPlaces("{ difference: 20 }"), ["A"]);
+  await replicas.reach({ A: 12 });
+  await replicas.join("B");
+  await until(() => replicas.store.listCarried(), (carried) => carried.get("play")?.size === 2);
+  await until(() => replicas.looks, reaches(replicas.looks + 2));
+  await replicas.reach({ A: 12 });
+  await replicas.plants.get("A")!.reload(withPlaces("{ difference: 1, every: 100ms }"));
+  await replicas.reach({ A: 6, B: 6 });
+  const begun = performance.now();
+  await until(() => replicas.looks, reaches(replicas.looks + 10));
+  // Ten times the default would be 20 s.
+  assert.ok(performance.now() - begun < 10_000);
 });
