@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, NOW, send, settle, step } from "../helpers.ts";
+import { arrival, beginWait, candidate, claimIds, NOW, publish, send, settle, startRun, step } from "../helpers.ts";
 import { assertSame, insideOf } from "./pair.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
@@ -98,6 +98,28 @@ Deno.test("a promoted program settles its own calls: one decided and unanswered,
   assert.deepEqual([...deliveries, later.delivery], ["accepted", "accepted", "accepted", "duplicate", "duplicate"]);
   assert.equal((await next.store.listEvents({ limit: 9 })).length, 4);
   await assertSame(place, next, follower);
+  await closeAll(follower, next);
+});
+
+Deno.test("a program is promoted while it searches for an awaited event that came meanwhile, and which it had not read: the wait ends with it", async () => {
+  const [place, decider, next, follower] = await three();
+  const run = await startRun(next.store, "e1");
+  const searched = Promise.withResolvers<void>();
+  next.before.send = () => {
+    if (insideOf(next.store).rows.size("wait") === 0) return;
+    searched.resolve();
+    return new Promise(() => {});
+  };
+  const waiting = beginWait(next.store, run, "w", { kind: "event", types: ["paid.in"], match: { "data.id": "A" } });
+  await searched.promise;
+  // What it found, which is nothing, is not decided yet.
+  next.before.tail = () => new Promise(() => {});
+  await publish(follower.store, "paid", "paid.in", { id: "A" });
+  place.kill(decider);
+  await place.promote(next);
+  const { state, output } = await waiting;
+  assert.equal(state, "succeeded");
+  assert.equal((output as { id: string }).id, "paid");
   await closeAll(follower, next);
 });
 
