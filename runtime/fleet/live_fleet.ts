@@ -10,7 +10,7 @@ import type { PlaceStore, Progress, StoppedDevice, Store, TakenPlace } from "../
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
 import { type Device, isLive, newDevice } from "./device.ts";
-import { tagsOf } from "./shared_views.ts";
+import { isTags, tagsOf } from "./shared_views.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 import type { FleetSharing } from "./sharing.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
@@ -201,10 +201,9 @@ export class LiveFleet {
     if (!this.#isClosed && this.readsInventory) await this.#inventory.attach();
   }
 
-  /** From now on this replica decides, so it reads the inventory. */
+  /** From now on this replica decides, so it reads the inventory, unless it did so when it was opened. */
   async decide(): Promise<void> {
     await this.#opened.promise;
-    // It may have been opened after this replica had begun to decide.
     if (this.#isClosed || this.#failure !== null || this.#isRead) return;
     await this.#readBaseline();
     await this.#inventory.attach();
@@ -355,6 +354,8 @@ export class LiveFleet {
       if (!items.has(name)) continue;
       if (stopped !== undefined) rows.set(name, stopped);
       else if (isLive(state)) device.before = state;
+      // Its last owner was about to begin a session.
+      else if (state !== device.state) this.log.report(device);
       devices.push(device);
     }
     this.supervisor.adopt(devices, rows);
@@ -396,9 +397,4 @@ export class LiveFleet {
   #tagsOf(item: Json): string[] {
     return tagsOf(this.fleet, item);
   }
-}
-
-/** Whether recipients are those with any of some tags. */
-export function isTags(to: Recipients): to is { tags: string[] } {
-  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }

@@ -4,9 +4,9 @@ import { messageOf } from "../model/errors.ts";
 import type { DeviceSearch, DeviceView, Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import { DeviceOrders } from "./device_orders.ts";
 import { HeldPlaces } from "./held_places.ts";
-import { isTags, type LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
+import type { LiveFleet, LiveFleetOptions } from "./live_fleet.ts";
 import { Placement } from "./placement.ts";
-import { SharedViews } from "./shared_views.ts";
+import { isTags, SharedViews } from "./shared_views.ts";
 import { carriedVersion, type FleetSharing } from "./sharing.ts";
 
 /** Milliseconds until the next attempt after a failure. */

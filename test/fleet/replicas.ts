@@ -20,7 +20,7 @@ export class Replicas implements AsyncDisposable {
   looks = 0;
   /** Calls of these methods of the store, or of `members`, wait. */
   readonly #refused = new Set<string>();
-  readonly #held = new Map<string, Promise<void>>();
+  readonly #held = new Map<string, { promise: Promise<void>; replica?: string }>();
 
   constructor(private readonly files: Record<string, string>) {}
 
@@ -40,21 +40,26 @@ export class Replicas implements AsyncDisposable {
         if (typeof value !== "function") return value;
         if (this.#refused.delete(String(name))) return () => Promise.reject(new Error("refused"));
         const held = this.#held.get(String(name));
-        if (held !== undefined) return (...given: unknown[]) => held.then(() => value.apply(target, given));
-        if (!/^(change|want|take|release|note|free|set|put|add|end|drop)/.test(String(name))) return value.bind(target);
+        const isChange = /^(change|want|take|release|note|free|set|put|add|end|drop)/.test(String(name));
+        if (held === undefined && !isChange) return value.bind(target);
         return async (...given: unknown[]) => {
+          if (held && (held.replica === undefined || held.replica === given[0])) await held.promise;
           const result = await value.apply(target, given);
-          for (const plant of this.plants.values()) plant.fleets.changed(SHARED_TABLES);
+          if (isChange) { for (const plant of this.plants.values()) plant.fleets.changed(SHARED_TABLES); }
           return result;
         };
       },
     });
   }
 
-  /** From now on calls of a method of the store, or of `members`, wait. @returns lets them go on */
-  hold(method: string): () => void {
+  /**
+   * From now on calls of a method of the store, or of `members`, wait.
+   * @param replica only those of this one
+   * @returns lets them go on
+   */
+  hold(method: string, replica?: string): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#held.set(method, promise);
+    this.#held.set(method, { promise, replica });
     return () => {
       this.#held.delete(method);
       resolve();
@@ -74,7 +79,7 @@ export class Replicas implements AsyncDisposable {
       decides: () => this.decider === id,
       members: async () => {
         this.looks++;
-        await this.#held.get("members");
+        await this.#held.get("members")?.promise;
         return [...this.members.values()];
       },
       acting: () => undefined,

@@ -163,16 +163,26 @@ Deno.test("what a former owner still says of a device is refused", async () => {
   assert.equal((await replicas.devices())[0].state, "dead");
 });
 
-Deno.test("a replica with another version of a fleet gets no devices, and one without it loses them", async () => {
+Deno.test("a replica with another version of a fleet gets no devices from one that decides", async () => {
   await using replicas = await Replicas.with(played(named(4), STILL), ["A"]);
   await replicas.reach({ A: 4 });
-  const b = await replicas.join("B", played(named(4), `${STILL}init: { max: 7 }\n`));
+  await replicas.join("B", played(named(4), `${STILL}init: { max: 7 }\n`));
   await until(() => replicas.store.listCarried(), (carried) => carried.get("play")!.size === 2);
   await replicas.join("C");
   await replicas.die("A");
   await replicas.reach({ B: 4 });
+});
+
+Deno.test("a replica that no longer has a fleet releases its devices to one that has it", async () => {
+  await using replicas = await Replicas.with(played([], STILL), ["A", "B"]);
+  await list(replicas, named(4), STILL);
+  await replicas.reach({ A: 2, B: 2 });
+  await replicas.allIn("initialized", 4);
+  const b = replicas.plants.get("B")!;
   await b.folder.remove("play.yaml");
-  assert.equal(replicas.decider, "B");
+  await b.reload();
+  await replicas.reach({ A: 4 });
+  assert.equal(b.logs.filter((line) => line.startsWith("stop ")).length, 2);
 });
 
 Deno.test("real connections: 60 devices over 3 replicas, each with one connection, also after one replica has ended", async () => {
