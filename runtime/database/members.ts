@@ -1,7 +1,8 @@
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
-import { cannotOpen, openConnections, type Sql } from "./connection.ts";
+import { cannotOpen, openConnections } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import { DEAD, LOOK } from "./lease.ts";
 import type { Right } from "./right.ts";
 import { pause, type Wakes } from "./wakes.ts";

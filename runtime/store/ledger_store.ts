@@ -358,11 +358,11 @@ export class LedgerStore implements Store {
     return folding;
   }
 
-  /** Adds the verdicts on the first delivery, if history still has them. */
+  /** Adds the verdicts on the first delivery, if history still has them and can be read: the receipt counts without them, too. */
   async #addVerdicts(receipt: Receipt): Promise<void> {
     const { rows, history } = this.parts;
     const identity = findIdentity(rows, receipt.event);
-    const first = identity && await history.getEvent(identity.key);
+    const first = identity && await history.getEvent(identity.key).catch(() => undefined);
     if (first) receipt.verdicts = first.verdicts;
   }
 }

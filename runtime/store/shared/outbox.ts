@@ -21,7 +21,7 @@ export const RETRY_AFTER = 1;
 
 /** Delay in ms before the next attempt after a failed send, doubled up to the longest. */
 const FIRST_RETRY = 50;
-const LONGEST_RETRY = 2_000;
+const LONGEST_RETRY = 500;
 
 /** Milliseconds that closing waits for answers. */
 const CLOSING = 5_000;
