@@ -5,7 +5,7 @@ import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
 import { Execution, Sleepers } from "./execution.ts";
 import { EarlyChanges, EndsElsewhere } from "./other_replicas.ts";
 import { Interruption } from "./outcome.ts";
-import type { RunnerOptions } from "./runner_options.ts";
+import type { RunnerOptions, Sharing } from "./runner_options.ts";
 import { VersionCache } from "./version_cache.ts";
 
 /**
@@ -77,7 +77,15 @@ export class Runner {
 
   async #reclaim(): Promise<void> {
     const { store, owner, shared, clock } = this.options;
-    await store.reclaimRuns([owner, ...await shared?.registered() ?? []], clock.now());
+    const whose = shared === undefined ? { kept: [owner] } : { of: await this.#left(shared) };
+    await store.reclaimRuns(whose, clock.now());
+  }
+
+  /** Owners of runs that are no replicas any more. Read in this order, so that one that registers meanwhile is none of them. */
+  async #left({ store, registered }: Sharing): Promise<string[]> {
+    const known = await store.knownReplicas();
+    const kept = new Set([this.options.owner, ...await registered()]);
+    return known.filter((id) => !kept.has(id));
   }
 
   /** Something may have become claimable. */

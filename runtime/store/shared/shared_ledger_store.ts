@@ -186,7 +186,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     for (let more = true; more;) {
       const slice = await deciding.ledger.add("change", () => {
         this.#watching.expect();
-        return reclaimRuns(deciding.rows, { of: replica }, deciding.at(now));
+        return reclaimRuns(deciding.rows, { of: [replica] }, deciding.at(now));
       });
       more = slice.more;
     }

@@ -315,7 +315,7 @@ Deno.test("a program that cannot take over rejects what waits for an answer: it 
   const fails = () => Promise.reject(new Error("connection lost"));
   await assert.rejects(follower.store.promote(fails), /connection lost/);
   await assert.rejects(waiting, /Cannot take over the decisions: connection lost/);
-  await assert.rejects(follower.store.reclaimRuns([], NOW), /Cannot take over the decisions/);
+  await assert.rejects(follower.store.reclaimRuns({ kept: [] }, NOW), /Cannot take over the decisions/);
   await follower.store.close();
 });
 
