@@ -171,14 +171,17 @@ function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
   addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
 }
 
-/** Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. */
+/**
+ * Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. Its
+ * row is put each time, as that is how another replica that executes it learns of it.
+ */
 function wakeRuns(rows: Rows, runs: string[], now: number): void {
   for (const id of runs) {
     const run = rows.get("run", id)!;
     if (run.state === "waiting") {
       rows.put("run", id, { ...withoutPlans(run), state: "queued", readyAt: now });
       refreshLane(rows, run.rule, run.lane);
-    } else if (run.state === "running" && !run.woken) rows.put("run", id, { ...run, woken: true });
+    } else if (run.state === "running") rows.put("run", id, { ...run, woken: true });
   }
 }
 

@@ -196,6 +196,39 @@ sharedTest("a wait finds an event in a part of history that the program has not 
   assert.equal((record.output as { id: string }).id, "old");
 });
 
+sharedTest(
+  "a duplicate whose history cannot be read is accepted all the same, with what was accepted beside it",
+  async ({ a, decider, place }) => {
+    const run = await startRun(a.store, "old");
+    await a.store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+    await decider.store.checkpoint();
+    await caughtUp(place, a);
+    const { fetch } = a.elsewhere;
+    a.elsewhere.fetch = () => Promise.reject(new Error("connection lost"));
+    const lease = { owner: a.id, max: 1 };
+    const receipts = await a.store.accept([arrival("old"), arrival("new")], [], NOW, lease);
+    assert.deepEqual(receipts.map(({ delivery }) => delivery), ["duplicate", "accepted"]);
+    assert.deepEqual(receipts[1].claimed?.map(({ run }) => run.event.id), ["new"]);
+    a.elsewhere.fetch = fetch;
+  },
+);
+
+sharedTest(
+  "a run that a newer one replaces ends where it is executed, whatever became of who asked",
+  async ({ a, b, place }) => {
+    const { runs: [run] } = await send(b.store, "e1", { mode: "restart" });
+    await b.store.claimRuns(b.id, 1, NOW);
+    const changes = watch(b);
+    const receipt = await send(a.store, "e2", { mode: "restart" });
+    assert.deepEqual(receipt.replaces, [run]);
+    await caughtUp(place, b);
+    await settle();
+    assert.ok(changes.some(({ runs }) => runs.includes(run)));
+    await suspend(b.store, run);
+    assert.equal((await b.store.getRun(run))?.run.state, "cancelled");
+  },
+);
+
 // ── runs of others ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Collects what a program is told. */
