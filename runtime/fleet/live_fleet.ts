@@ -36,7 +36,6 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   onInventory?: (fleet: string, removed: string[]) => void;
 }
 
-const NO_ROWS: ReadonlyMap<string, StoppedDevice> = new Map();
 /** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two checks whether all devices of an order are initialized. */
@@ -251,7 +250,7 @@ export class LiveFleet {
 
   async #open(): Promise<void> {
     const { shared } = this.options;
-    const rows = shared === undefined ? await this.options.store.listStopped(this.fleet.id) : NO_ROWS;
+    const rows = shared === undefined ? await this.options.store.listStopped(this.fleet.id) : new Map();
     if (shared !== undefined) {
       this.#isOpen = true;
       this.supervisor.open(rows);
