@@ -315,7 +315,7 @@ Deno.test("a program that cannot take over rejects what waits for an answer: it 
   const fails = () => Promise.reject(new Error("connection lost"));
   await assert.rejects(follower.store.promote(fails), /connection lost/);
   await assert.rejects(waiting, /Cannot take over the decisions: connection lost/);
-  await assert.rejects(follower.store.reclaimRuns([], NOW), /Cannot take over the decisions/);
+  await assert.rejects(follower.store.reclaimRuns({ kept: [] }, NOW), /Cannot take over the decisions/);
   await follower.store.close();
 });
 
@@ -349,12 +349,15 @@ Deno.test("who decides refuses an event that does not become durable in time; it
   const decider = await place.start({ intakeTimeout: 20 });
   const held = Promise.withResolvers<void>();
   decider.before.append = () => held.promise;
+  let isClaimable = false;
+  decider.store.watch((change) => isClaimable ||= change.isClaimable);
   const lease = { owner: decider.id, max: 1 };
   const sent = decider.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
   await assert.rejects(sent, { name: "StoreFullError", retryAfter: 1 });
   held.resolve();
   const stateOf = async () => (await decider.store.listRuns({ limit: 1 }))[0]?.state;
   while (await stateOf() !== "queued") await settle();
+  assert.ok(isClaimable, "its runner is told, as nobody else may take the run");
   assert.equal((await send(decider.store, "e1")).delivery, "duplicate");
   await closeAll(decider);
 });
