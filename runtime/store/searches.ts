@@ -69,7 +69,8 @@ export class Searches {
       // Closing interrupted the search; the next start repeats it.
       if (!this.#closed) onWarning(`Cannot look for awaited events: ${messageOf(error)}`);
     });
-    this.#resumed = Promise.all([this.#resumed, searches]);
+    // Without what they found: it would stay in memory.
+    this.#resumed = Promise.all([this.#resumed, searches]).then(() => {});
   }
 
   /** The store closes: what cannot be read now is left to the next start. */
