@@ -60,8 +60,9 @@ export class Runner {
    * @param decides false for a replica that follows another one: it leaves the runs of replicas that have ended to that one
    */
   async start({ decides = true } = {}): Promise<void> {
-    const { clock } = this.options;
+    const { clock, store } = this.options;
     this.#decides = decides;
+    store.onFound((run) => this.woken([run]));
     if (decides) await this.#reclaim();
     this.#forgetClock = clock.onRollback((by) => void this.#rollBackClock(by));
     this.wake();

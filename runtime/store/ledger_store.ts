@@ -254,6 +254,10 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
+  onFound(listener: (run: string) => void): void {
+    this.#searches.onFound = listener;
+  }
+
   /** See {@link Searches.resume}. */
   protected async resumeSearches(now: number): Promise<void> {
     await this.#searches.resume(now);

@@ -137,9 +137,13 @@ for (const folded of ["before", "never", "after"]) {
     });
     const again = await open({ disk: crashed });
     if (folded === "after") await again.checkpoint();
+    const found: string[] = [];
+    again.onFound((woken) => found.push(woken));
     assert.equal(await again.reclaimRuns({ kept: ["again"] }, NOW), 1);
     await publish(again, "newest", "paid.in", { id: "A" });
     assert.equal(await endOf(again, run, "s"), "new");
+    while (found.length === 0) await settle();
+    assert.deepEqual(found, [run]);
     assert.deepEqual(await claimIds(again), ["e1"]);
     await again.close();
   });

@@ -369,12 +369,15 @@ Deno.test("who decides refuses an event that does not become durable in time; it
   const decider = await place.start({ intakeTimeout: 20 });
   const held = Promise.withResolvers<void>();
   decider.before.append = () => held.promise;
+  let isClaimable = false;
+  decider.store.watch((change) => isClaimable ||= change.isClaimable);
   const lease = { owner: decider.id, max: 1 };
   const sent = decider.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
   await assert.rejects(sent, { name: "StoreFullError", retryAfter: 1 });
   held.resolve();
   const stateOf = async () => (await decider.store.listRuns({ limit: 1 }))[0]?.state;
   while (await stateOf() !== "queued") await settle();
+  assert.ok(isClaimable, "its runner is told, as nobody else may take the run");
   assert.equal((await send(decider.store, "e1")).delivery, "duplicate");
   await closeAll(decider);
 });
