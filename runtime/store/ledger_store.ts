@@ -16,6 +16,7 @@ import type {
   OwnListeners,
   Progress,
   Receipt,
+  Reclaiming,
   Retention,
   RunSearch,
   StepEffects,
@@ -239,18 +240,22 @@ export class LedgerStore implements Store {
   readonly skipWait = this.#actions.skip.bind(this.#actions);
   readonly moveRun = this.#actions.move.bind(this.#actions);
 
-  async reclaimRuns(kept: string[], now: number): Promise<number> {
+  async reclaimRuns(whose: Reclaiming, now: number): Promise<number> {
     const newest = await this.#read((rows) => rows.fact("last")?.receivedAt ?? 0);
     // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
-      const slice = await this.#change(reclaimRuns, { kept }, now);
+      const slice = await this.#change(reclaimRuns, whose, now);
       reclaimed += slice.queued;
       more = slice.more;
     }
     await this.resumeSearches(now);
     return reclaimed;
+  }
+
+  onFound(listener: (run: string) => void): void {
+    this.#searches.onFound = listener;
   }
 
   /** See {@link Searches.resume}. */

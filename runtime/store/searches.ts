@@ -25,6 +25,8 @@ export interface SearchesOptions {
 /** Searches for events that waits of runs look for, and that came before the wait was registered. */
 export class Searches {
   readonly #options: SearchesOptions;
+  /** Called with the run of a repeated search that has ended its wait. */
+  onFound: (run: string) => void = () => {};
   /** Those that an end of the program interrupted, and that are repeated. */
   #resumed: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -65,11 +67,16 @@ export class Searches {
   async resume(now: number): Promise<void> {
     const { read, onWarning } = this.#options;
     const places = await read((rows) => rows.range("wait", "searching", ""));
-    const searches = Promise.all(places.map((place) => this.search(place, now))).catch((error) => {
+    const searches = Promise.all(places.map((place) => this.#repeat(place, now))).catch((error) => {
       // Closing interrupted the search; the next start repeats it.
       if (!this.#closed) onWarning(`Cannot look for awaited events: ${messageOf(error)}`);
     });
-    this.#resumed = Promise.all([this.#resumed, searches]);
+    this.#resumed = Promise.all([this.#resumed, searches]).then(() => {});
+  }
+
+  async #repeat(place: Place, now: number): Promise<void> {
+    const record = await this.search(place, now);
+    if (record?.state === "succeeded") this.onFound(place.run);
   }
 
   /** The store closes: what cannot be read now is left to the next start. */

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { LINE_PLATFORM, listed, numbered, Simulator } from "../fleet/harness.ts";
-import { isLong } from "../e2e/torture/size.ts";
 import { until } from "../e2e/until.ts";
 import { Replicas } from "./replicas.ts";
 import { DatabaseServer } from "./server.ts";
@@ -39,13 +38,8 @@ async function reach(replicas: Replicas, counts: number[], timeout?: number): Pr
   return performance.now() - begun;
 }
 
-// In one of four runs a replica that follows gets no devices before its next reload, and the first step fails. Until the cause is
-// known this is part of the long form.
-const OPTIONS = { ignore: !isLong };
-
 Deno.test(
   "each device is looked after by one replica: spread, moved when replicas come, and taken over when they go",
-  OPTIONS,
   async (t) => {
     await using simulator = await Simulator.start();
     await using server = await DatabaseServer.start();

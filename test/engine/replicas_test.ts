@@ -217,6 +217,25 @@ Deno.test("the runs of replicas that are alive are left alone; those of unknown 
     assert.equal(follower.calls.length, 1);
   }));
 
+Deno.test("a replica that starts while another one looks for runs that were left keeps its own", () =>
+  withReplicas(async ({ decider, start }) => {
+    const slow = gate();
+    const started = Promise.withResolvers<string>();
+    decider.onListed = async () => {
+      const newest = await start();
+      newest.functions.slow = slow.execute;
+      const { runs: [run] } = await newest.take(makeRule([callStep("a", "slow")]));
+      await slow.called;
+      started.resolve(run);
+    };
+    await decider.runner.promote();
+    const run = await started.promise;
+    assert.equal(await stateOf(decider, run), "running");
+    slow.back.resolve(null);
+    await until(async () => await stateOf(decider, run) === "succeeded");
+    assert.deepEqual(decider.calls, []);
+  }));
+
 Deno.test("a replica that is promoted queues the runs of its dead predecessor again, and keeps its own", () =>
   withReplicas(async ({ place, decider, follower, start }) => {
     const third = await start();
@@ -315,6 +334,7 @@ Deno.test("a replica without a sign of life begins no attempt of a step; once it
 
 Deno.test("a function of TypeScript gets no turn while its replica has no sign of life", () => {
   const { state, acting } = life();
+  const alone = { getEndings: () => Promise.resolve(new Map()), knownReplicas: () => Promise.resolve([]) };
   return withCode(async (bench) => {
     const first = gate();
     bench.functions = { first: first.execute, second: () => null };
@@ -331,5 +351,5 @@ Deno.test("a function of TypeScript gets no turn while its replica has no sign o
     state.lastBeat = performance.now() + 3_600_000;
     await until(async () => await stateOf(bench, run) === "succeeded");
     assert.deepEqual(bench.calls, ["first", "second"]);
-  }, { shared: { store: undefined!, registered: () => Promise.resolve([]), acting } });
+  }, { shared: { store: alone, registered: () => Promise.resolve([]), acting } });
 });

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
 import { arrival, beginWait, candidate, claimIds, NOW, publish, send, settle, startRun, step } from "../helpers.ts";
@@ -120,6 +122,24 @@ Deno.test("a program is promoted while it searches for an awaited event that cam
   const { state, output } = await waiting;
   assert.equal(state, "succeeded");
   assert.equal((output as { id: string }).id, "paid");
+  await closeAll(follower, next);
+});
+
+Deno.test("a promoted program keeps nothing of what it read as a follower", async () => {
+  const [place, decider, next, follower] = await three();
+  await send(next.store, "e1");
+  const before = new WeakRef(insideOf(next.store).rows);
+  place.kill(decider);
+  await place.promote(next);
+  await send(next.store, "e2");
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc");
+  for (let turns = 0; before.deref() !== undefined && turns < 20; turns++) {
+    // A reference that was just read counts as in use until the end of the turn.
+    await settle();
+    collectGarbage();
+  }
+  assert.equal(before.deref(), undefined);
   await closeAll(follower, next);
 });
 
@@ -315,7 +335,7 @@ Deno.test("a program that cannot take over rejects what waits for an answer: it 
   const fails = () => Promise.reject(new Error("connection lost"));
   await assert.rejects(follower.store.promote(fails), /connection lost/);
   await assert.rejects(waiting, /Cannot take over the decisions: connection lost/);
-  await assert.rejects(follower.store.reclaimRuns([], NOW), /Cannot take over the decisions/);
+  await assert.rejects(follower.store.reclaimRuns({ kept: [] }, NOW), /Cannot take over the decisions/);
   await follower.store.close();
 });
 
@@ -349,12 +369,15 @@ Deno.test("who decides refuses an event that does not become durable in time; it
   const decider = await place.start({ intakeTimeout: 20 });
   const held = Promise.withResolvers<void>();
   decider.before.append = () => held.promise;
+  let isClaimable = false;
+  decider.store.watch((change) => isClaimable ||= change.isClaimable);
   const lease = { owner: decider.id, max: 1 };
   const sent = decider.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
   await assert.rejects(sent, { name: "StoreFullError", retryAfter: 1 });
   held.resolve();
   const stateOf = async () => (await decider.store.listRuns({ limit: 1 }))[0]?.state;
   while (await stateOf() !== "queued") await settle();
+  assert.ok(isClaimable, "its runner is told, as nobody else may take the run");
   assert.equal((await send(decider.store, "e1")).delivery, "duplicate");
   await closeAll(decider);
 });

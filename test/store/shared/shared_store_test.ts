@@ -204,7 +204,7 @@ sharedTest(
     await decider.store.checkpoint();
     await caughtUp(place, a);
     const { fetch } = a.elsewhere;
-  a.elsewhere.fetch = () => Promise.reject(new Error("connection lost"));
+    a.elsewhere.fetch = () => Promise.reject(new Error("connection lost"));
     const lease = { owner: a.id, max: 1 };
     const receipts = await a.store.accept([arrival("old"), arrival("new")], [], NOW, lease);
     assert.deepEqual(receipts.map(({ delivery }) => delivery), ["duplicate", "accepted"]);
