@@ -100,7 +100,7 @@ export class Attachments {
 
   /** Other replicas have changed the store. */
   changed(tables: ReadonlySet<string>): void {
-    // The store can be read as long as it is not lost or closed.
+    // It fails only if the store is lost or closed.
     if (tables.has("mark")) this.#nudges.look().catch(() => {});
   }
 

@@ -17,6 +17,8 @@ export class Nudges {
   /** @returns a function that ends it */
   watch(hook: Hook): () => void {
     this.#seen.set(hook, undefined);
+    // There may have been a delivery while no replica decided. It fails only if the store is lost or closed.
+    this.look().catch(() => {});
     return () => void this.#seen.delete(hook);
   }
 
@@ -24,6 +26,8 @@ export class Nudges {
   async passOn(trigger: TriggerKey): Promise<void> {
     const now = this.clock.now();
     await this.store.accept([], [{ ...markOf(trigger), mark: newId(now) }], now);
+    // This one may decide by now.
+    await this.look();
   }
 
   /** Has the polls look for which there was a delivery elsewhere; after the start of this program perhaps once too often. */
