@@ -239,6 +239,7 @@ export class App {
     await this.#parts.runner.drain(0);
     const { secrets, dataFolder, options } = this;
     if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
+    else dataFolder.replica?.begin();
   }
 
   /**
@@ -298,6 +299,7 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#reloads.now();
+    this.dataFolder.replica?.begin();
     const decides = this.#decides;
     const onLate = (failure: string) => logWarning(`An event of the program itself is late: ${failure}`);
     await this.#parts.ownEvents.start(onLate, { decides });
