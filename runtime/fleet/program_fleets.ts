@@ -72,7 +72,7 @@ export class ProgramFleets implements Fleets {
     const role = this.#isGuest && shared && { shared: { ...shared, decides: () => false, isGuest: true } };
     this.#live ??= new LiveFleets({ ...this.options, ...role });
     // Each fleet reports its own failures.
-    void this.#live.use(this.#loaded ?? loaded);
+    void this.#live.use(this.#loaded!);
   }
 
   /** Whether fleets are stored whose files were deleted while the program was down. */
