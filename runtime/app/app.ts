@@ -25,6 +25,7 @@ import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
+import { Reloads } from "./reloads.ts";
 import { TriggerReports } from "./trigger_reports.ts";
 
 /** The result of one pass of `whenthen once`. */
@@ -56,7 +57,7 @@ export class App {
   readonly #replies: ReplyWaiters;
   readonly #activity: Activity;
   readonly #refused: RefusedRequests;
-  readonly #reloads: Coalescer;
+  readonly #reloads: Reloads;
   /** Adopts what other replicas have changed; absent if there are none. */
   readonly #adoptions: Coalescer | undefined;
   /** Whether this program does what only one of several replicas may do. */
@@ -84,7 +85,7 @@ export class App {
     this.#refused = new RefusedRequests(clock);
     const shared = dataFolder.replica && dataFolder.store;
     this.#replies = new ReplyWaiters(shared, (error) => logError("Cannot read the replies of other replicas", error));
-    this.#reloads = new Coalescer(() => this.#reload(), clock);
+    this.#reloads = new Reloads(() => this.#load(), clock);
     this.#adoptions = dataFolder.replica && new Coalescer(() => this.#adopt(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
@@ -95,7 +96,7 @@ export class App {
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure, capped) => this.#reports.report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
-      reload: () => this.#loadNow(),
+      reload: () => this.#reloads.now(),
       address: () => this.#address(),
     });
     this.lost = dataFolder.lost.then((error) => this.#lose(error));
@@ -165,7 +166,8 @@ export class App {
 
   async #decide(): Promise<void> {
     this.#decides = true;
-    await this.#reloads.alone(() => this.#reload());
+    // Polls, timers and watches are attached by a load.
+    await this.#reloads.untilLoaded();
     this.#parts.ownEvents.promote();
     this.#reportConditions();
     await this.#parts.runner.promote();
@@ -295,7 +297,7 @@ export class App {
   async #begin(): Promise<void> {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
-    await this.#loadNow();
+    await this.#reloads.now();
     const decides = this.#decides;
     const onLate = (failure: string) => logWarning(`An event of the program itself is late: ${failure}`);
     await this.#parts.ownEvents.start(onLate, { decides });
@@ -309,16 +311,7 @@ export class App {
     this.#parts.connections.reportStates();
   }
 
-  /** @throws if the reload failed: the rules in force stay in force */
-  #loadNow(): Promise<void> {
-    return this.#reloads.alone(() => this.#load());
-  }
-
-  /** A later change of the folder is the next attempt. */
-  #reload(): Promise<void> {
-    return this.#load().catch(() => {});
-  }
-
+  /** @throws if it fails: the rules in force stay in force */
   async #load(): Promise<void> {
     try {
       await this.#parts.live.reload();
@@ -326,6 +319,7 @@ export class App {
       if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
+      this.dataFolder.replica?.noteRules(this.#parts.live.rules);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.
@@ -376,7 +370,7 @@ export class App {
       refused: this.#refused,
       phase: () => this.#phase,
       failures: () => this.#reports.list(),
-      reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
+      reload: () => this.#reloads.now().then(() => this.#parts.live.loaded!),
     });
   }
 

@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { platform } from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
@@ -218,7 +219,7 @@ async function lockWithin(ms: number, path: string): Promise<FolderLock | undefi
   for (;;) {
     const lock = acquireLock(path);
     if (lock !== undefined || performance.now() - start > ms) return lock;
-    await pause(AGAIN);
+    await sleep(AGAIN);
   }
 }
 
@@ -236,7 +237,7 @@ async function awaitKey(path: string, database: OpenDatabase): Promise<void> {
   const stop = new AbortController();
   const deciding = database.decide(stop.signal).catch(() => {});
   try {
-    while (database.lease === undefined && !await isThere()) await pause(AGAIN);
+    while (database.lease === undefined && !await isThere()) await sleep(AGAIN);
   } finally {
     stop.abort();
     await deciding;
@@ -251,13 +252,9 @@ async function untilDecided(work: () => Promise<void>): Promise<void> {
       return await work();
     } catch (error) {
       if (!(error instanceof StoreFullError)) throw error;
-      await pause(error.retryAfter * 1_000);
+      await sleep(error.retryAfter * 1_000);
     }
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** The folder on this machine must be ours, and the database must take what this replica sends. */

@@ -41,5 +41,8 @@ function logCorrection(by: number): void {
 /** Opens the database that the state is in. Loads the code for that only here. */
 export async function openDatabaseFor(url: string, version: string, clock: Clock): Promise<OpenDatabase> {
   const { openDatabase } = await import("../database/open_database.ts");
-  return await openDatabase(url, { info: { name: hostname(), pid, version, address: null }, now: () => clock.now() });
+  return await openDatabase(url, {
+    info: { name: hostname(), pid, version, address: null, rules: null },
+    now: () => clock.now(),
+  });
 }

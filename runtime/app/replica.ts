@@ -8,6 +8,7 @@ import { logWarning } from "../engine/run_log.ts";
 import type { Sharing } from "../engine/runner_options.ts";
 import type { FleetSharing } from "../fleet/sharing.ts";
 import { newId } from "../model/id.ts";
+import { RulesOfReplicas, versionOf } from "./rules_of_replicas.ts";
 import { openStore, type StoreOptions } from "../store/open_store.ts";
 import type { Change, SharedStore } from "../store/shared_store.ts";
 
@@ -54,6 +55,7 @@ export class Replica {
   /** How many replicas are alive, as of the last look. */
   #alive = 1;
   #looks: ReturnType<typeof setInterval> | undefined;
+  readonly #rules: RulesOfReplicas;
   #watch: ReturnType<OpenDatabase["members"]["watch"]> | undefined;
   /** Settles when it is not taking over. */
   #following: Promise<void> = Promise.resolve();
@@ -76,6 +78,7 @@ export class Replica {
     };
     this.files = shareFiles(options);
     this.#decides = options.database.lease !== undefined;
+    this.#rules = new RulesOfReplicas(this.members.me, logWarning);
   }
 
   /** Whether this one decides. */
@@ -111,12 +114,18 @@ export class Replica {
 
   async #count(): Promise<void> {
     const members = await this.members.list().catch(() => undefined);
-    if (members !== undefined) {
-      this.#alive = Math.max(
-        1,
-        members.filter(({ isAlive, fenced }) => isAlive && !fenced).length,
-      );
-    }
+    if (members === undefined) return;
+    const alive = members.filter(({ isAlive }) => isAlive);
+    this.#alive = Math.max(1, alive.length);
+    this.#rules.compare(alive, performance.now());
+  }
+
+  /** These rules are in force here. */
+  noteRules(rules: ReadonlyMap<string, { version: string }>): void {
+    const version = versionOf(rules);
+    this.members.note({ rules: version }).catch((error) => {
+      logWarning(`Cannot tell which rules are in force: ${messageOf(error)}`);
+    });
   }
 
   /** Tells the others where this one listens. That they do not learn it hinders nothing. */

@@ -3,18 +3,8 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { env } from "node:process";
-import type postgres from "postgres";
 import { messageOf, UsageError } from "../model/errors.ts";
-
-/** Connections to PostgreSQL. Each has one statement at a time, or one transaction; more of them wait, in order. */
-export interface Sql {
-  unsafe<T extends postgres.Row[]>(query: string, values?: Values): Promise<postgres.RowList<T>>;
-  begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
-  /** @param options seconds for what is under way */
-  end(options?: { timeout: number }): Promise<void>;
-}
-export type Transaction = postgres.TransactionSql;
-type Values = NonNullable<Parameters<postgres.Sql["unsafe"]>[1]>;
+import { type ConnectionOptions, Pool, type Sql, type Transaction } from "./pool.ts";
 
 /** Whether `--data` names a database instead of a folder. */
 export function isDatabaseUrl(data: string): boolean {
@@ -125,46 +115,16 @@ export function cannotOpen(url: string, error: unknown, remedy: string): UsageEr
 /** Connections that are made when they are needed. */
 export async function openConnections(url: string, options: ConnectionOptions): Promise<Sql> {
   const { default: postgres } = await import("postgres");
-  const sql = postgres(url, {
+  return new Pool(postgres, url, {
     // Poolers in transaction mode keep no prepared statements.
     prepare: false,
     fetch_types: false,
     connect_timeout: 10,
-    // Seconds before another attempt to connect: whoever asks decides how often.
-    backoff: () => 0.1,
     onnotice: () => {},
     ...readUrl(url).searchParams.has("sslmode") ? {} : { ssl: isLoopback(url) ? false : "prefer" },
     connection: { application_name: "whenthen" },
     ...options,
   });
-  return onePerConnection(sql, options.max);
-}
-
-type ConnectionOptions = postgres.Options<never> & { max: number };
-
-/**
- * The library sends statements on a connection before earlier ones are answered. Behind a pooler in transaction mode some then get no
- * answer, see https://github.com/porsager/postgres/issues/970; and `max_pipeline: 0` makes its transactions fail.
- */
-function onePerConnection(sql: postgres.Sql, connections: number): Sql {
-  const waiting: (() => void)[] = [];
-  let free = connections;
-  const alone = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (free > 0) free--;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free++;
-      else next();
-    }
-  };
-  return {
-    unsafe: (query, values) => alone(async () => await sql.unsafe(query, values)),
-    begin: (work) => alone(async () => await sql.begin(work) as Awaited<ReturnType<typeof work>>),
-    end: (options) => sql.end(options),
-  };
 }
 
 /** @returns the version of the tables afterwards, which may be newer than this program */

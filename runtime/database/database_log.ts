@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
-import type { Sql } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import type { Lease } from "./lease.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */

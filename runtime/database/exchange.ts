@@ -1,7 +1,7 @@
 import type { FolderLostError } from "../host/lock.ts";
 import { codeOf } from "../model/errors.ts";
 import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
-import type { Sql } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pause, type Wakes } from "./wakes.ts";

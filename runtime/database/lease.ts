@@ -1,7 +1,7 @@
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
-import type { Sql } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import type { Right } from "./right.ts";
 
 /** Milliseconds between two looks at the signs of life of others. */

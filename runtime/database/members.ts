@@ -1,7 +1,8 @@
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
-import { cannotOpen, openConnections, type Sql } from "./connection.ts";
+import { cannotOpen, openConnections } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import { DEAD, LOOK } from "./lease.ts";
 import type { Right } from "./right.ts";
 import { pause, type Wakes } from "./wakes.ts";
@@ -16,6 +17,8 @@ export interface Member {
   version: string;
   /** Where it answers requests; null if it does not say. */
   address: string | null;
+  /** The same for two replicas with the same rules; null before it has loaded any. */
+  rules: string | null;
   /** Milliseconds since the epoch, by the clock of the database. */
   startedAt: number;
   /** Whether it is the one that decides. */
@@ -74,19 +77,19 @@ async function listMembers(sql: Sql): Promise<Member[]> {
       coalesce((select max(seq) from whenthen.log), 0)::text as newest
     from whenthen.replicas r order by r.started, r.id`);
   return rows.map(({ id, fenced, decides, alive, ...row }) => {
-    const { name, pid, version, address }: MemberInfo = JSON.parse(row.info);
+    const { name, pid, version, address, rules = null }: MemberInfo = JSON.parse(row.info);
     const applied = decides ? Number(row.newest) : Number(row.applied);
     const behind = Math.max(0, Number(row.newest) - applied);
     const startedAt = Math.round(Number(row.started) * 1_000);
     return {
-      ...{ id, name, pid, version, address, startedAt },
+      ...{ id, name, pid, version, address, rules, startedAt },
       ...{ decides, isAlive: alive && !fenced, applied, behind, fenced },
     };
   });
 }
 
 /** What a replica tells of itself when it registers. */
-export type MemberInfo = Pick<Member, "name" | "pid" | "version" | "address">;
+export type MemberInfo = Pick<Member, "name" | "pid" | "version" | "address" | "rules">;
 
 /** Why a replica is lost that was declared dead. */
 const DECLARED_DEAD = `This replica gave no sign of life for ${DEAD / 1_000} s, so its runs went to others`;

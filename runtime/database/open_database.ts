@@ -1,6 +1,7 @@
 import type { FolderLock, FolderLostError } from "../host/lock.ts";
 import type { Elsewhere } from "../store/elsewhere.ts";
-import { connect, shownUrl, type Sql } from "./connection.ts";
+import { connect, shownUrl } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
 import { DatabaseExchange } from "./exchange.ts";

@@ -2,7 +2,8 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { base32, newId } from "../model/id.ts";
-import { RELEASE_IF_FROZEN, type Sql, type Transaction } from "./connection.ts";
+import { RELEASE_IF_FROZEN } from "./connection.ts";
+import type { Sql, Transaction } from "./pool.ts";
 import type { Right } from "./right.ts";
 
 /** Bytes of a file in one row. */

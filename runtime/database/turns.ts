@@ -1,4 +1,4 @@
-import type { Sql } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 import type { Right } from "./right.ts";
 
 /** Milliseconds between two attempts to take a turn, and between two to give it back while the database cannot be reached. */

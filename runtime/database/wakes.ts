@@ -1,4 +1,5 @@
-import { openConnections, type Sql } from "./connection.ts";
+import { openConnections } from "./connection.ts";
+import type { Sql } from "./pool.ts";
 
 /** What a notification says: there are new frames, or new calls. */
 type News = "frames" | "calls";
@@ -22,8 +23,7 @@ export class Wakes {
   static async open(url: string): Promise<Wakes> {
     const onnotify = (_channel: string, news: string) => wakes.#wake(news as News);
     const onclose = () => wakes.#isListening = false;
-    // The types of the library do not name `onnotify`.
-    const options = { max: 1, max_lifetime: null, onclose, onnotify };
+    const options = { max: 1, onclose, onnotify };
     const wakes: Wakes = new Wakes(await openConnections(url, options));
     return wakes;
   }

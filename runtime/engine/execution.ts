@@ -103,8 +103,11 @@ export class Execution {
     try {
       const trace = await store.getRun(run.id);
       const steps = trace && await (localize?.(trace.steps) ?? trace.steps);
-      if (steps !== undefined) this.#context.records.refresh(steps);
-      this.#context.waiting.wake();
+      const { records, waiting } = this.#context;
+      // It is being suspended: whoever claims it next sees what has changed, which may be this execution.
+      if (waiting.asleep) return;
+      if (steps !== undefined) records.refresh(steps);
+      waiting.wake();
     } catch (error) {
       onError(`Cannot wake run ${run.id} of ${run.rule}; it continues when it is next due`, error);
     }

@@ -60,8 +60,9 @@ export class Runner {
    * @param decides false for a replica that follows another one: it leaves the runs of replicas that have ended to that one
    */
   async start({ decides = true } = {}): Promise<void> {
-    const { clock } = this.options;
+    const { clock, store } = this.options;
     this.#decides = decides;
+    store.onFound((run) => this.woken([run]));
     if (decides) await this.#reclaim();
     this.#forgetClock = clock.onRollback((by) => void this.#rollBackClock(by));
     this.wake();
@@ -76,7 +77,10 @@ export class Runner {
 
   async #reclaim(): Promise<void> {
     const { store, owner, shared, clock } = this.options;
-    await store.reclaimRuns([owner, ...await shared?.registered() ?? []], clock.now());
+    // In this order: a replica that registers meanwhile is not known yet, so its runs are left alone.
+    const known = await shared?.store.knownReplicas();
+    const kept = [owner, ...await shared?.registered() ?? []];
+    await store.reclaimRuns(known ? { of: known.filter((id) => !kept.includes(id)) } : { kept }, clock.now());
   }
 
   /** Something may have become claimable. */

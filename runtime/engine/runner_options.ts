@@ -54,7 +54,7 @@ export interface RunnerOptions {
 
 /** How the runner knows of the other replicas on its store. */
 export interface Sharing {
-  store: Pick<SharedStore, "getEndings">;
+  store: Pick<SharedStore, "getEndings" | "knownReplicas">;
   /**
    * The ids of all replicas whose runs are not to be taken over as a whole: those that are alive, and those whose end is about to be
    * handled, one by one.

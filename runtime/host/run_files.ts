@@ -164,10 +164,11 @@ export class RunFiles {
     await this.disk.removeFolder(dirname(path));
   }
 
-  /** The folder of a run, absolute; it is made if it does not exist yet. */
+  /** The folder of a run, absolute; it is made if it does not exist yet. What other programs have put there is in it. */
   async folderOf(run: string): Promise<string> {
     const folder = join(this.folder, run);
     await this.disk.mkdir(folder);
+    await this.bring?.(run);
     return folder;
   }
 

@@ -111,6 +111,9 @@ export interface Lease {
   max: number;
 }
 
+/** Whose running runs to queue again: those of all owners but these, or those of these. */
+export type Reclaiming = { kept: string[] } | { of: string[] };
+
 /** A claimed run: it is now `running`, leased to its owner. */
 export interface ClaimedRun {
   run: Run;

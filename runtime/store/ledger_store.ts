@@ -5,8 +5,9 @@ import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
 import { findOutlived } from "./history/trim.ts";
 import type { Rows } from "./ledger/rows.ts";
-import { findAwaited, Reading } from "./reading.ts";
+import { type Read, Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
+import { Searches } from "./searches.ts";
 import type {
   Arrival,
   EventRecord,
@@ -15,6 +16,7 @@ import type {
   OwnListeners,
   Progress,
   Receipt,
+  Reclaiming,
   Retention,
   RunSearch,
   StepEffects,
@@ -48,7 +50,7 @@ import {
   setPaused,
 } from "./transitions/rule_rows.ts";
 import { findIdentity } from "./transitions/event_rows.ts";
-import { answerForm } from "./transitions/waits.ts";
+import { answerForm, resolveSearch } from "./transitions/waits.ts";
 import { listForms, readForm } from "./transitions/form_rows.ts";
 import {
   changeCondition,
@@ -103,10 +105,8 @@ export interface LedgerStoreParts {
 
 /** The store over live rows and history: every method is a transition, or reads. */
 export class LedgerStore implements Store {
-  /** Searches of event waits that were interrupted when a program ended. */
-  #searches: Promise<unknown> = Promise.resolve();
-  #closed = false;
   readonly #reading: Reading;
+  readonly #searches: Searches;
   readonly #actions = new RunActions({
     change: (transition, input, now) => this.#change(transition, input, now),
     traceOf: (run) => this.#reading.findTrace(run),
@@ -116,7 +116,15 @@ export class LedgerStore implements Store {
 
   /** @param parts replaced when a program that follows begins to decide */
   constructor(protected parts: LedgerStoreParts) {
-    this.#reading = new Reading(() => this.parts.history, (work) => this.#read(work));
+    const history = () => this.parts.history;
+    const read: Read = (work) => this.#read(work);
+    this.#reading = new Reading(history, read);
+    this.#searches = new Searches({
+      history,
+      read,
+      decide: (search, now) => this.#change(resolveSearch, search, now),
+      onWarning: parts.onWarning,
+    });
   }
 
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -219,7 +227,7 @@ export class LedgerStore implements Store {
   async recordStep(run: string, record: StepRecord, effects: StepEffects, now: number): Promise<StepResult> {
     const result = await this.#change(recordStep, { run, record, effects }, now);
     if (effects.wait?.kind !== "event" || result.dropped || result.record.state !== "waiting") return result;
-    return { record: await this.#search({ run, path: record.path }, now) ?? result.record };
+    return { record: await this.#searches.search({ run, path: record.path }, now) ?? result.record };
   }
 
   suspendRun: Store["suspendRun"] = (run, suspension, now) => this.#change(suspendRun, { run, suspension }, now);
@@ -232,13 +240,13 @@ export class LedgerStore implements Store {
   readonly skipWait = this.#actions.skip.bind(this.#actions);
   readonly moveRun = this.#actions.move.bind(this.#actions);
 
-  async reclaimRuns(kept: string[], now: number): Promise<number> {
+  async reclaimRuns(whose: Reclaiming, now: number): Promise<number> {
     const newest = await this.#read((rows) => rows.fact("last")?.receivedAt ?? 0);
     // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
-      const slice = await this.#change(reclaimRuns, { kept }, now);
+      const slice = await this.#change(reclaimRuns, whose, now);
       reclaimed += slice.queued;
       more = slice.more;
     }
@@ -246,14 +254,13 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
-  /** Repeats searches for awaited events that were interrupted. Repeating one that is still in progress does no harm. */
+  onFound(listener: (run: string) => void): void {
+    this.#searches.onFound = listener;
+  }
+
+  /** See {@link Searches.resume}. */
   protected async resumeSearches(now: number): Promise<void> {
-    const places = await this.#read((rows) => rows.range("wait", "searching", ""));
-    const searches = Promise.all(places.map((place) => this.#search(place, now))).catch((error) => {
-      // Closing interrupted the search; the next start repeats it.
-      if (!this.#closed) this.parts.onWarning(`Cannot look for awaited events: ${error.message}`);
-    });
-    this.#searches = Promise.all([this.#searches, searches]);
+    await this.#searches.resume(now);
   }
 
   answerForm: Store["answerForm"] = (form, answer) => this.#change(answerForm, { form, answer });
@@ -328,9 +335,9 @@ export class LedgerStore implements Store {
 
   /** Finishes waiting work. Folds the log if a start would take long to replay it. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#searches.close();
     await this.parts.deciding.close();
-    await this.#searches;
+    await this.#searches.ended();
     await this.parts.folding?.close();
     await this.parts.reads.close();
     this.parts.rows.close();
@@ -355,21 +362,11 @@ export class LedgerStore implements Store {
     return folding;
   }
 
-  /** Adds the verdicts on the first delivery, if history still has them. */
+  /** Adds the verdicts on the first delivery, if history still has them and can be read: the receipt counts without them, too. */
   async #addVerdicts(receipt: Receipt): Promise<void> {
     const { rows, history } = this.parts;
     const identity = findIdentity(rows, receipt.event);
-    const first = identity && await history.getEvent(identity.key);
+    const first = identity && await history.getEvent(identity.key).catch(() => undefined);
     if (first) receipt.verdicts = first.verdicts;
-  }
-
-  async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
-    const { history } = this.parts;
-    return await findAwaited(
-      place,
-      history,
-      (work) => this.#read(work),
-      (search, transition) => this.#change(transition, search, now),
-    );
   }
 }

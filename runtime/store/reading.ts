@@ -1,27 +1,17 @@
 import type { Event } from "../model/event.ts";
-import { isFinal, type Run, type RunState, type StepRecord } from "../model/run.ts";
+import { isFinal, type Run, type RunState } from "../model/run.ts";
 import type { History } from "./history/history.ts";
 import type { BriefText, RunHeader } from "./history/history_lines.ts";
 import { keyAt, ordered, runIdAt } from "./ledger/keys.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { EventRow, RunRow, WaitRow } from "./ledger/tables.ts";
+import type { EventRow, RunRow } from "./ledger/tables.ts";
 import type { EventIdentity, EventRecord, EventSearch, Found, Reply, RunHead, RunSearch, Trace } from "./store.ts";
 import { findIdentity, readEvent } from "./transitions/event_rows.ts";
 import type { RunTrace } from "./transitions/operate_run.ts";
-import { readNotes, readSteps, readWaits, stepKey, toRun } from "./transitions/run_rows.ts";
-import type { Transition } from "./transitions/transition.ts";
-import {
-  isTaken,
-  matches,
-  needleOf,
-  type Place,
-  type Resolved,
-  resolveSearch,
-  type Search,
-} from "./transitions/waits.ts";
+import { readNotes, readSteps, readWaits, toRun } from "./transitions/run_rows.ts";
 
 /** Reads live rows in order with the transitions; see `LedgerStore`. */
-type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
+export type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
 
 /** Reads runs and events, of which some are live and others in history. */
 export class Reading {
@@ -215,51 +205,4 @@ function headOf(id: string, rule: string, state: RunState, subject: string | und
 /** @param events those that history still has; without its event, a run has only the event's head */
 function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
   return toRun(run, events.get(event) ?? { ...run.head, data: null });
-}
-
-/**
- * Searches for the oldest event since a run began that matches one of its waits. The wait is already registered, so no event is
- * missed: the wait notes events that arrive during the search.
- * @param read reads live rows
- * @param decide runs the transition with the outcome
- * @returns the step's current record; undefined if it no longer waits
- */
-export async function findAwaited(
-  place: Place,
-  history: History,
-  read: <T>(work: (rows: Rows) => T) => Promise<T>,
-  decide: (search: Search, transition: Transition<Search, Resolved>) => Promise<Resolved>,
-): Promise<StepRecord | undefined> {
-  const started = await read((rows) => {
-    const wait = rows.get("wait", stepKey(place.run, place.path));
-    return wait?.searching && { wait, began: rows.get("run", place.run)!.began };
-  });
-  if (!started) return undefined;
-  const searchAfter = async (after: number): Promise<Search> => {
-    const found = await findAfter(after, started.wait, history, read);
-    return { ...place, ...found && { found } };
-  };
-  for (let search = await searchAfter(started.began);;) {
-    const resolved = await decide(search, resolveSearch);
-    if (resolved.kind === "record") return resolved.record;
-    if (resolved.kind === "again") search = await searchAfter(resolved.after);
-    else {
-      const { key } = resolved;
-      const record = await history.getEvent(key);
-      search = { ...place, ...record ? { found: { key, event: record.event } } : { gone: key } };
-    }
-  }
-}
-
-/** The oldest matching event after a key that has not ended another wait of the run. */
-async function findAfter(
-  after: number,
-  wait: WaitRow,
-  history: History,
-  read: <T>(work: (rows: Rows) => T) => Promise<T>,
-): Promise<{ key: number; event: Event } | undefined> {
-  for await (const { key, event } of history.findEvents({ types: wait.types!, after, needle: needleOf(wait) })) {
-    if (matches(event, wait) && !await read((rows) => isTaken(rows, wait.run, key))) return { key, event };
-  }
-  return undefined;
 }

@@ -17,6 +17,7 @@ import type {
   PatchStore,
   Progress,
   Receipt,
+  Reclaiming,
   Reply,
   TriggerKey,
 } from "./intake.ts";
@@ -162,11 +163,13 @@ export interface Store extends OwnStore, PlaceStore, ConfigStore, PatchStore {
   skipWait(run: string, step: string | undefined, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Moves a queued or waiting run to another version of its rule. The run fails if that version has other steps. */
   moveRun(run: string, version: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
+  /** After a start: queues runs again that these owners left `running`. Returns how many. */
+  reclaimRuns(whose: Reclaiming, now: number): Promise<number>;
   /**
-   * After a start: queues runs again that other owners than these left `running`. Returns how many.
-   * @param kept owners that are alive: the caller, and those that share the store with it
+   * Calls the listener with each run that waited for an event which was found only now: after a start, or the end of another replica,
+   * interrupted searches are repeated. The run may be claimed.
    */
-  reclaimRuns(kept: string[], now: number): Promise<number>;
+  onFound(listener: (run: string) => void): void;
 
   // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Ends the wait for an open form: its step succeeds and its run wakes. A form that is not open stays unchanged. */
@@ -250,6 +253,9 @@ export class StoreFullError extends Error {
     super(message);
   }
 }
+
+/** The same for an event that was handed in and not decided in time: it may still be decided, and its redelivery is then a duplicate. */
+export class UndecidedError extends StoreFullError {}
 
 /** A value that somebody set on the page of a rule's config; null if they removed it. */
 export interface SetValue {

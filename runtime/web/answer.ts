@@ -2,11 +2,12 @@ import { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../formats/exact_json.ts";
+import { FolderLostError } from "../host/lock.ts";
 import { toHeaders, type VerdictKind } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
-import type { Receipt, Reply } from "../store/store.ts";
+import { type Receipt, type Reply, StoreFullError } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
 
@@ -71,6 +72,13 @@ export function refuseUse(person: Person | undefined, { absent, verb, what, know
 
 /** Seconds after which to try again while the program starts or stops. */
 export const RETRY_AFTER = "5";
+
+/** Seconds after which a request may be repeated that failed because nothing can be saved now; undefined if it failed otherwise. */
+export function retryAfterOf(error: unknown): string | undefined {
+  if (error instanceof StoreFullError) return String(error.retryAfter);
+  // This replica was declared dead, for example, and begins anew.
+  return error instanceof FolderLostError ? RETRY_AFTER : undefined;
+}
 
 /** The answer to the sender of an event. */
 export interface EventAnswer {

@@ -3,6 +3,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, readFields, type Repeatable } from "../model/event.ts";
 import { methodsOf, receive, type Received, type WebhookRequest } from "../triggers/webhook.ts";
+import { FolderLostError } from "../host/lock.ts";
 import { NoSpaceError, type Unclaimed } from "../host/uploads.ts";
 import { byField, isMultipart, type Multipart, readMultipart } from "../formats/multipart.ts";
 import { refuseTokenless } from "./access.ts";
@@ -19,7 +20,7 @@ import { answerOptions, listensTo, withCors } from "./hook_options.ts";
 import { readRequestBody } from "./request.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
-import { type EventIdentity, type Receipt, StoreFullError } from "../store/store.ts";
+import { type EventIdentity, type Receipt, StoreFullError, UndecidedError } from "../store/store.ts";
 import type { Hook } from "../triggers/trigger.ts";
 
 /** The part of a request's URL that hooks see. */
@@ -265,7 +266,9 @@ async function deliverFiles(
       deliveries.map((delivery) => ({ ...delivery, event: { ...delivery.event, files } })),
     );
   } catch (error) {
-    await saved.discard();
+    // Its event may be there all the same.
+    if (error instanceof UndecidedError || error instanceof FolderLostError) saved.leave();
+    else await saved.discard();
     throw error;
   }
   onClaim(settle(saved, receipts, store));

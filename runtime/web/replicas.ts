@@ -18,6 +18,8 @@ export interface ReplicaListing {
   startedAt: number;
   /** Where it answers requests; null if it answers none, or does not yet. */
   address: string | null;
+  /** The same for two replicas with the same rules; null before it has loaded any. */
+  rules: string | null;
   /** Whether it is the one that decides; the others follow. */
   decides: boolean;
   state: ReplicaState;
@@ -52,8 +54,8 @@ export async function listReplicas(replicas: Pick<Replicas, "list">): Promise<Re
 
 /** Registered replicas as listings show them. */
 export function listingOf(members: Member[]): ReplicaListing[] {
-  return members.map(({ id, name, pid, version, startedAt, address, decides, isAlive, fenced, behind }) => {
+  return members.map(({ id, name, pid, version, startedAt, address, rules, decides, isAlive, fenced, behind }) => {
     const state: ReplicaState = fenced ? "fenced" : isAlive ? "alive" : "silent";
-    return { id, host: name, pid, version, startedAt, address, decides, state, behind };
+    return { id, host: name, pid, version, startedAt, address, rules, decides, state, behind };
   });
 }

@@ -1,9 +1,9 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { UsageError } from "../model/errors.ts";
-import { StoreFullError } from "../store/store.ts";
+import { NotEndedError } from "../engine/other_replicas.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import { guard, securityHeaders } from "./access.ts";
-import { RETRY_AFTER } from "./answer.ts";
+import { RETRY_AFTER, retryAfterOf } from "./answer.ts";
 import { api } from "./api.ts";
 import { configApi } from "./config_api.ts";
 import { connectionsApi, hooksApi } from "./connections_api.ts";
@@ -171,10 +171,12 @@ function closed(context: WebContext): Response | undefined {
 function answerError(error: unknown, request: Request, context: WebContext): Response {
   if (error instanceof HTTPException) return error.getResponse();
   if (error instanceof UsageError) return Response.json({ error: context.mask(error.message) }, { status: 400 });
-  if (error instanceof StoreFullError) {
-    const headers = { "retry-after": String(error.retryAfter) };
-    return Response.json({ error: context.mask(error.message) }, { status: 503, headers });
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) {
+    const headers = { "retry-after": retryAfter };
+    return Response.json({ error: context.mask(messageOf(error)) }, { status: 503, headers });
   }
+  if (error instanceof NotEndedError) return Response.json({ error: error.message }, { status: 409 });
   context.onError(`Cannot answer ${request.method} ${urlOf(request)?.pathname}`, error);
   return Response.json({ error: "Something went wrong; the program's log says what" }, { status: 500 });
 }

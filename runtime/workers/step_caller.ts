@@ -15,11 +15,11 @@ interface Call {
   /** The main argument under the kind's name, and the options. */
   args: object;
   /** Runs the step in the worker, if the main thread asks for that. */
-  compute?: (asked: Computing) => Promise<Computed>;
+  compute?: (asked: ComputeRequest) => Promise<Computed>;
 }
 
 /** A step that the worker computes. */
-export type Computing = Extract<StepAnswer, { kind: "compute" }>;
+export type ComputeRequest = Extract<StepAnswer, { kind: "compute" }>;
 
 /** Makes the calls of one function: each becomes a message, with the branch of the calling code. */
 export class StepCaller {

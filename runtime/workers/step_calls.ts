@@ -6,7 +6,7 @@ import { ActionDefinition } from "../sdk/source.ts";
 import { ACTIONS, type StepOptions } from "../sdk/generated/options.ts";
 import type { Branches, EachOptions, Step } from "../sdk/step.ts";
 import { TriggerDefinition } from "../sdk/trigger_definition.ts";
-import { type Ask, type Computing, type Ended, type Plan, StepCaller } from "./step_caller.ts";
+import { type Ask, type ComputeRequest, type Ended, type Plan, StepCaller } from "./step_caller.ts";
 import { validatedEvent } from "./module_exports.ts";
 import { plainJson } from "./plain_json.ts";
 import { branchPath, type Computed } from "./workers.ts";
@@ -49,7 +49,7 @@ function withoutName(kind: string, only: unknown): string {
 
 function doCall(caller: StepCaller) {
   return async (name: string, fn: (attempt: { attempt: number }) => unknown, options: StepOptions = {}) => {
-    const compute = async ({ attempt }: Computing) => {
+    const compute = async ({ attempt }: ComputeRequest) => {
       try {
         if (typeof fn !== "function") throw new TypeError(`step.do(${JSON.stringify(name)}, …) needs a function`);
         return { output: plainJson(await fn({ attempt }), `the result of step ${JSON.stringify(name)}`) };
@@ -67,7 +67,7 @@ function patchCall(caller: StepCaller) {
     if (typeof change !== "function") {
       return await caller.execute({ kind: "patch", name, args: { patch: change, ...options } });
     }
-    const compute = async ({ given }: Computing) => {
+    const compute = async ({ given }: ComputeRequest) => {
       try {
         return { output: plainJson(await change(given), `the item that step ${JSON.stringify(name)} makes`) };
       } catch (thrown) {
@@ -108,7 +108,7 @@ function allCall(caller: StepCaller) {
   return async (name: string, branches: Branches, options: { join?: number } = {}) => {
     const names = namesOf("all", name, branches);
     const { join = names.length } = options;
-    const compute = async ({ path }: Computing) => {
+    const compute = async ({ path }: ComputeRequest) => {
       const plan = { ...planOf(path, branches), needed: join, tolerated: names.length - join };
       return outcomeOf(caller, plan, await caller.branches.execute(plan), ({ outputs }) => {
         return Object.fromEntries(names.map((name, index) => [name, outputs[index] ?? null]));
@@ -121,7 +121,7 @@ function allCall(caller: StepCaller) {
 function anyCall(caller: StepCaller) {
   return async (name: string, branches: Branches) => {
     const names = namesOf("any", name, branches);
-    const compute = async ({ path }: Computing) => {
+    const compute = async ({ path }: ComputeRequest) => {
       const plan = { ...planOf(path, branches), needed: 1, tolerated: names.length - 1 };
       return outcomeOf(caller, plan, await caller.branches.execute(plan), ({ outputs }) => {
         const winner = outputs.findIndex((output) => output !== undefined);
@@ -145,7 +145,7 @@ function eachCall(caller: StepCaller) {
       throw new TypeError(`step.each(${JSON.stringify(name)}, …) needs a list and a function of its items`);
     }
     const { max = 1, rate, onError } = options;
-    const compute = async ({ path }: Computing) => {
+    const compute = async ({ path }: ComputeRequest) => {
       const plan: Plan = {
         branches: items.map((item, index) => ({ path: branchPath(path, index), code: () => fn(item, index) })),
         max,

@@ -110,6 +110,9 @@ Deno.test("a folder of a run is brought here, with the paths that other replicas
   assert.equal(await readFile(join(here, "left"), "utf8"), "by a command");
   assert.equal(new TextDecoder().decode(await ours.read(saved)), "hello");
   assert.equal(await ours.localize(local), local, "what is of here stays as it is");
+  const other = newId(Date.now());
+  await write(decider, `files/${other}/left`, "by a command, and recorded nowhere");
+  assert.equal(await readFile(join(await ours.folderOf(other), "left"), "utf8"), "by a command, and recorded nowhere");
 });
 
 Deno.test("a follower changes no file of the store, and a fenced one no file at all", async () => {

@@ -24,8 +24,8 @@ Deno.test("replicas are listed with what they tell of themselves; the first one 
     { id: ids[1], decides: false },
   ]);
   for (const member of list) {
-    const { name, pid, version, address, isAlive, behind, fenced } = member;
-    assert.deepEqual({ name, pid, version, address }, INFO);
+    const { name, pid, version, address, rules, isAlive, behind, fenced } = member;
+    assert.deepEqual({ name, pid, version, address, rules }, INFO);
     assert.deepEqual({ isAlive, behind, fenced }, { isAlive: true, behind: 0, fenced: false });
     assert.ok(Math.abs(member.startedAt - Date.now()) < 60_000);
   }

@@ -6,9 +6,11 @@ import { TestClock } from "../e2e/clock.ts";
 import type { Answered } from "../e2e/program.ts";
 import { eightAtATime } from "../e2e/torture/provider.ts";
 import { mountSmallDisk } from "../e2e/torture/small_disk.ts";
-import { until } from "../e2e/until.ts";
+import { between, pause } from "../e2e/torture/size.ts";
+import { until, within } from "../e2e/until.ts";
 import { hasPooler, Pooler } from "./pooler.ts";
 import { type Replica, Replicas } from "./replicas.ts";
+import { Senders } from "./senders.ts";
 import { DatabaseServer } from "./server.ts";
 
 const FILES = {
@@ -57,6 +59,38 @@ Deno.test("round trips of 2 ms and of 100 ms to the database: events and waits m
   for (const { line } of replicas.all) line.slowDown(100);
   await meet(replicas, 8);
   await takenOver(replicas);
+});
+
+/** Milliseconds within which events are accepted again after all connections broke; measured: 0.1 to 0.6 s. */
+const AFTER_BREAK = 4_000;
+
+Deno.test("all connections break again and again: events are accepted again soon, nobody begins anew, and none is lost or doubled", async () => {
+  await using server = await DatabaseServer.start();
+  await using replicas = await Replicas.start(await server.create(), FILES);
+  const pids = replicas.all.map(({ pid }) => pid);
+  const decider = await replicas.decider();
+  using senders = new Senders(replicas, { path: "/hooks/in", runs: 1, count: 6, rest: 5 });
+  await senders.more(20);
+  const began = performance.now();
+  for (let breaks = 0; breaks < 40; breaks++) {
+    for (const { line } of replicas.all) line.interrupt();
+    await pause(between(0, 150));
+    if (breaks % 8 === 0) await senders.more(6);
+  }
+  await senders.more(20);
+  await within(60_000, "all answers", senders.end());
+  const gap = Math.round(senders.longestGap(began));
+  console.log(`${gap} ms without a receipt, ${senders.refused} times refused, ${senders.delivered.size} events`);
+  assert.ok(gap < AFTER_BREAK, `no event was accepted for ${gap} ms`);
+  assert.equal(await replicas.decider(), decider);
+  for (const { name, program } of replicas.all) assert.doesNotMatch(program.output, /"level":"ERROR"/, name);
+  assert.deepEqual(replicas.all.map(({ pid }) => pid), pids);
+  for (const { id, accepted, runs } of senders.delivered.values()) {
+    assert.ok(accepted <= 1, `${id} was accepted ${accepted} times`);
+    const { status, body } = await decider.post("/hooks/in", { id });
+    assert.equal(status, 200, id);
+    assert.deepEqual(body.runs, runs);
+  }
 });
 
 Deno.test("behind PgBouncer in transaction mode: events and waits meet, and another one decides after a kill", async () => {

@@ -35,6 +35,8 @@ Deno.test("replicas: by the program on this machine, and without one from the da
     () => list(),
     (all) => all.length === 2 && all.every(({ address }) => address !== null),
   );
+  assert.match(`${both[0].rules}`, /^[0-9a-f]{8}$/);
+  assert.equal(both[1].rules, both[0].rules);
   assert.deepEqual(both.map(({ pid }) => pid).sort(), [first, second].map(({ child }) => child.pid).sort());
   assert.deepEqual(both.map(({ address }) => address).sort(), [await first.url(), await second.url()].sort());
   assert.deepEqual(both.map(({ decides, state }) => [decides, state]), [[true, "alive"], [false, "alive"]]);
@@ -43,7 +45,7 @@ Deno.test("replicas: by the program on this machine, and without one from the da
 
   const { stdout } = await whenthen(["--data", data, "replicas"]);
   const [head, ...lines] = stdout.trim().split("\n");
-  assert.match(head, /^REPLICA +STATE +ROLE +HOST +PID +VERSION +SINCE +ADDRESS +BEHIND$/);
+  assert.match(head, /^REPLICA +STATE +ROLE +HOST +PID +VERSION +RULES +SINCE +ADDRESS +BEHIND$/);
   assert.match(lines[0], new RegExp(`^${both[0].id} +alive +decides .+ ${both[0].pid} .+ ${both[0].address} +0$`));
   assert.match(lines[1], new RegExp(`^${both[1].id} +alive +follows `));
 

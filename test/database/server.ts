@@ -146,4 +146,4 @@ export async function connection(url: string): Promise<postgres.Sql & AsyncDispo
 }
 
 /** What replicas of the tests tell of themselves. */
-export const INFO = { name: "host", pid: 1, version: "1.2.3", address: null };
+export const INFO = { name: "host", pid: 1, version: "1.2.3", address: null, rules: null };

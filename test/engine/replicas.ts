@@ -18,6 +18,8 @@ export class ReplicaBench extends Bench {
   replica!: Replica;
   /** Called with the changes by others, after the runner. */
   onChange: (change: Change) => void = () => {};
+  /** Awaited after it has listed the replicas. */
+  onListed: () => Promise<void> | void = () => {};
   #sent = 0;
 
   get shared(): SharedStore {
@@ -76,10 +78,14 @@ export async function withReplicas(
     const replica = await place.start();
     const sharing = {
       store: replica.store,
-      registered: () => Promise.resolve([...place.replicas.keys()].filter((id) => !place.fenced.has(id))),
+      async registered() {
+        const ids = [...place.replicas.keys()].filter((id) => !place.fenced.has(id));
+        await bench.onListed();
+        return ids;
+      },
       acting,
     };
-    const bench = new ReplicaBench(folder, {
+    const bench: ReplicaBench = new ReplicaBench(folder, {
       manualClock: clock,
       owner: replica.id,
       openStore: () => Promise.resolve(replica.store),

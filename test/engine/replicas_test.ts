@@ -3,6 +3,7 @@ import { actWhileAlive } from "../../runtime/engine/acting.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { awaitReply } from "../../runtime/web/answer.ts";
 import { type Bench, callStep, codeRule, makeRule, makeStep, START, states, until, withCode } from "./harness.ts";
+import { caughtUp, insideOf } from "../store/shared/pair.ts";
 import { withReplicas } from "./replicas.ts";
 
 /** A function that reports its call, and returns when released. */
@@ -58,6 +59,66 @@ Deno.test("a branch that waits in the memory of one replica is woken by an event
       assert.deepEqual([one.finished.length, other.finished.length], [1, 0]);
       one.finished = [];
     }
+  }));
+
+Deno.test("two branches that wait in the memory of one replica are each woken by their event at another", () =>
+  withReplicas(async ({ decider, follower }) => {
+    for (const [one, other] of [[decider, follower], [follower, decider]]) {
+      const slow = gate();
+      const told = { paid: Promise.withResolvers<null>(), shipped: Promise.withResolvers<null>() };
+      one.functions = {
+        slow: slow.execute,
+        paid: () => (told.paid.resolve(null), null),
+        shipped: () => (told.shipped.resolve(null), null),
+      };
+      const branch = (type: string) => [
+        makeStep("wait", "waitFor", { waitFor: type, timeout: 3_600_000 }),
+        callStep("told", type),
+      ];
+      const parallel = makeStep("all", "parallel", { parallel: {} }, {
+        children: { work: [callStep("work", "slow")], paid: branch("paid"), shipped: branch("shipped") },
+      });
+      const { runs: [run] } = await one.take(makeRule([parallel]));
+      await slow.called;
+      for (const type of ["paid", "shipped"] as const) {
+        await one.reached(run, `all/${type}/wait`, "waiting");
+        await until(async () => states(await other.trace(run)).includes(`all/${type}/wait waiting`));
+      }
+      // Each goes on while the branch beside it works.
+      for (const type of ["paid", "shipped"] as const) {
+        assert.deepEqual(await other.emit(type), [run]);
+        await told[type].promise;
+      }
+      slow.back.resolve(null);
+      await one.until(async () => await stateOf(one, run) === "succeeded");
+      one.finished = [];
+    }
+  }));
+
+Deno.test("an event that comes while a run of many waits falls asleep wakes its branch", () =>
+  withReplicas(async ({ place, decider, follower }) => {
+    const told = Promise.withResolvers<null>();
+    follower.functions = { tell: () => (told.resolve(null), null) };
+    const wait = makeStep("paid", "waitFor", { waitFor: "paid", match: { "data.n": "item" }, timeout: 3_600_000 });
+    const each = makeStep("all", "each", { each: "event.data", max: 40 }, {
+      children: { then: [wait, callStep("told", "tell")] },
+    });
+    // The request to suspend the run is on its way while the event is decided.
+    const suspending = Promise.withResolvers<void>();
+    const decided = Promise.withResolvers<void>();
+    follower.replica.before.send = () => {
+      const inside = insideOf(follower.shared).rows;
+      if (inside.size("wait") < 40 || [...inside.all("wait")].some(([, { searching }]) => searching)) return;
+      suspending.resolve();
+      return decided.promise;
+    };
+    const { runs: [run] } = await follower.take(makeRule([each]), Array.from({ length: 40 }, (_, n) => n));
+    await suspending.promise;
+    assert.deepEqual(await decider.emit("paid", { n: 3 }), [run]);
+    await caughtUp(place, follower.replica);
+    await follower.until(() => Promise.resolve(true));
+    decided.resolve();
+    await told.promise;
   }));
 
 Deno.test("a run that another replica executes is cancelled there: it has stopped when cancel resolves", () =>
@@ -154,6 +215,25 @@ Deno.test("the runs of replicas that are alive are left alone; those of unknown 
     slow.back.resolve(null);
     await until(async () => await stateOf(decider, run) === "succeeded");
     assert.equal(follower.calls.length, 1);
+  }));
+
+Deno.test("a replica that starts while another one looks for runs that were left keeps its own", () =>
+  withReplicas(async ({ decider, start }) => {
+    const slow = gate();
+    const started = Promise.withResolvers<string>();
+    decider.onListed = async () => {
+      const newest = await start();
+      newest.functions.slow = slow.execute;
+      const { runs: [run] } = await newest.take(makeRule([callStep("a", "slow")]));
+      await slow.called;
+      started.resolve(run);
+    };
+    await decider.runner.promote();
+    const run = await started.promise;
+    assert.equal(await stateOf(decider, run), "running");
+    slow.back.resolve(null);
+    await until(async () => await stateOf(decider, run) === "succeeded");
+    assert.deepEqual(decider.calls, []);
   }));
 
 Deno.test("a replica that is promoted queues the runs of its dead predecessor again, and keeps its own", () =>
@@ -254,6 +334,7 @@ Deno.test("a replica without a sign of life begins no attempt of a step; once it
 
 Deno.test("a function of TypeScript gets no turn while its replica has no sign of life", () => {
   const { state, acting } = life();
+  const alone = { getEndings: () => Promise.resolve(new Map()), knownReplicas: () => Promise.resolve([]) };
   return withCode(async (bench) => {
     const first = gate();
     bench.functions = { first: first.execute, second: () => null };
@@ -270,5 +351,5 @@ Deno.test("a function of TypeScript gets no turn while its replica has no sign o
     state.lastBeat = performance.now() + 3_600_000;
     await until(async () => await stateOf(bench, run) === "succeeded");
     assert.deepEqual(bench.calls, ["first", "second"]);
-  }, { shared: { store: undefined!, registered: () => Promise.resolve([]), acting } });
+  }, { shared: { store: alone, registered: () => Promise.resolve([]), acting } });
 });

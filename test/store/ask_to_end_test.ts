@@ -67,10 +67,10 @@ Deno.test("a run that was to be ended ends after its condition said yes", () => 
 Deno.test("a run that was to be ended is not queued again if its owner has died", () => {
   const { state, run } = running();
   cancel(state, run, { replica: "two" });
-  assert.deepEqual(reclaimRuns(state.rows, { of: "two" }, state.at), { queued: 0, more: false });
+  assert.deepEqual(reclaimRuns(state.rows, { of: ["two"] }, state.at), { queued: 0, more: false });
   assert.deepEqual(reclaimRuns(state.rows, { kept: ["one"] }, state.at), { queued: 0, more: false });
   assert.ok(state.rows.get("run", run.id));
-  assert.deepEqual(reclaimRuns(state.rows, { of: "one" }, state.at), { queued: 0, more: false });
+  assert.deepEqual(reclaimRuns(state.rows, { of: ["one"] }, state.at), { queued: 0, more: false });
   assert.deepEqual(endOf(state, run), ["cancelled", "Too late"]);
 });
 
@@ -78,7 +78,7 @@ Deno.test("the runs of one owner are queued again, those of others go on", () =>
   const state = new State();
   accept(state.rows, { arrivals: ["e1", "e2", "e3"].map((id) => arrival(id)), progress: [] }, state.at);
   for (const owner of ["one", "two", "three"]) claimRuns(state.rows, { owner, max: 1 }, state.at);
-  assert.equal(reclaimRuns(state.rows, { of: "two" }, state.at).queued, 1);
+  assert.equal(reclaimRuns(state.rows, { of: ["two"] }, state.at).queued, 1);
   const states = () => [...state.rows.all("run")].map(([, { owner }]) => owner).sort();
   assert.deepEqual(states(), ["one", "three", undefined]);
   assert.equal(reclaimRuns(state.rows, { kept: ["three"] }, state.at).queued, 1);

@@ -120,7 +120,7 @@ Deno.test("a store closed in 2099 resumes if the clock was set back meanwhile, a
   const store = await open();
   for (const id of ["e1", "e2"]) await send(store, id, { limit }, FAR);
   await store.claimRuns("before", 9, FAR);
-  for (const start of ["first", "second"]) await store.reclaimRuns([start], NOW);
+  for (const start of ["first", "second"]) await store.reclaimRuns({ kept: [start] }, NOW);
   assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
   assert.deepEqual(
     await claimIds(store, 9, NOW + 59_000),
@@ -168,7 +168,7 @@ storeTest(
     const run = await startRun(store, "e1");
     await beginWait(store, run, "a", { kind: "time" }, { due: NOW + DAY });
     await suspend(store, run, NOW + DAY);
-    await store.reclaimRuns(["after"], 60_000);
+    await store.reclaimRuns({ kept: ["after"] }, 60_000);
     await store.rollBackClock(NOW, 61_000);
     assert.equal(await store.nextDue(), NOW + DAY);
     assert.equal((await stepOf(store, run, "a"))!.due, NOW + DAY);

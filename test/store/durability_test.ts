@@ -80,7 +80,7 @@ Deno.test("a killed store resumes where it was", async () => {
   assert.deepEqual(await contents(again), before);
   assert.deepEqual(await again.getVersion("v1"), rule("v1"));
   assert.equal((await send(again, "e1")).delivery, "duplicate");
-  assert.equal(await again.reclaimRuns(["other"], NOW), 1);
+  assert.equal(await again.reclaimRuns({ kept: ["other"] }, NOW), 1);
   await again.close();
 });
 

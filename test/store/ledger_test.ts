@@ -258,7 +258,7 @@ storeTest("a function `if` is evaluated for one run at a time", async (store) =>
 
 storeTest("after a crash a run that was claimed with its event is queued again", async (store) => {
   assert.equal(await accept(store, "e1"), true);
-  assert.equal(await store.reclaimRuns(["another start"], NOW), 1);
+  assert.equal(await store.reclaimRuns({ kept: ["another start"] }, NOW), 1);
   const [{ run, again }] = await store.claimRuns("another start", 9, NOW);
   assert.deepEqual([run.event.id, again], ["e1", true]);
 });

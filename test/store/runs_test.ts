@@ -143,11 +143,11 @@ storeTest("cancelling: a queued run ends at once, a running one is left to its r
 storeTest("after a start the runs of another owner are queued again, in their old order", async (store) => {
   for (const id of ["e1", "e2", "e3"]) await send(store, id);
   await store.claimRuns("before", 2, NOW);
-  assert.equal(await store.reclaimRuns(["me"], NOW + 9), 2);
-  assert.equal(await store.reclaimRuns(["me"], NOW + 9), 0);
+  assert.equal(await store.reclaimRuns({ kept: ["me"] }, NOW + 9), 2);
+  assert.equal(await store.reclaimRuns({ kept: ["me"] }, NOW + 9), 0);
   const claimed = await store.claimRuns("me", 9, NOW + 9);
   assert.deepEqual(claimed.map(({ run, again }) => [run.event.id, again]), [["e1", true], ["e2", true], ["e3", false]]);
-  assert.equal(await store.reclaimRuns(["me"], NOW + 9), 0, "its own runs stay");
+  assert.equal(await store.reclaimRuns({ kept: ["me"] }, NOW + 9), 0, "its own runs stay");
 });
 
 storeTest("a replay is a new run of the same event, pinned to the version asked for", async (store) => {
@@ -368,10 +368,10 @@ storeTest(
     await store.claimRuns("me", 1, NOW);
     const { runs: [newer], replaces } = await send(store, "e2", { mode: "restart" });
     assert.deepEqual(replaces, [old]);
-    assert.equal(await store.reclaimRuns(["another"], NOW + 1), 0);
+    assert.equal(await store.reclaimRuns({ kept: ["another"] }, NOW + 1), 0);
     assert.equal((await store.getRun(old))?.run.state, "cancelled");
     assert.deepEqual((await store.claimRuns("another", 9, NOW + 1)).map(({ run }) => run.id), [newer]);
     await store.replayRun(old, undefined, "anna", NOW + 2);
-    assert.equal(await store.reclaimRuns(["a third"], NOW + 3), 1);
+    assert.equal(await store.reclaimRuns({ kept: ["a third"] }, NOW + 3), 1);
   },
 );

@@ -137,9 +137,13 @@ for (const folded of ["before", "never", "after"]) {
     });
     const again = await open({ disk: crashed });
     if (folded === "after") await again.checkpoint();
-    assert.equal(await again.reclaimRuns(["again"], NOW), 1);
+    const found: string[] = [];
+    again.onFound((woken) => found.push(woken));
+    assert.equal(await again.reclaimRuns({ kept: ["again"] }, NOW), 1);
     await publish(again, "newest", "paid.in", { id: "A" });
     assert.equal(await endOf(again, run, "s"), "new");
+    while (found.length === 0) await settle();
+    assert.deepEqual(found, [run]);
     assert.deepEqual(await claimIds(again), ["e1"]);
     await again.close();
   });
@@ -151,7 +155,7 @@ Deno.test("an event whose part was removed ends no wait, and the wait continues"
     await dropHistory(store);
   });
   const again = await open({ disk: crashed });
-  await again.reclaimRuns(["again"], NOW);
+  await again.reclaimRuns({ kept: ["again"] }, NOW);
   // By then the search has finished.
   for (let turns = 0; turns < 50; turns++) await settle();
   await publish(again, "there", "paid.in", { id: "A" });
@@ -163,12 +167,12 @@ Deno.test("a search delayed by a failing disk does not keep the store from closi
   const { crashed, run } = await crashedSearch((store) => publish(store, "new", "paid.in", { id: "A" }));
   const again = await open({ disk: crashed, onWarning() {} });
   crashed.failWrites = "ENOSPC";
-  await again.reclaimRuns(["me"], NOW);
+  await again.reclaimRuns({ kept: ["me"] }, NOW);
   await settle();
   await again.close();
   crashed.failWrites = undefined;
   const third = await open({ disk: crashed, onWarning() {} });
-  await third.reclaimRuns(["me"], NOW);
+  await third.reclaimRuns({ kept: ["me"] }, NOW);
   assert.equal(await endOf(third, run, "s"), "new");
   await third.close();
 });

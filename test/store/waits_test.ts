@@ -277,7 +277,7 @@ Deno.test("waits survive a crash and a checkpoint", async () => {
   assert.deepEqual((await publish(store, "p1", "paid.in", { id: "A1" })).wakes, [early]);
   await store.checkpoint();
   assert.deepEqual((await publish(store, "p2", "paid.in", { id: "A2" })).wakes, [late]);
-  await store.reclaimRuns(["again"], NOW);
+  await store.reclaimRuns({ kept: ["again"] }, NOW);
   const claimed = await store.claimRuns("again", 9, NOW);
   const outputs = claimed.map(({ steps }) => (steps[0].output as { id: string }).id);
   assert.deepEqual(outputs, ["p1", "p2"]);

@@ -12,7 +12,8 @@ import { RunFiles } from "../../runtime/host/run_files.ts";
 import { Uploads } from "../../runtime/host/uploads.ts";
 import { serve } from "../../runtime/host/serve.ts";
 import type { SavedFile } from "../../runtime/model/event.ts";
-import { StoreFullError } from "../../runtime/store/store.ts";
+import { FolderLostError } from "../../runtime/host/lock.ts";
+import { StoreFullError, UndecidedError } from "../../runtime/store/store.ts";
 import { readEvents } from "../../runtime/triggers/cloud_event.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
@@ -443,6 +444,38 @@ Deno.test("while the store refuses events, starts or drains, intake answers 503 
     assert.equal(headers.get("retry-after"), "5");
     assert.equal((await closed.post("/events", { type: "a" })).status, 503);
   }
+});
+
+Deno.test("a program that has lost its data folder answers 503 with Retry-After, on pages, too", async () => {
+  const lost = () => Promise.reject(new FolderLostError("This replica was declared dead"));
+  await using bench = await openBench([rule("a", [webhook("/x")])], {
+    ingest: { deliver: lost, publish: lost, publishAll: lost, fromTrigger: lost },
+  });
+  const { status, headers, body } = await bench.post("/hooks/x", {});
+  assert.deepEqual([status, headers.get("retry-after"), body.error], [503, "5", "This replica was declared dead"]);
+  bench.store.listRuns = bench.store.searchRuns = lost;
+  const page = await bench.ask("GET", "/", { headers: { accept: "text/html" } });
+  assert.deepEqual([page.status, page.headers.get("retry-after")], [503, "5"]);
+});
+
+Deno.test("the files of an event that was refused and may be decided later stay with it", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const { accept } = bench.store;
+  bench.store.accept = async (...given) => {
+    await accept.apply(bench.store, given);
+    throw new UndecidedError("Nobody decides at the moment", 1);
+  };
+  assert.equal((await bench.ask("POST", "/hooks/x", { body: uploadForm() })).status, 503);
+  const [{ event }] = await bench.store.listRuns({ limit: 1 });
+  const { file } = event.files as { file: SavedFile };
+  assert.deepEqual(new Uint8Array(await readFile(file.path)), UPLOAD.bytes);
+  const { store } = bench;
+  const folder = join(bench.folder, "files");
+  await new Uploads(folder, new RunFiles(folder, realDisk), realDisk).sweep({
+    findKey: (owner) => store.findEventKey(owner),
+    isKnown: (key) => store.hasEvent(key),
+  });
+  assert.ok(existsSync(file.path), "the event is known");
 });
 
 Deno.test("a webhook whose rule replies waits for the reply", async () => {

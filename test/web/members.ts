@@ -9,6 +9,7 @@ export function member(at: number, changes: Partial<Member> = {}): Member {
     pid: 4_000 + at,
     version: "1.2.3",
     address: `http://192.0.2.${at}:8080`,
+    rules: "1a2b3c4d",
     startedAt: NOW - at * 60_000,
     decides: false,
     isAlive: true,

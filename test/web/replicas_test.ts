@@ -39,6 +39,7 @@ Deno.test("GET /api/replicas: who there is, with the role and the state of each"
     address: "http://192.0.2.2:8080",
     decides: true,
     state: "alive",
+    rules: "1a2b3c4d",
     behind: 0,
   });
 });

@@ -40,16 +40,21 @@ async function replicasOf(data: string, database: string): Promise<ReplicaListin
 
 function printReplicas(terminal: Terminal, replicas: ReplicaListing[]): void {
   if (replicas.length === 0) return terminal.write("No program works on the database\n");
-  const rows = replicas.map(({ id, host, pid, version, startedAt, address, decides, state, behind }) => [
+  const rows = replicas.map(({ id, host, pid, version, startedAt, address, rules, decides, state, behind }) => [
     id,
     { text: state, colour: COLOURS[state] },
     decides ? "decides" : "follows",
     host,
     String(pid),
     version,
+    rules ?? "",
     relativeTime(startedAt, terminal.now),
     address ?? "",
     String(behind),
   ]);
-  printTable(terminal, ["REPLICA", "STATE", "ROLE", "HOST", "PID", "VERSION", "SINCE", "ADDRESS", "BEHIND"], rows);
+  printTable(
+    terminal,
+    ["REPLICA", "STATE", "ROLE", "HOST", "PID", "VERSION", "RULES", "SINCE", "ADDRESS", "BEHIND"],
+    rows,
+  );
 }

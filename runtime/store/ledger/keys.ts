@@ -1,4 +1,5 @@
 import sortedBtree from "sorted-btree";
+import { bulkLoad } from "sorted-btree/extended/bulkLoad.js";
 import { base32, fromBase32 } from "../../model/id.ts";
 
 // The package is CommonJS: its class is the default export of the module, or of the module's default.
@@ -10,6 +11,7 @@ export const SEPARATOR = "\0";
 
 /** Joins the parts of a key. The first parts, joined and followed by a separator, are a prefix of the key. */
 export function join(...parts: string[]): string {
+  // Not "+": a string that was joined so takes twice the memory, and there are 500,000 keys of 100,000 waiting runs.
   return parts.join(SEPARATOR);
 }
 
@@ -24,46 +26,79 @@ export function endOf(prefix: string): string {
   return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
 }
 
-/** The keys of rows in the order of their index keys: a B+ tree of texts. */
+/**
+ * The keys of rows in the order of their index keys: a B+ tree of texts. A new entry is added to the tree when that is read
+ * next: after a start they are many, and to make a tree of all of them takes a fraction of the time of adding each.
+ */
 export class OrderedKeys {
-  readonly #tree: Tree = new BTree<string, string>(undefined, (a, b) => a < b ? -1 : a > b ? 1 : 0);
+  #tree: Tree = new BTree<string, string>(undefined, compare);
+  /** The entries that are not in the tree yet. Two arrays, as 100,000 pairs take more memory. */
+  #added: { ats: string[]; keys: string[] } = { ats: [], keys: [] };
 
   /** @param key of the row */
   add(at: string, key: string): void {
-    this.#tree.set(at, key);
+    this.#added.ats.push(at);
+    this.#added.keys.push(key);
   }
 
   remove(at: string): void {
-    this.#tree.delete(at);
+    this.#whole().delete(at);
   }
 
   /** The first entry after `after` whose index key begins with the prefix. @returns [index key, row key] */
   first(prefix: string, after?: string): [string, string] | undefined {
+    const tree = this.#whole();
     // Most indexes of notes and waits are empty.
-    if (this.#tree.size === 0) return undefined;
-    const pair = after === undefined || after < prefix
-      ? this.#tree.getPairOrNextHigher(prefix)
-      : this.#tree.nextHigherPair(after);
+    if (tree.size === 0) return undefined;
+    const pair = after === undefined || after < prefix ? tree.getPairOrNextHigher(prefix) : tree.nextHigherPair(after);
     return pair?.[0].startsWith(prefix) ? pair : undefined;
   }
 
   /** The last entry, before `before`, whose index key begins with the prefix. */
   last(prefix: string, before = endOf(prefix)): [string, string] | undefined {
-    if (this.#tree.size === 0) return undefined;
-    const pair = this.#tree.nextLowerPair(before);
+    const tree = this.#whole();
+    if (tree.size === 0) return undefined;
+    const pair = tree.nextLowerPair(before);
     return pair?.[0].startsWith(prefix) ? pair : undefined;
   }
 
   /** Row keys in order: those whose index key begins with the prefix and comes after `after`, up to `limit`. */
   range(prefix: string, after: string | undefined, limit: number): string[] {
     const keys: string[] = [];
-    if (this.#tree.size === 0 || limit < 1) return keys;
+    const tree = this.#whole();
+    if (tree.size === 0 || limit < 1) return keys;
     const from = after === undefined || after < prefix ? prefix : after;
-    this.#tree.forRange(from, endOf(prefix), false, (at, key) => {
+    tree.forRange(from, endOf(prefix), false, (at, key) => {
       if (at !== after && keys.push(key) >= limit) return ENOUGH;
     });
     return keys;
   }
+
+  /** The tree with all entries. */
+  #whole(): Tree {
+    const { ats, keys } = this.#added;
+    if (ats.length === 0) return this.#tree;
+    this.#added = { ats: [], keys: [] };
+    if (this.#tree.size === 0 && ats.length > NODE) this.#tree = treeOf(ats, keys);
+    else for (const [index, at] of ats.entries()) this.#tree.set(at, keys[index]);
+    return this.#tree;
+  }
+}
+
+/** Entries in a node of a tree: the default of the package. */
+const NODE = 32;
+
+/** Makes a tree of entries. An index key may be there twice, with the same row. */
+function treeOf(ats: string[], keys: string[]): Tree {
+  // After a start they usually are in order already.
+  if (ats.every((at, index) => index === 0 || ats[index - 1] < at)) return bulkLoad(ats, keys, NODE, compare);
+  const sorted = [...ats.keys()].sort((a, b) => compare(ats[a], ats[b]));
+  const order = sorted.filter((index, place) => place === 0 || ats[index] !== ats[sorted[place - 1]]);
+  return bulkLoad(order.map((index) => ats[index]), order.map((index) => keys[index]), NODE, compare);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Ends a walk through a tree. */

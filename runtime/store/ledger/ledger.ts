@@ -4,7 +4,7 @@ import { FolderLostError } from "../../host/lock.ts";
 import { StoreFullError } from "../store.ts";
 import type { Identity } from "./identities.ts";
 import type { HistoryKind } from "../log/log_frame.ts";
-import { ordered } from "./keys.ts";
+import { ordered, SEPARATOR } from "./keys.ts";
 import type { Rows } from "./rows.ts";
 import { eventToJson, toJson } from "./tables.ts";
 
@@ -272,6 +272,8 @@ function escapeKey(key: string): string {
 
 /** Reverses {@link escapeKey}. */
 export function unescapeKey(text: string): string {
-  if (!text.includes("\\")) return text;
-  return text.replace(/\\u([0-9a-f]{4})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));
+  // Nearly all are separators.
+  const separated = text.replaceAll("\\u0000", SEPARATOR);
+  if (!separated.includes("\\")) return separated;
+  return separated.replace(/\\u([0-9a-f]{4})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));
 }

@@ -1,4 +1,4 @@
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { readExactJson } from "../../formats/exact_json.ts";
 import { OrderedKeys } from "./keys.ts";
 import { lengthOf, type Place, type Shelf } from "./shelf.ts";
@@ -48,7 +48,7 @@ export class Table<R> {
   /** Whether indexes or counts need its rows, not only their keys. */
   readonly #readsRows: boolean;
   /** The text that follows the part of a row's text that indexes and counts need. */
-  readonly #afterHead: string | undefined;
+  readonly #afterHead: Buffer | undefined;
   readonly #shelf: Shelf | undefined;
   readonly #warm: WarmRows;
   readonly #entries = new Map<string, Entry<R>>();
@@ -63,7 +63,7 @@ export class Table<R> {
     this.#isText = text;
     this.#write = write;
     this.#readsRows = Object.keys(counts).length > 0 || Object.values(indexes).some((keysOf) => keysOf !== "key");
-    this.#afterHead = before && `,"${before}":`;
+    this.#afterHead = before === undefined ? undefined : Buffer.from(`,"${before}":`);
     this.#shelf = shelf;
     this.#warm = warm;
     for (const [index, keysOf] of Object.entries(indexes)) {
@@ -191,10 +191,10 @@ export class Table<R> {
     return (this.#isText ? text : readExactJson(text)) as R;
   }
 
-  /** Reads the part of a row's text that indexes and counts need. */
+  /** Reads the part of a row's text that indexes and counts need. They need no number that a double does not hold. */
   #readHead(bytes: Buffer): R {
     const end = this.#afterHead === undefined ? -1 : bytes.indexOf(this.#afterHead);
-    return this.#parse(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
+    return JSON.parse(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
   }
 
   /**

@@ -141,18 +141,32 @@ function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>)
 
 const TAB = 9;
 const NEWLINE = 10;
+const SLASH = 47;
+const STAR = 42;
 const BORN = "*/";
 
-/** One line. The text after its first tab is not decoded. */
-export interface Line {
-  /** The first column. */
-  key: string;
+/** One line. Nothing of it is decoded before it is read. */
+export class Line {
+  readonly #bytes: Buffer;
+  #key: string | undefined;
   /** Where it begins. */
-  start: number;
+  readonly start: number;
   /** Where the rest begins, after the first tab. */
-  from: number;
+  readonly from: number;
   /** Where the rest ends: at the newline. */
-  to: number;
+  readonly to: number;
+
+  constructor(bytes: Buffer, start: number, from: number, to: number) {
+    this.#bytes = bytes;
+    this.start = start;
+    this.from = from;
+    this.to = to;
+  }
+
+  /** The first column. */
+  get key(): string {
+    return this.#key ??= this.#bytes.toString("utf8", this.start, this.from - 1);
+  }
 }
 
 /**
@@ -164,7 +178,7 @@ export function* lines(bytes: Buffer): Generator<Line> {
     const tab = bytes.indexOf(TAB, at);
     const to = tab < 0 ? -1 : bytes.indexOf(NEWLINE, tab);
     if (to < 0) throw new DamagedError(`the line at byte ${at} is not whole`);
-    yield { key: bytes.toString("utf8", at, tab), start: at, from: tab + 1, to };
+    yield new Line(bytes, at, tab + 1, to);
     at = to + 1;
   }
 }
@@ -177,7 +191,6 @@ export function isDrop({ from, to }: Line): boolean {
 /** The row that a line puts or drops. */
 export interface RowName {
   table: string;
-  /** A separate string: a slice of the column would keep the whole column in memory. */
   key: string;
   /** Whether the put says that the key did not exist before. */
   born: boolean;
@@ -187,12 +200,27 @@ export interface RowName {
  * Splits the first column of a row's line.
  * @throws DamagedError if there is no table
  */
-export function rowNameOf(bytes: Buffer, { key: column, start, from }: Line): RowName {
-  const slash = findSlash(column);
-  const born = column.startsWith(BORN, slash - 1);
-  const table = column.slice(0, born ? slash - 1 : slash);
-  // Table names are ASCII, so characters and bytes have the same offsets.
-  return { table, key: bytes.toString("utf8", start + slash + 1, from - 1), born };
+export function rowNameOf(bytes: Buffer, line: Line): RowName {
+  const slash = bytes.indexOf(SLASH, line.start);
+  if (slash <= line.start || slash >= line.from) throw withoutTable(line.key);
+  const born = bytes[slash - 1] === STAR;
+  return {
+    table: tableAt(bytes, line.start, born ? slash - 1 : slash),
+    // Not a slice of the column, which would keep the whole column in memory.
+    key: bytes.toString("utf8", slash + 1, line.from - 1),
+    born,
+  };
+}
+
+/** The table of the last row: rows of a table follow each other, so its name is rarely decoded. */
+let lastTable = "";
+
+function tableAt(bytes: Buffer, from: number, to: number): string {
+  let same = 0;
+  // Table names are ASCII.
+  while (from + same < to && bytes[from + same] === lastTable.charCodeAt(same)) same++;
+  const isSame = from + same === to && same === lastTable.length;
+  return isSame ? lastTable : lastTable = bytes.toString("utf8", from, to);
 }
 
 /**
@@ -207,8 +235,12 @@ export function withoutBirth(text: string): { key: string; born: boolean } {
 
 function findSlash(text: string): number {
   const slash = text.indexOf("/");
-  if (slash <= 0) throw new DamagedError(`a line begins with ${JSON.stringify(text.slice(0, 80))}`);
+  if (slash <= 0) throw withoutTable(text);
   return slash;
+}
+
+function withoutTable(column: string): DamagedError {
+  return new DamagedError(`a line begins with ${JSON.stringify(column.slice(0, 80))}`);
 }
 
 /** A line of history: `+event`, `+run` or `+more`. */

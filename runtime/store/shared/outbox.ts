@@ -5,7 +5,7 @@ import type { Exchange } from "../elsewhere.ts";
 import type { JobKind } from "../ledger/ledger.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { ReplicaRow } from "../ledger/tables.ts";
-import { type Receipt, StoreFullError } from "../store.ts";
+import { type Receipt, StoreFullError, UndecidedError } from "../store.ts";
 import { nameOf } from "../transitions/index.ts";
 import type { Transition } from "../transitions/transition.ts";
 import { type Asking, callToJson, settle } from "./calls.ts";
@@ -21,7 +21,7 @@ export const RETRY_AFTER = 1;
 
 /** Delay in ms before the next attempt after a failed send, doubled up to the longest. */
 const FIRST_RETRY = 50;
-const LONGEST_RETRY = 2_000;
+const LONGEST_RETRY = 500;
 
 /** Milliseconds that closing waits for answers. */
 const CLOSING = 5_000;
@@ -171,7 +171,7 @@ export class Outbox {
       isRefused = true;
       this.#refusal = "Nobody decides at the moment: no program has taken over yet, or the database cannot be reached";
       this.#waiting = this.#waiting.filter((other) => other !== call);
-      reject(new StoreFullError(this.#refusal, RETRY_AFTER));
+      reject(new UndecidedError(this.#refusal, RETRY_AFTER));
     }, this.#options.intakeTimeout);
     call.resolve = (result) => {
       clearTimeout(timer);
@@ -237,7 +237,7 @@ export class Outbox {
   }
 
   #lossFor(kind: JobKind, error: FolderLostError): Error {
-    return kind === "intake" ? new StoreFullError(error.message, RETRY_AFTER) : error;
+    return kind === "intake" ? new UndecidedError(error.message, RETRY_AFTER) : error;
   }
 
   #wait(delay: number): Promise<void> {

@@ -6,7 +6,7 @@ import { type Ending, TABLES } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
-import { type OwnListeners, type Receipt, StoreFullError } from "../store.ts";
+import { type OwnListeners, type Receipt, UndecidedError } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
 import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
@@ -90,7 +90,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     if (this.#inbox === undefined || arrivals.length === 0) return await accepting;
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
-      late.reject(new StoreFullError(`${this.#watching.elsewhere.name} does not answer`, RETRY_AFTER));
+      late.reject(new UndecidedError(`${this.#watching.elsewhere.name} does not answer`, RETRY_AFTER));
       accepting.then((receipts) => this.putBack(receipts, now), () => {});
     }, this.#watching.intakeTimeout);
     return await Promise.race([accepting, late.promise]).finally(() => clearTimeout(timer));
@@ -137,13 +137,18 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     return await openRole(this.#host, this.#watching, SECOND_SCRATCH);
   }
 
-  /** Queues runs again that were claimed with events for a caller that no longer waited for them. */
+  /**
+   * Queues runs again that were claimed with events for a caller that no longer waited for them. Nobody has seen the receipts, so the
+   * program is told what follows from them.
+   */
   putBack(receipts: Receipt[], now: number): void {
     const suspension = { state: "queued", waitingFor: "another attempt", spent: 0 } as const;
     for (const { run } of receipts.flatMap(({ claimed = [] }) => claimed)) {
       // If the store is lost or closed, the run is queued again with all others of this replica.
       this.suspendRun(run.id, suspension, now).catch(() => {});
     }
+    const woken = receipts.flatMap(({ wakes }) => wakes);
+    this.#watching.tell({ runs: woken, tables: new Set(["run", "lane"]), isClaimable: true });
   }
 
   /** Settles the calls that were not answered when this program followed. */
@@ -181,7 +186,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     for (let more = true; more;) {
       const slice = await deciding.ledger.add("change", () => {
         this.#watching.expect();
-        return reclaimRuns(deciding.rows, { of: replica }, deciding.at(now));
+        return reclaimRuns(deciding.rows, { of: [replica] }, deciding.at(now));
       });
       more = slice.more;
     }

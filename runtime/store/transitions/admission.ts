@@ -49,15 +49,20 @@ export function admit(
   return { verdict: { kind: "held", run, reason, until: readyAt }, readyAt, arrival, ...others };
 }
 
-/** Cancels the live runs of the group. A running one is ended by its runner; the new run waits for that. */
+/**
+ * Cancels the live runs of the group. A running one is ended by its runner, and at the latest when it would be suspended; the new
+ * run waits for that.
+ */
 function replace(rows: Rows, rule: string, lane: string, by: string, context: TransitionContext) {
   const replaces: string[] = [];
   const replaced: string[] = [];
   for (const live of liveInLane(rows, rule, lane)) {
     const reason = `Replaced by run ${by}`;
     addNote(rows, live.id, reason, context.now);
-    if (live.state === "running") replaces.push(live.id);
-    else {
+    if (live.state === "running") {
+      rows.put("run", live.id, { ...live, ending: live.ending ?? { reason } });
+      replaces.push(live.id);
+    } else {
       endCancelled(rows, live, reason, context);
       replaced.push(live.id);
     }

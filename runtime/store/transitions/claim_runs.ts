@@ -1,6 +1,6 @@
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
-import type { ClaimedRun, Lease, Suspension } from "../store.ts";
+import type { ClaimedRun, Lease, Reclaiming, Suspension } from "../store.ts";
 import { endAsked, endCancelled } from "./end_run.ts";
 import { readEvent } from "./event_rows.ts";
 import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
@@ -39,9 +39,6 @@ function claim(rows: Rows, before: RunRow, owner: string, now: number): ClaimedR
 /** How many runs one transition reclaims. */
 const SLICE = 256;
 
-/** Whose running runs to take: those of all owners but these, or those of one. */
-export type Reclaiming = { kept: string[] } | { of: string };
-
 /**
  * Queues runs again that other owners left running, except those that a newer run replaces or that were to be ended. Handles one
  * slice per call.
@@ -53,7 +50,7 @@ export function reclaimRuns(
   context: TransitionContext,
 ): { queued: number; more: boolean } {
   const { now } = context;
-  const isLeft = ({ owner }: RunRow) => "of" in whose ? owner === whose.of : !whose.kept.includes(owner!);
+  const isLeft = ({ owner }: RunRow) => "of" in whose ? whose.of.includes(owner!) : !whose.kept.includes(owner!);
   const left: RunRow[] = rows.range("run", "owned", "").filter(isLeft).slice(0, SLICE);
   let queued = 0;
   for (const run of left) {

@@ -80,8 +80,13 @@ export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { 
     return { kind: "again", after: gone };
   }
   if (found === undefined) {
-    if (wait.seen !== undefined && !isTaken(rows, run, wait.seen)) return { kind: "fetch", key: wait.seen };
-    const { searching: _searching, seen: _seen, ...rest } = wait;
+    const { searching: _searching, seen, ...rest } = wait;
+    if (seen !== undefined && !isTaken(rows, run, seen)) return { kind: "fetch", key: seen };
+    if (seen !== undefined) {
+      // Another one may have come after it, which was not noted.
+      rows.put("wait", key, { ...rest, searching: true });
+      return { kind: "again", after: seen };
+    }
     rows.put("wait", key, rest);
     return { kind: "record", record: readStep(rows, run, path)!, ended: false };
   }
@@ -142,22 +147,22 @@ export function cancelStep(rows: Rows, run: string, record: StepRecord, message:
 }
 
 /**
- * Ends the waits for a new event, at most one per run.
+ * Ends the waits for a new event: of each run the oldest one that does not search any more. Those that do note it.
  * @returns the ids of the runs
  */
 export function endEventWaits(rows: Rows, key: number, event: Event, now: number): string[] {
-  const ended: string[] = [];
+  const ended = new Set<string>();
   for (const wait of findWaits(rows, event)) {
     if (wait.searching) {
       if (wait.seen === undefined) rows.put("wait", stepKey(wait.run, wait.path), { ...wait, seen: key });
-      continue;
+    } else if (!ended.has(wait.run)) {
+      takeEvent(rows, wait, key);
+      settle(rows, wait, { state: "succeeded", output: asJson(event) }, now);
+      ended.add(wait.run);
     }
-    takeEvent(rows, wait, key);
-    settle(rows, wait, { state: "succeeded", output: asJson(event) }, now);
-    ended.push(wait.run);
   }
-  wakeRuns(rows, ended, now);
-  return ended;
+  wakeRuns(rows, [...ended], now);
+  return [...ended];
 }
 
 /** Records that an event ended a wait, so that it ends no other wait of the same run. */
@@ -166,14 +171,17 @@ function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
   addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
 }
 
-/** Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. */
+/**
+ * Lets waiting runs be claimed at once. A running one may have missed the event: it is claimed again after it is suspended. Its
+ * row is put each time, as that is how another replica that executes it learns of it.
+ */
 function wakeRuns(rows: Rows, runs: string[], now: number): void {
   for (const id of runs) {
     const run = rows.get("run", id)!;
     if (run.state === "waiting") {
       rows.put("run", id, { ...withoutPlans(run), state: "queued", readyAt: now });
       refreshLane(rows, run.rule, run.lane);
-    } else if (run.state === "running" && !run.woken) rows.put("run", id, { ...run, woken: true });
+    } else if (run.state === "running") rows.put("run", id, { ...run, woken: true });
   }
 }
 
@@ -220,23 +228,20 @@ function targetOf(
 }
 
 /**
- * The waits that an event ends: the oldest one of each run. Costs one look-up per pattern that matches its type and per list of
- * paths used with that pattern, however many runs wait.
+ * The waits that an event matches, oldest first. Costs one look-up per pattern that matches its type and per list of paths used
+ * with that pattern, however many runs wait.
  */
 function findWaits(rows: Rows, event: Event): WaitRow[] {
   if (rows.size("wait") === 0) return [];
-  const found = new Map<string, WaitRow>();
+  const found = new Set<WaitRow>();
   for (const pattern of typePatterns(event.type)) {
     for (const paths of listsOfPaths(rows, pattern)) {
       const values = valuesAt(event, JSON.parse(paths));
       if (values === undefined) continue;
-      for (const wait of rows.range("wait", "event", join(pattern, paths, writeExactJson(values), ""))) {
-        const other = found.get(wait.run);
-        if (other === undefined || wait.position < other.position) found.set(wait.run, wait);
-      }
+      for (const wait of rows.range("wait", "event", join(pattern, paths, writeExactJson(values), ""))) found.add(wait);
     }
   }
-  return [...found.values()].sort((a, b) => a.position - b.position);
+  return [...found].sort((a, b) => a.position - b.position);
 }
 
 /** Whether an event matches the wait; its type is already checked. */

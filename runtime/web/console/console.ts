@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
+import { NotEndedError } from "../../engine/other_replicas.ts";
 import { UsageError } from "../../model/errors.ts";
-import { StoreFullError } from "../../store/store.ts";
-import { RETRY_AFTER } from "../answer.ts";
+import { RETRY_AFTER, retryAfterOf } from "../answer.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
@@ -100,11 +100,13 @@ async function failed(error: Error, c: Context<ConsoleEnv>, context: WebContext)
     const viewer = await sessionViewer(c, context).catch(() => undefined);
     if (viewer !== undefined) c.set("viewer", viewer);
   }
-  if (error instanceof StoreFullError) {
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) {
     const text = "The program cannot take in anything at the moment. Try again in a while.";
-    return page(c, context, notice("Not now", text), 503, { "retry-after": String(error.retryAfter) });
+    return page(c, context, notice("Not now", text), 503, { "retry-after": retryAfter });
   }
   if (error instanceof UsageError) return page(c, context, notice("Not possible", error.message), 400);
+  if (error instanceof NotEndedError) return page(c, context, notice("Not ended yet", error.message), 409);
   context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
   return page(c, context, notice("Something went wrong", "The program's log says what."), 500);
 }

@@ -33,19 +33,19 @@ async function content({ replicas }: WebContext, times: Times): Promise<Markup> 
 }
 
 function table(listed: ReplicaListing[], me: string, times: Times): Markup {
-  const rows = listed.map(({ id, host, pid, version, startedAt, address, decides, state, behind }) =>
+  const rows = listed.map(({ id, host, pid, version, startedAt, address, rules, decides, state, behind }) =>
     markup`<tr><td class="nowrap">${word(state)}</td><td class="nowrap">${word(decides ? "decides" : "follows")}</td>
 <td class="why">${host} ${pid}${id === me && markup` <b>this one</b>`} <span class="soft">${
       address ?? "no address"
     }</span></td>
-<td class="wide nowrap">${version}</td><td class="wide mono">${id}</td>
+<td class="wide nowrap">${version}</td><td class="wide mono">${rules ?? "none yet"}</td><td class="wide mono">${id}</td>
 <td class="number nowrap">${times.short(startedAt)}</td><td class="number nowrap">${
       behind.toLocaleString("en")
     } frames</td></tr>
 `
   );
-  const wide = [["Version", "wide"], ["Id", "wide"]] as const;
+  const wide = [["Version", "wide"], ["Rules", "wide"], ["Id", "wide"]] as const;
   const numbers = [["Since", "number"], ["Behind", "number"]] as const;
   return markup`${rowTable("", ["State", "Role", "Host, process, address", ...wide, ...numbers], rows)}
-<p class="soft">Behind: what of the log the replica had not applied at its last sign of life.</p>`;
+<p class="soft">Behind: what of the log the replica had not applied at its last sign of life. Rules: the same for two replicas with the same rules.</p>`;
 }

@@ -271,6 +271,7 @@ export const replica = answerOf<ReplicaListing>("Replica", {
   version: text,
   startedAt: time,
   address: text.nullable(),
+  rules: text.nullable(),
   decides: z.boolean(),
   state: z.enum(REPLICA_STATES),
   behind: z.int(),

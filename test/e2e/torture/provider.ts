@@ -77,7 +77,8 @@ export async function listAll(
   const all: Answered[] = [];
   for (let more = true; more;) {
     const last = all.at(-1);
-    const before = last === undefined ? "" : `&before=${last.key ?? last.id}`;
+    // A run may have a key, too, which is that of its concurrency group.
+    const before = last === undefined ? "" : `&before=${what === "events" ? last.key : last.id}`;
     const page = await program.api(`${what}?rule=${rule}&limit=1000${before}`);
     all.push(...page);
     more = page.length === 1_000;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, NOW, send, settle, step } from "../helpers.ts";
+import { arrival, beginWait, candidate, claimIds, NOW, publish, send, settle, startRun, step } from "../helpers.ts";
 import { assertSame, insideOf } from "./pair.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
@@ -98,6 +98,28 @@ Deno.test("a promoted program settles its own calls: one decided and unanswered,
   assert.deepEqual([...deliveries, later.delivery], ["accepted", "accepted", "accepted", "duplicate", "duplicate"]);
   assert.equal((await next.store.listEvents({ limit: 9 })).length, 4);
   await assertSame(place, next, follower);
+  await closeAll(follower, next);
+});
+
+Deno.test("a program is promoted while it searches for an awaited event that came meanwhile, and which it had not read: the wait ends with it", async () => {
+  const [place, decider, next, follower] = await three();
+  const run = await startRun(next.store, "e1");
+  const searched = Promise.withResolvers<void>();
+  next.before.send = () => {
+    if (insideOf(next.store).rows.size("wait") === 0) return;
+    searched.resolve();
+    return new Promise(() => {});
+  };
+  const waiting = beginWait(next.store, run, "w", { kind: "event", types: ["paid.in"], match: { "data.id": "A" } });
+  await searched.promise;
+  // What it found, which is nothing, is not decided yet.
+  next.before.tail = () => new Promise(() => {});
+  await publish(follower.store, "paid", "paid.in", { id: "A" });
+  place.kill(decider);
+  await place.promote(next);
+  const { state, output } = await waiting;
+  assert.equal(state, "succeeded");
+  assert.equal((output as { id: string }).id, "paid");
   await closeAll(follower, next);
 });
 
@@ -293,7 +315,7 @@ Deno.test("a program that cannot take over rejects what waits for an answer: it 
   const fails = () => Promise.reject(new Error("connection lost"));
   await assert.rejects(follower.store.promote(fails), /connection lost/);
   await assert.rejects(waiting, /Cannot take over the decisions: connection lost/);
-  await assert.rejects(follower.store.reclaimRuns([], NOW), /Cannot take over the decisions/);
+  await assert.rejects(follower.store.reclaimRuns({ kept: [] }, NOW), /Cannot take over the decisions/);
   await follower.store.close();
 });
 
@@ -327,12 +349,15 @@ Deno.test("who decides refuses an event that does not become durable in time; it
   const decider = await place.start({ intakeTimeout: 20 });
   const held = Promise.withResolvers<void>();
   decider.before.append = () => held.promise;
+  let isClaimable = false;
+  decider.store.watch((change) => isClaimable ||= change.isClaimable);
   const lease = { owner: decider.id, max: 1 };
   const sent = decider.store.accept([arrival("e1", [candidate()])], [], NOW, lease);
   await assert.rejects(sent, { name: "StoreFullError", retryAfter: 1 });
   held.resolve();
   const stateOf = async () => (await decider.store.listRuns({ limit: 1 }))[0]?.state;
   while (await stateOf() !== "queued") await settle();
+  assert.ok(isClaimable, "its runner is told, as nobody else may take the run");
   assert.equal((await send(decider.store, "e1")).delivery, "duplicate");
   await closeAll(decider);
 });

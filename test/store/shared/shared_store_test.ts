@@ -19,7 +19,7 @@ import {
   supersede,
   suspend,
 } from "../helpers.ts";
-import { assertSame, caughtUp } from "./pair.ts";
+import { assertSame, caughtUp, insideOf } from "./pair.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
 /** A test with one program that decides and two that follow. At the end all must have the same state. */
@@ -153,6 +153,40 @@ sharedTest("4,000 events and waits for them at the same moment, through differen
   }
 });
 
+sharedTest("a part of history that cannot be read for a while: a wait looks again", async ({ a, decider }) => {
+  const run = await startRun(a.store, "e1");
+  await publish(decider.store, "old", "paid.in", { id: "A" });
+  await decider.store.checkpoint();
+  const { fetch } = a.elsewhere;
+  let failures = 0;
+  a.elsewhere.fetch = (part) => ++failures > 2 ? fetch(part) : Promise.reject(new Error("connection lost"));
+  const wait = { kind: "event" as const, types: ["paid.*"], match: { "data.id": "A" } };
+  const record = await beginWait(a.store, run, "w", wait);
+  assert.equal((record.output as { id: string }).id, "old");
+  assert.deepEqual(a.warnings.splice(0), ["Cannot look for an awaited event: connection lost; it is tried again"]);
+});
+
+sharedTest(
+  "two waits of a run, and two events that come while both search: each wait ends with one",
+  async ({ a, decider }) => {
+    const run = await startRun(a.store, "e1");
+    const searched = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    a.before.send = () => {
+      if (insideOf(a.store).rows.size("wait") < 2) return;
+      searched.resolve();
+      return released.promise;
+    };
+    const wait = { kind: "event" as const, types: ["paid.in"], match: {} };
+    const waiting = [beginWait(a.store, run, "w1", wait), beginWait(a.store, run, "w2", wait)];
+    await searched.promise;
+    for (const id of ["p1", "p2"]) await publish(decider.store, id, "paid.in", {});
+    released.resolve();
+    const outputs = (await Promise.all(waiting)).map(({ output }) => (output as { id: string } | undefined)?.id);
+    assert.deepEqual(outputs, ["p1", "p2"]);
+  },
+);
+
 sharedTest("a wait finds an event in a part of history that the program has not read yet", async ({ a, decider }) => {
   const run = await startRun(a.store, "e1");
   await publish(decider.store, "old", "paid.in", { id: "A" });
@@ -161,6 +195,39 @@ sharedTest("a wait finds an event in a part of history that the program has not 
   const record = await beginWait(a.store, run, "w", wait);
   assert.equal((record.output as { id: string }).id, "old");
 });
+
+sharedTest(
+  "a duplicate whose history cannot be read is accepted all the same, with what was accepted beside it",
+  async ({ a, decider, place }) => {
+    const run = await startRun(a.store, "old");
+    await a.store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+    await decider.store.checkpoint();
+    await caughtUp(place, a);
+    const { fetch } = a.elsewhere;
+    a.elsewhere.fetch = () => Promise.reject(new Error("connection lost"));
+    const lease = { owner: a.id, max: 1 };
+    const receipts = await a.store.accept([arrival("old"), arrival("new")], [], NOW, lease);
+    assert.deepEqual(receipts.map(({ delivery }) => delivery), ["duplicate", "accepted"]);
+    assert.deepEqual(receipts[1].claimed?.map(({ run }) => run.event.id), ["new"]);
+    a.elsewhere.fetch = fetch;
+  },
+);
+
+sharedTest(
+  "a run that a newer one replaces ends where it is executed, whatever became of who asked",
+  async ({ a, b, place }) => {
+    const { runs: [run] } = await send(b.store, "e1", { mode: "restart" });
+    await b.store.claimRuns(b.id, 1, NOW);
+    const changes = watch(b);
+    const receipt = await send(a.store, "e2", { mode: "restart" });
+    assert.deepEqual(receipt.replaces, [run]);
+    await caughtUp(place, b);
+    await settle();
+    assert.ok(changes.some(({ runs }) => runs.includes(run)));
+    await suspend(b.store, run);
+    assert.equal((await b.store.getRun(run))?.run.state, "cancelled");
+  },
+);
 
 // ── runs of others ─────────────────────────────────────────────────────────────────────────────────────────────────
 
