@@ -3,7 +3,7 @@ import { env as environment } from "node:process";
 import { writeAddress } from "../host/private_file.ts";
 import { type Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
-import { addressOf, serve, type Server } from "../host/serve.ts";
+import { addressOf, type Handler, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
 import { updateOwnEvents } from "../folder/live_rules.ts";
 import type { DataFolder } from "./data_folder.ts";
@@ -25,6 +25,7 @@ import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { RefusedRequests } from "../web/refused_requests.ts";
 import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
+import { concernsRules } from "./replica.ts";
 import { Reloads } from "./reloads.ts";
 import { TriggerReports } from "./trigger_reports.ts";
 
@@ -36,12 +37,6 @@ export interface OnceReport {
   /** Rule files that do not load. */
   broken: string[];
 }
-
-/**
- * The tables in which a change by another replica may concern what is in force here: pauses, config of people and of a platform,
- * tokens of connections.
- */
-const ADOPTED = ["rule", "config", "fact", "mark"];
 
 /** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
@@ -70,6 +65,7 @@ export class App {
   /** The data folder was deleted or replaced, or other replicas have gone on without this one: the program can only stop. */
   readonly lost: Promise<void>;
   readonly #started = Promise.withResolvers<void>();
+  #isLost = false;
   /** Milliseconds that runs have to end when the program stops. */
   #drain = DRAIN;
   #server: Server | undefined;
@@ -126,7 +122,7 @@ export class App {
     this.#takePart();
     await this.#begin();
     if (this.#phase === "draining") return;
-    const { url } = this.#server = this.#serve();
+    const { url } = this.#server = await this.#serve();
     await writeAddress(data, { url, token: this.#token, folder });
     await this.dataFolder.replica?.noteAddress(url);
     // A replica may be stopped while it waits for others to decide.
@@ -190,7 +186,7 @@ export class App {
     this.#parts.ingest.batches.changed(tables);
     this.#parts.fleets.changed(tables);
     this.#replies.changed(tables);
-    if (ADOPTED.some((table) => tables.has(table))) this.#adoptions?.request();
+    if (concernsRules(tables)) this.#adoptions?.request();
   }
 
   async #adopt(): Promise<void> {
@@ -198,7 +194,7 @@ export class App {
       await Promise.all([this.dataFolder.vault.followChanges(), this.dataFolder.hookVault.followChanges()]);
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
-      logError("Cannot adopt what another replica has changed", error);
+      if (!this.#isLost) logError("Cannot adopt what another replica has changed", error);
     }
   }
 
@@ -277,7 +273,7 @@ export class App {
     const release = () => this.#replies.release();
     const cancelRelease = this.clock.after(this.#drain, release);
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
-    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
+    await Promise.all([this.#parts.attachments.detachAll(), this.#stopServing(this.#drain + LAST_ANSWERS), drained]);
     await this.#parts.fleets.stop();
     await this.#parts.ownEvents.stop();
     await this.#parts.connections.settled(this.#drain);
@@ -287,11 +283,21 @@ export class App {
     await this.dataFolder.close();
   }
 
+  #stopServing(grace: number): Promise<void> | undefined {
+    const { options: { kept } } = this;
+    const server = this.#server;
+    return server && this.#isLost && kept ? kept.keep(server, this.#place(), grace) : server?.stop(grace);
+  }
+
   /** Results of runs can no longer be recorded, so nothing waits for them. */
   #lose({ message }: Error): void {
     this.#phase = "draining";
+    this.#isLost = true;
     this.#drain = 0;
-    logLine("error", `${message}: nothing can be saved any more, so no events are accepted, and the program stops`, {});
+    const next = this.options.kept
+      ? "it begins anew as another replica, and answers 503 until then"
+      : "no events are accepted, and the program stops";
+    logLine(this.options.kept ? "warn" : "error", `${message}: nothing can be saved any more, so ${next}`, {});
   }
 
   async #begin(): Promise<void> {
@@ -319,12 +325,13 @@ export class App {
       if (this.#decides) updateOwnEvents(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.fleets.use(this.#parts.live.loaded!);
-      this.dataFolder.replica?.noteRules(this.#parts.live.rules);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.
       if (this.#parts.live.loaded !== undefined) logError("The reload failed; the rules stay as they were", error);
       throw error;
+    } finally {
+      this.dataFolder.replica?.noteRules(this.#parts.live.startable);
     }
   }
 
@@ -337,12 +344,13 @@ export class App {
     this.#parts.services.mailer.setSmtp(settings.smtp);
   }
 
-  #serve(): Server {
+  async #serve(): Promise<Server> {
     const place = this.#place();
     const fault = tokenFault(this.options.token);
     if (fault !== undefined) logWarning(fault);
     const web = this.#createWeb(place.host);
-    return serve((request, address) => web.fetch(request, address), place);
+    const handler: Handler = (request, address) => web.fetch(request, address);
+    return await (this.options.kept?.serve(handler, place) ?? serve(handler, place));
   }
 
   /** The address that it listens on, or would listen on. */

@@ -1,3 +1,4 @@
+import type { KeptServer } from "../host/kept_server.ts";
 import type { Prebuilt } from "../folder/typescript/typescript_files.ts";
 import type { UpperValue } from "../model/config.ts";
 
@@ -26,4 +27,6 @@ export interface AppOptions {
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
   token?: string;
   version: string;
+  /** Set if another program follows in this process when this one is lost: it goes on with its server. */
+  kept?: KeptServer;
 }

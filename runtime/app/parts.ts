@@ -179,6 +179,7 @@ export function assemble(
     ingest,
     attachments,
     async onLoaded(loaded) {
+      await replica?.changeRules();
       onLoaded(loaded);
       await noteSecretNames(loaded.secretNames);
       await connections.set(loaded.settings.connections);
@@ -262,6 +263,7 @@ export function assemble(
     clock,
     retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,
+    ...replica && { knowsLiveVersions: () => replica.allHaveSameRules() },
     onError: logError,
   });
   const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep, fleets };

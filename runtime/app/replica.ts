@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { OpenDatabase } from "../database/open_database.ts";
 import type { Clock } from "../host/clock.ts";
 import { FolderLostError } from "../host/lock.ts";
@@ -12,8 +13,18 @@ import { RulesOfReplicas, versionOf } from "./rules_of_replicas.ts";
 import { openStore, type StoreOptions } from "../store/open_store.ts";
 import type { Change, SharedStore } from "../store/shared_store.ts";
 
+/** Milliseconds until something that the others must know is told again. */
+const AGAIN = 250;
 /** Milliseconds between two counts of the replicas. */
 const LOOK = 5_000;
+
+/** The tables of pauses, config of people and of a platform, tokens of connections. */
+const ADOPTED = ["rule", "config", "fact", "mark"];
+
+/** Whether a change of these tables by another replica may concern what is in force here. */
+export function concernsRules(tables: ReadonlySet<string>): boolean {
+  return ADOPTED.some((table) => tables.has(table));
+}
 
 /** What a replica works with. */
 export interface ReplicaOptions {
@@ -122,10 +133,34 @@ export class Replica {
 
   /** These rules are in force here. */
   noteRules(rules: ReadonlyMap<string, { version: string }>): void {
-    const version = versionOf(rules);
-    this.members.note({ rules: version }).catch((error) => {
+    this.#noteRules(versionOf(rules)).catch((error) => {
       logWarning(`Cannot tell which rules are in force: ${messageOf(error)}`);
     });
+  }
+
+  /** Other rules may be about to be in force here. Resolves when the others know that, so that nobody drops the versions of these rules. */
+  async changeRules(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        return await this.#noteRules(null);
+      } catch {
+        // The database cannot be reached.
+        if (this.#options.database.lost !== undefined) return;
+        await sleep(AGAIN, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  async #noteRules(rules: string | null): Promise<void> {
+    await this.members.note({ rules });
+  }
+
+  /** Whether all replicas have the rules of this one, as far as that is known. */
+  async allHaveSameRules(): Promise<boolean> {
+    const members = await this.members.list();
+    const mine = members.find(({ id }) => id === this.members.me)?.rules;
+    return typeof mine === "string" && members.every(({ rules, fenced }) => fenced || rules === mine);
   }
 
   /** Tells the others where this one listens. That they do not learn it hinders nothing. */

@@ -163,8 +163,8 @@ export class DatabaseFolder {
     }
   }
 
-  /** Removes copies of files of runs that are not in the database any more. */
-  async removeCopies(): Promise<void> {
+  /** Removes copies of files of runs that are not in the database any more; and there, what uploads left that did not end. */
+  async tidy(): Promise<void> {
     const known = [...this.#stored.keys()];
     const stored = await this.files.list();
     for (const path of known) {
@@ -172,6 +172,8 @@ export class DatabaseFolder {
       this.#drop(path);
       await rm(join(this.folder, path), { force: true });
     }
+    // A program that began to decide later has not done so in `load`.
+    if (this.decides()) await this.files.removeAbandoned();
   }
 
   /** A file that is gone meanwhile is looked up again, and forgotten if it was not replaced. */

@@ -114,7 +114,7 @@ class Database implements OpenDatabase {
       exchange,
     };
     // The next time does it, too.
-    this.#tidying = setInterval(() => void folder.removeCopies().catch(() => {}), TIDYING);
+    this.#tidying = setInterval(() => void folder.tidy().catch(() => {}), TIDYING);
   }
 
   get lost(): FolderLostError | undefined {
@@ -143,7 +143,7 @@ class Database implements OpenDatabase {
   }
 }
 
-/** Milliseconds between two looks for copies of files that are not in the database any more. */
+/** Milliseconds between two looks for files that nobody needs. */
 const TIDYING = 3_600_000;
 /** Milliseconds that the hand-over may take: a database that does not answer must not keep the program from ending. */
 const HAND_OVER = 3_000;

@@ -39,10 +39,20 @@ export class FileChangedError extends Error {
 /** Milliseconds after which an upload that is in no file counts as left by a program that has ended. */
 const ABANDONED = 3_600_000;
 
+/** Bytes of the newest frames that stay for replicas that have not applied them: one that is further behind begins anew. */
+const MOST_BEHIND = 256 * 1024 * 1024;
+
 /** Files in the database: each in chunks, listed in a table when it is complete. */
 export class StoredFiles {
-  /** @param right with which this program changes files at the moment */
-  constructor(private readonly sql: Sql, private readonly right: () => Right) {}
+  /**
+   * @param right with which this program changes files at the moment
+   * @param mostBehind bytes of frames that stay for replicas that have not applied them
+   */
+  constructor(
+    private readonly sql: Sql,
+    private readonly right: () => Right,
+    private readonly mostBehind: number = MOST_BEHIND,
+  ) {}
 
   /**
    * All files, by path.
@@ -153,7 +163,7 @@ export class StoredFiles {
           "select path, blob, bytes from json_to_recordset($1::text::json) as f(path text, blob text, bytes bigint)",
         [JSON.stringify(rows)],
       );
-      if (folded !== undefined) await transaction.unsafe(REMOVE_FRAMES, [String(folded)]);
+      if (folded !== undefined) await transaction.unsafe(REMOVE_FRAMES, [String(folded), String(this.mostBehind)]);
       return true;
     });
     if (!held) right.lose();
@@ -171,13 +181,18 @@ async function assertExpected(transaction: Transaction, expected: Map<string, st
 
 /**
  * The newest frame stays, as the next one is checked against it; so does the last one that each other replica has applied, with all
- * after it. One that was declared dead needs none.
+ * after it. One that was declared dead needs none, and for one that lives and does not apply them not all can stay.
  */
 const REMOVE_FRAMES = `
   delete from whenthen.log where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)
-    and not exists (
-      select from whenthen.replicas r where not r.fenced and r.applied <= log.seq
-        and r.id is distinct from (select holder from whenthen.lease)
+    and (
+      not exists (
+        select from whenthen.replicas r where not r.fenced and r.applied <= log.seq
+          and r.id is distinct from (select holder from whenthen.lease)
+      ) or seq <= (
+        select max(seq) from (select seq, sum(octet_length(frame)) over (order by seq desc) as bytes from whenthen.log) sized
+        where bytes > $2::bigint
+      )
     )`;
 
 /** @throws Error if a path leads out of the data folder */

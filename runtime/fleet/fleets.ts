@@ -3,6 +3,7 @@ import { messageOf, UsageError } from "../model/errors.ts";
 import type {
   DeviceSearch,
   DeviceView,
+  Fleet,
   Fleets,
   FleetSummary,
   Recipients,
@@ -44,14 +45,14 @@ export class LiveFleets implements Fleets {
 
   constructor(options: LiveFleetOptions) {
     this.#shared = options.shared && new SharedFleets(options, options.shared, this.#fleets);
-    this.options = { ...options, onInventory: () => this.#shared?.inventoryChanged() };
+    this.options = { ...options, onInventory: (...change) => this.#shared?.inventoryChanged(...change) };
   }
 
   /**
    * Applies the fleets of a load: new ones start, changed ones adapt, those without a file end. They are known at once.
    * @returns resolves when all of this is done; never rejects
    */
-  async use({ fleets, unreadFleets }: LoadedFleets): Promise<void> {
+  async use({ fleets, unreadFleets, settings }: LoadedFleets): Promise<void> {
     for (const [id, live] of this.#fleets) {
       if (fleets.has(id)) continue;
       this.#fleets.delete(id);
@@ -60,7 +61,7 @@ export class LiveFleets implements Fleets {
     }
     for (const [id, fleet] of fleets) {
       const live = this.#fleets.get(id);
-      if (live !== undefined) this.#enqueueChange(id, () => live.use(fleet));
+      if (live !== undefined) this.#enqueueChange(id, () => this.#adapt(live, fleet));
       else {
         const started = new LiveFleet(fleet, this.options);
         this.#fleets.set(id, started);
@@ -68,6 +69,7 @@ export class LiveFleets implements Fleets {
       }
     }
     this.#unread = unreadFleets;
+    this.#shared?.configure(settings.places);
     await this.#tidy();
     await this.#shared?.use();
     await Promise.all(this.#changes.values());
@@ -84,6 +86,12 @@ export class LiveFleets implements Fleets {
   /** Tables of the store that several replicas share have changed. */
   changed(tables: ReadonlySet<string>): void {
     this.#shared?.changed(tables);
+  }
+
+  async #adapt(live: LiveFleet, fleet: Fleet): Promise<void> {
+    await live.use(fleet);
+    // The others learn of a changed fleet when it is in force here.
+    void this.#shared?.use();
   }
 
   async #remove(live: LiveFleet): Promise<void> {

@@ -10,7 +10,7 @@ import type { PlaceStore, Progress, StoppedDevice, Store, TakenPlace } from "../
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
 import { type Device, isLive, newDevice } from "./device.ts";
-import { tagsOf } from "./shared_views.ts";
+import { isTags, tagsOf } from "./shared_views.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 import type { FleetSharing } from "./sharing.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
@@ -32,11 +32,10 @@ export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, Su
   ) => Promise<Json>;
   /** Absent if this program alone has all devices. */
   shared?: FleetSharing;
-  /** The inventory has changed, if several replicas share the devices. */
-  onInventory?: () => void;
+  /** The inventory of a fleet was read or has changed, if several replicas share the devices. */
+  onInventory?: (fleet: string, removed: string[]) => void;
 }
 
-const NO_ROWS: ReadonlyMap<string, StoppedDevice> = new Map();
 /** Devices that a removal stores at once. */
 const SLICE = 500;
 /** Milliseconds between two checks whether all devices of an order are initialized. */
@@ -57,13 +56,13 @@ export class LiveFleet {
   #sorted: string[] | undefined;
   #isOpen = false;
   #isClosed = false;
+  /** Whether all stored devices are in {@link devices}. */
+  #isRead = false;
   /** Why it could not be opened. */
   #failure: string | null = null;
   /** With several replicas: the devices that this one has taken and not released yet, also while their sessions end. */
   readonly #epochs = new Map<string, number>();
   readonly #taken = new Map<string, Device>();
-  /** Grows with each change of the inventory. */
-  generation = 0;
   /** Resolves when the known devices wait for their init. */
   readonly #opened = Promise.withResolvers<void>();
 
@@ -188,6 +187,7 @@ export class LiveFleet {
       // Some may be queued already.
       for (const device of this.devices.values()) if (!this.#taken.has(device.name)) device.isRemoved = true;
       this.devices.clear();
+      this.#isRead = false;
       this.#sorted = undefined;
       return await this.#tryToOpen();
     }
@@ -200,10 +200,10 @@ export class LiveFleet {
     if (!this.#isClosed && this.readsInventory) await this.#inventory.attach();
   }
 
-  /** From now on this replica decides, so it reads the inventory. */
+  /** From now on this replica decides, so it reads the inventory, unless it did so when it was opened. */
   async decide(): Promise<void> {
     await this.#opened.promise;
-    if (this.#isClosed || this.#failure !== null) return;
+    if (this.#isClosed || this.#failure !== null || this.#isRead) return;
     await this.#readBaseline();
     await this.#inventory.attach();
   }
@@ -211,6 +211,11 @@ export class LiveFleet {
   /** Whether this program reads the inventory. */
   get readsInventory(): boolean {
     return this.options.shared?.decides() ?? true;
+  }
+
+  /** Whether this program reads the inventory, and knows all devices that are stored. */
+  get knowsInventory(): boolean {
+    return this.readsInventory && this.#isRead;
   }
 
   async #renewInventory(): Promise<void> {
@@ -245,7 +250,7 @@ export class LiveFleet {
 
   async #open(): Promise<void> {
     const { shared } = this.options;
-    const rows = shared === undefined ? await this.options.store.listStopped(this.fleet.id) : NO_ROWS;
+    const rows = shared === undefined ? await this.options.store.listStopped(this.fleet.id) : new Map();
     if (shared !== undefined) {
       this.#isOpen = true;
       this.supervisor.open(rows);
@@ -269,6 +274,8 @@ export class LiveFleet {
       for (const [name, item] of page) this.#add(name, item);
       if (slices.isOver) await slices.next();
     }
+    this.#isRead = true;
+    this.options.onInventory?.(this.fleet.id, []);
   }
 
   async #close(): Promise<void> {
@@ -305,10 +312,9 @@ export class LiveFleet {
     }
     for (const { name } of gone) this.devices.delete(name);
     this.#sorted = undefined;
-    this.generation++;
     // Those who look after them learn of it from their places.
     if (shared === undefined) this.supervisor.change(fresh, changed, gone);
-    else this.options.onInventory?.();
+    else this.options.onInventory?.(this.fleet.id, removed);
     if (isFull) await this.log.room();
   }
 
@@ -347,6 +353,8 @@ export class LiveFleet {
       if (!items.has(name)) continue;
       if (stopped !== undefined) rows.set(name, stopped);
       else if (isLive(state)) device.before = state;
+      // Its last owner was about to begin a session.
+      else if (state !== device.state) this.log.report(device);
       devices.push(device);
     }
     this.supervisor.adopt(devices, rows);
@@ -388,9 +396,4 @@ export class LiveFleet {
   #tagsOf(item: Json): string[] {
     return tagsOf(this.fleet, item);
   }
-}
-
-/** Whether recipients are those with any of some tags. */
-export function isTags(to: Recipients): to is { tags: string[] } {
-  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }

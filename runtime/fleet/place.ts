@@ -22,16 +22,14 @@ export interface Move {
   to: string;
 }
 
-/** By how many devices two replicas may differ before devices move from one to the other. */
-export const MOST_DIFFERENCE = 5;
-
 /**
  * Decides which replica looks after which device of a fleet. Devices that no living replica has go to the least loaded one. Of
  * the others, as few as it takes move until no two replicas differ by more than `difference`: those that have been at their place
  * for the longest time first. The same input always has the same result, and a second call with it applied moves nothing.
  * @param hosts none that takes devices: nothing moves
+ * @param difference at least 1
  */
-export function place(devices: Iterable<Placed>, hosts: readonly Host[], difference = MOST_DIFFERENCE): Move[] {
+export function place(devices: Iterable<Placed>, hosts: readonly Host[], difference: number): Move[] {
   const takers = hosts.filter(({ takes }) => takes).sort((a, b) => compare(a.id, b.id));
   if (takers.length === 0) return [];
   const load = new Map(hosts.map(({ id, load }) => [id, load]));

@@ -1,10 +1,11 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import { formatDuration } from "../model/duration.ts";
+import type { Settings } from "../folder/loaded.ts";
 import { messageOf } from "../model/errors.ts";
 import type { PlaceStore } from "../store/store.ts";
 import type { LiveFleet } from "./live_fleet.ts";
-import { type Host, MOST_DIFFERENCE, place, type Placed } from "./place.ts";
+import { type Host, place, type Placed } from "./place.ts";
 import { carriedVersion, type FleetMember, type FleetSharing, PLACES_AT_ONCE } from "./sharing.ts";
 
 /** Options of `Placement`. */
@@ -12,20 +13,19 @@ export interface PlacementOptions {
   store: PlaceStore;
   shared: FleetSharing;
   clock: Clock;
+  settings: () => Settings["places"];
   /** The fleets whose inventories this program reads. */
   fleets: () => LiveFleet[];
   onWarning: (fleet: string, message: string) => void;
   onFailure: (message: string) => void;
   /** Called after each pass. */
   onPlaced: () => void;
-  /** @default 2_000 */
-  interval?: number;
   /** @default 300_000 */
   stuckAfter?: number;
 }
 
-/** Milliseconds between two passes. A change of the replicas is noticed by the next one. */
-const INTERVAL = 2_000;
+/** Milliseconds until the next pass if something has changed during one: a large inventory is read in many parts. */
+const SOON = 100;
 /** Milliseconds after which a device that comes to no session is placed elsewhere. */
 const STUCK_AFTER = 300_000;
 /** The most devices that are looked at for that in one pass. */
@@ -39,9 +39,15 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #stop = new AbortController();
   readonly #wanted = new Map<string, Wanted>();
+  /** Devices that have left the inventory since the last pass, by fleet. They have no place any more, even if they are back already. */
+  readonly #removed = new Map<string, Set<string>>();
+  /** How often an inventory has changed. */
+  #changes = 0;
   /** What the last pass was about: as long as nothing differs, there is nothing to do. */
   #last = "";
   #timer: Cancel | undefined;
+  /** Whether something has changed during a pass. */
+  #isDue = false;
   #working: Promise<void> | undefined;
 
   constructor(options: PlacementOptions) {
@@ -49,14 +55,26 @@ export class Placement {
     this.wake();
   }
 
+  /** Devices were added to an inventory, changed, or removed. */
+  inventoryChanged(fleet: string, removed: string[]): void {
+    const all = this.#removed.get(fleet) ?? new Set();
+    for (const name of removed) all.add(name);
+    if (all.size > 0) this.#removed.set(fleet, all);
+    this.#changes++;
+    this.wake();
+  }
+
   /** Looks now, as an inventory or the replicas have changed. */
   wake(): void {
+    this.#isDue = true;
     if (this.#stop.signal.aborted || this.#working !== undefined) return;
     this.#timer?.();
+    this.#isDue = false;
     this.#working = this.#pass().finally(() => {
       this.#working = undefined;
-      const { clock, interval = INTERVAL } = this.#options;
-      if (!this.#stop.signal.aborted) this.#timer = clock.after(interval, () => this.wake());
+      const { clock, settings } = this.#options;
+      const pause = this.#isDue ? SOON : settings().every;
+      if (!this.#stop.signal.aborted) this.#timer = clock.after(pause, () => this.wake());
     });
   }
 
@@ -76,23 +94,28 @@ export class Placement {
       this.#options.onPlaced();
     } catch (error) {
       if (this.#stop.signal.aborted) return;
+      // What is stored is learnt anew.
+      this.#wanted.clear();
       this.#last = "";
       onFailure(`Cannot decide which replica looks after which device, it is tried again: ${messageOf(error)}`);
     }
   }
 
   async #place(members: FleetMember[], alive: string[]): Promise<void> {
-    const { store, fleets } = this.#options;
+    const { store, fleets, settings } = this.#options;
     const carried = await store.listCarried();
-    const present = fleets().filter(({ readsInventory }) => readsInventory)
+    const present = fleets().filter(({ knowsInventory }) => knowsInventory)
       .sort((a, b) => a.fleet.id < b.fleet.id ? -1 : 1);
     const facts = JSON.stringify([
       alive,
       [...carried].map(([fleet, versions]) => [fleet, ...versions]),
-      present.map(({ fleet, generation }) => [fleet.id, carriedVersion(fleet), generation]),
+      present.map(({ fleet }) => [fleet.id, carriedVersion(fleet)]),
+      this.#changes,
+      settings(),
     ]);
     if (facts === this.#last) return;
     this.#last = "";
+    for (const id of this.#wanted.keys()) if (!present.some(({ fleet }) => fleet.id === id)) this.#wanted.delete(id);
     for (const live of present) await this.#load(live, new Set(members.map(({ id }) => id)));
     for (const live of present) {
       const versions = carried.get(live.fleet.id) ?? new Map<string, string>();
@@ -109,20 +132,37 @@ export class Placement {
   }
 
   /** Learns where the devices of a fleet are, after this replica has begun to decide, and frees those of replicas that nobody knows. */
-  async #load({ fleet: { id } }: LiveFleet, known: ReadonlySet<string>): Promise<void> {
-    if (this.#wanted.has(id)) return;
+  async #load(live: LiveFleet, known: ReadonlySet<string>): Promise<void> {
+    const { fleet: { id }, devices } = live;
+    if (this.#wanted.has(id)) return await this.#forgetRemoved(live);
     const { store } = this.#options;
+    this.#removed.delete(id);
     const found: Wanted = new Map();
     const gone = new Set<string>();
     for (let page = await store.listPlaces(id, PLACES_AT_ONCE); page.length > 0;) {
       for (const { name, wanted, wantedAt, owner } of page) {
-        found.set(name, { on: wanted, since: wantedAt });
+        if (devices.has(name)) found.set(name, { on: wanted, since: wantedAt });
         if (owner !== undefined && !known.has(owner)) gone.add(owner);
       }
       page = await store.listPlaces(id, PLACES_AT_ONCE, page.at(-1)!.name);
     }
     for (const replica of gone) await store.freePlaces(replica);
     this.#wanted.set(id, found);
+    await this.#forgetRemoved(live);
+  }
+
+  /** A device that was removed may be back: it has its place only if its owner has not released it in between. */
+  async #forgetRemoved({ fleet: { id }, devices }: LiveFleet): Promise<void> {
+    const removed = [...this.#removed.get(id) ?? []];
+    this.#removed.delete(id);
+    const wanted = this.#wanted.get(id)!;
+    for (let begin = 0; begin < removed.length; begin += PLACES_AT_ONCE) {
+      const slice = removed.slice(begin, begin + PLACES_AT_ONCE);
+      const back = slice.filter((name) => devices.has(name));
+      const places = await this.#options.store.getPlaces(id, back);
+      const kept = new Set(places.map(({ name }) => name));
+      for (const name of slice) if (!kept.has(name)) wanted.delete(name);
+    }
   }
 
   /** How many devices each replica has, or is to have, of all fleets. */
@@ -136,9 +176,8 @@ export class Placement {
 
   /** @returns whether all is placed: false if the program stops */
   async #move(live: LiveFleet, hosts: Host[]): Promise<boolean> {
-    const { difference = MOST_DIFFERENCE } = this.#options.shared;
+    const { difference } = this.#options.settings();
     const wanted = this.#wanted.get(live.fleet.id)!;
-    for (const name of wanted.keys()) if (!live.devices.has(name)) wanted.delete(name);
     const devices = live.names().map((name): Placed => ({ name, ...wanted.get(name) }));
     const moves = place(devices, hosts, difference).map(({ name, to }): [string, string] => [name, to]);
     return await this.#want(live, moves);
@@ -167,10 +206,15 @@ export class Placement {
       const stuck = due.filter(({ owner, wanted, wantedAt }) =>
         owner === undefined && wanted === id && wantedAt < oldest
       );
+      if (stuck.length === 0) continue;
+      const carried = await store.listCarried();
       for (const [fleet, places] of Map.groupBy(stuck, ({ fleet }) => fleet)) {
         const live = fleets().find((each) => each.fleet.id === fleet);
-        const elsewhere = alive.map((other) => other.id).filter((other) => other !== id);
-        if (live === undefined || elsewhere.length === 0 || !this.#wanted.has(fleet)) continue;
+        if (live === undefined || !this.#wanted.has(fleet)) continue;
+        const version = carriedVersion(live.fleet);
+        const isTaker = (other: string) => other !== id && carried.get(fleet)?.get(other) === version;
+        const elsewhere = alive.map((other) => other.id).filter(isTaker);
+        if (elsewhere.length === 0) continue;
         onWarning(
           fleet,
           `${places.length} devices were not taken by ${name} for ${formatDuration(stuckAfter)}: ` +

@@ -9,7 +9,7 @@ import type { LiveFleets } from "./fleets.ts";
 /** The fleets of the program. A program without fleets loads none of their code. */
 export class ProgramFleets implements Fleets {
   #live: LiveFleets | undefined;
-  #loaded: LoadedFleets = { fleets: new Map(), unreadFleets: undefined };
+  #loaded: LoadedFleets | undefined;
   #isStarted = false;
   /** Whether this program runs no fleets. */
   #isAlone = false;
@@ -27,7 +27,7 @@ export class ProgramFleets implements Fleets {
   use(loaded: LoadedFleets): void {
     this.#loaded = loaded;
     if (!this.#isStarted) return;
-    this.#applied = this.#apply().catch((error) =>
+    this.#applied = this.#apply(loaded).catch((error) =>
       this.options.onFailure(`Cannot change the fleets: ${messageOf(error)}`)
     );
   }
@@ -36,7 +36,7 @@ export class ProgramFleets implements Fleets {
   start(): void {
     if (this.#isStarted) return void this.#live?.decide();
     this.#isStarted = true;
-    this.use(this.#loaded);
+    if (this.#loaded !== undefined) this.use(this.#loaded);
     this.#decided.resolve();
   }
 
@@ -63,9 +63,8 @@ export class ProgramFleets implements Fleets {
     await this.#live?.stop();
   }
 
-  async #apply(): Promise<void> {
-    const { fleets } = this.#loaded;
-    if (this.#live === undefined && fleets.size === 0 && !await this.#hasStored()) return;
+  async #apply(loaded: LoadedFleets): Promise<void> {
+    if (this.#live === undefined && loaded.fleets.size === 0 && !await this.#hasStored()) return;
     const { LiveFleets } = await import("./fleets.ts");
     // Another load, or the end of the program, may have come meanwhile.
     if (!this.#isStarted) return;
@@ -73,7 +72,7 @@ export class ProgramFleets implements Fleets {
     const role = this.#isGuest && shared && { shared: { ...shared, decides: () => false, isGuest: true } };
     this.#live ??= new LiveFleets({ ...this.options, ...role });
     // Each fleet reports its own failures.
-    void this.#live.use(this.#loaded);
+    void this.#live.use(this.#loaded!);
   }
 
   /** Whether fleets are stored whose files were deleted while the program was down. */
@@ -87,7 +86,7 @@ export class ProgramFleets implements Fleets {
   device: Fleets["device"] = async (fleet, name) => await (await this.#ready(fleet)).device(fleet, name);
   recipients: Fleets["recipients"] = async (fleet, to) => await (await this.#ready(fleet)).recipients(fleet, to);
   task: Fleets["task"] = async (order, onResults) =>
-    await (this.#isAlone && this.#loaded.fleets.has(order.fleet)
+    await (this.#isAlone && this.#loaded?.fleets.has(order.fleet)
       ? this.#taskAlone(order, onResults)
       : (await this.#ready(order.fleet, order.signal)).task(order, onResults));
   again: Fleets["again"] = async (fleet, name) => await (await this.#ready(fleet)).again(fleet, name);
@@ -97,7 +96,7 @@ export class ProgramFleets implements Fleets {
   #taskAlone(...[order, onResults]: Parameters<Fleets["task"]>): Promise<void> {
     const done = this.#alone.then(async () => {
       const { LiveFleet } = await import("./live_fleet.ts");
-      const fleet = { ...this.#loaded.fleets.get(order.fleet)!, ping: undefined };
+      const fleet = { ...this.#loaded!.fleets.get(order.fleet)!, ping: undefined };
       const { shared: _shared, ...options } = this.options;
       await new LiveFleet(fleet, options).taskAlone(order, onResults);
     });
@@ -110,7 +109,7 @@ export class ProgramFleets implements Fleets {
     await orAborted(this.#decided.promise, signal);
     if (this.#live?.get(fleet) === undefined) await orAborted(this.#applied, signal);
     if (this.#live !== undefined) return this.#live;
-    const starts = this.#loaded.fleets.has(fleet) ? "it does not run" : "there is none";
+    const starts = this.#loaded?.fleets.has(fleet) ? "it does not run" : "there is none";
     throw new UsageError(`Cannot reach the fleet ${JSON.stringify(fleet)}: ${starts}`);
   }
 }

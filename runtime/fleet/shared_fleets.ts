@@ -1,11 +1,16 @@
-import { orAborted } from "../host/clock.ts";
+import { orAborted, sleepFor } from "../host/clock.ts";
+import type { Settings } from "../folder/loaded.ts";
+import { messageOf } from "../model/errors.ts";
 import type { DeviceSearch, DeviceView, Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import { DeviceOrders } from "./device_orders.ts";
 import { HeldPlaces } from "./held_places.ts";
-import { isTags, type LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
+import type { LiveFleet, LiveFleetOptions } from "./live_fleet.ts";
 import { Placement } from "./placement.ts";
-import { SharedViews } from "./shared_views.ts";
+import { isTags, SharedViews } from "./shared_views.ts";
 import { carriedVersion, type FleetSharing } from "./sharing.ts";
+
+/** Milliseconds until the next attempt after a failure. */
+const AFTER_FAILURE = 1_000;
 
 /** What the fleets of a program do because several replicas share their devices. */
 export class SharedFleets {
@@ -16,9 +21,11 @@ export class SharedFleets {
   readonly #orders: DeviceOrders;
   readonly views: SharedViews;
   #placement: Placement | undefined;
+  #settings: Settings["places"] | undefined;
   /** The versions of the fleets that the others know of. */
   #carried = "";
-  #isStopped = false;
+  #carrying: Promise<void> | undefined;
+  readonly #stop = new AbortController();
 
   constructor(options: LiveFleetOptions, shared: FleetSharing, fleets: ReadonlyMap<string, LiveFleet>) {
     const { store, clock, onFailure } = options;
@@ -31,26 +38,53 @@ export class SharedFleets {
     this.views = new SharedViews(store, shared);
   }
 
-  /** The fleets of this program have changed. */
+  /** Applies the settings of a load: before the first one nothing is placed. */
+  configure(settings: Settings["places"]): void {
+    this.#settings = settings;
+  }
+
+  /** The fleets of this program have changed. Resolves when the others can know it; never rejects. */
   async use(): Promise<void> {
     if (this.#shared.isGuest) return;
     for (const live of this.#fleets.values()) void live.opened.then(() => this.#held.wake());
-    const versions = Object.fromEntries([...this.#fleets].map(([id, { fleet }]) => [id, carriedVersion(fleet)]));
-    const carried = JSON.stringify(versions);
-    if (carried !== this.#carried) await this.#options.store.setCarried(this.#shared.me, versions);
-    this.#carried = carried;
+    await (this.#carrying ??= this.#carry());
     this.decide();
     this.#placement?.wake();
   }
 
+  /** Tells the others the versions that are in force here. */
+  async #carry(): Promise<void> {
+    const { store, clock, onFailure } = this.#options;
+    const { signal } = this.#stop;
+    // Changes of the same turn are told together.
+    await Promise.resolve();
+    while (!signal.aborted) {
+      const versions = Object.fromEntries([...this.#fleets].map(([id, { fleet }]) => [id, carriedVersion(fleet)]));
+      const carried = JSON.stringify(versions);
+      if (carried === this.#carried) break;
+      try {
+        await store.setCarried(this.#shared.me, versions);
+        this.#carried = carried;
+      } catch (error) {
+        if (signal.aborted) break;
+        onFailure(`Cannot tell the others which fleets this replica has, it is tried again: ${messageOf(error)}`);
+        await sleepFor(clock, AFTER_FAILURE, signal);
+      }
+    }
+    // At once: what changes from now on is told by another call.
+    this.#carrying = undefined;
+  }
+
   /** From now on this replica decides, if it does. */
   decide(): void {
-    if (this.#placement !== undefined || !this.#shared.decides() || this.#isStopped) return;
+    if (this.#settings === undefined || this.#placement !== undefined) return;
+    if (!this.#shared.decides() || this.#stop.signal.aborted) return;
     const { store, clock, onFailure, onLog } = this.#options;
     this.#placement = new Placement({
       store,
       shared: this.#shared,
       clock,
+      settings: () => this.#settings!,
       fleets: () => [...this.#fleets.values()],
       onWarning: (fleet, message) => onLog(fleet, "warn", message),
       onFailure,
@@ -59,9 +93,9 @@ export class SharedFleets {
   }
 
   /** An inventory that this replica reads has changed. */
-  inventoryChanged(): void {
+  inventoryChanged(fleet: string, removed: string[]): void {
     this.#held.wake();
-    this.#placement?.wake();
+    this.#placement?.inventoryChanged(fleet, removed);
   }
 
   /** Others have changed tables of the store. */
@@ -97,7 +131,7 @@ export class SharedFleets {
 
   /** Takes no more devices, and sends nothing to them for others. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
+    this.#stop.abort();
     await Promise.all([this.#placement?.stop(), this.#held.stop(), this.#orders.stop()]);
   }
 }

@@ -1,6 +1,6 @@
 import { evaluate } from "../language/expressions/expression.ts";
 import { Slices } from "../host/large_work.ts";
-import type { DeviceOwner, DeviceSearch, DeviceState, DeviceView, Fleet } from "../model/fleet.ts";
+import type { DeviceOwner, DeviceSearch, DeviceState, DeviceView, Fleet, Recipients } from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
 import { INVENTORY } from "../folder/fleet_inventory.ts";
 import type { NamedPlace, PlaceStore, Store } from "../store/store.ts";
@@ -20,6 +20,11 @@ export function tagsOf({ tags }: Fleet, item: Json): string[] {
     // An item without the field has no tags.
     return NO_TAGS;
   }
+}
+
+/** Whether recipients are those with any of some tags. */
+export function isTags(to: Recipients): to is { tags: string[] } {
+  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }
 
 /** Shows the devices of all replicas, as each of them has them in the store. */

@@ -37,8 +37,6 @@ export interface FleetSharing {
   acting(): Promise<void> | undefined;
   /** It only orders: it takes no devices. */
   isGuest?: boolean;
-  /** By how many devices replicas may differ. @default MOST_DIFFERENCE */
-  difference?: number;
 }
 
 /** Devices that are moved, or looked for, at once: other work goes on in between. */

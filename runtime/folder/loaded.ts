@@ -37,7 +37,7 @@ export interface Loaded {
 }
 
 /** The fleets of a load. */
-export type LoadedFleets = Pick<Loaded, "fleets" | "unreadFleets">;
+export type LoadedFleets = Pick<Loaded, "fleets" | "unreadFleets"> & { settings: Pick<Settings, "places"> };
 
 /** The settings of `whenthen.yaml`, with defaults for what it does not set. */
 export interface Settings {
@@ -46,6 +46,8 @@ export interface Settings {
   retention: { bytes: number; identities: number };
   /** Requests per destination host: `api.example.org: 10/s`. */
   limits: Record<string, { count: number; per: number }>;
+  /** Replicas differ by at most so many devices; milliseconds between two looks at that. */
+  places: { difference: number; every: number };
   /** Where secrets come from besides the environment: env files and mounted folders, absolute. */
   secrets: { files: string[]; folders: string[] };
   /** Where people reach the program, without a trailing slash; absent if that is the address that it listens on. */

@@ -3,7 +3,7 @@ import { codeOf, messageOf, UsageError } from "../model/errors.ts";
 import { bun, type BunHost } from "./bun.ts";
 
 /** The address to listen on. */
-interface ServeOptions {
+export interface ServeOptions {
   host: string;
   /** 0 for any free port. */
   port: number;
@@ -19,13 +19,17 @@ export interface Server {
    * half-sent request does not delay the exit.
    */
   stop(graceMs: number): Promise<void>;
+  /** As {@link stop}, but it goes on listening, and refuses requests until {@link resume}. Connections stay open. */
+  pause(graceMs: number): Promise<void>;
+  /** Another handler answers from now on. */
+  resume(handler: Handler): void;
 }
 
 /** Milliseconds for the last responses: the hosts report a response as sent when it is buffered, not when it is transmitted. */
 const LINGER = 50;
 
 /** @param address returns the IP address of the client while the request is in progress */
-type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
+export type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
 
 /**
  * Serves HTTP with the host's own server.
@@ -39,35 +43,45 @@ export function serve(handler: Handler, options: ServeOptions): Server {
     url: addressOf(options.host, port),
     port,
     async stop(graceMs) {
-      flight.close();
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const grace = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
-      await Promise.race([flight.landed.then(() => sleep(LINGER)), grace]);
-      clearTimeout(timer);
+      await flight.close("The program is stopping", graceMs);
       await listener.abort();
     },
+    pause: (graceMs) => flight.close("The program begins anew", graceMs),
+    resume: (handler) => flight.resume(handler),
   };
 }
 
 /** The requests in progress. */
 class Flight {
   #underWay = 0;
-  #closed = false;
-  readonly #landed = Promise.withResolvers<void>();
+  /** Why new requests are refused. */
+  #refusal: string | undefined;
+  #landed = Promise.withResolvers<void>();
 
-  constructor(private readonly handler: Handler) {}
+  constructor(private handler: Handler) {}
 
-  close(): void {
-    this.#closed = true;
+  /** Refuses new requests. Resolves when all others are answered, or the time is over. */
+  async close(refusal: string, graceMs: number): Promise<void> {
+    this.#refusal = refusal;
     if (this.#underWay === 0) this.#landed.resolve();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const grace = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
+    await Promise.race([this.#landed.promise.then(() => sleep(LINGER)), grace]);
+    clearTimeout(timer);
+  }
+
+  resume(handler: Handler): void {
+    this.handler = handler;
+    this.#refusal = undefined;
+    this.#landed = Promise.withResolvers();
   }
 
   /** Must be followed by {@link sent}. */
   handle(request: Request, address: () => string): Response | Promise<Response> {
     this.#underWay++;
-    if (this.#closed) {
+    if (this.#refusal !== undefined) {
       const headers = { "retry-after": "5", connection: "close" };
-      return Response.json({ error: "The program is stopping" }, { status: 503, headers });
+      return Response.json({ error: this.#refusal }, { status: 503, headers });
     }
     return this.handler(request, address);
   }
@@ -75,12 +89,7 @@ class Flight {
   /** Called when the response is buffered, or the connection has closed. */
   sent(): void {
     this.#underWay--;
-    if (this.#closed && this.#underWay === 0) this.#landed.resolve();
-  }
-
-  /** Resolves when it is closed and all responses are buffered. */
-  get landed(): Promise<void> {
-    return this.#landed.promise;
+    if (this.#refusal !== undefined && this.#underWay === 0) this.#landed.resolve();
   }
 }
 

@@ -20,6 +20,8 @@ export interface UpkeepOptions {
   retention: () => Retention;
   /** Versions of rules in force: kept even if no run uses them. */
   liveVersions: () => string[];
+  /** Whether nobody else has other versions in force. @default always */
+  knowsLiveVersions?: () => Promise<boolean>;
   onError: (message: string, error: unknown) => void;
 }
 
@@ -62,7 +64,7 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { store, files, uploads, retention, liveVersions, onError } = this.options;
+    const { store, files, uploads, retention, onError } = this.options;
     const now = await this.#readClock();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
@@ -73,6 +75,11 @@ export class Upkeep {
       // A file that cannot be removed stops nothing else.
       await sweep().catch((error) => onError("Saved files could not be checked", error));
     }
-    if (!this.#stopped) await store.dropVersions(liveVersions());
+    if (!this.#stopped) await this.#dropVersions();
+  }
+
+  async #dropVersions(): Promise<void> {
+    const { store, liveVersions, knowsLiveVersions = () => Promise.resolve(true) } = this.options;
+    if (await knowsLiveVersions()) await store.dropVersions(liveVersions());
   }
 }

@@ -5,6 +5,7 @@ import { DatabaseLog } from "../../runtime/database/database_log.ts";
 import { DatabaseExchange } from "../../runtime/database/exchange.ts";
 import { Registration } from "../../runtime/database/members.ts";
 import type { OpenDatabase } from "../../runtime/database/open_database.ts";
+import { StoredFiles } from "../../runtime/database/stored_files.ts";
 import { Wakes } from "../../runtime/database/wakes.ts";
 import { FolderLostError } from "../../runtime/host/lock.ts";
 import { type LoggedFrame, MissingFramesError } from "../../runtime/store/elsewhere.ts";
@@ -251,6 +252,28 @@ Deno.test("frames stay until every replica that is alive has applied them", asyn
   assert.deepEqual(await fold(), [7, 8, 9, 10]);
   await sql`update whenthen.replicas set fenced = true where id = ${slow.members.me}`;
   assert.deepEqual(await fold(), [9, 10], "folded up to frame 8");
+});
+
+Deno.test("for a replica that lives and applies nothing, only so many bytes of frames stay: it learns that it must begin anew", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using stuck = await replica(url);
+  const stop = new AbortController();
+  const tail = stuck.elsewhere.exchange.tail(0, stop.signal)[Symbol.asyncIterator]();
+  await append(decider, 1, 1, "x".repeat(1_000));
+  await tail.next();
+  await append(decider, 2, 10, "x".repeat(1_000));
+  const direct = await connect(url);
+  const files = new StoredFiles(direct, () => decider.lease!, 3_500);
+  const fold = async (folded: number) => {
+    await files.commit({ added: new Map(), removed: [], folded });
+    return (await sql`select seq::int from whenthen.log order by seq`).map(({ seq }) => seq);
+  };
+  assert.deepEqual(await fold(5), [6, 7, 8, 9, 10], "what is not folded stays");
+  assert.deepEqual(await fold(10), [8, 9, 10], "of 1,000 bytes and a few each");
+  await assert.rejects(Promise.resolve(tail.next()), MissingFramesError);
+  await direct.end();
 });
 
 Deno.test("a database of version 1 gets the tables of this version, with all that is in it", async () => {

@@ -159,8 +159,15 @@ Deno.test("when a replica ends, dies or falls silent, the others go on, and it b
       const [witness] = replicas.up;
       for (const run of runs) await succeeded(witness, run);
       executor.thaw();
-      await until("it to begin anew", () => idOf(executor, witness).catch(() => before), (now) => now !== before);
+      // Whoever asks meanwhile is refused, and finds a server.
+      const look = async () => {
+        const { status, headers } = await executor.program.fetch("/readyz");
+        assert.ok(status === 200 || status === 503 && Number(headers.get("retry-after")) > 0, `${status}`);
+        return await idOf(executor, witness).catch(() => before);
+      };
+      await until("it to begin anew", look, (now) => now !== before);
       await executor.ready();
+      assert.match(executor.program.output, /it begins anew as another replica, and answers 503 until then/);
       peer.release(id);
       for (const run of runs) await succeeded(executor, run);
       const third = peer.of("yaml", "third", id);

@@ -79,7 +79,7 @@ Deno.test("files of runs: what another replica has saved, replaced or removed is
     await file.close();
     await other.folder.disk.removeFolder(join(other.path, run));
     await assert.rejects(read(one, `${run}/0123456789abcdef/note`), /ENOENT/);
-    await one.folder.removeCopies();
+    await one.folder.tidy();
     await assert.rejects(readFile(join(one.path, run, "0123456789abcdef/note")), /ENOENT/);
   }
 });
@@ -163,6 +163,28 @@ Deno.test("loadStore brings the store to the state of the database, and leaves f
   await follower.folder.loadStore();
   await append(follower, 14, 14);
   await fold(follower, 14);
+});
+
+Deno.test("uploads that did not end are removed by a program that began to decide later", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using both = await two(url);
+  const { decider, follower } = both;
+  const note = `files/${newId(Date.now())}/note`;
+  await write(follower, note);
+  const [{ blob: listed }] = await sql`select blob from whenthen.files where path = ${note}`;
+  const [old, fresh] = [base32(Date.now() - 3_700_000, 9), base32(Date.now(), 9)].map((time) => `${time}-left`);
+  for (const blob of [old, fresh]) await sql`insert into whenthen.chunks (blob, part, bytes) values (${blob}, 0, '')`;
+  const blobs = async () => {
+    const rows = await sql`select blob from whenthen.chunks where blob = any(${[listed, old, fresh]})`;
+    return rows.map(({ blob }) => blob).sort();
+  };
+  await follower.folder.tidy();
+  assert.deepEqual(await blobs(), [listed, old, fresh].sort(), "one that follows may not");
+  await decider.close();
+  await follower.decide(AbortSignal.timeout(60_000));
+  await follower.folder.tidy();
+  assert.deepEqual(await blobs(), [listed, fresh].sort());
 });
 
 Deno.test("files that are replaced while they are downloaded: the newer ones are taken, all of one state", async () => {

@@ -81,7 +81,8 @@ Deno.test("all connections break again and again: events are accepted again soon
   await within(60_000, "all answers", senders.end());
   const gap = Math.round(senders.longestGap(began));
   console.log(`${gap} ms without a receipt, ${senders.refused} times refused, ${senders.delivered.size} events`);
-  assert.ok(gap < AFTER_BREAK, `no event was accepted for ${gap} ms`);
+  const logs = replicas.all.map(({ name, program }) => `${name}\n${program.output}`).join("\n");
+  assert.ok(gap < AFTER_BREAK, `no event was accepted for ${gap} ms\n${logs}`);
   assert.equal(await replicas.decider(), decider);
   for (const { name, program } of replicas.all) assert.doesNotMatch(program.output, /"level":"ERROR"/, name);
   assert.deepEqual(replicas.all.map(({ pid }) => pid), pids);

@@ -143,7 +143,7 @@ export class Replica implements AsyncDisposable {
    */
   get disturbed(): { times: number; isAway: boolean } {
     const lines = this.#program?.lines ?? [];
-    const lost = lines.findLastIndex(({ message }) => message.includes("nothing can be saved any more"));
+    const lost = lines.findLastIndex(({ message }) => message.includes("it begins anew as another replica"));
     const listens = lines.findLastIndex(({ message }) => message.startsWith("Listening on"));
     return { times: this.#incidents + lost + 1, isAway: this.state !== "up" || lost > listens };
   }
@@ -164,8 +164,7 @@ export class Replica implements AsyncDisposable {
 
   /** Waits until it accepts events. */
   async ready(timeout?: number): Promise<void> {
-    // One that begins anew does not listen for a moment.
-    const look = () => this.program.fetch("/readyz").then(({ status }) => status, () => 0);
+    const look = () => this.program.fetch("/readyz").then(({ status }) => status);
     await until(`${this.name} to be ready`, look, (status) => status === 200, timeout);
   }
 

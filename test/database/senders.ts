@@ -131,7 +131,7 @@ export class Senders extends Clients {
     }
     assert.ok(
       [200, 202].includes(answer.status),
-      `${answer.status} of ${replica.name}: ${JSON.stringify(answer.body)}`,
+      `${answer.status} of ${replica.name}: ${JSON.stringify(answer.body)}\n${replica.program.output.slice(-5_000)}`,
     );
     this.answeredAt.push(performance.now());
     return answer;

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Host, place, type Placed } from "../../runtime/fleet/place.ts";
 
+/** As in the settings by default. */
+const DIFFERENCE = 5;
+
 /** Devices on replicas: `{ A: 4, none: 3 }`. */
 function spread(counts: Record<string, number>): Placed[] {
   return Object.entries(counts).flatMap(([on, count]) =>
@@ -32,7 +35,7 @@ function count(devices: Placed[]): Record<string, number> {
   return counts;
 }
 
-function placed(counts: Record<string, number>, ids: string[], difference?: number) {
+function placed(counts: Record<string, number>, ids: string[], difference = DIFFERENCE) {
   const devices = spread(counts);
   const moves = place(devices, hosts(ids, devices), difference);
   return { moves, counts: count(apply(devices, moves)) };
@@ -54,17 +57,21 @@ Deno.test("place() moves as few as it takes to an empty replica, those first tha
 
 Deno.test("place() gives nothing to a replica with another version of the fleet, and takes nothing from it", () => {
   const devices = spread({ A: 3, B: 20, none: 2 });
-  const moves = place(devices, hosts(["A", "B", "C"], devices).map((host) => ({ ...host, takes: host.id === "A" })));
+  const moves = place(
+    devices,
+    hosts(["A", "B", "C"], devices).map((host) => ({ ...host, takes: host.id === "A" })),
+    DIFFERENCE,
+  );
   assert.deepEqual(moves.map(({ to }) => to), ["A", "A"]);
-  assert.deepEqual(place(devices, hosts(["A"], devices).map((host) => ({ ...host, takes: false }))), []);
+  assert.deepEqual(place(devices, hosts(["A"], devices).map((host) => ({ ...host, takes: false })), DIFFERENCE), []);
 });
 
 Deno.test("place() counts the devices of other fleets, and moves only those of its own", () => {
   const devices = spread({ A: 2, none: 4 });
-  const moves = place(devices, hosts(["A", "B"], devices, { B: 30 }));
+  const moves = place(devices, hosts(["A", "B"], devices, { B: 30 }), DIFFERENCE);
   assert.deepEqual(count(apply(devices, moves)), { A: 6 });
   const crowded = spread({ A: 2 });
-  assert.deepEqual(count(apply(crowded, place(crowded, hosts(["A", "B"], crowded, { A: 30 })))), { B: 2 });
+  assert.deepEqual(count(apply(crowded, place(crowded, hosts(["A", "B"], crowded, { A: 30 }), DIFFERENCE))), { B: 2 });
 });
 
 const ids = ["A", "B", "C", "D", "E"];
@@ -101,9 +108,9 @@ Deno.test("place(): when a replica is gone, only its devices move", () => {
   fc.assert(fc.property(fc.nat({ max: 200 }), fc.integer({ min: 2, max: 5 }), (total, replicas) => {
     const all = ids.slice(0, replicas);
     const devices = spread({ none: total });
-    const before = apply(devices, place(devices, hosts(all, devices)));
+    const before = apply(devices, place(devices, hosts(all, devices), DIFFERENCE));
     const left = all.slice(1);
-    const moves = place(before, hosts(left, before));
+    const moves = place(before, hosts(left, before), DIFFERENCE);
     const gone = before.filter(({ on }) => on === all[0]).map(({ name }) => name);
     assert.deepEqual(moves.map(({ name }) => name).sort(), gone.sort());
   }));

@@ -1,120 +1,7 @@
 import assert from "node:assert/strict";
-import type { FleetMember, FleetSharing } from "../../runtime/fleet/sharing.ts";
-import type { DeviceView, TaskResult } from "../../runtime/model/fleet.ts";
-import { openStore } from "../../runtime/store/open_store.ts";
-import type { Store } from "../../runtime/store/store.ts";
-import { LINE_PLATFORM, listed, numbered, PACE, Plant, played, Simulator, STILL, until } from "./harness.ts";
-
-/** What each replica learns of the tables that others have changed. */
-const SHARED_TABLES = new Set(["place", "carried", "order", "result", "baseline"]);
-
-/** Several programs with the same fleets on one store. */
-class Replicas implements AsyncDisposable {
-  readonly plants = new Map<string, Plant>();
-  readonly members = new Map<string, FleetMember>();
-  decider = "";
-  store!: Store;
-
-  constructor(private readonly files: Record<string, string>) {}
-
-  static async with(files: Record<string, string>, ids: string[]): Promise<Replicas> {
-    const replicas = new Replicas(files);
-    const store = await openStore({ folder: "", volatile: true, onWarning() {}, now: Date.now() });
-    replicas.store = replicas.#told(store);
-    for (const id of ids) await replicas.join(id);
-    return replicas;
-  }
-
-  /** The store; each change of it is told to all, as frames are. */
-  #told(store: Store): Store {
-    return new Proxy(store, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name);
-        if (typeof value !== "function") return value;
-        if (!/^(change|want|take|release|note|free|set|put|add|end|drop)/.test(String(name))) return value.bind(target);
-        return async (...given: unknown[]) => {
-          const result = await value.apply(target, given);
-          for (const plant of this.plants.values()) plant.fleets.changed(SHARED_TABLES);
-          return result;
-        };
-      },
-    });
-  }
-
-  async join(id: string, files = this.files): Promise<Plant> {
-    this.members.set(id, { id, name: `host-${id}`, address: `http://${id}`, isAlive: true, fenced: false });
-    if (this.decider === "") this.decider = id;
-    const shared: FleetSharing = {
-      me: id,
-      decides: () => this.decider === id,
-      members: () => Promise.resolve([...this.members.values()]),
-      acting: () => undefined,
-    };
-    const plant = await Plant.with(files, { shared }, this.store);
-    this.plants.set(id, plant);
-    plant.fleets.changed(SHARED_TABLES);
-    return plant;
-  }
-
-  /** A replica dies: it does nothing more, and the others retire it. */
-  async die(id: string): Promise<void> {
-    const plant = this.plants.get(id)!;
-    this.plants.delete(id);
-    this.members.delete(id);
-    // What it still writes while its sessions end is refused: they are others'.
-    await this.store.freePlaces(id);
-    await plant.stop();
-    if (this.decider !== id) return;
-    this.decider = [...this.plants.keys()][0];
-    await this.plants.get(this.decider)!.fleets.decide();
-  }
-
-  /** How many devices of a fleet each replica holds, as the store has it. */
-  async spread(fleet = "play"): Promise<Record<string, number>> {
-    const counts: Record<string, number> = {};
-    for (const { owner = "nobody", wanted } of await this.store.listPlaces(fleet, 10_000)) {
-      const who = owner === wanted ? owner : `${owner}→${wanted}`;
-      counts[who] = (counts[who] ?? 0) + 1;
-    }
-    return counts;
-  }
-
-  async reach(counts: Record<string, number>, fleet = "play"): Promise<void> {
-    const wanted = JSON.stringify(Object.entries(counts).sort());
-    await until(() => this.spread(fleet), (spread) => JSON.stringify(Object.entries(spread).sort()) === wanted);
-  }
-
-  /** All lines of the log of all replicas, with the replica. */
-  logs(): string[] {
-    return [...this.plants].flatMap(([id, plant]) => plant.logs.map((line) => `${id}: ${line}`));
-  }
-
-  async devices(fleet = "play"): Promise<DeviceView[]> {
-    return (await [...this.plants.values()].at(-1)!.fleets.devices(fleet, { max: 1_000 })).devices;
-  }
-
-  async allIn(state: string, count: number, fleet = "play"): Promise<void> {
-    await until(() => this.devices(fleet), (all) => all.length === count && all.every((each) => each.state === state));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const plant of this.plants.values()) {
-      await plant.fleets.stop();
-      plant.store = { close: () => Promise.resolve() } as Store;
-      await plant[Symbol.asyncDispose]();
-    }
-    await this.store.close();
-  }
-}
-
-function named(count: number): { name: string }[] {
-  return Array.from({ length: count }, (_, index) => ({ name: `d${index}` }));
-}
-
-/** The same with another inventory. */
-async function list(replicas: Replicas, devices: object[], more: string): Promise<void> {
-  for (const plant of replicas.plants.values()) await plant.reload(played(devices, more));
-}
+import type { TaskResult } from "../../runtime/model/fleet.ts";
+import { LINE_PLATFORM, listed, numbered, PACE, played, Simulator, STILL, until } from "./harness.ts";
+import { list, named, Replicas } from "./replicas.ts";
 
 Deno.test("7 devices over 2 replicas are 4 + 3; an eighth comes without a move; each has one session, somewhere", async () => {
   await using replicas = await Replicas.with(played([], PACE), ["A", "B"]);
@@ -276,16 +163,26 @@ Deno.test("what a former owner still says of a device is refused", async () => {
   assert.equal((await replicas.devices())[0].state, "dead");
 });
 
-Deno.test("a replica with another version of a fleet gets no devices, and one without it loses them", async () => {
+Deno.test("a replica with another version of a fleet gets no devices from one that decides", async () => {
   await using replicas = await Replicas.with(played(named(4), STILL), ["A"]);
   await replicas.reach({ A: 4 });
-  const b = await replicas.join("B", played(named(4), `${STILL}init: { max: 7 }\n`));
+  await replicas.join("B", played(named(4), `${STILL}init: { max: 7 }\n`));
   await until(() => replicas.store.listCarried(), (carried) => carried.get("play")!.size === 2);
   await replicas.join("C");
   await replicas.die("A");
   await replicas.reach({ B: 4 });
+});
+
+Deno.test("a replica that no longer has a fleet releases its devices to one that has it", async () => {
+  await using replicas = await Replicas.with(played([], STILL), ["A", "B"]);
+  await list(replicas, named(4), STILL);
+  await replicas.reach({ A: 2, B: 2 });
+  await replicas.allIn("initialized", 4);
+  const b = replicas.plants.get("B")!;
   await b.folder.remove("play.yaml");
-  assert.equal(replicas.decider, "B");
+  await b.reload();
+  await replicas.reach({ A: 4 });
+  assert.equal(b.logs.filter((line) => line.startsWith("stop ")).length, 2);
 });
 
 Deno.test("real connections: 60 devices over 3 replicas, each with one connection, also after one replica has ended", async () => {

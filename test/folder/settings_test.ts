@@ -16,6 +16,7 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
     settings: {
       retention: { bytes: 1_000_000_000, identities: 30 * 86_400_000 },
       limits: {},
+      places: { difference: 5, every: 2_000 },
       secrets: { files: ["/rules/.env"], folders: [] },
       people: [],
       connections: [],
@@ -27,6 +28,7 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
 Deno.test("every setting is read into its internal form", () => {
   const { settings, problems } = read(
     "port: 80\nhost: 0.0.0.0\nretention: { bytes: 1GB, identities: 7d }\nlimits: { api.example.org: 10/s }\n" +
+      "places: { difference: 50, every: 10s }\n" +
       "secrets: { files: [../live.env], folders: /run/secrets }\nurl: https://rules.example.org/\n" +
       "smtp: { host: mail, user: rules, password: SMTP_PASSWORD, from: Rules <rules@example.org> }\n" +
       `people: { anna: { name: Anna, email: anna@example.org, groups: [finance], password: ${HASH} }, carl: {} }\n`,
@@ -37,6 +39,7 @@ Deno.test("every setting is read into its internal form", () => {
     host: "0.0.0.0",
     retention: { bytes: 1_000_000_000, identities: 7 * 86_400_000 },
     limits: { "api.example.org": { count: 10, per: 1_000 } },
+    places: { difference: 50, every: 10_000 },
     secrets: { files: ["/live.env", "/rules/.env"], folders: ["/run/secrets"] },
     url: "https://rules.example.org",
     smtp: {
@@ -59,7 +62,8 @@ Deno.test("every setting is read into its internal form", () => {
 
 Deno.test("a bad setting is a problem at its position; unknown ones suggest the nearest", () => {
   const { problems } = read(
-    "prot: 1\nport: 70000\nretention: 5 parsecs\nlimits: { a.b: 10/x }\nsecrets: { flies: a, files: [1] }\nhost: 1\n",
+    "prot: 1\nport: 70000\nretention: 5 parsecs\nlimits: { a.b: 10/x }\nsecrets: { flies: a, files: [1] }\nhost: 1\n" +
+      "places: { difference: 0, every: 10ms, evry: 1s }\n",
   );
   assert.deepEqual(problems.map((problem) => formatProblem(problem)).sort(), [
     'whenthen.yaml:1:1: unknown setting "prot"\n    did you mean "port"?',
@@ -69,6 +73,9 @@ Deno.test("a bad setting is a problem at its position; unknown ones suggest the 
     'whenthen.yaml:5:12: unknown setting "flies"\n    did you mean "files"?',
     "whenthen.yaml:5:29: expected a path, or a list of paths, got [1]",
     "whenthen.yaml:6:7: expected an address such as 127.0.0.1",
+    "whenthen.yaml:7:23: expected a number of devices, at least 1",
+    "whenthen.yaml:7:33: expected a duration of at least 100ms",
+    'whenthen.yaml:7:39: unknown setting "evry"\n    did you mean "every"?',
   ]);
 });
 

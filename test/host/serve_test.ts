@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
+import { KeptServer } from "../../runtime/host/kept_server.ts";
 import { serve } from "../../runtime/host/serve.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 
@@ -66,4 +67,35 @@ Deno.test("serve() on a port in use says so and names the option", async () => {
       error instanceof UsageError && error.message.includes("the port is in use") && error.message.includes("--port"),
   );
   await server.stop(0);
+});
+
+Deno.test("a kept server refuses requests until the next program answers at the same address; elsewhere it ends", async () => {
+  const kept = new KeptServer();
+  const entered = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Response>();
+  const first = await kept.serve((request) => {
+    if (request.url.endsWith("/slow")) entered.resolve();
+    return request.url.endsWith("/slow") ? answer.promise : new Response("first");
+  }, LOCAL);
+  const slow = fetch(`${first.url}/slow`);
+  await entered.promise;
+  const keeping = kept.keep(first, LOCAL, 10_000);
+  for (let asked = 0; asked < 3; asked++) {
+    const refused = await fetch(first.url);
+    assert.deepEqual([refused.status, refused.headers.get("retry-after")], [503, "5"]);
+    assert.deepEqual(await refused.json(), { error: "The program begins anew" });
+  }
+  answer.resolve(new Response("done"));
+  assert.equal(await (await slow).text(), "done");
+  await keeping;
+  const second = await kept.serve(() => new Response("second"), LOCAL);
+  assert.equal(second.url, first.url);
+  assert.equal(await (await fetch(first.url)).text(), "second");
+  await kept.keep(second, LOCAL, 0);
+  const third = await kept.serve(() => new Response("third"), { host: "0.0.0.0", port: 0 });
+  await assert.rejects(fetch(first.url));
+  assert.equal(await (await fetch(third.url)).text(), "third");
+  await kept.keep(third, LOCAL, 0);
+  await kept.close();
+  await assert.rejects(fetch(third.url));
 });

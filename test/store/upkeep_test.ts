@@ -156,6 +156,33 @@ Deno.test("versions of rules are dropped also if saved files cannot be checked",
   await store.close();
 });
 
+Deno.test("versions of rules stay as long as another replica may have other rules in force", async () => {
+  const store = await open();
+  await store.putVersions([rule("v1")]);
+  await store.putVersions([rule("v2")]);
+  const pass = async (isKnown: boolean) => {
+    const passed = Promise.withResolvers<void>();
+    const nothing = { sweep: () => Promise.resolve() };
+    const upkeep = new Upkeep({
+      ...{ store, files: nothing, uploads: nothing, clock: new ManualClock(NOW), retention: () => KEPT },
+      liveVersions: () => ["v1"],
+      knowsLiveVersions: () => {
+        passed.resolve();
+        return Promise.resolve(isKnown);
+      },
+      onError: (_message, error) => assert.fail(String(error)),
+    });
+    upkeep.start();
+    await passed.promise;
+    await upkeep.stop();
+    const found = await Promise.all(["v1", "v2"].map((version) => store.getVersion(version)));
+    return found.map((rule) => rule?.version);
+  };
+  assert.deepEqual(await pass(false), ["v1", "v2"]);
+  assert.deepEqual(await pass(true), ["v1", undefined]);
+  await store.close();
+});
+
 const MB = 1024 * 1024;
 
 /** Accepts events with a body of 10 kB; runs of those whose number is in `finish` end. @returns their runs */

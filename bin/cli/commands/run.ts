@@ -4,6 +4,8 @@ import { argv, env, execPath } from "node:process";
 import type { App, OnceReport } from "../../../runtime/app/app.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
+import { FolderLostError } from "../../../runtime/host/lock.ts";
+import { KeptServer } from "../../../runtime/host/kept_server.ts";
 import { endReluctance } from "../../../runtime/host/large_work.ts";
 import { logLine } from "../../../runtime/host/log_line.ts";
 import { readAddress } from "../../../runtime/host/private_file.ts";
@@ -63,13 +65,33 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       using signal = new StopSignal();
       if (signal.isReceived) return;
       const { port, host, set, moved } = options;
-      const given = { ...folders, port, host, env: options.env, set, moved, token: env.WHENTHEN_TOKEN };
+      const kept = folders.database === undefined ? undefined : new KeptServer();
+      const given = {
+        ...folders,
+        port,
+        host,
+        env: options.env,
+        set,
+        moved,
+        token: env.WHENTHEN_TOKEN,
+        ...kept && { kept },
+      };
       const greet = (app: App) => options.log === "pretty" ? welcome(app, folders, session) : undefined;
-      let isLost = await runUntil(signal, await openProgram(given, session.ports), greet);
-      // Other replicas have gone on without this one, so it begins anew.
-      while (isLost && folders.database !== undefined && !signal.isReceived) {
-        const app = await openAgain(() => openProgram(given, session.ports), signal);
-        if (app !== undefined) isLost = await runUntil(signal, app).catch(failed);
+      let isLost: boolean;
+      try {
+        const app = await openProgram(given, session.ports).catch((error) => {
+          // A replica that was slow to open counted as dead.
+          if (!kept || !(error instanceof FolderLostError)) throw error;
+          logLine("warn", `${error.message}: it begins anew as another replica`, {});
+        });
+        isLost = app === undefined || await runUntil(signal, app, greet);
+        // Other replicas have gone on without this one, so it begins anew.
+        while (isLost && folders.database !== undefined && !signal.isReceived) {
+          const app = await openAgain(() => openProgram(given, session.ports), signal);
+          if (app !== undefined) isLost = await runUntil(signal, app).catch(failed);
+        }
+      } finally {
+        await kept?.close();
       }
       if (isLost && !signal.isReceived) session.exitCode = ExitCode.failed;
     });

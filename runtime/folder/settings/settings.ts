@@ -134,6 +134,15 @@ const address = read(readAddress, "the address that people reach this program at
 
 const retention = z.strictObject({ bytes: size.optional(), identities: duration.optional() });
 const secrets = z.strictObject({ files: paths.optional(), folders: paths.optional() });
+/** How replicas share the devices of fleets, by default. */
+const PLACES = { difference: 5, every: 2_000 };
+/** Milliseconds between two looks, at least: each asks the database. */
+const MOST_OFTEN = 100;
+const difference = "expected a number of devices, at least 1";
+const places = z.strictObject({
+  difference: z.int({ error: difference }).min(1, difference).default(PLACES.difference),
+  every: duration.refine((every) => every >= MOST_OFTEN, "expected a duration of at least 100ms").default(PLACES.every),
+}, { error: "expected how replicas share devices, such as { difference: 5, every: 2s }" });
 const SCHEMA = z.strictObject({
   port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
   host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
@@ -141,6 +150,7 @@ const SCHEMA = z.strictObject({
   retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
   limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
     .optional(),
+  places: places.optional(),
   secrets: secrets.optional(),
   url: address.optional(),
   smtp: smtpSchema.optional(),
@@ -152,6 +162,7 @@ const SCHEMA = z.strictObject({
 const KEYS: Record<string, string[]> = {
   "": Object.keys(SCHEMA.shape),
   retention: Object.keys(retention.shape),
+  places: Object.keys(places.shape),
   secrets: Object.keys(secrets.shape),
   smtp: Object.keys(smtpShape),
   config: Object.keys(configSourceSchema.shape),
@@ -229,13 +240,14 @@ export function checkSecretsFiles({ secrets }: Settings, folder: string): Proble
 }
 
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFile | undefined): Settings {
-  const { port, host, retention, limits, secrets, url, smtp, config, people = [], connections } = data;
+  const { port, host, retention, limits, places = PLACES, secrets, url, smtp, config, people = [], connections } = data;
   const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
   return {
     ...(port !== undefined && { port }),
     ...(host !== undefined && { host }),
     retention: { bytes: HISTORY, identities: 30 * DAY, ...retention },
     limits: limits ?? {},
+    places,
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
     ...(url !== undefined && { url }),
     ...(smtp && { smtp }),

@@ -35,8 +35,8 @@ export class Inbox {
   /** Those that are decided and durable, and not removed from the inbox yet. */
   #done = new Map<string, number>();
   #forgetting: Promise<void> | undefined;
-  /** Fenced replicas: what they left is decided by {@link rest}. */
-  readonly #retired = new Set<string>();
+  /** Fenced replicas: what they left is decided by {@link rest}. Whether their inbox is emptied. */
+  readonly #retired = new Map<string, boolean>();
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -78,7 +78,7 @@ export class Inbox {
    */
   async rest(replica: string, isGone: boolean): Promise<void> {
     const { decider, exchange } = this.#options;
-    if (isGone) this.#retired.add(replica);
+    if (isGone) this.#retired.set(replica, false);
     // What was taken before has its turn before this.
     const cursor = await decider.read((rows) => rows.get("replica", replica)?.seq ?? 0);
     const batches = await exchange.rest(replica, cursor);
@@ -87,6 +87,7 @@ export class Inbox {
     if (!isGone) return;
     await exchange.forget(new Map([[replica, batches.at(-1)?.seq ?? cursor]]));
     this.#taken.delete(replica);
+    this.#retired.set(replica, true);
   }
 
   /** Takes batches as they come. Never rejects. */
@@ -95,8 +96,11 @@ export class Inbox {
     const { exchange, name, onWarning } = this.#options;
     for (let delay = FIRST_RETRY; !signal.aborted;) {
       try {
+        const emptied = [...this.#retired].filter(([, isEmptied]) => isEmptied);
         const batches = await exchange.receive(this.#taken, signal);
         for (const batch of batches) if (!signal.aborted) this.#take(batch);
+        // Only a look that began before could still find something of theirs.
+        for (const [id] of emptied) this.#retired.delete(id);
         delay = FIRST_RETRY;
       } catch (error) {
         if (signal.aborted || error instanceof FolderLostError) return;

@@ -50,7 +50,8 @@ interface DecidingRole {
 class SharedLedgerStore extends LedgerStore implements SharedStore {
   readonly #host: StoreHost;
   readonly #watching: Watching;
-  readonly #following: FollowingParts | undefined;
+  /** Its rows are as large as the whole state, so it is not kept after the promotion. */
+  #following: FollowingParts | undefined;
   #promotion: Promise<void> | undefined;
   #inbox: Inbox | undefined;
 
@@ -118,6 +119,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     this.#inbox = inbox;
     const own = this.#continue(handOver(), { parts, inbox });
     following.rows.close();
+    this.#following = undefined;
     await own;
     for (const replica of await this.knownReplicas()) await inbox.rest(replica, false);
     inbox.start();

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
 import { arrival, beginWait, candidate, claimIds, NOW, publish, send, settle, startRun, step } from "../helpers.ts";
@@ -120,6 +122,24 @@ Deno.test("a program is promoted while it searches for an awaited event that cam
   const { state, output } = await waiting;
   assert.equal(state, "succeeded");
   assert.equal((output as { id: string }).id, "paid");
+  await closeAll(follower, next);
+});
+
+Deno.test("a promoted program keeps nothing of what it read as a follower", async () => {
+  const [place, decider, next, follower] = await three();
+  await send(next.store, "e1");
+  const before = new WeakRef(insideOf(next.store).rows);
+  place.kill(decider);
+  await place.promote(next);
+  await send(next.store, "e2");
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc");
+  for (let turns = 0; before.deref() !== undefined && turns < 20; turns++) {
+    // A reference that was just read counts as in use until the end of the turn.
+    await settle();
+    collectGarbage();
+  }
+  assert.equal(before.deref(), undefined);
   await closeAll(follower, next);
 });
 
