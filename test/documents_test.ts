@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { cp, readFile, rm, symlink } from "node:fs/promises";
+import { cp, readFile, symlink } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import type { z } from "zod";
 import { batchSchema } from "../runtime/language/checker/batch.ts";
@@ -234,9 +234,10 @@ function headingsOf({ text }: UserDocument): string[] {
 async function projectCopy() {
   const folder = await temporaryFolder();
   for (const name of ["bin", "runtime", "examples", "rules", "deno.json", "deno.lock", "package.json"]) {
-    await cp(join(ROOT, name), join(folder.path, name), { recursive: true });
+    // Binaries that were built here and data folders are in no clone.
+    const filter = (path: string) => !/\/bin\/whenthen(-\w+)*$|\/\.whenthen$/.test(path);
+    await cp(join(ROOT, name), join(folder.path, name), { recursive: true, filter });
   }
-  await rm(join(folder.path, "examples/.whenthen"), { recursive: true, force: true });
   await symlink(join(ROOT, "node_modules"), join(folder.path, "node_modules"));
   return folder;
 }

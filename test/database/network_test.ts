@@ -55,9 +55,9 @@ async function meet(replicas: Replicas, count: number): Promise<void> {
 Deno.test("round trips of 2 ms and of 100 ms to the database: events and waits meet, and another one decides after a kill", async () => {
   await using server = await DatabaseServer.start();
   await using replicas = await Replicas.start(await server.create(), FILES, { roundTrip: 2 });
-  await meet(replicas, 60);
+  await meet(replicas, 24);
   for (const { line } of replicas.all) line.slowDown(100);
-  await meet(replicas, 16);
+  await meet(replicas, 8);
   await takenOver(replicas);
 });
 
@@ -99,7 +99,7 @@ Deno.test("behind PgBouncer in transaction mode: events and waits meet, and anot
   await using server = await DatabaseServer.start();
   await using pooler = await Pooler.before(await server.create());
   await using replicas = await Replicas.start(pooler.url, FILES);
-  await meet(replicas, 60);
+  await meet(replicas, 40);
   await takenOver(replicas);
 });
 

@@ -119,7 +119,7 @@ export class Senders extends Clients {
     const before = replica.disturbed;
     const answer = await replica.post(path, body).catch((error: Error) => error);
     if (answer instanceof Error) {
-      const isExplained = () => Promise.resolve(before.isAway || replica.disturbed.times > before.times);
+      const isExplained = () => Promise.resolve(before.isAway || replica.disturbed.times !== before.times);
       // Its log may arrive later than the end of the connection.
       await until(`a reason why ${replica.name} did not answer: ${answer.message}`, isExplained, (is) => is, 5_000);
       return undefined;

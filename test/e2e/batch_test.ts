@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
 import { type Answered, type Program, start, whenthen } from "./program.ts";
 
@@ -53,7 +54,7 @@ Deno.test("a batch is one run with all events, in YAML and in TypeScript, and ea
     run.id,
     `Collected in a batch of 2 events, which run ${run.id} answers`,
   ]);
-  const { stdout } = await whenthen(["events", "--data", folder.data, "--rule", "in_yaml"]);
+  const { stdout } = await command("events", "--data", folder.data, "--rule", "in_yaml");
   assert.match(stdout, /in_yaml joined a batch: Collected in a batch of 2 events/);
   assert.match(stdout, /in_yaml did not start, the condition does not hold/);
   assert.match(stdout, new RegExp(`in_yaml started run ${run.id}`));
@@ -126,7 +127,7 @@ then: [{ log: never }]
   const once = () => whenthen(["once", folder.rules, "--data", folder.data, "--log", "json"]);
   assert.equal((await once()).code, 0);
   for (const id of ["1", "2"]) {
-    const sent = await whenthen(["--data", folder.data, "emit", "sold", "--id", id]);
+    const sent = await command("--data", folder.data, "emit", "sold", "--id", id);
     assert.equal(sent.code, 0, sent.stderr);
     assert.match(sent.stdout, /digest joined a batch: Collected until/);
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
-import { whenthen } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
 /** Twelve mistakes in six files, each with its position and a word of its remedy. */
@@ -64,7 +64,7 @@ const EXPECTED: [place: string, text: RegExp][] = [
 
 Deno.test("twelve mistakes in six files are twelve problems, each at its position with a remedy", async () => {
   await using folder = await rulesFolder(FILES);
-  const text = await whenthen(["check", folder.rules]);
+  const text = await command("check", folder.rules);
   assert.notEqual(text.code, 0);
   for (const [place, words] of EXPECTED) {
     const line = text.stdout.split("\n").find((line) => line.startsWith(place));
@@ -73,7 +73,7 @@ Deno.test("twelve mistakes in six files are twelve problems, each at its positio
     assert.match(block, words);
     assert.match(block, /^ +\^/m, `a caret below ${place}`);
   }
-  const json = await whenthen(["check", folder.rules, "--json"]);
+  const json = await command("check", folder.rules, "--json");
   assert.equal(json.code, text.code);
   const { problems } = JSON.parse(json.stdout);
   assert.equal(problems.length, 12, text.stdout);
@@ -84,7 +84,7 @@ Deno.test("a correct folder has no problems and shows when its crons fire", asyn
   await using folder = await rulesFolder({
     "ok.yaml": `when: { cron: "30 8 * * 1-5", timezone: Europe/Berlin }\nthen:\n  - log: good morning\n`,
   });
-  const { code, stdout } = await whenthen(["check", folder.rules]);
+  const { code, stdout } = await command("check", folder.rules);
   assert.equal(code, 0, stdout);
   assert.equal(stdout.match(/\d{4}-\d\d-\d\d.\d\d:\d\d/g)?.length, 5, stdout);
 });
@@ -122,7 +122,7 @@ testRule("shop/pay", "pays", { stub: { pay: { status: 201 } } }, async (t) => {
 
 Deno.test("test: all pass, those of YAML and TypeScript; exit 0, and only a cache is left", async () => {
   await using folder = await rulesFolder({ "shop/pay.yaml": RULE + PASSES, "shop/pay.test.ts": IN_TYPESCRIPT });
-  const { code, stdout, stderr } = await whenthen(["test", folder.rules, "--data", folder.data]);
+  const { code, stdout, stderr } = await command("test", folder.rules, "--data", folder.data);
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /^shop\/pay\.yaml\n {2}✓ pays within six days {2}\S+\nshop\/pay\.test\.ts\n {2}✓ pays {2}\S+\n/);
   assert.match(stdout, /\n2 tests passed, 0 failed\n$/);
@@ -133,7 +133,7 @@ Deno.test("test: all pass, those of YAML and TypeScript; exit 0, and only a cach
 
 Deno.test("test: one fails; exit 1, with position and diff", async () => {
   await using folder = await rulesFolder({ "pay.yaml": RULE + PASSES + FAILS });
-  const { code, stdout } = await whenthen(["test", folder.rules]);
+  const { code, stdout } = await command("test", folder.rules);
   assert.equal(code, 1, stdout);
   const [, failure] = /✗ pays nobody {2}\S+\n(.*)\n1 test passed, 1 failed\n$/s.exec(stdout)!;
   assert.equal(
@@ -155,7 +155,7 @@ Deno.test("test: a rule that does not load means exit 2, and the others are stil
     "bad.yaml": "when: { crn: x }\nthen: [{ log: a }]\n",
     "pay.yaml": RULE + PASSES + FAILS.replace("advance", "advnce").replace("send:", "snd:"),
   });
-  const { code, stdout } = await whenthen(["test", folder.rules]);
+  const { code, stdout } = await command("test", folder.rules);
   assert.equal(code, 2, stdout);
   assert.match(stdout, /✓ pays within six days/);
   assert.match(stdout, /^bad\.yaml:1:9: expected one of .*\n {4}when: \{ crn: x \}\n {12}\^\^\^\n/m);
@@ -165,7 +165,7 @@ Deno.test("test: a rule that does not load means exit 2, and the others are stil
 
 Deno.test("test --json: results, failures and problems as data", async () => {
   await using folder = await rulesFolder({ "pay.yaml": RULE + PASSES + FAILS });
-  const { code, stdout } = await whenthen(["test", folder.rules, "--json"]);
+  const { code, stdout } = await command("test", folder.rules, "--json");
   assert.equal(code, 1, stdout);
   const { results, problems } = JSON.parse(stdout);
   assert.deepEqual(problems, []);
@@ -194,7 +194,7 @@ tests:
   - { name: stubbed, stub: { get: {}, touch: {} }, do: [{ send: { type: a } }, { expect: { run: succeeded } }] }
 `,
   });
-  const { code, stdout } = await whenthen(["test", folder.rules]);
+  const { code, stdout } = await command("test", folder.rules);
   assert.equal(code, 1, stdout);
   assert.match(stdout, /a\.yaml:6:\d+: Step "get" acts on the outside world and has no stub/);
   assert.match(stdout, /a\.yaml:7:\d+: Step "touch" acts on the outside world and has no stub/);
@@ -208,11 +208,11 @@ Deno.test("check: tests are checked, with positions; test files are not rules", 
     "pay.yaml": RULE + FAILS.replace("  - name", "tests:\n  - name").replace("POST https", "PST https"),
     "pay.test.ts": IN_TYPESCRIPT,
   });
-  const right = await whenthen(["check", folder.rules]);
+  const right = await command("check", folder.rules);
   assert.equal(right.code, 0, right.stdout);
   assert.match(right.stdout, /^1 rule, 0 problems$/m);
   await folder.write("pay.yaml", RULE + PASSES.replace("steps: [pay, log]", "steps: [pai]"));
-  const wrong = await whenthen(["check", folder.rules]);
+  const wrong = await command("check", folder.rules);
   assert.equal(wrong.code, 2, wrong.stdout);
   assert.match(wrong.stdout, /^pay\.yaml:12:\d+: the rule has no step "pai"\n.*\n +\^\^\^\n {4}did you mean "pay"\?$/m);
 });

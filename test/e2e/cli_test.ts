@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
 import { type LogLine, start, whenthen, whenthenAsk, whenthenUnread } from "./program.ts";
 import { until } from "./until.ts";
@@ -21,7 +22,7 @@ then:
 
 Deno.test("commands ask the running program, and open the store themselves after it has stopped", async () => {
   await using folder = await rulesFolder(FILES);
-  const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
+  const cli = (...args: string[]) => command("--data", folder.data, ...args);
   const emit = (id: string, amount: number) =>
     cli("emit", "order.created", "--data", JSON.stringify({ id, amount }), "--id", id, "--subject", id);
   {
@@ -87,7 +88,7 @@ Deno.test("commands ask the running program, and open the store themselves after
 
 Deno.test("runs --follow prints each run as it changes, of a program or of other commands; it ends with its reader, and on SIGINT", async () => {
   await using folder = await rulesFolder(FILES);
-  const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
+  const cli = (...args: string[]) => command("--data", folder.data, ...args);
   const startHand = async (): Promise<string> => {
     const { stdout, stderr } = await cli("start", "by_hand", "--json");
     assert.notEqual(stdout, "", stderr);
@@ -158,7 +159,7 @@ Deno.test("listening on all addresses, everything but hooks and health needs the
     assert.equal(await statusOf(path, { authorization: "Bearer a-long-random-token" }), 200, path);
     assert.equal(await statusOf(path, { authorization: "Bearer wrong" }), 401, path);
   }
-  const health = await whenthen(["health", "--data", folder.data, "--json"]);
+  const health = await command("health", "--data", folder.data, "--json");
   assert.deepEqual([health.code, health.stderr], [0, ""]);
   const { ready, state } = JSON.parse(health.stdout);
   assert.deepEqual([ready, state], [true, "ready"]);
@@ -166,9 +167,9 @@ Deno.test("listening on all addresses, everything but hooks and health needs the
 
 Deno.test("whenthen init creates a folder that runs", async () => {
   await using folder = await rulesFolder({});
-  const made = await whenthen(["init", `${folder.rules}/new`]);
+  const made = await command("init", `${folder.rules}/new`);
   assert.equal(made.code, 0, made.stderr);
-  const checked = await whenthen(["check", `${folder.rules}/new`]);
+  const checked = await command("check", `${folder.rules}/new`);
   assert.equal(checked.code, 0, checked.stdout + checked.stderr);
   await using program = start(`${folder.rules}/new`, { data: folder.data });
   const answer = await program.post("/hooks/hello", { name: "Ada" });
@@ -216,7 +217,7 @@ Deno.test("config that is set applies at once and after a restart; what a later 
     "whenthen.yaml": "people: { anna: { groups: [finance] } }\n",
   });
   const config = async (...words: string[]) => {
-    const { code, stdout, stderr } = await whenthen(["config", "ops/disk", ...words, "--data", folder.data]);
+    const { code, stdout, stderr } = await command("config", "ops/disk", ...words, "--data", folder.data);
     return { code, stdout: stdout.replaceAll(/ +/g, " "), stderr };
   };
   const run = (...args: string[]) => start(folder.rules, { data: folder.data, args });
@@ -231,7 +232,7 @@ Deno.test("config that is set applies at once and after a restart; what a later 
     await paid();
     await program.waitForMessage("limit 90 in a.b=c");
     const [after, before] = (await program.api("runs?rule=ops/disk")).map(({ id }: { id: string }) => id);
-    const show = async (run: string) => (await whenthen(["show", run, "--data", folder.data])).stdout;
+    const show = async (run: string) => (await command("show", run, "--data", folder.data)).stdout;
     assert.match(await show(after), /^config +limit 90 \(page, .+, (now|\ds ago)\)$/m);
     assert.doesNotMatch(await show(before), /^config/m, "that run was not configured by anybody");
     const bad = await config("limit=many");
@@ -258,7 +259,7 @@ Deno.test("config that is set applies at once and after a restart; what a later 
   }
   const sets = ["--set", "ops/disk.limit=500", "--set", "ops/dsk.limit=5", "--set", "ops/disk.limits=5"];
   for (const words of [["check", folder.rules], ["test", folder.rules], ["--data", folder.data, "try", "ops/disk"]]) {
-    const refused = await whenthen([...words, ...sets]);
+    const refused = await command(...words, ...sets);
     assert.equal(refused.code, 64, refused.stdout);
     assert.match(refused.stderr, /^Cannot set ops\/disk\.limit: expected at most 50, got 500$/m);
     assert.match(refused.stderr, /^Cannot set ops\/dsk\.limit: there is no such rule; did you mean "ops\/disk"\?$/m);

@@ -4,15 +4,15 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { describeProgram } from "../../bin/cli/main.ts";
-import { runCommand } from "../bin/run_command.ts";
 import { newKey } from "../connections/harness.ts";
 import { type AuthorizationServer, CLIENT, openAuthorizationServer } from "../connections/provider.ts";
 import { DatabaseServer } from "../database/server.ts";
 import { compare, openApi } from "../web/described.ts";
+import { command } from "./command.ts";
 import { USES, type Uses } from "./command_uses.ts";
 import { rulesFolder } from "./folder.ts";
 import { ask, REFUND } from "./forms.ts";
-import { type Finished, type Program, start, whenthen } from "./program.ts";
+import { type Program, start } from "./program.ts";
 import { until } from "./until.ts";
 
 const IS_BINARY = process.env.WHENTHEN_COMMAND !== undefined;
@@ -77,18 +77,6 @@ const OTO = [{
   requires_value: true,
   value_type: "int",
 }];
-
-/** The end of the last command in this process: they share its log, so they run one after the other. */
-let before: Promise<unknown> = Promise.resolve();
-
-/** One command to its end: of the binary if that is tested, else in this process, as the start of each takes Deno a second. */
-async function use(words: string[]): Promise<Finished> {
-  if (IS_BINARY) return await whenthen(words);
-  const run = before.then(() => runCommand(...words));
-  before = run;
-  const { code, out, complaints } = await run;
-  return { code, stdout: out, stderr: complaints };
-}
 
 /** Makes happen what the uses are about. @returns what the words in braces mean */
 async function happen(program: Program, server: AuthorizationServer): Promise<Record<string, string>> {
@@ -189,16 +177,16 @@ function numbersInText(value: unknown, path = ""): string[] {
 type Words = (line: string) => string[];
 
 async function tryRight({ right: [line, prints], lists }: Uses, wordsOf: Words): Promise<void> {
-  const { code, stdout, stderr } = await use(wordsOf(line));
+  const { code, stdout, stderr } = await command(...wordsOf(line));
   assert.equal(code, 0, `${line}: ${stdout}${stderr}`);
   assert.match(stdout, prints, line);
   if (!lists) return;
-  const json = await use([...wordsOf(line), "--json"]);
+  const json = await command(...wordsOf(line), "--json");
   assert.deepEqual(numbersInText(JSON.parse(json.stdout)), [], line);
 }
 
 async function tryWrong({ wrong: [line, prints] }: Uses, wordsOf: Words, expected: number): Promise<void> {
-  const { code, stdout, stderr } = await use(wordsOf(line));
+  const { code, stdout, stderr } = await command(...wordsOf(line));
   assert.equal(code, expected, `${line}: ${stdout}${stderr}`);
   assert.match(stdout + stderr, prints, line);
 }
@@ -237,7 +225,7 @@ Deno.test("each command: a right use, and a wrong one with a sentence that helps
   const { commands } = await describeProgram();
   const known = commands.flatMap((command) => [command, ...command.commands]).map(({ path }) => path.join(" "));
   assert.deepEqual(Object.keys(USES).sort(), known.sort(), "each command is in USES");
-  const { stdout } = await use(["help"]);
+  const { stdout } = await command("help");
   const helped = [...stdout.split("Commands:\n")[1].matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name);
   assert.deepEqual(helped.sort(), [...commands.map(({ path }) => path[0]), "help"].sort());
 

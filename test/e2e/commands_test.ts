@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { until } from "./until.ts";
@@ -33,13 +34,13 @@ Deno.test("import makes a command file of OTO's export, and export gives the sam
   const imported = await whenthen(["import", json, "-o", yaml]);
   assert.deepEqual([imported.code, imported.stderr], [0, "--rtt conflicts with -gone, which is not there\n"]);
   const text = await readFile(yaml, "utf8");
-  assert.equal((await whenthen(["import", json, "-o", yaml])).code, 0);
+  assert.equal((await command("import", json, "-o", yaml)).code, 0);
   assert.equal(await readFile(yaml, "utf8"), text, "importing twice changes nothing");
 
-  const exported = await whenthen(["export", yaml]);
+  const exported = await command("export", yaml);
   assert.deepEqual([exported.code, exported.stderr], [0, ""]);
   assert.deepEqual(JSON.parse(exported.stdout), OTO);
-  assert.match((await whenthen(["export", "--dot", yaml])).stdout, /^digraph .*"--rtt" -> "-iR";/s);
+  assert.match((await command("export", "--dot", yaml)).stdout, /^digraph .*"--rtt" -> "-iR";/s);
 
   await writeFile(yaml, `${text}end: "--"\n`);
   const { stderr } = await whenthen(["export", yaml]);
@@ -48,7 +49,7 @@ Deno.test("import makes a command file of OTO's export, and export gives the sam
   const broken = await whenthen(["export", yaml]);
   assert.deepEqual([broken.code, broken.stdout], [2, ""]);
   assert.match(broken.stderr, /nmap\.yaml:2:1: unknown key "foo"/);
-  const none = await whenthen(["export", json]);
+  const none = await command("export", json);
   assert.deepEqual([none.code, none.stderr], [64, `Cannot read ${json} as a command: it has no "command:"\n`]);
 });
 
@@ -59,18 +60,18 @@ Deno.test("commands lists the files and shows one; a saved file is in force at o
   });
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
-  const list = async (...words: string[]) => (await whenthen(["commands", ...words, "--data", folder.data])).stdout;
+  const list = async (...words: string[]) => (await command("commands", ...words, "--data", folder.data)).stdout;
   assert.match(await list(), /commands\/sh +Shell +sh +1/);
   assert.match(await list("commands/sh"), /Runs sh\n[^]*-c +text +What it does/);
-  assert.equal((await whenthen(["commands", "none", "--data", folder.data])).code, 1);
+  assert.equal((await command("commands", "none", "--data", folder.data)).code, 1);
 
   await folder.write("commands/late.yaml", "command: true\n".replace("true", "cat"));
   await until("the command", () => program.api("commands"), ({ length }) => length === 3);
 
-  const { code, stdout } = await whenthen(["check", folder.rules, "--programs", "--data", folder.data]);
+  const { code, stdout } = await command("check", folder.rules, "--programs", "--data", folder.data);
   assert.equal(code, 2);
   assert.match(stdout, /commands\/other\.yaml:1:10: openssl has version [\d.]+, expected >=99 \(openssl version\)/);
-  assert.equal((await whenthen(["check", folder.rules, "--data", folder.data])).code, 0);
+  assert.equal((await command("check", folder.rules, "--data", folder.data)).code, 0);
 });
 
 Deno.test("a command is started by itself, and its output is on the page of its run while it runs", async () => {
@@ -92,7 +93,7 @@ Deno.test("a command is started by itself, and its output is on the page of its 
   const { steps: [{ output }] } = await program.api(`runs/${id}`);
   assert.deepEqual([output.stdout, output.argv], ["begins with --n 2 a b\nthe end\n", ["--n", "2", "a b"]]);
   assert.deepEqual(await program.api("rules"), [], "it is no rule of the folder");
-  const started = await whenthen(["--data", folder.data, "start", "commands/slow", "--", "--n=3", "files=c"]);
+  const started = await command("--data", folder.data, "start", "commands/slow", "--", "--n=3", "files=c");
   assert.equal(started.code, 0, started.stderr);
   const [second] = await program.api("runs");
   assert.deepEqual(second.event.data, { "--n": 3, files: ["c"] });

@@ -3,8 +3,9 @@ import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen } from "./program.ts";
+import { start } from "./program.ts";
 import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
@@ -63,21 +64,21 @@ Deno.test("fleets come back after kill -9: a dead device is told once, and sessi
   await program.post("/api/emit", { type: "greet" });
   await program.waitForMessage("1 of 3 failed");
   const at = ["--data", folder.data];
-  const listed = await whenthen(["devices", ...at, "--state", "dead"]);
+  const listed = await command("devices", ...at, "--state", "dead");
   assert.match(listed.stdout, /^FLEET +DEVICE +STATE[^\n]*\nplant\/plc +press-2 +dead [^\n]*it smokes\n$/);
-  const sent = await whenthen(["task", "plant/plc", "greet", "word=good day", "--to", "press-1", ...at]);
+  const sent = await command("task", "plant/plc", "greet", "word=good day", "--to", "press-1", ...at);
   assert.deepEqual([sent.stderr, sent.code, sent.stdout], ["", 0, 'press-1: "good day press-1"\n1 of 1 succeeded\n']);
-  const equal = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "a=b", "press-1", "word=hi"]);
+  const equal = await command("task", "plant/plc", "greet", ...at, "--to", "a=b", "press-1", "word=hi");
   assert.deepEqual([equal.stderr, equal.stdout], ["", 'a=b: "hi a=b"\npress-1: "hi press-1"\n2 of 2 succeeded\n']);
-  const failed = await whenthen(["task", "plant/plc", "greet", ...at, "--to", "press-2", "word=x"]);
+  const failed = await command("task", "plant/plc", "greet", ...at, "--to", "press-2", "word=x");
   assert.equal(failed.code, 1);
   assert.match(failed.stdout, /^press-2: it has no session: it is dead: it smokes\n0 of 1 succeeded\n$/);
-  const one = await whenthen(["devices", "press-2", ...at]);
+  const one = await command("devices", "press-2", ...at);
   assert.match(
     one.stdout,
     /^device +press-2 of plant\/plc\nstate +dead, since [^\n]+\nwhy +it smokes\nagain [^]*\nTASK [^]*\ngreet +failed [^]*\nEVENT [^]*\ndead +[^\n]+ it smokes\n/,
   );
-  const none = await whenthen(["devices", "press-9", ...at]);
+  const none = await command("devices", "press-9", ...at);
   assert.match(none.stderr, /There is no device "press-9"/);
   const nobody = { to: null, inputs: { word: "x" }, max: 1, timeout: "1s" };
   const { body: { runs: [id] } } = await program.post("/api/rules/plant/plc:greet/start", { data: nobody });
@@ -133,7 +134,7 @@ Deno.test("an inventory by call is live; devices --fleet and a device's page sho
   await program.waitForMessage("told: whenthen.device.reachable saw");
   assert.deepEqual([...asked], ["/lines/7"]);
 
-  const list = (...more: string[]) => whenthen(["devices", "--data", folder.data, ...more]);
+  const list = (...more: string[]) => command("devices", "--data", folder.data, ...more);
   const rows = ({ stdout }: { stdout: string }) =>
     stdout.trimEnd().split("\n").slice(1).map((row) => row.split(/ +/, 3));
   assert.deepEqual(rows(await list("--fleet", "called")), [

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { command } from "./command.ts";
 import { ask, PEOPLE, REFUND, until, Visitor } from "./forms.ts";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen } from "./program.ts";
+import { start } from "./program.ts";
 import { MailServer } from "./smtp_server.ts";
 
 const smtp = (port: number) => `smtp: { host: 127.0.0.1, port: ${port}, from: rules@example.org }\n`;
@@ -75,7 +76,7 @@ Deno.test("a session, a link and an open form outlive a crash; a person removed 
 
 Deno.test("forms are listed and answered from a terminal, with the program running or not", async () => {
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE });
-  const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
+  const cli = (...args: string[]) => command("--data", folder.data, ...args);
   let form: string;
   {
     await using program = start(folder.rules, { data: folder.data });
@@ -139,7 +140,7 @@ Deno.test("people are added from a terminal, and answer with their token at once
     "refund.yaml": REFUND.replace("finance", "eve"),
     "whenthen.yaml": "# ours\nport: 0\n",
   });
-  const people = (...args: string[]) => whenthen(["people", ...args, "--folder", folder.rules]);
+  const people = (...args: string[]) => command("people", ...args, "--folder", folder.rules);
   const added = await people("add", "eve", "--name", "Eve", "--group", "board", "--token", "--json");
   assert.equal(added.code, 0, added.stderr);
   const { token } = JSON.parse(added.stdout);

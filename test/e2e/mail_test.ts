@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
 import { until } from "./forms.ts";
-import { start, whenthen } from "./program.ts";
+import { start } from "./program.ts";
 import { AUTHORITY, MailServer } from "./smtp_server.ts";
 
 const ACCOUNT = { user: "rules", password: "correct horse" };
@@ -80,7 +81,7 @@ Deno.test("check finds a password that is not set and an invalid address", async
     "tell.yaml": RULE.replace("\${{ event.data.to }}", '[anna, "a@b.org, c@d.org", carl@example.org]'),
     "whenthen.yaml": settings(587, "secure: false"),
   });
-  const { stdout } = await whenthen(["check", folder.rules]);
+  const { stdout } = await command("check", folder.rules);
   assert.match(stdout, /whenthen\.yaml:1:60: warning: the secret SMTP_PASSWORD is not set/);
   assert.match(
     stdout,

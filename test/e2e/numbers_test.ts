@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { Lab } from "./true_data/lab.ts";
@@ -79,7 +80,7 @@ Deno.test("whole numbers stay exact through rules, code, disk, API, log, command
   const [{ id }] = JSON.parse(runs);
   const shown = await (await program.fetch(`/api/runs/${id}`)).text();
   assert.ok(shown.includes(`"json":${NUMBERS}`), shown);
-  const listed = await whenthen(["show", id, "--data", folder.data, "--json"]);
+  const listed = await command("show", id, "--data", folder.data, "--json");
   assert.match(listed.stdout, /"n": 12345678901234567890,\n/);
   go = await emit("go", '{"id": 9007199254740994}');
   assert.doesNotMatch(go.stdout, /"wakes": \[\]/, go.stdout + go.stderr);
@@ -101,7 +102,7 @@ Deno.test("a number beyond the range of a double is refused with its path", asyn
     assert.equal(status, 400, text);
     assert.match(text, /the number 1e400 at data\.lines\[3\]\.price is too large/);
   }
-  const emitted = await whenthen(["--data", folder.data, "emit", "x", "--data", lines]);
+  const emitted = await command("--data", folder.data, "emit", "x", "--data", lines);
   assert.match(emitted.stderr, /1e400 at data\.lines\[3\]\.price/);
 });
 

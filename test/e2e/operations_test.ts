@@ -2,15 +2,16 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { operatorName } from "../../bin/cli/client.ts";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
-import { type Answered, type Program, start, whenthen } from "./program.ts";
+import { type Answered, type Program, start } from "./program.ts";
 import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
 const ME = operatorName() ?? "an operator";
 
 /** Commands on the data folder of a test. */
-const operator = (data: string) => (...words: string[]) => whenthen(["--data", data, ...words]);
+const operator = (data: string) => (...words: string[]) => command("--data", data, ...words);
 
 const ended = (program: Program, run: string) =>
   program.waitFor(

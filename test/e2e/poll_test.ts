@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen } from "./program.ts";
+import { start } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
 const rule = (url: string, more = "") => `
@@ -179,7 +180,7 @@ export default rule({
   const show = async (rule: string) => {
     await program.waitForMessage(`${rule} failed`);
     const run = (await program.api("runs")).find((run: { rule: string }) => run.rule === rule);
-    return (await whenthen(["--data", folder.data, "show", run.id])).stdout;
+    return (await command("--data", folder.data, "show", run.id)).stdout;
   };
   assert.match(await show("orders"), /\n {4}error {4}POST .*\/tell answered 500/, "no class, no frames of the program");
   const thrown = await show("thrown");

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen } from "./program.ts";
+import { start } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
 const REACHING = `import { event, rule } from "whenthen";
@@ -50,14 +51,14 @@ Deno.test("no code of a rule reaches anything outside during a dry run, and it m
   await using folder = await rulesFolder({ "reach.yaml": "when: { event: reach }\nthen:\n  - log: reached\n" });
   await using program = start(folder.rules, folder);
   await program.url();
-  assert.equal((await whenthen(["--data", folder.data, "emit", "reach"])).code, 0);
+  assert.equal((await command("--data", folder.data, "emit", "reach")).code, 0);
   await program.waitForMessage("reached");
   assert.equal(await program.stop(), 0);
   await rm(join(folder.rules, "reach.yaml"));
   const file = join(folder.rules, "written");
   const code = REACHING.replace("PEER", server.url).replaceAll("FILE", file);
   await writeFile(join(folder.rules, "reach.ts"), code);
-  const tried = await whenthen(["--data", folder.data, "try", "reach", "--json"]);
+  const tried = await command("--data", folder.data, "try", "reach", "--json");
   const { events: [{ now: { run } }] } = JSON.parse(tried.stdout);
   assert.deepEqual([run.error, run.output], [undefined, "nothing"]);
   assert.deepEqual(server.seen, []);

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { start, whenthen } from "../e2e/program.ts";
+import { command } from "../e2e/command.ts";
+import { start } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
 Deno.test("example 02: check shows the next working mornings in the rule's time zone", async () => {
   await using folder = await copyExample("02-cron-http");
-  const { code, stdout } = await whenthen(["check", folder.rules, "--json"]);
+  const { code, stdout } = await command("check", folder.rules, "--json");
   assert.equal(code, 0, stdout);
   const next: number[] = JSON.parse(stdout).rules[0].triggers[0].next;
   assert.equal(next.length, 5);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { start, whenthen } from "../e2e/program.ts";
+import { command } from "../e2e/command.ts";
+import { start } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
@@ -17,7 +18,7 @@ backup: { pager: "${peer.url}/pager" }
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
   const emit = async (...words: string[]) => {
-    const { code, stdout, stderr } = await whenthen(["--data", folder.data, "emit", ...words]);
+    const { code, stdout, stderr } = await command("--data", folder.data, "emit", ...words);
     assert.equal(code, 0, stdout + stderr);
   };
 
@@ -26,7 +27,7 @@ backup: { pager: "${peer.url}/pager" }
   await program.waitForMessage("rates succeeded");
   assert.deepEqual(peer.seen.map(({ path }) => path), ["/first", "/first", "/second", "/first/history"]);
 
-  assert.equal((await whenthen(["--data", folder.data, "start", "backup"])).code, 0);
+  assert.equal((await command("--data", folder.data, "start", "backup")).code, 0);
   const [alert] = await peer.waitFor(1, ({ path }) => path === "/pager");
   const { step, message, run } = JSON.parse(alert.body);
   assert.equal(step, "dump");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { whenthen } from "../e2e/program.ts";
+import { command } from "../e2e/command.ts";
 import { copyExample, ROOT } from "./example.ts";
 
 /** The examples that have tests of their own, with how many. */
@@ -25,7 +25,7 @@ function testsIn(text: string): number {
 for (const [example, tests] of await examplesWithTests()) {
   Deno.test(`example ${example}: its own tests pass`, async () => {
     await using folder = await copyExample(example);
-    const { code, stdout } = await whenthen(["test", folder.rules, "--data", folder.data]);
+    const { code, stdout } = await command("test", folder.rules, "--data", folder.data);
     assert.equal(code, 0, stdout);
     assert.ok(stdout.includes(`\n${tests} test${tests === 1 ? "" : "s"} passed, 0 failed\n`), stdout);
   });

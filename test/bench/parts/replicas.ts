@@ -89,7 +89,7 @@ async function measure(lab: Lab, peer: Peer, name: string, servers: Server[]): P
   const receipts = await all({ paths: ["/hooks/in"], rate: RATE / servers.length });
   const alone = (server: Server) => lab.load(server, { paths: ["/hooks/flow"], seconds: 3, connections: 1 });
   const [decider, follower] = servers;
-  return {
+  const measured = {
     accepts,
     flows,
     receipt: Math.max(...receipts.map(({ p99 }) => p99)),
@@ -97,6 +97,10 @@ async function measure(lab: Lab, peer: Peer, name: string, servers: Server[]): P
     local: (await alone(decider)).p50,
     remote: follower && (await alone(follower)).p50,
   };
+  // A later measurement that fails must not lose those of minutes.
+  const numbers = Object.entries(measured).map(([what, value]) => `${what} ${value?.toFixed(1)}`);
+  lab.say(numbers.join(", "));
+  return measured;
 }
 
 /** Waits until no run is behind. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { rulesFolder } from "../folder.ts";
-import { start } from "../program.ts";
+import { rulesFolder } from "./folder.ts";
+import { start } from "./program.ts";
 
 Deno.test("a live page on which nothing happens hears a heartbeat every 25 seconds, so that proxies keep it open", async () => {
   await using folder = await rulesFolder({});
