@@ -7,7 +7,6 @@ import { addressOf, type Handler, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
 import { updateOwnEvents } from "../folder/live_rules.ts";
 import type { DataFolder } from "./data_folder.ts";
-import type { TriggerFailure } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watch_folder.ts";
 import { scopeOf } from "../folder/folder_files.ts";
 import type { Loaded } from "../folder/loaded.ts";
@@ -27,16 +26,7 @@ import { callbackOnly, type Web } from "../web/web.ts";
 import { webOf } from "./app_web.ts";
 import { concernsRules } from "./replica.ts";
 import { Reloads } from "./reloads.ts";
-import { TriggerReports } from "./trigger_reports.ts";
-
-/** The result of one pass of `whenthen once`. */
-export interface OnceReport {
-  failedRuns: Run[];
-  /** Triggers whose pass failed, with the reason. */
-  failures: TriggerFailure[];
-  /** Rule files that do not load. */
-  broken: string[];
-}
+import { type OnceReport, TriggerReports } from "./trigger_reports.ts";
 
 /** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
@@ -235,6 +225,7 @@ export class App {
     await this.#parts.runner.drain(0);
     const { secrets, dataFolder, options } = this;
     if (!onlyStore || !await prepareListings(this.#parts, secrets, dataFolder, options.folder)) await this.#begin();
+    else dataFolder.replica?.begin();
   }
 
   /**
@@ -304,6 +295,7 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#reloads.now();
+    this.dataFolder.replica?.begin();
     const decides = this.#decides;
     const onLate = (failure: string) => logWarning(`An event of the program itself is late: ${failure}`);
     await this.#parts.ownEvents.start(onLate, { decides });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OpenDatabase } from "../database/open_database.ts";
-import type { Clock } from "../host/clock.ts";
+import { type Clock, orAborted } from "../host/clock.ts";
 import { FolderLostError } from "../host/lock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { SharedFiles } from "../connections/vault.ts";
@@ -68,6 +68,7 @@ export class Replica {
   #looks: ReturnType<typeof setInterval> | undefined;
   readonly #rules: RulesOfReplicas;
   #watch: ReturnType<OpenDatabase["members"]["watch"]> | undefined;
+  readonly #inForce = Promise.withResolvers<void>();
   /** Settles when it is not taking over. */
   #following: Promise<void> = Promise.resolve();
 
@@ -103,7 +104,7 @@ export class Replica {
   }
 
   /**
-   * From now on it takes part: it looks after the others if it decides, else it takes over as soon as nobody does.
+   * From now on it takes part: if it does not decide, it takes over as soon as nobody does. It decides for the others after {@link begin}.
    * @param onChange see {@link SharedStore.watch}
    * @param onDecides called after the store has taken over
    */
@@ -111,8 +112,12 @@ export class Replica {
     this.#options.store.watch(onChange);
     this.#looks = setInterval(() => void this.#count(), LOOK);
     void this.#count();
-    if (this.#decides) this.#lookAfterOthers();
-    else this.#following = this.#follow(onDecides);
+    this.#following = this.#takePart(onDecides);
+  }
+
+  /** The rules are in force, so from now on this one may decide for others. */
+  begin(): void {
+    this.#inForce.resolve();
   }
 
   /** Resolves when it does nothing any more on its own. */
@@ -173,16 +178,22 @@ export class Replica {
     this.#failure.resolve(error);
   }
 
-  async #follow(onDecides: () => Promise<void>): Promise<void> {
+  async #takePart(onDecides: () => Promise<void>): Promise<void> {
     const { database, store } = this.#options;
+    const { signal } = this.#stop;
+    const follows = !this.#decides;
     try {
-      await database.decide(this.#stop.signal);
-      await store.promote(() => database.folder.loadStore());
-      this.#decides = true;
+      if (follows) {
+        await database.decide(signal);
+        await store.promote(() => database.folder.loadStore());
+        this.#decides = true;
+      }
+      await orAborted(this.#inForce.promise, signal);
+      await store.decideForOthers();
       this.#lookAfterOthers();
-      await onDecides();
+      if (follows) await onDecides();
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (signal.aborted) return;
       this.fail(new FolderLostError(`Cannot take over the decisions: ${messageOf(error)}`));
     }
   }

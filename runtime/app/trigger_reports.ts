@@ -1,8 +1,18 @@
 import { triggerLog } from "../engine/run_log.ts";
 import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
+import type { Run } from "../model/run.ts";
 import type { Capped } from "../triggers/trigger.ts";
 import type { AppParts } from "./parts.ts";
+
+/** The result of one pass of `whenthen once`. */
+export interface OnceReport {
+  failedRuns: Run[];
+  /** Triggers whose pass failed, with the reason. */
+  failures: TriggerFailure[];
+  /** Rule files that do not load. */
+  broken: string[];
+}
 
 /** What became of the last pass of each trigger: listed, counted, logged, and emitted as events of the program itself. */
 export class TriggerReports {

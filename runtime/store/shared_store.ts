@@ -4,10 +4,16 @@ import type { Store } from "./store.ts";
 /** A store that several programs share, the replicas: one of them decides, the others follow. */
 export interface SharedStore extends Store {
   /**
-   * From now on this program decides. Reads go on meanwhile, and calls wait. Resolves when all that waited for a decision is decided.
+   * From now on this program decides. Reads go on meanwhile, and calls wait. Resolves when those that waited here are decided; for those
+   * of others see {@link decideForOthers}.
    * @param load brings the folder to the newest state; called when no more frames are followed
    */
   promote(load: () => Promise<void>): Promise<void>;
+  /**
+   * Only for who decides: from now on what others send is decided. Not before the rules are in force: they say for how long events are
+   * known, and which events of the program itself start something.
+   */
+  decideForOthers(): Promise<void>;
   /**
    * Decides what a replica left in its inbox, queues its runs again, frees its devices, and forgets it. Only for who decides, after the replica
    * was fenced.

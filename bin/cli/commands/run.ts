@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import { basename, relative, resolve } from "node:path";
 import { argv, env, execPath } from "node:process";
-import type { App, OnceReport } from "../../../runtime/app/app.ts";
+import type { App } from "../../../runtime/app/app.ts";
+import type { OnceReport } from "../../../runtime/app/trigger_reports.ts";
 import { shownUrl } from "../../../runtime/database/connection.ts";
 import { embedded } from "../../../runtime/host/embedded.ts";
 import { FolderLostError } from "../../../runtime/host/lock.ts";

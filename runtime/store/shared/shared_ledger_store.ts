@@ -6,7 +6,7 @@ import { type Ending, TABLES } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
-import { type OwnListeners, type Receipt, UndecidedError } from "../store.ts";
+import { type Receipt, UndecidedError } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
 import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
@@ -78,12 +78,6 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     return new SharedLedgerStore(host, watching, parts, parts, undefined);
   }
 
-  /** From now on what others send is decided, if this program decides. */
-  override listenToOwn(listening: OwnListeners): void {
-    super.listenToOwn(listening);
-    this.#inbox?.start();
-  }
-
   /** An event that cannot be made durable is refused after a while: who decides does as a follower's outbox. */
   override async accept(...given: Parameters<LedgerStore["accept"]>): Promise<Receipt[]> {
     const [arrivals, , now] = given;
@@ -121,9 +115,14 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     following.rows.close();
     this.#following = undefined;
     await own;
-    for (const replica of await this.knownReplicas()) await inbox.rest(replica, false);
-    inbox.start();
     this.#tellAll(parts.deciding.rows);
+  }
+
+  async decideForOthers(): Promise<void> {
+    const { inbox } = this.#role();
+    // What the one that decided before did not get to comes first.
+    if (this.#promotion) { for (const replica of await this.knownReplicas()) await inbox.rest(replica, false); }
+    inbox.start();
   }
 
   /** The last frames of the program before this one were loaded, and nobody was told what changed in them. */
@@ -230,7 +229,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
 
   /** @throws Error if this program follows another one */
   #role(): { inbox: Inbox; deciding: DecidingParts["deciding"] } {
-    if (this.#inbox === undefined) throw new Error("Cannot retire a replica: another program decides");
+    if (this.#inbox === undefined) throw new Error("Cannot decide for others: another program decides");
     return { inbox: this.#inbox, deciding: (this.parts as DecidingParts).deciding };
   }
 }

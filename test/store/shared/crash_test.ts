@@ -125,6 +125,22 @@ Deno.test("a program is promoted while it searches for an awaited event that cam
   await closeAll(follower, next);
 });
 
+Deno.test("who decides does so for others when its rules are in force: only then it knows which events of the program are awaited", async () => {
+  const place = new SharedPlace();
+  place.begins = false;
+  const [decider, follower] = [await place.start(), await place.start()];
+  const event = { type: "whenthen.store.full" as const, subject: "disk", data: {} };
+  const changed = follower.store.changeCondition({ condition: "full", about: {}, reason: "full", event }, NOW);
+  while (place.inbox.length === 0) await settle();
+  for (let turns = 0; turns < 20; turns++) await settle();
+  assert.equal(place.frames.length, 0);
+  decider.store.listenToOwn({ hasListener: (type) => type === event.type, onNotice() {} });
+  await decider.store.decideForOthers();
+  await changed;
+  assert.equal((await decider.store.listNotices(9)).length, 1);
+  await closeAll(follower, decider);
+});
+
 Deno.test("a promoted program keeps nothing of what it read as a follower", async () => {
   const [place, decider, next, follower] = await three();
   await send(next.store, "e1");

@@ -47,6 +47,8 @@ export class SharedPlace {
   deaf = false;
   /** Whether decided batches are removed from the inbox. */
   forgets = true;
+  /** Whether who decides does so for others from its start. */
+  begins = true;
   /** Changes each batch on its way. */
   onSend: (calls: string) => string = (calls) => calls;
   /** Changes each frame on its way. */
@@ -75,6 +77,7 @@ export class SharedPlace {
       follow,
     });
     replica.store.listenToOwn({ hasListener: () => false, onNotice() {} });
+    if (!follow && this.begins) await replica.store.decideForOthers();
     this.replicas.set(id, replica);
     return replica;
   }
@@ -90,6 +93,7 @@ export class SharedPlace {
   async promote({ id, store, disk }: Replica): Promise<void> {
     this.holder = id;
     await store.promote(() => this.load(disk));
+    await store.decideForOthers();
   }
 
   /** Fills a folder with the files and the log. */
