@@ -130,7 +130,7 @@ export class App {
     const { replica } = this.dataFolder;
     if (replica === undefined) return;
     this.#decides = replica.decides;
-    if (!this.#decides) this.#parts.attachments.listenOnly();
+    if (!this.#decides) this.#parts.attachments.follow();
     replica.start((change) => this.#changed(change), () => this.#takeOver());
   }
 
@@ -175,6 +175,7 @@ export class App {
     this.#parts.ownEvents.changed(tables);
     this.#parts.ingest.batches.changed(tables);
     this.#parts.fleets.changed(tables);
+    this.#parts.attachments.changed(tables);
     this.#replies.changed(tables);
     if (concernsRules(tables)) this.#adoptions?.request();
   }
@@ -275,8 +276,7 @@ export class App {
   }
 
   #stopServing(grace: number): Promise<void> | undefined {
-    const { options: { kept } } = this;
-    const server = this.#server;
+    const [{ kept }, server] = [this.options, this.#server];
     return server && this.#isLost && kept ? kept.keep(server, this.#place(), grace) : server?.stop(grace);
   }
 

@@ -10,6 +10,7 @@ import { messageOf } from "../model/errors.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Definition, Rule, Trigger } from "../model/rule.ts";
 import { definitionKey, readTarget } from "../model/target.ts";
+import { Nudges } from "./nudges.ts";
 import type { Store } from "../store/store.ts";
 import { cappedBy } from "../triggers/poll/poll_args.ts";
 import type {
@@ -51,6 +52,8 @@ interface Wanted {
   rule: Rule;
   trigger: Trigger;
   args: JsonObject;
+  /** Only what arrives for it is taken: another replica decides. */
+  follows: boolean;
 }
 
 interface Attachment extends Wanted {
@@ -72,9 +75,12 @@ export class Attachments {
   readonly #startedAt: number;
 
   #once = false;
+  #follows = false;
+  readonly #nudges: Nudges;
 
   constructor(private readonly options: AttachmentOptions) {
     this.#startedAt = options.clock.now();
+    this.#nudges = new Nudges(options.store, options.clock);
   }
 
   /** From now on only listeners are attached; all other triggers make one {@link pass}, as in `whenthen once`. */
@@ -82,9 +88,20 @@ export class Attachments {
     this.#once = true;
   }
 
+  /** Another replica decides: from now on only listeners are attached, and what arrives for other triggers is passed on. */
+  follow(): void {
+    this.#once = this.#follows = true;
+  }
+
   /** From the next {@link swap} on all triggers are attached. */
   attachAll(): void {
-    this.#once = false;
+    this.#once = this.#follows = false;
+  }
+
+  /** Other replicas have changed the store. */
+  changed(tables: ReadonlySet<string>): void {
+    // It fails only if the store is lost or closed.
+    if (tables.has("mark")) this.#nudges.look().catch(() => {});
   }
 
   /**
@@ -96,12 +113,14 @@ export class Attachments {
     const failures: { rule: Rule; trigger: Trigger; error: unknown }[] = [];
     for (const rule of rules.values()) {
       for (const trigger of rule.triggers) {
-        if ((!rule.enabled || this.#once) && !LISTENERS.has(trigger.kind)) continue;
+        const listens = LISTENERS.has(trigger.kind);
+        const follows = this.#follows && !listens && this.#kind(trigger).follow !== undefined;
+        if (!listens && (!rule.enabled || this.#once && !follows)) continue;
         const key = `${rule.id} ${trigger.id}`;
         const attached = this.#attached.get(key);
         try {
-          const isKnown = attached?.rule === rule && attached.isFixed;
-          wanted.set(key, isKnown ? attached : { rule, trigger, args: this.#resolve(rule, trigger) });
+          const isKnown = attached?.rule === rule && attached.isFixed && attached.follows === follows;
+          wanted.set(key, isKnown ? attached : { rule, trigger, args: this.#resolve(rule, trigger), follows });
         } catch (error) {
           failures.push({ rule, trigger, error });
         }
@@ -160,7 +179,10 @@ export class Attachments {
     if (next === undefined || !LISTENERS.has(next.trigger.kind)) await detached;
     if (next === undefined) return;
     const stop = new AbortController();
-    const attaching = this.#kind(next.trigger).attach(this.#context(next.rule, next.trigger, next.args, stop.signal));
+    const kind = this.#kind(next.trigger);
+    const context = this.#context(next.rule, next.trigger, next.args, stop.signal);
+    const passOn = () => this.#nudges.passOn({ rule: next.rule.id, trigger: next.trigger.id });
+    const attaching = next.follows ? kind.follow!(context, passOn) : kind.attach(context);
     // The listener is attached now, so the old one must go in the same turn: a request in between would become two events.
     const detach = typeof attaching === "function" ? attaching : async () => await (await attaching)();
     this.#attached.set(key, { ...next, isFixed: isFixed(next), stop, detach });
@@ -191,7 +213,7 @@ export class Attachments {
   }
 
   #context(rule: Rule, trigger: Trigger, args: JsonObject, signal: AbortSignal): TriggerContext {
-    const { folder, clock, store, hooks, ingest } = this.options;
+    const { folder, clock, store, ingest } = this.options;
     const key = { rule: rule.id, trigger: trigger.id };
     return {
       rule: { id: rule.id, file: rule.file },
@@ -209,17 +231,27 @@ export class Attachments {
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
       source: sourceOf(rule, trigger),
       execute: (source, input, signal, how) => this.options.execute(rule.id, trigger.id, source, input, signal, how),
-      hooks,
+      hooks: { add: (hook) => this.#addHook(hook) },
       subscriptions: ingest.subscriptions,
       log: this.options.log(rule.id, trigger.id),
       report: (failure, capped) => this.options.report(rule.id, trigger.id, failure, capped),
+    };
+  }
+
+  #addHook(hook: Hook): () => void {
+    const remove = this.options.hooks.add(hook);
+    const forget = hook.nudge && !this.#follows ? this.#nudges.watch(hook) : () => {};
+    return () => {
+      remove();
+      forget();
     };
   }
 }
 
 /** Positions do not count: moving a trigger within its file does not restart it. */
 function same(attached: Wanted, wanted: Wanted): boolean {
-  return attached.rule.file === wanted.rule.file && attached.trigger.kind === wanted.trigger.kind &&
+  return attached.follows === wanted.follows && attached.rule.file === wanted.rule.file &&
+    attached.trigger.kind === wanted.trigger.kind &&
     isDeepStrictEqual(attached.args, wanted.args) && sameSource(attached, wanted);
 }
 

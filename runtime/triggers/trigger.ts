@@ -18,11 +18,16 @@ export interface TriggerKind extends Kind {
   attach(context: TriggerContext): Detach | Promise<Detach>;
   /** One pass for `whenthen once`: polls once, emits what is due. Absent if there is nothing to do. */
   pass?(context: TriggerContext): Promise<void>;
+  /**
+   * On a replica that does not decide: takes what arrives there for the one that does. Absent if nothing can.
+   * @param passOn has the trigger look at once on the one that decides
+   */
+  follow?(context: TriggerContext, passOn: () => Promise<void>): Detach;
 }
 
 /** A trigger; its functions get the arguments with the types from its schemas. */
 interface TriggerKindDefinition<S extends Schemas>
-  extends Omit<TriggerKind, keyof Schemas | "check" | "warn" | "address" | "attach" | "pass"> {
+  extends Omit<TriggerKind, keyof Schemas | "check" | "warn" | "address" | "attach" | "pass" | "follow"> {
   /** See {@link Kind.check}. */
   check?: (args: ReadArgs<S>, now: number) => string[];
   /** See {@link Kind.warn}. */
@@ -33,6 +38,8 @@ interface TriggerKindDefinition<S extends Schemas>
   attach: (context: TriggerContext<Args<S>>) => Detach | Promise<Detach>;
   /** See {@link TriggerKind.pass}. */
   pass?: (context: TriggerContext<Args<S>>) => Promise<void>;
+  /** See {@link TriggerKind.follow}. */
+  follow?: (context: TriggerContext<Args<S>>, passOn: () => Promise<void>) => Detach;
 }
 
 /** Defines a kind of trigger; the types of its arguments follow from `main` and `options`. */
@@ -120,7 +127,7 @@ export interface Hook {
   /** Absolute folder and position for messages. */
   at: Position;
   /** A delivery only calls this; it is no event. */
-  nudge?: () => void;
+  nudge?: () => void | Promise<void>;
 }
 
 /** An event trigger as ingest sees it: exact types and `prefix.*`. */

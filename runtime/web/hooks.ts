@@ -79,7 +79,7 @@ async function takeDelivery(
   const accepted = outcomes.filter(({ received }) => received.kind === "events");
   if (accepted.length === 0) return refusal(outcomes, context);
   const nudges = accepted.filter(({ match }) => match.hook.nudge);
-  for (const { match: { hook } } of nudges) hook.nudge!();
+  for (const { match: { hook } } of nudges) await hook.nudge!();
   const takers = accepted.filter(({ match }) => match.hook.nudge === undefined);
   if (takers.length > 0) return await deliver({ request, received, takers, hooks, context, onTaken });
   onTaken();

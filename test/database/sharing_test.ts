@@ -4,10 +4,21 @@ import { eightAtATime } from "../e2e/torture/provider.ts";
 import type { Answered } from "../e2e/program.ts";
 import { size } from "../e2e/torture/size.ts";
 import { until } from "../e2e/until.ts";
+import { WebServer } from "../e2e/web_server.ts";
 import { type Replica, Replicas } from "./replicas.ts";
 import { DatabaseServer } from "./server.ts";
 
-const FILES = {
+const files = (peer: string) => ({
+  "polled.yaml": `
+when:
+  poll: ${peer}/poll
+  headers: { x-replica: "\${{ env.REPLICA }}" }
+  every: 1h
+  key: item.id
+  on: [added]
+  hook: { webhook: /look, auth: none }
+then: [{ log: new }]
+`,
   "whenthen.yaml": PEOPLE,
   "refund.yaml": REFUND,
   // One run at a time: a run that waited in the queue is executed by whichever replica claims it.
@@ -41,7 +52,7 @@ when: { webhook: /slow, auth: none }
 then:
   - { id: sleep, run: "echo $$; exec sleep 600", timeout: 700s }
 `,
-};
+});
 
 /** How often an event and a wait meet. */
 const MEETINGS = size(300, 4_000);
@@ -62,7 +73,10 @@ async function verdictOf(replica: Replica, rule: string, event: { type: string; 
 
 Deno.test("what one replica takes, decides or is told holds for all", async (t) => {
   await using server = await DatabaseServer.start();
-  await using replicas = await Replicas.start(await server.create(), FILES);
+  await using peer = await WebServer.start((_, response) =>
+    void response.setHeader("content-type", "application/json").end("[]")
+  );
+  await using replicas = await Replicas.start(await server.create(), files(peer.url));
   const [first, second, third] = replicas.all;
 
   await t.step("one of three decides, and each knows who", async () => {
@@ -152,6 +166,30 @@ Deno.test("what one replica takes, decides or is told holds for all", async (t) 
       assert.equal((await ended(replica, run)).run.state, "cancelled");
       await until("the command to end", look, (found) => found.length === 0);
     }
+  });
+
+  await t.step("a delivery to the hook of a poll, at any replica: the one that polls looks at once", async () => {
+    const polls = () => Promise.resolve(peer.seen.filter(({ path }) => path === "/poll"));
+    await until("the first poll", polls, ({ length }) => length > 0);
+    for (const replica of replicas.all) {
+      const before = (await polls()).length;
+      const { status, body } = await replica.post("/hooks/look", {});
+      assert.deepEqual([status, body], [202, { looks: 1 }], replica.name);
+      await until(`a poll after a delivery to ${replica.name}`, polls, ({ length }) => length > before);
+    }
+    assert.equal(new Set((await polls()).map(({ headers }) => headers["x-replica"])).size, 1);
+    // The next one that decides polls.
+    const decider = await replicas.decider();
+    await decider.stop();
+    const next = await replicas.decider();
+    for (const replica of replicas.up) {
+      const before = (await polls()).length;
+      assert.deepEqual((await replica.post("/hooks/look", {})).body, { looks: 1 }, replica.name);
+      const seen = await until(`a poll by ${next.name}`, polls, ({ length }) => length > before);
+      assert.equal(seen.at(-1)!.headers["x-replica"], next.name);
+    }
+    await decider.launch();
+    await decider.ready();
   });
 
   await t.step("all ended by SIGTERM with 0, and no error was logged", async () => {

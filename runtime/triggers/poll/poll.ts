@@ -4,7 +4,7 @@ import { isObject, type Json } from "../../model/json.ts";
 import { InterruptedError } from "../../workers/workers.ts";
 import { checkInterval } from "../cron_every_at.ts";
 import { keepGoing } from "../timetable.ts";
-import { defineTrigger, type Detach } from "../trigger.ts";
+import { defineTrigger, type Detach, type Hook } from "../trigger.ts";
 import { checkHook } from "../webhook.ts";
 import type { WebhookArgs } from "../webhook_request.ts";
 import {
@@ -40,6 +40,7 @@ export const poll = defineTrigger({
     ...checkIgnore(args),
   ],
   attach,
+  follow: (context, passOn) => isListening(context) ? () => {} : addHook(context, passOn),
   async pass(context) {
     if (isListening(context)) return await passListening(context);
     const mark = await readPollMark(context);
@@ -62,19 +63,22 @@ function attach(context: PollContext): Detach {
     asked = false;
     return pollWhenDue(context, isAsked);
   });
-  const { args: { hook }, rule, trigger } = context;
-  if (hook === undefined) return detach;
-  const { webhook, ...auth } = hook;
-  const args: WebhookArgs = { webhook, ...auth, ...HOOK_DEFAULTS };
-  const nudge = () => {
+  const remove = addHook(context, () => {
     asked = true;
     wake();
-  };
-  const remove = context.hooks.add({ rule: rule.id, trigger: trigger.id, path: webhook, args, at: trigger.at, nudge });
+  });
   return async () => {
-    remove();
+    await remove();
     await detach();
   };
+}
+
+/** Registers the hook of a poll, if it has one. */
+function addHook({ args: { hook }, rule, trigger, hooks }: PollContext, nudge: Hook["nudge"]): Detach {
+  if (hook === undefined) return () => {};
+  const { webhook, ...auth } = hook;
+  const args: WebhookArgs = { webhook, ...auth, ...HOOK_DEFAULTS };
+  return hooks.add({ rule: rule.id, trigger: trigger.id, path: webhook, args, at: trigger.at, nudge });
 }
 
 async function passListening(context: PollContext): Promise<void> {
