@@ -102,8 +102,13 @@ export class LiveFleets implements Fleets {
   async #tidy(): Promise<void> {
     const unread = this.#unread;
     if (unread === undefined || this.options.shared?.decides() === false) return;
-    await this.#removeStored(new Set([...this.#fleets.keys(), ...unread]));
-    this.#isTidy ||= unread.size === 0;
+    try {
+      await this.#removeStored(new Set([...this.#fleets.keys(), ...unread]));
+      this.#isTidy ||= unread.size === 0;
+    } catch (error) {
+      if (this.#isStopped) return;
+      this.options.onFailure(`Cannot find fleets whose files are gone, the next load does: ${messageOf(error)}`);
+    }
   }
 
   /** Removes what is stored of fleets whose files were deleted while the program was down. */

@@ -84,6 +84,24 @@ Deno.test("a version that cannot be told is told again", async () => {
   await replicas.reach({ A: 4, B: 4 });
 });
 
+Deno.test("a failed search for fleets whose files are gone hinders no other fleet, and the next load searches again", async () => {
+  await using replicas = await Replicas.with({
+    ...played(named(2), STILL),
+    "old.yaml": "devices: [{ name: d }]\nkey: item.name\n",
+  }, ["A"]);
+  await replicas.allIn("initialized", 2);
+  const a = replicas.plants.get("A")!;
+  await a.stop();
+  await a.folder.remove("old.yaml");
+  replicas.refuseOnce("listInventories");
+  await a.start();
+  assert.ok(a.logs.includes("Cannot find fleets whose files are gone, the next load does: refused"));
+  await replicas.allIn("initialized", 2);
+  assert.deepEqual((await replicas.store.listInventories("devices")).sort(), ["old", "play"]);
+  await a.reload();
+  await until(() => replicas.store.listInventories("devices"), (ids) => ids.join() === "play");
+});
+
 Deno.test("places: { difference, every } in whenthen.yaml, from the load on that changes it", async () => {
   const withPlaces = (places: string) => ({ ...played(named(12), STILL), "whenthen.yaml": `places: ${places}\n` });
   await using replicas = await Replicas.with(withPlaces("{ difference: 20 }"), ["A"]);
