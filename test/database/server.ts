@@ -41,6 +41,17 @@ export class DatabaseServer implements AsyncDisposable {
     return this.#url(name);
   }
 
+  /** From now on it offers TLS, with a certificate that nobody has signed but itself. */
+  async encrypt(): Promise<void> {
+    const [key, certificate] = ["server.key", "server.crt"].map((name) => join(this.folder, "data", name));
+    const made = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
+    await asServer("openssl", "req", "-x509", ...made, "-keyout", key, "-out", certificate);
+    const sql = postgres(this.#url("postgres"), { max: 1 });
+    await sql.unsafe("alter system set ssl = on");
+    await sql.unsafe("select pg_reload_conf()");
+    await sql.end();
+  }
+
   /** Starts the server after a {@link crash}. */
   async resume(): Promise<void> {
     const options = `-p ${this.port} -k ${this.folder} -c listen_addresses=127.0.0.1 -c max_connections=100`;
