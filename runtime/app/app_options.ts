@@ -27,6 +27,6 @@ export interface AppOptions {
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
   token?: string;
   version: string;
-  /** Set if another program follows in this process when this one is lost: it goes on with its server. */
+  /** Set if another program follows in this process when this one is lost: that one goes on with the server. */
   kept?: KeptServer;
 }

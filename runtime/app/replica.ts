@@ -115,7 +115,7 @@ export class Replica {
     this.#following = this.#takePart(onDecides);
   }
 
-  /** The rules are in force, so from now on this one may decide for others. */
+  /** The rules are in force: from now on this replica may decide for others. */
   begin(): void {
     this.#inForce.resolve();
   }

@@ -44,7 +44,7 @@ export class DatabaseFolder {
     this.disk = this.#asDisk();
   }
 
-  /** Fills the folder on this machine with the files of the database, but for those of runs, and with the log as segments. */
+  /** Fills the folder on this machine with the files of the database, except those of runs, and with the log as segments. */
   async load(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (!STAYS.test(name)) await rm(join(this.folder, name), { recursive: true, force: true });

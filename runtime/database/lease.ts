@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { FolderLostError } from "../host/lock.ts";
 import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
@@ -53,7 +54,7 @@ export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease>
     } else {
       onHeld(changes > 0);
     }
-    await pause(LOOK);
+    await sleep(LOOK);
   }
 }
 
@@ -81,7 +82,7 @@ async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefine
     return row;
   } catch (error) {
     if (!isWaiting) throw error;
-    await pause(LOOK);
+    await sleep(LOOK);
   }
 }
 
@@ -104,10 +105,6 @@ async function takeOver(sql: Sql, values: string[], isWaiting: boolean): Promise
   } catch (error) {
     if (!isWaiting) throw error;
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Milliseconds that the hand-over may take when the program ends. */
@@ -152,7 +149,7 @@ export class Lease implements Right {
   async release(): Promise<void> {
     this.#beats.stop();
     const handed = this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
-    await Promise.race([handed, pause(HAND_OVER)]);
+    await Promise.race([handed, sleep(HAND_OVER)]);
   }
 
   async #send(): Promise<void> {

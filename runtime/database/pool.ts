@@ -18,9 +18,9 @@ type Values = NonNullable<Parameters<postgres.Sql["unsafe"]>[1]>;
 
 /** Options of the library, for each connection. */
 export type ConnectionOptions = Omit<postgres.Options<never>, "max"> & {
-  /** How many connections there are at most. */
+  /** Most connections at a time. */
   max: number;
-  /** Called when a connection was closed. */
+  /** Called after a connection was closed. */
   onclose?: () => void;
 };
 
@@ -34,7 +34,7 @@ const CONNECTING = 10_000;
  */
 export class Pool implements Sql {
   readonly #connections = new Set<Connection>();
-  /** The last one was used last. */
+  /** The connection that was used last comes last. */
   readonly #free: (Connection | undefined)[];
   readonly #waiting: ((connection: Connection | undefined) => void)[] = [];
   #ended = false;
@@ -57,7 +57,7 @@ export class Pool implements Sql {
       try {
         const result = await work(connection);
         const { command } = await connection.unsafe("commit");
-        // A statement had failed, and `work` did not mind.
+        // A statement had failed, and `work` ignored that.
         if (command !== "COMMIT") throw new Error("The transaction was rolled back, as one of its statements failed");
         return result;
       } catch (error) {
@@ -110,7 +110,7 @@ class Connection implements Transaction {
   readonly #sql: postgres.Sql;
   #socket: Socket | undefined;
   #closed: Error | undefined;
-  /** Those that wait for an answer. */
+  /** The statements that wait for an answer. */
   readonly #asking = new Set<(error: Error) => void>();
 
   constructor(
@@ -122,7 +122,7 @@ class Connection implements Transaction {
     const own = {
       ...options,
       max: 1,
-      // It would count as closed while a statement begins.
+      // The library would close it for its age while a statement begins.
       max_lifetime: null,
       socket: (place: Place) => this.#connect(place),
       onclose: () => this.#close(connectionError("CONNECTION_CLOSED", "The connection to the database was closed")),
@@ -141,7 +141,7 @@ class Connection implements Transaction {
       this.#asking.add(reject);
       this.#sql.unsafe<T>(query, values).then(resolve, (error) => {
         reject(error);
-        // Anything but a refusal of the statement by the server is the end of the connection, or says that there is none.
+        // After any error but the server's refusal of the statement, the connection is not usable.
         if (error.severity !== "ERROR") this.#close(error);
       }).finally(() => this.#asking.delete(reject));
     });

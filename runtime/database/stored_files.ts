@@ -181,7 +181,7 @@ async function assertExpected(transaction: Transaction, expected: Map<string, st
 
 /**
  * The newest frame stays, as the next one is checked against it; so does the last one that each other replica has applied, with all
- * after it. One that was declared dead needs none, and for one that lives and does not apply them not all can stay.
+ * after it. A replica that was declared dead needs none. For one that lives but does not apply them, only the newest ones stay.
  */
 const REMOVE_FRAMES = `
   delete from whenthen.log where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)

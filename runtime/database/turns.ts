@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Sql } from "./pool.ts";
 import type { Right } from "./right.ts";
 
@@ -46,7 +47,7 @@ export class Turns {
       this.right.assertHeld();
       const taken = await this.sql.unsafe(take, [name, this.me]);
       if (taken.length > 0) return;
-      await again();
+      await sleep(AGAIN);
     }
   }
 
@@ -55,11 +56,7 @@ export class Turns {
     while (this.right.lost === undefined) {
       const given = await this.sql.unsafe(give, [name, this.me]).catch(() => undefined);
       if (given !== undefined) return;
-      await again();
+      await sleep(AGAIN);
     }
   }
-}
-
-function again(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, AGAIN));
 }

@@ -104,7 +104,7 @@ export class Execution {
       const trace = await store.getRun(run.id);
       const steps = trace && await (localize?.(trace.steps) ?? trace.steps);
       const { records, waiting } = this.#context;
-      // It is being suspended: whoever claims it next sees what has changed, which may be this execution.
+      // It is being suspended. Whoever claims it next, perhaps this execution, sees what has changed.
       if (waiting.asleep) return;
       if (steps !== undefined) records.refresh(steps);
       waiting.wake();

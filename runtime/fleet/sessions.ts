@@ -15,7 +15,7 @@ export type Platform = DeviceSpec<Json, unknown>;
 type Scope = SessionScope<Json, unknown>;
 
 /** Options of `Sessions`. */
-interface SessionsOptions {
+export interface SessionsOptions {
   platform: Platform;
   settings: SessionSettings;
   /** Arguments of the platform's functions beside the device. */

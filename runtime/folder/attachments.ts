@@ -52,7 +52,7 @@ interface Wanted {
   rule: Rule;
   trigger: Trigger;
   args: JsonObject;
-  /** Only what arrives for it is taken: another replica decides. */
+  /** Another replica decides: here only deliveries for it are taken. */
   follows: boolean;
 }
 

@@ -14,7 +14,7 @@ export class Nudges {
 
   constructor(private readonly store: Pick<Store, "accept" | "getMark">, private readonly clock: Clock) {}
 
-  /** @returns a function that ends it */
+  /** Polls when another replica gets a delivery to this hook. @returns a function that ends that */
   watch(hook: Hook): () => void {
     this.#seen.set(hook, undefined);
     // There may have been a delivery while no replica decided. It fails only if the store is lost or closed.
@@ -22,7 +22,7 @@ export class Nudges {
     return () => void this.#seen.delete(hook);
   }
 
-  /** Tells the replica that polls that it is worth a look. */
+  /** Asks the replica that polls to poll at once. */
   async passOn(trigger: TriggerKey): Promise<void> {
     const now = this.clock.now();
     await this.store.accept([], [{ ...markOf(trigger), mark: newId(now) }], now);
@@ -30,7 +30,7 @@ export class Nudges {
     await this.look();
   }
 
-  /** Has the polls look for which there was a delivery elsewhere; after the start of this program perhaps once too often. */
+  /** Polls at once wherever another replica got a delivery; after the start of this program perhaps once too often. */
   async look(): Promise<void> {
     for (const [hook, seen] of this.#seen) {
       const mark = await this.store.getMark(markOf(hook));

@@ -6,7 +6,7 @@ export class KeptServer {
 
   /**
    * Takes over a server from a program that ends. Requests in progress have so many milliseconds to finish.
-   * @param place where it was to listen
+   * @param place the address that it was started with
    */
   async keep(server: Server, place: ServeOptions, graceMs: number): Promise<void> {
     this.#kept = { server, place };
@@ -25,7 +25,7 @@ export class KeptServer {
     return kept.server;
   }
 
-  /** No program follows. */
+  /** Stops the server that was kept, as no other program follows. */
   async close(): Promise<void> {
     await this.#kept?.server.stop(0);
     this.#kept = undefined;

@@ -21,7 +21,7 @@ export interface Server {
   stop(graceMs: number): Promise<void>;
   /** As {@link stop}, but it goes on listening, and refuses requests until {@link resume}. Connections stay open. */
   pause(graceMs: number): Promise<void>;
-  /** Another handler answers from now on. */
+  /** From now on another handler answers. */
   resume(handler: Handler): void;
 }
 

@@ -22,12 +22,12 @@ export interface SearchesOptions {
   onWarning: (message: string) => void;
 }
 
-/** Searches for events that waits of runs look for, and that came before the wait was registered. */
+/** Searches for the events of waits that came before their wait was registered. */
 export class Searches {
   readonly #options: SearchesOptions;
   /** Called with the run of a repeated search that has ended its wait. */
   onFound: (run: string) => void = () => {};
-  /** Those that an end of the program interrupted, and that are repeated. */
+  /** Settles with the searches that are repeated because the end of a program interrupted them. */
   #resumed: Promise<unknown> = Promise.resolve();
   #closed = false;
 

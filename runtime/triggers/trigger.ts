@@ -19,8 +19,8 @@ export interface TriggerKind extends Kind {
   /** One pass for `whenthen once`: polls once, emits what is due. Absent if there is nothing to do. */
   pass?(context: TriggerContext): Promise<void>;
   /**
-   * On a replica that does not decide: takes what arrives there for the one that does. Absent if nothing can.
-   * @param passOn has the trigger look at once on the one that decides
+   * On a replica that does not decide: takes what arrives there for the one that does. Absent if nothing arrives for such a trigger.
+   * @param passOn makes the trigger look at once, on the replica that decides
    */
   follow?(context: TriggerContext, passOn: () => Promise<void>): Detach;
 }

@@ -266,7 +266,7 @@ async function deliverFiles(
       deliveries.map((delivery) => ({ ...delivery, event: { ...delivery.event, files } })),
     );
   } catch (error) {
-    // Its event may be there all the same.
+    // The event may have been accepted all the same.
     if (error instanceof UndecidedError || error instanceof FolderLostError) saved.leave();
     else await saved.discard();
     throw error;

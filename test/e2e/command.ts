@@ -10,8 +10,8 @@ const inProcess = process.env.WHENTHEN_COMMAND === undefined
 let before: Promise<unknown> = Promise.resolve();
 
 /**
- * One command to its end: of the binary if that is tested, else in this process, as the start of each takes Deno a second.
- * What it writes to the log is not in the output then.
+ * Runs one command to its end: by the binary if that is tested, else in this process, because each start of Deno takes a second.
+ * In this process, its output does not have what it writes to the log.
  */
 export async function command(...words: string[]): Promise<Finished> {
   if (inProcess === undefined) return await whenthen(words);

@@ -3,29 +3,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { command } from "./command.ts";
 import { rulesFolder } from "./folder.ts";
+import { OTO } from "./oto_export.ts";
 import { start, whenthen } from "./program.ts";
 import { until } from "./until.ts";
-
-const OTO = [
-  {
-    flag: "-iR",
-    description: "Choose random targets",
-    executable_tag: "nmap - 7.98",
-    requires_root: false,
-    requires_value: true,
-    value_type: "int",
-  },
-  {
-    flag: "--rtt",
-    description: "How long: to wait",
-    executable_tag: "nmap - 7.98",
-    requires_root: true,
-    requires_value: true,
-    value_type: "string (time)",
-    require_ids: ["-iR"],
-    interfer_ids: ["-gone"],
-  },
-];
 
 Deno.test("import makes a command file of OTO's export, and export gives the same again, or a graph", async () => {
   await using folder = await rulesFolder({});

@@ -15,6 +15,7 @@ import {
   STILL,
   until,
 } from "./harness.ts";
+import { timedSessions } from "./timed_sessions.ts";
 
 const QUICK =
   "ping: { every: [50ms, 100ms], timeout: 300ms, down: 2 }\ninit: { timeout: 1s, again: 1h }\ndevice: ./line.ts\n";
@@ -264,25 +265,14 @@ Deno.test("a fleet that cannot be opened says why, harms no other one, and opens
 });
 
 Deno.test("a ping that is late because the program stood still counts neither way", async () => {
-  let now = 0;
-  const edges: string[] = [];
-  const sessions = new Sessions({
+  const { sessions, edges, time, pass } = timedSessions({
     platform: { ping: () => new Promise(() => {}) },
     settings: { initTimeout: 1_000, stopTimeout: 1_000, ping: { every: [100, 100], timeout: 500, down: 2 } },
-    surroundings: { env: {}, secrets: {} },
-    mark() {},
-    onEdge: ([what]) => edges.push(what),
-    onEnded() {},
-    now: () => now,
   });
-  const pass = async (ms: number) => {
-    for (const end = now + ms; now < end; now += 10) sessions.turn();
-    await new Promise((resolve) => setTimeout(resolve));
-  };
   sessions.init({ index: 1, name: "a", data: {}, target: undefined });
   await pass(200);
   assert.deepEqual(edges, ["initialized"], "its first ping is under way");
-  now += 3_600_000;
+  time.now += 3_600_000;
   sessions.paused(3_600_000);
   await pass(50);
   assert.deepEqual(edges, ["initialized"], "a laptop that slept for an hour declares nobody dead");

@@ -1,24 +1,22 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { Sessions } from "../../runtime/fleet/sessions.ts";
 import { Plant, until } from "./harness.ts";
+import { timedSessions } from "./timed_sessions.ts";
 
 for (const [by, cap] of [[undefined, 5_000], ["tcp", 1_000], ["http", 1_000], ["run", 32]] as const) {
   Deno.test(`of pings by ${by ?? "a module"} at most ${cap} are under way: the next ones are skipped, do not pile up, and count neither way`, async () => {
     const count = cap + 20;
-    let now = 0;
     let underWay = 0;
     let most = 0;
     let begun = 0;
     let held = Promise.withResolvers<void>();
-    const edges: string[] = [];
     const ping = async () => {
       begun++;
       most = Math.max(most, ++underWay);
       await held.promise;
       underWay--;
     };
-    const sessions = new Sessions({
+    const { sessions, edges, pass } = timedSessions({
       platform: { ping },
       builtIn: ping,
       settings: {
@@ -26,16 +24,7 @@ for (const [by, cap] of [[undefined, 5_000], ["tcp", 1_000], ["http", 1_000], ["
         stopTimeout: 1_000,
         ping: { every: [100, 100], timeout: 60_000, down: 1, ...by && { by } },
       },
-      surroundings: { env: {}, secrets: {} },
-      mark() {},
-      onEdge: ([what]) => edges.push(what),
-      onEnded() {},
-      now: () => now,
     });
-    const pass = async (ms: number) => {
-      for (const end = now + ms; now < end; now += 10) sessions.turn();
-      await new Promise((resolve) => setTimeout(resolve));
-    };
     for (let index = 0; index < count; index++) sessions.init({ index, name: `d${index}`, data: {}, target: "x" });
     await pass(1_000);
     assert.deepEqual([begun, underWay], [cap, cap], "twenty devices were skipped some nine times, and none waits");

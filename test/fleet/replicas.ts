@@ -145,7 +145,7 @@ export function named(count: number): { name: string }[] {
   return Array.from({ length: count }, (_, index) => ({ name: `d${index}` }));
 }
 
-/** The same with another inventory. */
+/** The same, with another inventory. */
 export async function list(replicas: Replicas, devices: object[], more: string): Promise<void> {
   for (const plant of replicas.plants.values()) await plant.reload(played(devices, more));
 }

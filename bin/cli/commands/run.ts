@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { basename, relative, resolve } from "node:path";
 import { argv, env, execPath } from "node:process";
@@ -113,7 +114,7 @@ async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => u
       return onStarted(app);
     }).catch(async (error) => {
       // It may fail because the data are lost, which is known a moment later.
-      if (!app.isReplica || !await Promise.race([lost, pause(KNOWN).then(() => false)])) throw error;
+      if (!app.isReplica || !await Promise.race([lost, sleep(KNOWN).then(() => false)])) throw error;
     });
     // A replica may have to wait for another one to decide.
     await (app.isReplica ? Promise.race([started, ended]) : started);
@@ -127,10 +128,6 @@ async function runUntil(signal: StopSignal, app: App, onStarted: (app: App) => u
 const KNOWN = 2_000;
 /** Milliseconds between two attempts to open a database again. */
 const AGAIN = 1_000;
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** A replica that could not begin anew tries it again. */
 function failed(error: unknown): true {
@@ -146,7 +143,7 @@ async function openAgain(open: () => Promise<App>, signal: StopSignal): Promise<
       return await open();
     } catch (error) {
       if (!isTold) logLine("warn", `Cannot begin anew yet: ${messageOf(error)}`, {});
-      await Promise.race([signal.received, pause(AGAIN)]);
+      await Promise.race([signal.received, sleep(AGAIN)]);
     }
   }
 }

@@ -35,7 +35,7 @@ export class Inbox {
   /** Those that are decided and durable, and not removed from the inbox yet. */
   #done = new Map<string, number>();
   #forgetting: Promise<void> | undefined;
-  /** Fenced replicas: what they left is decided by {@link rest}. Whether their inbox is emptied. */
+  /** Fenced replicas, and whether their inbox is empty by now. What they left is decided by {@link rest}. */
   readonly #retired = new Map<string, boolean>();
 
   constructor(options: InboxOptions) {
@@ -99,7 +99,7 @@ export class Inbox {
         const emptied = [...this.#retired].filter(([, isEmptied]) => isEmptied);
         const batches = await exchange.receive(this.#taken, signal);
         for (const batch of batches) if (!signal.aborted) this.#take(batch);
-        // Only a look that began before could still find something of theirs.
+        // Only a query that began before could still find something of theirs.
         for (const [id] of emptied) this.#retired.delete(id);
         delay = FIRST_RETRY;
       } catch (error) {

@@ -83,7 +83,7 @@ export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { 
     const { searching: _searching, seen, ...rest } = wait;
     if (seen !== undefined && !isTaken(rows, run, seen)) return { kind: "fetch", key: seen };
     if (seen !== undefined) {
-      // Another one may have come after it, which was not noted.
+      // Another event may have come after it, and only the first one was noted.
       rows.put("wait", key, { ...rest, searching: true });
       return { kind: "again", after: seen };
     }
