@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import process from "node:process";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
 /** The end of a code worker's channel on the side of the rule code. */
@@ -36,7 +36,7 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
       onMessage: (receive) => port.on("message", receive),
     };
   }
-  new Worker(new URL("./code_worker_guard.ts", import.meta.url));
+  new Worker(new URL("./code_worker_guard.ts", import.meta.url), { type: "module" });
   for (const signal of HANDLED_ELSEWHERE) process.on(signal, () => {});
   const send = process.send!.bind(process);
   const { data, env, marks } = await new Promise<Setup>((resolve) =>

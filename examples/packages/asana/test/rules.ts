@@ -5,12 +5,12 @@ import { type Asana, TOKEN } from "./asana.ts";
 
 const PACKAGE = new URL("..", import.meta.url).pathname;
 
-/** A rules folder with this package in it, connected to the stand-in; `URL` in a file is its address. */
+/** A rules folder with this package installed in it, connected to the stand-in; `URL` in a file is its address. */
 export async function rulesFor(asana: Asana, files: Record<string, string>): Promise<Folder> {
   const own = (await readdir(PACKAGE)).filter((name) => /\.(ts|json)$/.test(name));
   const texts = await Promise.all(own.map((name) => readFile(`${PACKAGE}${name}`, "utf8")));
   return await Folder.with({
-    ...Object.fromEntries(own.map((name, index) => [`packages/asana/${name}`, texts[index]])),
+    ...Object.fromEntries(own.map((name, index) => [`node_modules/whenthen-asana/${name}`, texts[index]])),
     ".env": `ASANA_PAT=${TOKEN}\n`,
     "whenthen.yaml": `connections: { asana: { bearer: ASANA_PAT, hosts: ["${asana.host}"] } }\n`,
     ...Object.fromEntries(Object.entries(files).map(([name, text]) => [name, text.replaceAll("URL", asana.url)])),
