@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { cp, readFile, symlink } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
+import process from "node:process";
 import type { z } from "zod";
 import { batchSchema } from "../runtime/language/checker/batch.ts";
 import { STEP_OPTIONS } from "../runtime/language/checker/check_steps.ts";
@@ -230,14 +232,20 @@ function headingsOf({ text }: UserDocument): string[] {
   );
 }
 
-/** What the commands need of a clone of the project; packages are linked, not copied. */
+/**
+ * What the commands need of a clone of the project; packages are linked, not copied. Each copy takes the place of the one
+ * before, as Deno keeps what it compiled by path: the first start at a new path takes it a second more.
+ */
 async function projectCopy() {
-  const folder = await temporaryFolder();
+  const folder = { path: join(tmpdir(), `whenthen-documents-${process.pid}`) };
+  const remove = () => rm(folder.path, { recursive: true, force: true });
+  await remove();
+  await mkdir(folder.path);
   for (const name of ["bin", "runtime", "examples", "rules", "deno.json", "deno.lock", "package.json"]) {
     // Binaries that were built here and data folders are in no clone.
     const filter = (path: string) => !/\/bin\/whenthen(-\w+)*$|\/\.whenthen$/.test(path);
     await cp(join(ROOT, name), join(folder.path, name), { recursive: true, filter });
   }
   await symlink(join(ROOT, "node_modules"), join(folder.path, "node_modules"));
-  return folder;
+  return { ...folder, [Symbol.asyncDispose]: remove };
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BLOCK } from "../workers/harness.ts";
 import { codeRule, START, states, withCode } from "./harness.ts";
 
 Deno.test("a function's steps are recorded under their names, a repeated one as name#2, and what it returns is the output", () =>
@@ -178,7 +179,7 @@ Deno.test("a function if is called first and recorded; false is the verdict cond
 
 Deno.test("code that stops responding is attempted again alone, fails there with the reason, and harms no other run", () =>
   withCode(async (bench) => {
-    const loop = await bench.send(codeRule("await step.do('x', () => 1); for (;;);"));
+    const loop = await bench.send(codeRule(`await step.do("x", () => 1); ${BLOCK}`));
     const other = await bench.send(codeRule('return "fine";', { id: "ops/other" }));
     await bench.finish();
     assert.equal((await bench.trace(other)).run.output, "fine");
@@ -197,7 +198,7 @@ Deno.test("a run beside one that stops responding is executed again, and its cur
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     };
     const rule = codeRule(`
-      if (event.data.loop) { await step.do("x", () => 1); for (;;); }
+      if (event.data.loop) { await step.do("x", () => 1); ${BLOCK} }
       return await step.all("both", { slow: () => call("slow", "slow"), pause: () => step.do("pause", () => "!") });`);
     const run = await bench.send(rule, {});
     await begun.promise;

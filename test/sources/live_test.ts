@@ -4,7 +4,7 @@ import { callCode } from "../../runtime/engine/services.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { makeContext } from "../actions/context.ts";
 import { plainRule } from "../model/plain_rule.ts";
-import { withIsolates } from "../workers/harness.ts";
+import { BLOCK, withIsolates } from "../workers/harness.ts";
 import { type Answered, ask, Folder, holds, json, Peer } from "./app.ts";
 
 const SOURCE = (url: string) => `
@@ -137,7 +137,7 @@ export const note = async ({ http }) => {
   await http("POST https://notes.test/first");
   await http("POST https://notes.test/second");
 };
-export const loop = () => { for (;;); };
+export const block = () => { ${BLOCK} };
 `);
     const rule = plainRule({ id: "a", version: "1", modules: { "x.ts": code } });
     const sent: Record<string, string[]> = { "/first": [], "/second": [] };
@@ -156,7 +156,7 @@ export const loop = () => { for (;;); };
     };
     const noted = call("note");
     await asked.promise;
-    await assert.rejects(call("loop"), /did not answer/);
+    await assert.rejects(call("block"), /did not answer/);
     await noted;
     const [first, second] = Object.values(sent);
     assert.ok(first.length > 1 && second.length > 1);

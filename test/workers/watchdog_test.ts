@@ -9,7 +9,7 @@ import {
   RuleCodeError,
 } from "../../runtime/workers/workers.ts";
 import { limitBeside } from "../../runtime/workers/open_workers.ts";
-import { executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
+import { BLOCK, executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** Waits on the main thread until `release`, or loops, or hangs, as `config.do` says. */
 const CHOICE = ruleSource(`
@@ -47,12 +47,12 @@ Deno.test("a loop is ended and blamed; a run that awaits the main thread meanwhi
     assert.deepEqual(await startRun(isolates, code, "", "log").result, { output: "fine" });
   }));
 
-Deno.test("a loop is blamed even if a call of an abandoned branch is never answered", () =>
+Deno.test("blocking code is blamed even if a call of an abandoned branch is never answered", () =>
   withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       if (config.ask) return await step.http("ask", "https://x.org");
       await step.any("race", { loser: () => step.http("loser", "https://x.org"), winner: () => 1 });
-      for (;;);`));
+      ${BLOCK}`));
     const base = executor(() => new Promise(() => {}));
     const loser = gate();
     const execute: ExecuteStep = async (call, computed) => {
@@ -95,10 +95,10 @@ Deno.test("aborting a run that computes ends its worker at once and interrupts t
   });
 });
 
-Deno.test("a loop abandoned while it waited is detected, too", () => {
+Deno.test("blocking code abandoned while it waited is detected, too", () => {
   const begun = gate();
   return withIsolates({ blockedAfter: 3_000, onLog: () => begun.resolve() }, async ({ isolates, module }) => {
-    const code = await module(ruleSource(`step.http("ask", "https://x.org"); console.log("looping"); for (;;);`));
+    const code = await module(ruleSource(`step.http("ask", "https://x.org"); console.log("blocks"); ${BLOCK}`));
     const controller = new AbortController();
     const run = startRun(isolates, code, "", "http", controller.signal);
     await begun.promise;
