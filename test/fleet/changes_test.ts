@@ -51,19 +51,19 @@ Deno.test("a new module begins sessions anew in slices of init.max; a stop that 
   );
 });
 
-Deno.test("an endless loop in the init of one device: it is named and failed, the others get sessions, and those they had begin anew silently", async () => {
+Deno.test("code that blocks in the init of one device: it is named and failed, the others get sessions, and those they had begin anew silently", async () => {
   const more = `${PACE}init: { again: 1h }\n`;
   const before = [{ name: "a" }, { name: "b" }];
   await using plant = await Plant.with(played(before, more), { blockedAfter: 2_000 });
   await plant.reach("play", "reachable", 2);
-  await plant.reload(played([...before, { name: "loops", init: "loop" }, { name: "c" }], more));
+  await plant.reload(played([...before, { name: "blocks", init: "block" }, { name: "c" }], more));
   await plant.reach("play", "failed", 1);
-  const { state, error, again } = await plant.device("play", "loops");
+  const { state, error, again } = await plant.device("play", "blocks");
   assert.deepEqual([state, error], ["failed", "play.ts did not answer for 2s: a loop does not end"]);
   assert.ok(again! > Date.now() + 3_000_000, "left alone until then");
   await plant.reach("play", "reachable", 3);
   const events = await until(() => plant.events(), (seen) => seen.includes("reachable c"));
-  assert.deepEqual(events.filter((each) => each.endsWith(" loops")), ["added loops", "init.error loops"]);
+  assert.deepEqual(events.filter((each) => each.endsWith(" blocks")), ["added blocks", "init.error blocks"]);
   for (const name of ["a", "b", "c"]) {
     assert.deepEqual(events.filter((each) => each.endsWith(` ${name}`)), [
       `added ${name}`,

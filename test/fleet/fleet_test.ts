@@ -3,6 +3,7 @@ import { DeviceLog } from "../../runtime/fleet/device_log.ts";
 import { LiveFleets } from "../../runtime/fleet/fleets.ts";
 import { Sessions } from "../../runtime/fleet/sessions.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
+import { BLOCK } from "../workers/harness.ts";
 import {
   LINE_PLATFORM,
   listed,
@@ -162,29 +163,29 @@ Deno.test("a change of what the platform uses begins a new session, another one 
   await plant.reach("play", "reachable", 1);
 });
 
-Deno.test("a loop in the code of one device: it is named and dead, the others get new sessions silently", async () => {
-  const devices = [{ name: "loops", ping: "loop" }, { name: "a" }, { name: "b" }];
+Deno.test("code of one device that blocks: it is named and dead, the others get new sessions silently", async () => {
+  const devices = [{ name: "blocks", ping: "block" }, { name: "a" }, { name: "b" }];
   await using plant = await Plant.with(played(devices, `${PACE}init: { again: 1h }\n`), { blockedAfter: 2_000 });
   await plant.reach("play", "dead", 1);
-  assert.match((await plant.device("play", "loops")).error!, /^play\.ts did not answer for 2s: a loop does not end$/);
+  assert.match((await plant.device("play", "blocks")).error!, /^play\.ts did not answer for 2s: a loop does not end$/);
   await until(() => plant.logs.filter((line) => line === "init a").length, (count) => count >= 2);
   await plant.reach("play", "reachable", 2);
   const events = await plant.events();
   assert.equal(events.filter((each) => each === "initialized a").length, 1);
-  assert.ok(events.includes("dead loops") && !events.includes("unreachable a"));
+  assert.ok(events.includes("dead blocks") && !events.includes("unreachable a"));
 });
 
-Deno.test("a loop that no call can be blamed for: the worker is replaced, nobody is dead, and the fleet says so", async () => {
+Deno.test("blocking code that no call can be blamed for: the worker is replaced, nobody is dead, and the fleet says so", async () => {
   const files = played([{ name: "a" }, { name: "b" }], PACE);
   // Behind an await, nobody knows whose function it was.
   files["play.ts"] = PLAY_PLATFORM.replace(
     "let pings = 0;",
-    "let pings = 0; setTimeout(() => { if (process.env.LOOPS) for (;;); }, 300);",
+    `let pings = 0; setTimeout(() => { if (process.env.BLOCKS) ${BLOCK} }, 300);`,
   );
   let starts = 0;
   await using plant = await Plant.with(files, {
     blockedAfter: 2_000,
-    env: () => ({ ...starts++ === 0 && { LOOPS: "1" } }),
+    env: () => ({ ...starts++ === 0 && { BLOCKS: "1" } }),
   });
   await plant.reach("play", "reachable", 2);
   const problem = await until(() => plant.fleets.get("play")!.problem, (problem) => problem !== null);

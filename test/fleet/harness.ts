@@ -9,11 +9,13 @@ import { openStore } from "../../runtime/store/open_store.ts";
 import type { Notice, Store } from "../../runtime/store/store.ts";
 import { openIsolates } from "../../runtime/workers/open_workers.ts";
 import type { Isolates } from "../../runtime/workers/workers.ts";
+import { TIMEOUT } from "../e2e/until.ts";
 import { heads, TestFolder } from "../folder/loading.ts";
+import { BLOCK } from "../workers/harness.ts";
 
-/** Waits for a condition; fails after 20 seconds with what it saw last. */
+/** Waits for a condition; fails after two minutes with what it saw last. */
 export async function until<T>(look: () => T | Promise<T>, holds: (seen: T) => boolean): Promise<T> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + TIMEOUT;
   for (;;) {
     const seen = await look();
     if (holds(seen)) return seen;
@@ -237,7 +239,7 @@ interface Play { name: string; init?: string; ping?: string; stop?: string; look
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const act = async (how = "") => {
   if (how === "hang") await new Promise(() => {});
-  if (how === "loop") for (;;);
+  if (how === "block") ${BLOCK}
   if (how === "throw") throw new Error("no s3cret answer");
   if (how.startsWith("wait ")) await pause(Number(how.slice(5)));
 };
