@@ -272,4 +272,4 @@ export function played(devices: object[], more: string, key = "item.name"): Reco
 
 /** Nothing becomes reachable during a test. */
 export const STILL = "ping: { every: 1000h }\n";
-export const PACE = "ping: { every: [50ms, 100ms], timeout: 200ms, down: 2 }\n";
+export const PACE = "ping: { every: [50ms, 100ms], timeout: 2s, down: 2 }\n";

@@ -7,6 +7,7 @@ import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { watch } from "../../runtime/triggers/watch.ts";
 import { readPattern } from "../../runtime/triggers/watch_files.ts";
 import { watchPlace } from "../../runtime/triggers/watch_place.ts";
+import { TIMEOUT } from "../e2e/until.ts";
 import { FakeStore, parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: files written then have settled. */
@@ -233,7 +234,7 @@ Deno.test("a watched folder may not exist yet, and a slow pass finds changes tha
 /** Runs the clock for a few seconds only: the slow pass is a minute away. */
 async function soon(program: Program, condition: () => boolean): Promise<void> {
   const end = program.clock.now() + 5_000;
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + TIMEOUT;
   while (!condition()) {
     if (program.clock.now() < end) await program.clock.advanceTo(program.clock.now() + 500);
     await new Promise((resolve) => setTimeout(resolve, 5));
