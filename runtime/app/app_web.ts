@@ -51,7 +51,9 @@ export function webOf({ options, dataFolder, parts, failures, reload, ...sources
       rules: live.rules,
       startable: live.startable,
       commands: live.loaded?.commands ?? new Map(),
-      problems: [...live.loaded?.problems ?? [], ...connections.problems()],
+      get problems() {
+        return [...live.loaded?.problems ?? [], ...connections.problems()];
+      },
       broken: live.loaded?.broken ?? new Map(),
       configs: live.loaded?.configs ?? new Map(),
       paused: live.paused,

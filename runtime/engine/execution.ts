@@ -45,7 +45,7 @@ export class Execution {
   ) {
     this.#begun = options.clock.ticks();
     this.done = this.#off.promise;
-    this.#execute(getVersion).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
+    void this.#perform(getVersion);
   }
 
   /** Runs that this one replaces (mode `restart`), known after its function `if` said yes: they must end. */
@@ -110,6 +110,17 @@ export class Execution {
       waiting.wake();
     } catch (error) {
       onError(`Cannot wake run ${run.id} of ${run.rule}; it continues when it is next due`, error);
+    }
+  }
+
+  /** Never rejects. */
+  async #perform(getVersion: (version: string) => Promise<RuleVersion | undefined>): Promise<void> {
+    try {
+      await this.#execute(getVersion);
+    } catch (error) {
+      await this.#trouble(error);
+    } finally {
+      this.#off.resolve();
     }
   }
 

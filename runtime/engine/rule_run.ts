@@ -65,7 +65,7 @@ function runOnError(context: RunContext, failure: StepFailure, signal: AbortSign
   return failedIfLate(withTimeout(clock, limit, signal, execute));
 }
 
-async function failedIfLate(executing: Promise<StepOutcome>): Promise<StepOutcome> {
+async function failedIfLate(executing: StepOutcome | Promise<StepOutcome>): Promise<StepOutcome> {
   try {
     return await executing;
   } catch (thrown) {

@@ -22,21 +22,21 @@ export const GRACE = 5_000;
 /**
  * Runs something that ends with its signal: when the time is up, or when the given signal is aborted.
  * @param act receives what makes its signal: work that ends at once needs neither a signal nor a timer
- * @returns its result, even if it succeeded after its signal was aborted
+ * @returns its result, even if it succeeded after its signal was aborted; not as a promise if it ended at once
  * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw; a
  * StillRunningError of `act` in any case
  */
-export async function withTimeout<T>(
+export function withTimeout<T>(
   clock: Clock,
   limit: TimeLimit,
   signal: AbortSignal,
   act: (makeSignal: () => AbortSignal) => T | Promise<T>,
-): Promise<T> {
+): T | Promise<T> {
   signal.throwIfAborted();
   let stop: AbortController | undefined;
   const acting = act(() => (stop ??= new AbortController()).signal);
   if (!(acting instanceof Promise)) return acting;
-  return await endInTime(clock, limit, signal, acting, stop ??= new AbortController());
+  return endInTime(clock, limit, signal, acting, stop ??= new AbortController());
 }
 
 /** @param stop ends the work */

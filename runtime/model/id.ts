@@ -1,8 +1,11 @@
 import { randomBytes } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+/** All pairs of digits: an id is made of half as many pieces. */
+const PAIRS = Array.from({ length: 32 ** 2 }, (_, value) => ALPHABET[value >> 5] + ALPHABET[value & 31]);
 /** Random bytes are fetched in bulk: one call costs as much as the rest of an id. */
 let random = new Uint8Array();
+let used = 0;
 let lastTime = 0;
 let lastCount = 0;
 
@@ -17,19 +20,20 @@ export function newId(now: number): string {
   return base32(lastTime, 9) + base32(lastCount, 3) + randomDigits(8);
 }
 
+/** @param count even */
 function randomDigits(count: number): string {
-  if (random.length < count) random = new Uint8Array(randomBytes(4096));
+  if (random.length - used < count) [random, used] = [new Uint8Array(randomBytes(4096)), 0];
   let text = "";
-  for (let at = 0; at < count; at++) text += ALPHABET[random[at] & 31];
-  random = random.subarray(count);
+  for (const end = used + count; used < end; used += 2) text += PAIRS[(random[used] & 31) << 5 | random[used + 1] & 31];
   return text;
 }
 
 /** A number as this many digits, base 32 without i, l, o, u. Texts of one length sort like their numbers. */
 export function base32(value: number, length: number): string {
   let text = "";
-  for (let rest = value; text.length < length; rest = Math.floor(rest / 32)) text = ALPHABET[rest % 32] + text;
-  return text;
+  let rest = value;
+  for (; text.length < length - 1; rest = Math.floor(rest / 1024)) text = PAIRS[rest % 1024] + text;
+  return text.length < length ? ALPHABET[rest % 32] + text : text;
 }
 
 /** The number that {@link base32} has written. */

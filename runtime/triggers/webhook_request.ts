@@ -110,12 +110,15 @@ export function parseBody(body: Uint8Array, contentType = ""): Json {
   return Buffer.from(body).toString("base64");
 }
 
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
 /** Undefined if the bytes are not valid text in the charset from the content type, or of XML's declaration. */
 function textOf(body: Uint8Array, contentType: string): string | undefined {
   const isXml = /^[^;]*[/+]xml\s*(;|$)/i.test(contentType);
   try {
     if (isXml) return decodeText(body, { contentType });
-    return new TextDecoder(namedCharset(contentType) ?? "utf-8", { fatal: true }).decode(body);
+    const charset = namedCharset(contentType);
+    return (charset === undefined ? UTF8 : new TextDecoder(charset, { fatal: true })).decode(body);
   } catch {
     return undefined;
   }

@@ -72,7 +72,7 @@ export class Activity {
   /** The last outcomes of these rules, oldest first. */
   async recent(rules: string[]): Promise<Map<string, Outcome[]>> {
     await Promise.all(rules.map((rule) => this.#seedRule(rule)));
-    return new Map(rules.map((rule) => [rule, this.#recent.get(rule) ?? []]));
+    return new Map(rules.map((rule) => [rule, [...this.#recent.get(rule) ?? []]]));
   }
 
   /** The last outcome of each rule whose last run failed. */
@@ -127,12 +127,18 @@ export class Activity {
 
   /** A run that was retried has a later outcome, which replaces the earlier one. */
   #keep(rule: string, outcomes: Outcome[]): void {
-    const known = new Map(this.#recent.get(rule)?.map((outcome) => [outcome.id, outcome]));
+    const kept = this.#recent.get(rule) ?? [];
+    this.#recent.set(rule, kept);
     for (const outcome of outcomes) {
-      if ((known.get(outcome.id)?.endedAt ?? 0) <= outcome.endedAt) known.set(outcome.id, outcome);
+      const known = kept.findIndex(({ id }) => id === outcome.id);
+      if (known >= 0) {
+        if (kept[known].endedAt > outcome.endedAt) continue;
+        kept.splice(known, 1);
+      }
+      // Nearly always the last one.
+      kept.splice(kept.findLastIndex(({ endedAt }) => endedAt <= outcome.endedAt) + 1, 0, outcome);
+      if (kept.length > RECENT) kept.shift();
     }
-    const sorted = [...known.values()].sort((a, b) => a.endedAt - b.endedAt);
-    this.#recent.set(rule, sorted.slice(-RECENT));
   }
 }
 

@@ -55,7 +55,8 @@ async function takeDelivery(
   const query = readQuery(url);
   if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
-  const handshake = await acceptSecret(request, asked, context);
+  const secret = request.headers.get(HANDSHAKE);
+  const handshake = secret === null ? undefined : await acceptSecret(secret, asked, context);
   if (handshake !== undefined) return handshake;
   const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody)));
   if ("refused" in body) return body.refused;
@@ -105,15 +106,14 @@ const HANDSHAKE = "x-hook-secret";
 
 /** Accepts the secret of a handshake, once it is on disk, or answers 403; undefined if the request is none. */
 async function acceptSecret(
-  request: Request,
+  secret: string,
   hooks: readonly HookMatch[],
   { hookSecrets }: HookContext,
 ): Promise<Response | undefined> {
-  const secret = request.headers.get(HANDSHAKE);
-  const takers = secret === null ? [] : hooks.filter(({ hook }) => hook.args.auth === "asana");
+  const takers = hooks.filter(({ hook }) => hook.args.auth === "asana");
   if (takers.length === 0) return undefined;
-  const accepted = await Promise.all(takers.map(({ hook }) => hookSecrets.offer(hook, secret!)));
-  if (accepted.includes(true)) return new Response(null, { status: 200, headers: { [HANDSHAKE]: secret! } });
+  const accepted = await Promise.all(takers.map(({ hook }) => hookSecrets.offer(hook, secret)));
+  if (accepted.includes(true)) return new Response(null, { status: 200, headers: { [HANDSHAKE]: secret } });
   const error = "This webhook accepts no handshake now, or not this secret (16 to 200 characters); " +
     "an operator opens it with: whenthen hooks open RULE --for 10m";
   return Response.json({ error }, { status: 403 });

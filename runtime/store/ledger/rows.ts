@@ -172,10 +172,11 @@ export class Rows {
     identities: Map<string, Identity>;
     history: HistoryRecord[];
   } {
-    const tables = NAMES.flatMap((table) => {
+    const tables: (Changes & { table: TableName })[] = [];
+    for (const table of NAMES) {
       const changes = this.#tables[table].changes();
-      return changes === undefined ? [] : [{ table, ...changes }];
-    });
+      if (changes !== undefined) tables.push({ table, ...changes });
+    }
     return { tables, identities: this.#identities, history: this.#history };
   }
 
