@@ -100,9 +100,9 @@ export default rule({
   });
   const { failures, failed } = await folder.once();
   assert.deepEqual([failures, failed, times.length], [[], [], 8]);
-  // Four at once, then one each 250 ms.
+  // Four at once, then one each 250 ms. The first may arrive late on a busy machine, and the others then seem closer.
   const took = times.at(-1)! - times[0];
-  assert.ok(took >= 950, `8 requests took ${took} ms`);
+  assert.ok(took >= 700, `8 requests took ${took} ms`);
 });
 
 Deno.test("an action's requests have the same Idempotency-Key on each attempt, and Retry-After decides when that is", async () => {
