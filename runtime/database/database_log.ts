@@ -1,8 +1,8 @@
-import { Buffer } from "node:buffer";
 import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
 import type { Lease } from "./lease.ts";
+import { pack, unpack } from "./packing.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
@@ -82,7 +82,13 @@ export class DatabaseLog {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
       }
       [cursor.seq, cursor.checksum] = [expected, Number(checksum)];
-      frames.push({ seq: expected, frame });
+      // Only when it is needed: those of a page may be large together.
+      frames.push({
+        seq: expected,
+        get frame() {
+          return unpack(frame);
+        },
+      });
     }
     return frames;
   }
@@ -100,7 +106,7 @@ export class DatabaseLog {
     const numbers = [lease.epoch, String(seq), String(checksum)];
     const [{ held, added }] = await this.sql.unsafe(APPEND, [
       ...numbers,
-      Buffer.from(frame),
+      pack(frame),
       String(this.#newest.checksum ?? 0),
     ]);
     if (held !== 1) lease.lose();
