@@ -6,7 +6,7 @@ import type { Sql } from "./pool.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
-import { pause, type Wakes } from "./wakes.ts";
+import { pause, tell, type Wakes } from "./wakes.ts";
 
 /** Milliseconds between two looks for news that nobody has told, while there is some and while there is none. */
 const BUSY = 20;
@@ -60,12 +60,11 @@ export class DatabaseExchange implements Exchange {
   }
 
   async send(seq: number, calls: string): Promise<void> {
-    const { sql, wakes, members } = this.parts;
+    const { sql, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
-    const [{ alive }] = await sql.unsafe(SEND, [this.me, String(seq), pack(Buffer.from(calls))]);
+    const [{ alive }] = await sql.askBoth(SEND, [this.me, String(seq), pack(Buffer.from(calls))], tell("calls"));
     if (alive !== 1) members.lose();
-    wakes.tell("calls");
     this.#lastCall = performance.now();
   }
 

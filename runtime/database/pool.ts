@@ -6,6 +6,16 @@ import { type Value, withValues } from "./literals.ts";
 /** Connections to PostgreSQL. Each has one statement at a time, or one transaction; more of them wait, in order. */
 export interface Sql extends Transaction {
   begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * A statement and, once it is committed, another one: as one question to the server.
+   * @param next without values
+   * @returns the rows of the first one
+   */
+  askBoth<T extends postgres.Row[]>(
+    query: string,
+    values: readonly Value[],
+    next: string,
+  ): Promise<postgres.RowList<T>>;
   /** @param options seconds for what is under way */
   end(options?: { timeout: number }): Promise<void>;
 }
@@ -59,6 +69,22 @@ export class Pool implements Sql {
         // A statement had failed, and `work` ignored that.
         if (command !== "COMMIT") throw new Error("The transaction was rolled back, as one of its statements failed");
         return result;
+      } catch (error) {
+        await connection.unsafe("rollback").catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  askBoth<T extends postgres.Row[]>(
+    query: string,
+    values: readonly Value[],
+    next: string,
+  ): Promise<postgres.RowList<T>> {
+    return this.#alone(async (connection) => {
+      try {
+        const [, rows] = await connection.unsafe(`begin; ${query}; commit; ${next}`, values);
+        return rows as unknown as postgres.RowList<T>;
       } catch (error) {
         await connection.unsafe("rollback").catch(() => {});
         throw error;
