@@ -68,23 +68,22 @@ interface LeaseRow {
 }
 
 /**
- * Takes the lease if no program holds it at this moment, and none that has been here for longer waits for it: that one has loaded
- * everything already.
+ * Takes the lease if no program holds it at this moment, and none that answers requests already waits for it: that one has loaded
+ * everything.
  */
 export async function takeFreeLease(
   sql: Sql,
   { me, onSilent }: Required<Pick<LeaseOptions, "me" | "onSilent">>,
 ): Promise<Lease | undefined> {
   const { epoch, beat, holder } = (await lookAt(sql, false))!;
-  if (holder !== null || (await sql.unsafe(OLDER, [me])).length > 0) return undefined;
+  if (holder !== null || (await sql.unsafe(WAITING, [me])).length > 0) return undefined;
   const taken = await takeOver(sql, [me, epoch, beat, ""], false);
   return taken === undefined ? undefined : new Lease(sql, taken, onSilent);
 }
 
-const OLDER = `
-  select from whenthen.replicas other join whenthen.replicas mine on mine.id = $1
-  where not other.fenced and (other.started, other.id) < (mine.started, mine.id)
-    and clock_timestamp() - other.beaten < interval '${DEAD} milliseconds'`;
+const WAITING = `
+  select from whenthen.replicas where id <> $1 and not fenced and info::json->>'address' is not null
+    and clock_timestamp() - beaten < interval '${DEAD} milliseconds'`;
 
 /** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
 async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefined> {

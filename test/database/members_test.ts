@@ -136,10 +136,11 @@ Deno.test("the lease: handed over at once, else taken after 3 s; the one that ha
   await until("it to learn that", () => Promise.resolve(second.lost), (lost) => lost !== undefined);
 });
 
-Deno.test("one that starts while the lease is free leaves it to those that were there before, unless they are gone", async () => {
+Deno.test("one that starts while the lease is free leaves it to those that answer requests already, unless they are gone", async () => {
   const url = await server.create();
   const first = await replica(url);
   await using older = await replica(url);
+  await older.members.note({ address: "http://127.0.0.1:4664" });
   await first.close();
   {
     await using starting = await replica(url);
