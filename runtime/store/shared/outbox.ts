@@ -149,7 +149,8 @@ export class Outbox {
       clearTimeout(timer);
     }
     this.#stopWaiting();
-    for (const call of this.#takeAll()) call.reject(new Error("The store is closed"));
+    const error = new Error("The program stops, and nobody has decided yet");
+    for (const call of this.#takeAll()) call.reject(this.#lossFor(call.kind, error));
   }
 
   #isIdle(): boolean {
@@ -236,7 +237,7 @@ export class Outbox {
     this.#refusal = undefined;
   }
 
-  #lossFor(kind: JobKind, error: FolderLostError): Error {
+  #lossFor(kind: JobKind, error: Error): Error {
     return kind === "intake" ? new UndecidedError(error.message, RETRY_AFTER) : error;
   }
 
