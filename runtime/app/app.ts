@@ -251,23 +251,29 @@ export class App {
   async stop(): Promise<void> {
     this.#phase = "draining";
     this.#started.resolve();
-    await this.dataFolder.replica?.stop();
+    const { replica } = this.dataFolder;
+    const lastChanges = (...work: (Promise<unknown> | undefined)[]) => {
+      const all = Promise.all(work);
+      return replica?.lastChanges(all) ?? all;
+    };
+    await replica?.stop();
     this.#parts.connections.stop();
-    await this.#parts.configSource.stop();
+    const { configSource, upkeep, ingest, attachments, runner, fleets, ownEvents } = this.#parts;
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
-      this.#adoptions?.close(),
-      this.#parts.upkeep.stop(),
-      this.#parts.ingest.batches.stop(),
+      lastChanges(configSource.stop(), this.#adoptions?.close(), upkeep.stop(), ingest.batches.stop()),
     ]);
     // Requests that still wait for a reply when nothing runs any more, or the time is over, are answered that their event was accepted.
     const release = () => this.#replies.release();
     const cancelRelease = this.clock.after(this.#drain, release);
-    const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
-    await Promise.all([this.#parts.attachments.detachAll(), this.#stopServing(this.#drain + LAST_ANSWERS), drained]);
-    await this.#parts.fleets.stop();
-    await this.#parts.ownEvents.stop();
+    const drained = runner.drain(this.#drain).then(release).finally(cancelRelease);
+    await Promise.all([
+      lastChanges(attachments.detachAll()),
+      this.#stopServing(this.#drain + LAST_ANSWERS),
+      drained,
+    ]);
+    await lastChanges(fleets.stop(), ownEvents.stop());
     await this.#parts.connections.settled(this.#drain);
     await endChildren();
     await this.#parts.telemetry.stop();

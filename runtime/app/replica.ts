@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OpenDatabase } from "../database/open_database.ts";
-import { type Clock, orAborted } from "../host/clock.ts";
+import { type Clock, orAborted, waitAtMost } from "../host/clock.ts";
 import { FolderLostError } from "../host/lock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { SharedFiles } from "../connections/vault.ts";
@@ -17,6 +17,9 @@ import type { Change, SharedStore } from "../store/shared_store.ts";
 const AGAIN = 250;
 /** Milliseconds between two counts of the replicas. */
 const LOOK = 5_000;
+
+/** Milliseconds in all for the last changes of a replica that stops. */
+const LAST_CHANGES = 2_000;
 
 /** The tables of pauses, config of people and of a platform, tokens of connections. */
 const ADOPTED = ["rule", "config", "fact", "mark"];
@@ -55,6 +58,8 @@ export class Replica {
   readonly failed: Promise<Error>;
   readonly #options: ReplicaOptions;
   readonly #stop = new AbortController();
+  /** By `clock.ticks()`: until when it waits for {@link lastChanges}. */
+  #until: number | undefined;
   readonly #failure = Promise.withResolvers<Error>();
   /** For the runner. */
   readonly sharing: Sharing;
@@ -120,12 +125,21 @@ export class Replica {
     this.#inForce.resolve();
   }
 
-  /** Resolves when it does nothing any more on its own. */
+  /** Resolves when it does nothing any more on its own, see {@link lastChanges}. */
   async stop(): Promise<void> {
     this.#stop.abort();
     clearInterval(this.#looks);
-    await this.#following;
-    await this.#watch?.stop();
+    await this.lastChanges(this.#following.then(() => this.#watch?.stop()));
+  }
+
+  /**
+   * Waits for changes of the store that end something. Of replicas that stop at once, nobody may be left who decides on them, so all
+   * together have 2 s since the first one; closing the store waits a little longer for what was sent.
+   */
+  async lastChanges(work: Promise<unknown>): Promise<void> {
+    const { clock } = this.#options;
+    this.#until ??= clock.ticks() + LAST_CHANGES;
+    await waitAtMost(clock, Math.max(0, this.#until - clock.ticks()), work);
   }
 
   async #count(): Promise<void> {

@@ -100,9 +100,10 @@ export function wire(ports: WiringPorts): Wiring {
       ports.onAccepted(receipts);
       startAccepted(runner, receipts);
     },
-    onFull: (reason) => {
-      if (reason === null) ownEvents.end("full", STORE);
-      else ownEvents.begin("full", STORE, reason);
+    full: {
+      holds: () => ownEvents.since("full", STORE) !== undefined,
+      begin: (reason) => ownEvents.begin("full", STORE, reason),
+      end: () => ownEvents.end("full", STORE),
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock, maskJson: ports.maskJson });

@@ -47,7 +47,7 @@ export function localFolderOf(url: string): string {
 }
 
 /** The version of the tables, raised with each entry of {@link UPGRADES}. */
-const VERSION = 2;
+const VERSION = 3;
 
 /**
  * The tables of version 1. `lease` has one row: who decides, under which epoch. `log` has the frames of the log that are not folded
@@ -69,7 +69,8 @@ const TABLES = `
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
  * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
- * the replicas that do what only one does at a time.
+ * the replicas that do what only one does at a time. 3: frames, calls and
+ * chunks are packed, see `packing.ts`; `chunks` says so, as files can be of any form.
  */
 const UPGRADES: Record<number, string> = {
   2: `
@@ -78,6 +79,10 @@ const UPGRADES: Record<number, string> = {
   create table whenthen.inbox (replica text not null, seq bigint not null, calls text not null, primary key (replica, seq));
   create table whenthen.turns (name text primary key, holder text not null);
   create index on whenthen.files (path text_pattern_ops);`,
+  3: `
+  alter table whenthen.inbox alter calls type bytea using convert_to(calls, 'UTF8');
+  alter table whenthen.inbox alter calls set storage external;
+  alter table whenthen.chunks add packed boolean not null default false;`,
 };
 
 /** The first statement of a transaction: if this program freezes within it, its locks keep nobody from taking over. */

@@ -1,8 +1,9 @@
-import { Buffer } from "node:buffer";
 import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
 import type { Lease } from "./lease.ts";
+import { pack, unpack } from "./packing.ts";
+import { tell } from "./wakes.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
@@ -82,13 +83,19 @@ export class DatabaseLog {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
       }
       [cursor.seq, cursor.checksum] = [expected, Number(checksum)];
-      frames.push({ seq: expected, frame });
+      // Only when it is needed: those of a page may be large together.
+      frames.push({
+        seq: expected,
+        get frame() {
+          return unpack(frame);
+        },
+      });
     }
     return frames;
   }
 
   /**
-   * Makes a frame durable. An append whose answer was lost may be repeated.
+   * Makes a frame durable, and tells those who follow. An append whose answer was lost may be repeated.
    * @throws FolderLostError if another program has taken over, or the database does not end with the frame before; the
    * database's error if it cannot be reached
    */
@@ -98,11 +105,11 @@ export class DatabaseLog {
     lease.assertHeld();
     const checksum = checksumOf(frame);
     const numbers = [lease.epoch, String(seq), String(checksum)];
-    const [{ held, added }] = await this.sql.unsafe(APPEND, [
-      ...numbers,
-      Buffer.from(frame),
-      String(this.#newest.checksum ?? 0),
-    ]);
+    const [{ held, added }] = await this.sql.askBoth(
+      APPEND,
+      [...numbers, pack(frame), String(this.#newest.checksum ?? 0)],
+      tell("frames"),
+    );
     if (held !== 1) lease.lose();
     if (added !== 1 && !await this.#has(numbers)) lease.lose();
     this.#newest = { seq, checksum };

@@ -1,10 +1,12 @@
+import { Buffer } from "node:buffer";
 import type { FolderLostError } from "../host/lock.ts";
 import { codeOf } from "../model/errors.ts";
 import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { Registration } from "./members.ts";
-import { pause, type Wakes } from "./wakes.ts";
+import { pack, unpack } from "./packing.ts";
+import { pause, tell, type Wakes } from "./wakes.ts";
 
 /** Milliseconds between two looks for news that nobody has told, while there is some and while there is none. */
 const BUSY = 20;
@@ -28,7 +30,7 @@ const SEND = `
   with alive as (
     select from whenthen.replicas where id = $1 and not fenced for share
   ), added as (
-    insert into whenthen.inbox (replica, seq, calls) select $1, $2::bigint, $3 from alive
+    insert into whenthen.inbox (replica, seq, calls) select $1, $2::bigint, $3::bytea from alive
     on conflict (replica, seq) do nothing returning 1
   )
   select (select count(*) from alive)::int as alive, (select count(*) from added)::int as added`;
@@ -58,12 +60,11 @@ export class DatabaseExchange implements Exchange {
   }
 
   async send(seq: number, calls: string): Promise<void> {
-    const { sql, wakes, members } = this.parts;
+    const { sql, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
-    const [{ alive }] = await sql.unsafe(SEND, [this.me, String(seq), calls]);
+    const [{ alive }] = await sql.askBoth(SEND, [this.me, String(seq), pack(Buffer.from(calls))], tell("calls"));
     if (alive !== 1) members.lose();
-    wakes.tell("calls");
     this.#lastCall = performance.now();
   }
 
@@ -155,10 +156,10 @@ export class DatabaseExchange implements Exchange {
   }
 }
 
-type BatchRow = Record<"replica" | "number" | "calls", string>;
+type BatchRow = Record<"replica" | "number", string> & { calls: Buffer };
 
 function asBatch({ replica, number, calls }: BatchRow): Batch {
-  return { replica, seq: Number(number), calls };
+  return { replica, seq: Number(number), calls: unpack(calls).toString() };
 }
 
 /** @returns undefined if the database cannot be reached, or gives no answers for a while */

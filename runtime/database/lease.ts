@@ -4,6 +4,7 @@ import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
 import type { Sql } from "./pool.ts";
 import type { Right } from "./right.ts";
+import { tell } from "./wakes.ts";
 
 /** Milliseconds between two looks at the signs of life of others. */
 export const LOOK = 250;
@@ -18,6 +19,8 @@ export interface LeaseOptions {
   onSilent?: () => void;
   /** Ends the waiting. */
   signal?: AbortSignal;
+  /** Waits until the holder says that it hands the lease over, at most so many milliseconds. @default for the whole time */
+  wait?: (ms: number) => Promise<void>;
   /**
    * Called at each look that finds it held. What it throws ends the waiting.
    * @param isAlive whether the holder has given a sign of life since the first look
@@ -30,7 +33,7 @@ export interface LeaseOptions {
  * @throws the signal's reason, or what `onHeld` throws
  */
 export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease> {
-  const { me = newId(Date.now()), signal, onHeld, onSilent } = options;
+  const { me = newId(Date.now()), signal, wait = sleep, onHeld, onSilent } = options;
   let seen: string | undefined;
   let since = performance.now();
   for (let changes = 0;;) {
@@ -54,7 +57,7 @@ export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease>
     } else {
       onHeld(changes > 0);
     }
-    await sleep(LOOK);
+    await wait(LOOK);
   }
 }
 
@@ -64,16 +67,23 @@ interface LeaseRow {
   holder: string | null;
 }
 
-/** Takes the lease if no program holds it at this moment. */
+/**
+ * Takes the lease if no program holds it at this moment, and none that answers requests already waits for it: that one has loaded
+ * everything.
+ */
 export async function takeFreeLease(
   sql: Sql,
   { me, onSilent }: Required<Pick<LeaseOptions, "me" | "onSilent">>,
 ): Promise<Lease | undefined> {
   const { epoch, beat, holder } = (await lookAt(sql, false))!;
-  if (holder !== null) return undefined;
+  if (holder !== null || (await sql.unsafe(WAITING, [me])).length > 0) return undefined;
   const taken = await takeOver(sql, [me, epoch, beat, ""], false);
   return taken === undefined ? undefined : new Lease(sql, taken, onSilent);
 }
+
+const WAITING = `
+  select from whenthen.replicas where id <> $1 and not fenced and info::json->>'address' is not null
+    and clock_timestamp() - beaten < interval '${DEAD} milliseconds'`;
 
 /** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
 async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefined> {
@@ -145,10 +155,11 @@ export class Lease implements Right {
     throw this.#lost;
   }
 
-  /** Hands it over: a program that waits takes it at its next look. */
+  /** Hands it over: a program that waits takes it at once. */
   async release(): Promise<void> {
     this.#beats.stop();
-    const handed = this.sql.unsafe("update whenthen.lease set holder = null where epoch = $1::bigint", [this.epoch]);
+    const free = "update whenthen.lease set holder = null where epoch = $1::bigint";
+    const handed = this.sql.askBoth(free, [this.epoch], tell("lease"));
     await Promise.race([handed, sleep(HAND_OVER)]);
   }
 

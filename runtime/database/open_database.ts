@@ -105,10 +105,7 @@ class Database implements OpenDatabase {
     const exchange = this.#exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => this.lost });
     this.elsewhere = {
       name: `the database ${shownUrl(url)}`,
-      async append(seq, frame) {
-        await log.append(seq, frame);
-        wakes.tell("frames");
-      },
+      append: (seq, frame) => log.append(seq, frame),
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
       exchange,
@@ -123,7 +120,12 @@ class Database implements OpenDatabase {
 
   async decide(signal?: AbortSignal, onHeld: LeaseOptions["onHeld"] = () => {}): Promise<Lease> {
     const { wakes, members: { me }, onSilent } = this.parts;
-    const options = { me, onSilent, onHeld, ...signal && { signal } };
+    let heard = wakes.count("lease");
+    const wait = async (ms: number) => {
+      await wakes.wait("lease", heard, ms, signal);
+      heard = wakes.count("lease");
+    };
+    const options = { me, onSilent, onHeld, wait, ...signal && { signal } };
     return this.lease ??= await takeLease(wakes.sql, options);
   }
 

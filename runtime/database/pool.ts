@@ -1,20 +1,29 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type postgres from "postgres";
+import { type Value, withValues } from "./literals.ts";
 
 /** Connections to PostgreSQL. Each has one statement at a time, or one transaction; more of them wait, in order. */
 export interface Sql extends Transaction {
   begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * A statement and, once it is committed, another one: as one question to the server.
+   * @param next without values
+   * @returns the rows of the first one
+   */
+  askBoth<T extends postgres.Row[]>(
+    query: string,
+    values: readonly Value[],
+    next: string,
+  ): Promise<postgres.RowList<T>>;
   /** @param options seconds for what is under way */
   end(options?: { timeout: number }): Promise<void>;
 }
 
 /** A connection within a transaction. */
 export interface Transaction {
-  unsafe<T extends postgres.Row[]>(query: string, values?: Values): Promise<postgres.RowList<T>>;
+  unsafe<T extends postgres.Row[]>(query: string, values?: readonly Value[]): Promise<postgres.RowList<T>>;
 }
-
-type Values = NonNullable<Parameters<postgres.Sql["unsafe"]>[1]>;
 
 /** Options of the library, for each connection. */
 export type ConnectionOptions = Omit<postgres.Options<never>, "max"> & {
@@ -47,7 +56,7 @@ export class Pool implements Sql {
     this.#free = Array.from({ length: options.max }, () => undefined);
   }
 
-  unsafe<T extends postgres.Row[]>(query: string, values?: Values): Promise<postgres.RowList<T>> {
+  unsafe<T extends postgres.Row[]>(query: string, values?: readonly Value[]): Promise<postgres.RowList<T>> {
     return this.#alone((connection) => connection.unsafe<T>(query, values));
   }
 
@@ -60,6 +69,22 @@ export class Pool implements Sql {
         // A statement had failed, and `work` ignored that.
         if (command !== "COMMIT") throw new Error("The transaction was rolled back, as one of its statements failed");
         return result;
+      } catch (error) {
+        await connection.unsafe("rollback").catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  askBoth<T extends postgres.Row[]>(
+    query: string,
+    values: readonly Value[],
+    next: string,
+  ): Promise<postgres.RowList<T>> {
+    return this.#alone(async (connection) => {
+      try {
+        const [, rows] = await connection.unsafe(`begin; ${query}; commit; ${next}`, values);
+        return rows as unknown as postgres.RowList<T>;
       } catch (error) {
         await connection.unsafe("rollback").catch(() => {});
         throw error;
@@ -135,11 +160,12 @@ class Connection implements Transaction {
     return this.#closed !== undefined;
   }
 
-  unsafe<T extends postgres.Row[]>(query: string, values?: Values): Promise<postgres.RowList<T>> {
+  unsafe<T extends postgres.Row[]>(query: string, values?: readonly Value[]): Promise<postgres.RowList<T>> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed);
+      const statement = values ? withValues(query, values) : query;
       this.#asking.add(reject);
-      this.#sql.unsafe<T>(query, values).then(resolve, (error) => {
+      this.#sql.unsafe<T>(statement).then(resolve, (error) => {
         reject(error);
         // After any error but the server's refusal of the statement, the connection is not usable.
         if (error.severity !== "ERROR") this.#close(error);

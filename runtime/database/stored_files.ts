@@ -1,9 +1,9 @@
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { base32, newId } from "../model/id.ts";
 import { RELEASE_IF_FROZEN } from "./connection.ts";
 import type { Sql, Transaction } from "./pool.ts";
+import { pack, unpack } from "./packing.ts";
 import type { Right } from "./right.ts";
 
 /** Bytes of a file in one row. */
@@ -96,14 +96,13 @@ export class StoredFiles {
     try {
       // It may shrink meanwhile.
       for (let part = 0; done < file.size; part++) {
-        const bytes = Buffer.from(await file.read(part * CHUNK, CHUNK));
+        const bytes = await file.read(part * CHUNK, CHUNK);
         if (bytes.length === 0) break;
         done += bytes.length;
-        await this.sql.unsafe("insert into whenthen.chunks (blob, part, bytes) values ($1, $2::int, $3::bytea)", [
-          blob,
-          String(part),
-          bytes,
-        ]);
+        await this.sql.unsafe(
+          "insert into whenthen.chunks (blob, part, bytes, packed) values ($1, $2::int, $3::bytea, true)",
+          [blob, String(part), pack(bytes)],
+        );
       }
       return { blob, bytes: done };
     } catch (error) {
@@ -126,13 +125,14 @@ export class StoredFiles {
     let done = 0;
     try {
       for (let part = 0; done < bytes; part++) {
-        const [row] = await this.sql.unsafe("select bytes from whenthen.chunks where blob = $1 and part = $2::int", [
-          blob,
-          String(part),
-        ]);
+        const [row] = await this.sql.unsafe(
+          "select bytes, packed from whenthen.chunks where blob = $1 and part = $2::int",
+          [blob, String(part)],
+        );
         if (row === undefined) throw new FileGoneError(`The database has only ${done} of ${bytes} bytes of ${path}`);
-        await file.write(row.bytes);
-        done += row.bytes.length;
+        const content = row.packed ? unpack(row.bytes) : row.bytes;
+        await file.write(content);
+        done += content.length;
       }
     } finally {
       await file.close();

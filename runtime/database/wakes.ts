@@ -2,10 +2,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openConnections } from "./connection.ts";
 import type { Sql } from "./pool.ts";
 
-/** What a notification says: there are new frames, or new calls. */
-type News = "frames" | "calls";
+/** What a notification says: there are new frames, or new calls, or the lease is free. */
+export type News = "frames" | "calls" | "lease";
 
 const CHANNEL = "whenthen";
+
+/**
+ * The statement that tells the others. Not within the transaction that made the news: those that notify commit one after the other in the
+ * whole server. Nor does it wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody hears it.
+ */
+export function tell(news: News): string {
+  return `select set_config('synchronous_commit', 'off', true), pg_notify('${CHANNEL}', '${news}')`;
+}
 
 /**
  * The connection that notifications arrive on, also for what must not wait behind uploads: signs of life, and looks at those of others.
@@ -13,11 +21,8 @@ const CHANNEL = "whenthen";
  */
 export class Wakes {
   readonly #waiting = new Set<() => void>();
-  readonly #counts: Record<News, number> = { frames: 0, calls: 0 };
+  readonly #counts: Record<News, number> = { frames: 0, calls: 0, lease: 0 };
   #isListening = false;
-  /** News that the others are not told yet. */
-  readonly #untold = new Set<News>();
-  #isTelling = false;
 
   private constructor(readonly sql: Sql) {}
 
@@ -42,25 +47,7 @@ export class Wakes {
     // What came before it was not told.
     this.#wake("frames");
     this.#wake("calls");
-  }
-
-  /**
-   * Tells the others, without waiting for it. Behind a pooler in transaction mode nobody hears it. Not within the transaction that made the
-   * news: those that notify commit one after the other in the whole server, each with a sync of its own (half the rate, with four writers).
-   */
-  tell(news: News): void {
-    this.#untold.add(news);
-    if (!this.#isTelling) void this.#tell();
-  }
-
-  async #tell(): Promise<void> {
-    this.#isTelling = true;
-    while (this.#untold.size > 0) {
-      const said = [...this.#untold].map((news) => `pg_notify('${CHANNEL}', '${news}')`);
-      this.#untold.clear();
-      await this.sql.unsafe(`select ${said.join(", ")}`).catch(() => {});
-    }
-    this.#isTelling = false;
+    this.#wake("lease");
   }
 
   /** How often there was news. */
@@ -69,8 +56,8 @@ export class Wakes {
   }
 
   /** Waits until there is more news than `count`, at most `ms`, or until the signal is aborted. */
-  async wait(news: News, count: number, ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || this.#counts[news] > count) return;
+  async wait(news: News, count: number, ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted || this.#counts[news] > count) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     const look = () => {
@@ -78,9 +65,9 @@ export class Wakes {
     };
     this.#waiting.add(look);
     const abort = () => resolve();
-    signal.addEventListener("abort", abort, { once: true });
+    signal?.addEventListener("abort", abort, { once: true });
     await promise;
-    signal.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", abort);
     this.#waiting.delete(look);
     clearTimeout(timer);
   }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
+import { sourceOf } from "../formats/lazy_json.ts";
 import { codeOf, messageOf, TerminalError } from "../model/errors.ts";
 import type { SavedFile } from "../model/event.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -205,14 +206,22 @@ export class RunFiles {
   }
 }
 
-/** A value with its texts changed; itself if none was. */
+/** What every path that {@link RunFiles.localize} changes has in it. */
+const TRACE = "whenthen-";
+
+/** A value with its texts changed; itself if none was. What came as JSON without such a text is not parsed for it. */
 function mapTexts(value: unknown, change: (text: string) => string): unknown {
-  if (typeof value === "string") return value.includes("whenthen-") ? change(value) : value;
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value);
-  const changed = entries.map(([key, inner]) => [key, mapTexts(inner, change)] as const);
-  if (changed.every(([, inner], index) => inner === entries[index][1])) return value;
-  return Array.isArray(value) ? changed.map(([, inner]) => inner) : Object.fromEntries(changed);
+  if (typeof value === "string") return value.includes(TRACE) ? change(value) : value;
+  if (typeof value !== "object" || value === null || sourceOf(value)?.includes(TRACE) === false) return value;
+  let changed: [string, unknown][] | undefined;
+  for (const key in value) {
+    const inner = (value as Record<string, unknown>)[key];
+    const mapped = mapTexts(inner, change);
+    if (mapped !== inner) (changed ??= []).push([key, mapped]);
+  }
+  if (changed === undefined) return value;
+  const copy = Array.isArray(value) ? [...value] : { ...value };
+  return Object.assign(copy, Object.fromEntries(changed));
 }
 
 interface DraftParts {

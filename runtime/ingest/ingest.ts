@@ -31,8 +31,15 @@ export interface IngestOptions {
   onAccepted: (receipts: Receipt[]) => void;
   /** Whether this program decides, if it is one of several replicas. @default always */
   decides?: () => boolean;
-  /** The store has no room for an event, and why; or has room again (null). */
-  onFull?: (reason: string | null) => void;
+  /** Reports that the store has no room for an event, and that it has room again. */
+  full?: FullReport;
+}
+
+/** The condition that the store has no room. Other replicas may begin and end it, too. */
+interface FullReport {
+  holds(): boolean;
+  begin(reason: string): void;
+  end(): void;
 }
 
 /** Executes runs that were claimed together with their event, which saves a transition for each. */
@@ -56,8 +63,6 @@ export class Ingest {
   readonly batches: Batches;
   #rules: ReadonlyMap<string, Rule> = new Map();
   #paused: Readonly<Record<string, string>> = {};
-  /** Undefined before the first event. */
-  #isFull: boolean | undefined;
 
   constructor(private readonly options: IngestOptions) {
     const { store, clock, onAccepted, decides } = options;
@@ -193,21 +198,15 @@ export class Ingest {
 
   /** Reports when the store becomes full, and when it has room again for events other than the program's own. */
   async #whileRoom(arrivals: Arrival[], accepting: Promise<Receipt[]>): Promise<Receipt[]> {
+    const { full } = this.options;
     try {
       const receipts = await accepting;
       if (
-        this.#isFull !== false &&
-        receipts.some(({ delivery }, index) => delivery !== "duplicate" && !arrivals[index].isOwn)
-      ) {
-        this.options.onFull?.(null);
-        this.#isFull = false;
-      }
+        full?.holds() && receipts.some(({ delivery }, index) => delivery !== "duplicate" && !arrivals[index].isOwn)
+      ) full.end();
       return receipts;
     } catch (error) {
-      if (error instanceof StoreFullError) {
-        this.#isFull = true;
-        this.options.onFull?.(error.message);
-      }
+      if (error instanceof StoreFullError) full?.begin(error.message);
       throw error;
     }
   }

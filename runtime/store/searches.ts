@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { FolderLostError } from "../host/lock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
@@ -6,12 +5,9 @@ import type { StepRecord } from "../model/run.ts";
 import type { History } from "./history/history.ts";
 import type { WaitRow } from "./ledger/tables.ts";
 import type { Read } from "./reading.ts";
+import { retryPause } from "./retry_pause.ts";
 import { stepKey } from "./transitions/run_rows.ts";
 import { isTaken, matches, needleOf, type Place, type Resolved, type Search } from "./transitions/waits.ts";
-
-/** Delay in ms before the next attempt after history could not be read, doubled up to the longest. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 1_000;
 
 export interface SearchesOptions {
   /** As it is now: a program that begins to decide has another one than before. */
@@ -29,7 +25,8 @@ export class Searches {
   onFound: (run: string) => void = () => {};
   /** Settles with the searches that are repeated because the end of a program interrupted them. */
   #resumed: Promise<unknown> = Promise.resolve();
-  #closed = false;
+  /** Aborted when the store closes. */
+  readonly #stop = new AbortController();
 
   constructor(options: SearchesOptions) {
     this.#options = options;
@@ -69,7 +66,7 @@ export class Searches {
     const places = await read((rows) => rows.range("wait", "searching", ""));
     const searches = Promise.all(places.map((place) => this.#repeat(place, now))).catch((error) => {
       // Closing interrupted the search; the next start repeats it.
-      if (!this.#closed) onWarning(`Cannot look for awaited events: ${messageOf(error)}`);
+      if (!this.#stop.signal.aborted) onWarning(`Cannot look for awaited events: ${messageOf(error)}`);
     });
     this.#resumed = Promise.all([this.#resumed, searches]).then(() => {});
   }
@@ -81,7 +78,7 @@ export class Searches {
 
   /** The store closes: what cannot be read now is left to the next start. */
   close(): void {
-    this.#closed = true;
+    this.#stop.abort();
   }
 
   /** Resolves when no repeated search is in progress. */
@@ -101,18 +98,17 @@ export class Searches {
 
   /** Repeats a look into history until it succeeds: a part of it may be in a database that cannot be reached for a while. */
   async #patiently<T>(look: () => Promise<T>): Promise<T> {
-    let hasFailed = false;
-    for (let delay = FIRST_RETRY;; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+    const { signal } = this.#stop;
+    for (let failures = 1;; failures++) {
       try {
         return await look();
       } catch (error) {
-        if (this.#closed || error instanceof FolderLostError) throw error;
-        if (!hasFailed) {
+        if (signal.aborted || error instanceof FolderLostError) throw error;
+        if (failures === 1) {
           this.#options.onWarning(`Cannot look for an awaited event: ${messageOf(error)}; it is tried again`);
         }
-        hasFailed = true;
       }
-      await sleep(delay);
+      await retryPause(failures, signal);
     }
   }
 }

@@ -38,7 +38,9 @@ export class Upkeep {
   start(): void {
     const { clock, onError } = this.options;
     this.#pass = this.#prune()
-      .catch((error) => onError("Retention could not be applied", error))
+      .catch((error) => {
+        if (!this.#stopped) onError("Retention could not be applied", error);
+      })
       .finally(() => {
         if (!this.#stopped) this.#cancel = clock.after(INTERVAL, () => this.start());
       });

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { connect } from "../../runtime/database/connection.ts";
 import { DatabaseLog } from "../../runtime/database/database_log.ts";
 import { DatabaseExchange } from "../../runtime/database/exchange.ts";
 import { Registration } from "../../runtime/database/members.ts";
 import type { OpenDatabase } from "../../runtime/database/open_database.ts";
+import { pack } from "../../runtime/database/packing.ts";
 import { StoredFiles } from "../../runtime/database/stored_files.ts";
 import { Wakes } from "../../runtime/database/wakes.ts";
 import { FolderLostError } from "../../runtime/host/lock.ts";
@@ -20,6 +24,11 @@ const NO_CURSORS = new Map<string, number>();
 
 async function append({ elsewhere }: OpenDatabase, from: number, to: number, text = "frame"): Promise<void> {
   for (let seq = from; seq <= to; seq++) await elsewhere.append(seq, encodeFrame(seq, `${text} ${seq}`));
+}
+
+/** A text that packing makes a fourth shorter, and no more. */
+function noise(characters: number): string {
+  return randomBytes(characters).toString("base64").slice(0, characters);
 }
 
 /** Collects what comes, until its signal is aborted. */
@@ -83,7 +92,7 @@ Deno.test("many large batches come in pieces, and no replica waits behind anothe
   await using decider = await replica(url);
   await using a = await replica(url);
   await using b = await replica(url);
-  const calls = JSON.stringify("0123456789".repeat(150_000));
+  const calls = JSON.stringify(noise(1_500_000));
   for (let seq = 1; seq <= 6; seq++) await a.elsewhere.exchange.send(seq, calls);
   await b.elsewhere.exchange.send(1, "small");
   const cursors = new Map<string, number>();
@@ -261,17 +270,17 @@ Deno.test("for a replica that lives and applies nothing, only so many bytes of f
   await using stuck = await replica(url);
   const stop = new AbortController();
   const tail = stuck.elsewhere.exchange.tail(0, stop.signal)[Symbol.asyncIterator]();
-  await append(decider, 1, 1, "x".repeat(1_000));
+  await append(decider, 1, 1, noise(1_000));
   await tail.next();
-  await append(decider, 2, 10, "x".repeat(1_000));
+  for (let seq = 2; seq <= 10; seq++) await append(decider, seq, seq, noise(1_000));
   const direct = await connect(url);
-  const files = new StoredFiles(direct, () => decider.lease!, 3_500);
+  const files = new StoredFiles(direct, () => decider.lease!, 2_600);
   const fold = async (folded: number) => {
     await files.commit({ added: new Map(), removed: [], folded });
     return (await sql`select seq::int from whenthen.log order by seq`).map(({ seq }) => seq);
   };
   assert.deepEqual(await fold(5), [6, 7, 8, 9, 10], "what is not folded stays");
-  assert.deepEqual(await fold(10), [8, 9, 10], "of 1,000 bytes and a few each");
+  assert.deepEqual(await fold(10), [8, 9, 10], "of some 775 bytes each");
   await assert.rejects(Promise.resolve(tail.next()), MissingFramesError);
   await direct.end();
 });
@@ -285,10 +294,33 @@ Deno.test("a database of version 1 gets the tables of this version, with all tha
   }
   await sql.unsafe(`
     drop table whenthen.replicas, whenthen.inbox, whenthen.turns; drop index whenthen.files_path_idx;
-    update whenthen.version set version = 1`);
+    alter table whenthen.chunks drop packed; update whenthen.version set version = 1`);
+  for (const seq of [1, 2, 3]) {
+    await sql`update whenthen.log set frame = ${Buffer.from(encodeFrame(seq, `frame ${seq}`))} where seq = ${seq}`;
+  }
   await Promise.all([1, 2].map(async () => await (await connect(url)).end()));
   await using again = await replica(url);
   const { texts } = collect(again.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
   await until("its frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
-  assert.equal((await sql`select version from whenthen.version`)[0].version, 2);
+  assert.deepEqual(texts, textsTo(3));
+  assert.equal((await sql`select version from whenthen.version`)[0].version, 3);
+});
+
+Deno.test("a database of version 2: calls and files that were stored as they are, and look packed, are read", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  const packed = pack(Buffer.from("a file of the user"));
+  {
+    await using first = await replica(url);
+    await writeFile(join(first.path, "one.zst"), packed);
+    await first.folder.disk.syncFile(join(first.path, "one.zst"));
+  }
+  await sql.unsafe(`
+    alter table whenthen.chunks drop packed; alter table whenthen.inbox alter calls type text using 'text';
+    insert into whenthen.inbox values ('r1', 1, '["ä\\n"]'); update whenthen.version set version = 2`);
+  await sql`update whenthen.chunks set bytes = ${packed}`;
+  await using again = await replica(url);
+  assert.equal((await again.elsewhere.exchange.rest("r1", 0))[0].calls, '["ä\\n"]');
+  await again.folder.load();
+  assert.deepEqual(await readFile(join(again.path, "one.zst")), packed);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { openConnections } from "../../runtime/database/connection.ts";
 import { DatabaseFolder } from "../../runtime/database/database_folder.ts";
 import { DatabaseLog } from "../../runtime/database/database_log.ts";
 import type { OpenDatabase } from "../../runtime/database/open_database.ts";
@@ -206,9 +207,11 @@ Deno.test("files that are replaced while they are downloaded: the newer ones are
       await super.download(disk, folder, path, file);
     }
   }
-  const files = new Slow(sql, () => follower.members as never);
-  const folder = new DatabaseFolder(follower.path, files, new DatabaseLog(sql, () => undefined), () => false);
+  const own = await openConnections(url, { max: 1 });
+  const files = new Slow(own, () => follower.members as never);
+  const folder = new DatabaseFolder(follower.path, files, new DatabaseLog(own, () => undefined), () => false);
   await folder.load();
+  await own.end();
   const names = await storeOf(follower);
   const stored = await sql`select path from whenthen.files where path like 'base%' or path like 'ids%' order by path`;
   assert.deepEqual(names, [...stored.map(({ path }) => path), "log-000000000017"]);

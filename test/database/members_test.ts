@@ -136,6 +136,22 @@ Deno.test("the lease: handed over at once, else taken after 3 s; the one that ha
   await until("it to learn that", () => Promise.resolve(second.lost), (lost) => lost !== undefined);
 });
 
+Deno.test("one that starts while the lease is free leaves it to those that answer requests already, unless they are gone", async () => {
+  const url = await server.create();
+  const first = await replica(url);
+  await using older = await replica(url);
+  await older.members.note({ address: "http://127.0.0.1:4664" });
+  await first.close();
+  {
+    await using starting = await replica(url);
+    assert.equal(starting.lease, undefined);
+    await older.decide(AbortSignal.timeout(60_000));
+  }
+  await older.close();
+  await using alone = await replica(url);
+  assert.notEqual(alone.lease, undefined);
+});
+
 Deno.test("a program that does not wait is told whether the one that decides is alive; waiting ends with its signal", async () => {
   const url = await server.create();
   await using first = await replica(url);

@@ -54,7 +54,8 @@ export class DatabaseServer implements AsyncDisposable {
 
   /** Starts the server after a {@link crash}. */
   async resume(): Promise<void> {
-    const options = `-p ${this.port} -k ${this.folder} -c listen_addresses=127.0.0.1 -c max_connections=100`;
+    const options =
+      `-p ${this.port} -k ${this.folder} -c listen_addresses=127.0.0.1 -c max_connections=100 -c max_wal_size=1GB`;
     await this.#control("-o", options, "-l", join(this.folder, "log"), "-w", "start");
   }
 

@@ -119,7 +119,8 @@ export class Program implements AsyncDisposable {
         const line = this.lines.slice(seen).find(matches);
         seen = this.lines.length;
         if (line) finish(() => resolve(line));
-        else if (this.child.exitCode !== null || this.child.signalCode !== null) fail("The program ended");
+        const end = this.child.exitCode ?? this.child.signalCode;
+        if (line === undefined && end !== null) fail(`The program ended with ${end}`);
       };
       const timer = setTimeout(() => fail(`${timeout} ms passed`), timeout);
       this.#watchers.add(look);

@@ -17,6 +17,8 @@ function listener(id: string, ...types: string[]): Rule {
 }
 
 /** The ingest of a program with these rules, on a disk that survives its ends. */
+const STORE = { store: "data" };
+
 class Program {
   readonly disk = new FaultyDisk();
   readonly clock = new ManualClock(NOW);
@@ -41,9 +43,10 @@ class Program {
       clock,
       surroundings: () => ({ env: {}, secrets: {} }),
       onAccepted() {},
-      onFull: (reason) => {
-        if (reason === null) this.own.end("full", { store: "data" });
-        else this.own.begin("full", { store: "data" }, reason);
+      full: {
+        holds: () => this.own.since("full", STORE) !== undefined,
+        begin: (reason) => this.own.begin("full", STORE, reason),
+        end: () => this.own.end("full", STORE),
       },
     });
     this.own = new OwnEvents({ store: this.store, ingest: this.ingest, clock, maskJson: (value) => value });
@@ -234,6 +237,29 @@ Deno.test("a condition that one replica notices is told once, and the others kno
   await knows(decider, true);
   assert.equal((await told()).length, 2);
   await follower[Symbol.asyncDispose]();
+  await decider[Symbol.asyncDispose]();
+});
+
+Deno.test("a store that was full for a replica that has ended: the next event that another one accepts ends that", async () => {
+  const place = new SharedPlace();
+  const start = async () => {
+    const { store, id } = await place.start();
+    const program = await new Program([]).openOn(store);
+    store.watch(({ tables }) => program.own.changed(tables));
+    await program.own.start((message) => program.failures.push(message), { decides: place.holder === id });
+    return program;
+  };
+  const decider = await start();
+  const follower = await start();
+  const publish = (program: Program, id: string) =>
+    program.ingest.publish({ id, source: "/test", type: "other", data: null });
+  await publish(decider, "e1");
+  follower.own.begin("full", STORE, "Nobody decides at the moment");
+  while (decider.own.since("full", STORE) === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+  await follower[Symbol.asyncDispose]();
+  await publish(decider, "e2");
+  await decider.own.settle();
+  assert.deepEqual([...(await decider.store.listConditions()).keys()], []);
   await decider[Symbol.asyncDispose]();
 });
 

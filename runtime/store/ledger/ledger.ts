@@ -1,6 +1,5 @@
 import { setImmediate } from "node:timers";
 import { relieveMemory, turn } from "../../host/large_work.ts";
-import { FolderLostError } from "../../host/lock.ts";
 import { StoreFullError } from "../store.ts";
 import type { Identity } from "./identities.ts";
 import type { HistoryKind } from "../log/log_frame.ts";
@@ -169,8 +168,7 @@ export class Ledger {
         for (const settle of pending.outcomes) settle();
       } catch (error) {
         this.#lost = { error };
-        const isLost = error instanceof FolderLostError;
-        for (const job of pending.jobs) job.reject(isLost && job.kind === "intake" ? this.#refusal() : error);
+        for (const job of pending.jobs) job.reject(job.kind === "intake" ? this.#refusal() : error);
       }
     }
   }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Disk, DiskFile } from "../../host/disk.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
+import { retryPause } from "../retry_pause.ts";
 import { DamagedError, FORMAT_VERSION, NewerFormatError, segmentName, type Sized } from "./files.ts";
 import { encodeFrame, encodeHead, type LogFrame, newerFrameAfter, readFrame, versionOf } from "./log_frame.ts";
 
@@ -53,10 +54,6 @@ function checkVersion(head: LogFrame): void {
 /** A segment is sealed at this size: large enough for a part of some hundred runs, small enough to be folded in memory. */
 const SEGMENT_BYTES = 6 * 1024 * 1024;
 
-/** Delay in ms before the next attempt after a failed write or sync, doubled up to the longest. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 2_000;
-
 export interface SegmentLogOptions {
   disk: Disk;
   folder: string;
@@ -93,8 +90,7 @@ export class SegmentLog {
   #appending: Promise<void> | undefined;
   /** Whether to seal the open segment after the frame that is being written. */
   #sealNext = false;
-  #stopped = false;
-  #stopWaiting = () => {};
+  readonly #stop = new AbortController();
 
   /** The last segment that was found, until a frame is appended to it. */
   #resumable: Segment | undefined;
@@ -165,20 +161,20 @@ export class SegmentLog {
 
   /** From now on a failed write is not retried: the append fails. */
   stop(): void {
-    this.#stopped = true;
-    this.#stopWaiting();
+    this.#stop.abort();
   }
 
   async #append(seq: number, bytes: Uint8Array): Promise<void> {
-    for (let delay = FIRST_RETRY;; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+    const { signal } = this.#stop;
+    for (let failures = 1;; failures++) {
       try {
         await this.#write(seq, bytes);
         break;
       } catch (error) {
         await this.#leave();
         this.#refused(messageOf(error));
-        if (this.#stopped || error instanceof FolderLostError) throw error;
-        await this.#wait(delay);
+        if (signal.aborted || error instanceof FolderLostError) throw error;
+        await retryPause(failures, signal);
       }
     }
     this.#lastSeq = seq;
@@ -269,15 +265,5 @@ export class SegmentLog {
     const place = this.#options.elsewhere?.name ?? JSON.stringify(this.#options.folder);
     this.#options.onWarning(`Cannot write to ${place}: ${reason}; nothing new is accepted until writes succeed`);
     this.#options.onRefused();
-  }
-
-  #wait(delay: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, delay);
-      this.#stopWaiting = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }

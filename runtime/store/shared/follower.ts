@@ -1,5 +1,4 @@
 import type { Buffer } from "node:buffer";
-import { setTimeout as sleep } from "node:timers/promises";
 import { turn } from "../../host/large_work.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
@@ -12,6 +11,7 @@ import type { Catalogue } from "../ledger/tables.ts";
 import { readFrame } from "../log/log_frame.ts";
 import { replayFrame } from "../log/recover.ts";
 import type { RecoveredState } from "../recovered_state.ts";
+import { retryPause } from "../retry_pause.ts";
 import type { Change } from "../shared_store.ts";
 import { expireIdentities } from "../transitions/accept.ts";
 import type { Transition } from "../transitions/transition.ts";
@@ -20,10 +20,6 @@ import { type OpenCall, Outbox, type OutboxOptions, type SentBatch } from "./out
 
 /** Milliseconds of work per turn of the event loop. */
 const SLICE = 5;
-
-/** Delay in ms before the next attempt after frames could not be read, doubled up to the longest. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 2_000;
 
 export interface FollowerOptions {
   elsewhere: Pick<Elsewhere, "name" | "exchange">;
@@ -117,13 +113,13 @@ export class Follower implements Deciding {
   async #tail(): Promise<void> {
     const { signal } = this.#stop;
     const { elsewhere: { exchange, name }, onWarning } = this.#options;
-    for (let delay = FIRST_RETRY; !signal.aborted; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+    for (let failures = 0; !signal.aborted;) {
       try {
         for await (const frames of exchange.tail(this.#seq, signal)) {
           await this.#applyAll(frames);
           if (signal.aborted) return;
           exchange.applied(this.#seq);
-          delay = FIRST_RETRY;
+          failures = 0;
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -131,9 +127,9 @@ export class Follower implements Deciding {
         if (error instanceof MissingFramesError || error instanceof UnusableFrameError) {
           return this.lose(new FolderLostError(`Cannot follow ${name}: ${error.message}`, { cause: error }));
         }
-        onWarning(`Cannot read from ${name}: ${messageOf(error)}; it is tried again`);
+        if (failures === 0) onWarning(`Cannot read from ${name}: ${messageOf(error)}; it is tried again`);
       }
-      await sleep(delay, undefined, { signal }).catch(() => {});
+      await retryPause(++failures, signal);
     }
   }
 

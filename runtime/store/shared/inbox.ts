@@ -1,16 +1,12 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Decider } from "../decider.ts";
 import type { Batch, Exchange } from "../elsewhere.ts";
 import type { Answer } from "../ledger/tables.ts";
+import { retryPause } from "../retry_pause.ts";
 import { transitionOf } from "../transitions/index.ts";
 import { type Call, readCalls, toAnswer } from "./calls.ts";
 import { shorten } from "./claims.ts";
-
-/** Delay in ms before the next attempt after the inbox could not be read, doubled up to the longest. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 2_000;
 
 export interface InboxOptions {
   decider: Decider;
@@ -94,19 +90,20 @@ export class Inbox {
   async #receive(): Promise<void> {
     const { signal } = this.#stop;
     const { exchange, name, onWarning } = this.#options;
-    for (let delay = FIRST_RETRY; !signal.aborted;) {
+    for (let failures = 0; !signal.aborted;) {
       try {
         const emptied = [...this.#retired].filter(([, isEmptied]) => isEmptied);
         const batches = await exchange.receive(this.#taken, signal);
         for (const batch of batches) if (!signal.aborted) this.#take(batch);
         // Only a query that began before could still find something of theirs.
         for (const [id] of emptied) this.#retired.delete(id);
-        delay = FIRST_RETRY;
+        failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof FolderLostError) return;
-        onWarning(`Cannot read what other programs sent to ${name}: ${messageOf(error)}; it is tried again`);
-        await sleep(delay, undefined, { signal }).catch(() => {});
-        delay = Math.min(delay * 2, LONGEST_RETRY);
+        if (failures === 0) {
+          onWarning(`Cannot read what other programs sent to ${name}: ${messageOf(error)}; it is tried again`);
+        }
+        await retryPause(++failures, signal);
       }
     }
   }

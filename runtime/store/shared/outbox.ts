@@ -5,6 +5,7 @@ import type { Exchange } from "../elsewhere.ts";
 import type { JobKind } from "../ledger/ledger.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { ReplicaRow } from "../ledger/tables.ts";
+import { retryPause } from "../retry_pause.ts";
 import { type Receipt, StoreFullError, UndecidedError } from "../store.ts";
 import { nameOf } from "../transitions/index.ts";
 import type { Transition } from "../transitions/transition.ts";
@@ -18,10 +19,6 @@ const MOST_CHARACTERS = 1024 * 1024;
 export const INTAKE_TIMEOUT = 10_000;
 /** Seconds after which its sender may retry. */
 export const RETRY_AFTER = 1;
-
-/** Delay in ms before the next attempt after a failed send, doubled up to the longest. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 500;
 
 /** Milliseconds that closing waits for answers. */
 const CLOSING = 5_000;
@@ -70,7 +67,8 @@ export class Outbox {
   #hasFailed = false;
   #closed = false;
   #lost: FolderLostError | undefined;
-  #stopWaiting = () => {};
+  /** Aborted when nothing more is sent. */
+  readonly #stop = new AbortController();
   /** Resolves when closing need not wait any longer. */
   #closing = Promise.withResolvers<void>();
 
@@ -127,7 +125,7 @@ export class Outbox {
     this.#sent = undefined;
     this.#waiting = [];
     this.#closed = true;
-    this.#stopWaiting();
+    this.#stop.abort();
     return open;
   }
 
@@ -135,7 +133,7 @@ export class Outbox {
   lose(error: FolderLostError): void {
     if (this.#lost) return;
     this.#lost = error;
-    this.#stopWaiting();
+    this.#stop.abort();
     for (const call of this.#takeAll()) call.reject(this.#lossFor(call.kind, error));
     this.#closing.resolve();
   }
@@ -148,8 +146,9 @@ export class Outbox {
       await this.#closing.promise;
       clearTimeout(timer);
     }
-    this.#stopWaiting();
-    for (const call of this.#takeAll()) call.reject(new Error("The store is closed"));
+    this.#stop.abort();
+    const error = new Error("The program stops, and nobody has decided yet");
+    for (const call of this.#takeAll()) call.reject(this.#lossFor(call.kind, error));
   }
 
   #isIdle(): boolean {
@@ -211,14 +210,14 @@ export class Outbox {
 
   /** Sends a batch, however many attempts that takes, until it is answered. */
   async #send(batch: SentBatch): Promise<void> {
-    for (let delay = FIRST_RETRY; this.#sent === batch; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+    for (let failures = 1; this.#sent === batch; failures++) {
       try {
         return await this.#options.exchange.send(batch.seq, batch.text);
       } catch (error) {
         if (this.#sent !== batch) return;
         if (error instanceof FolderLostError) return this.#options.onLost(error);
         this.#failed(messageOf(error));
-        await this.#wait(delay);
+        await retryPause(failures, this.#stop.signal);
       }
     }
   }
@@ -236,17 +235,7 @@ export class Outbox {
     this.#refusal = undefined;
   }
 
-  #lossFor(kind: JobKind, error: FolderLostError): Error {
+  #lossFor(kind: JobKind, error: Error): Error {
     return kind === "intake" ? new UndecidedError(error.message, RETRY_AFTER) : error;
-  }
-
-  #wait(delay: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, delay);
-      this.#stopWaiting = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }
