@@ -273,7 +273,8 @@ export class App {
       this.#stopServing(this.#drain + LAST_ANSWERS),
       drained,
     ]);
-    await lastChanges(fleets.stop(), ownEvents.stop());
+    await fleets.stop();
+    await lastChanges(ownEvents.stop());
     await this.#parts.connections.settled(this.#drain);
     await endChildren();
     await this.#parts.telemetry.stop();

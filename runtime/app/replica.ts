@@ -18,7 +18,7 @@ const AGAIN = 250;
 /** Milliseconds between two counts of the replicas. */
 const LOOK = 5_000;
 
-/** Milliseconds in all for the last changes of a replica that stops. */
+/** Milliseconds for the last changes of a replica that stops. */
 const LAST_CHANGES = 2_000;
 
 /** The tables of pauses, config of people and of a platform, tokens of connections. */
@@ -58,8 +58,6 @@ export class Replica {
   readonly failed: Promise<Error>;
   readonly #options: ReplicaOptions;
   readonly #stop = new AbortController();
-  /** By `clock.ticks()`: until when it waits for {@link lastChanges}. */
-  #until: number | undefined;
   readonly #failure = Promise.withResolvers<Error>();
   /** For the runner. */
   readonly sharing: Sharing;
@@ -129,17 +127,17 @@ export class Replica {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearInterval(this.#looks);
+    // It answers nobody any more, so it need not be waited for, see `lease.ts`.
+    void this.members.note({ address: null }).catch(() => {});
     await this.lastChanges(this.#following.then(() => this.#watch?.stop()));
   }
 
   /**
-   * Waits for changes of the store that end something. Of replicas that stop at once, nobody may be left who decides on them, so all
-   * together have 2 s since the first one; closing the store waits a little longer for what was sent.
+   * Waits for changes of the store that end something, but at most 2 s: if all replicas stop, nobody may be left who decides on them.
+   * Closing the store waits a little longer for what was sent.
    */
-  async lastChanges(work: Promise<unknown>): Promise<void> {
-    const { clock } = this.#options;
-    this.#until ??= clock.ticks() + LAST_CHANGES;
-    await waitAtMost(clock, Math.max(0, this.#until - clock.ticks()), work);
+  lastChanges(work: Promise<unknown>): Promise<void> {
+    return waitAtMost(this.#options.clock, LAST_CHANGES, work);
   }
 
   async #count(): Promise<void> {

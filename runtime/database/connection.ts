@@ -70,7 +70,7 @@ const TABLES = `
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
  * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
  * the replicas that do what only one does at a time. 3: frames, calls and
- * chunks are packed, see `packing.ts`; `chunks` says so, as files can be of any form.
+ * chunks are packed, see `packing.ts`; programs of older versions, which cannot read them, are fenced, and refuse the tables after that.
  */
 const UPGRADES: Record<number, string> = {
   2: `
@@ -82,7 +82,9 @@ const UPGRADES: Record<number, string> = {
   3: `
   alter table whenthen.inbox alter calls type bytea using convert_to(calls, 'UTF8');
   alter table whenthen.inbox alter calls set storage external;
-  alter table whenthen.chunks add packed boolean not null default false;`,
+  alter table whenthen.chunks add packed boolean not null default false;
+  update whenthen.replicas set fenced = true;
+  update whenthen.lease set epoch = epoch + 1, holder = null;`,
 };
 
 /** The first statement of a transaction: if this program freezes within it, its locks keep nobody from taking over. */

@@ -1,14 +1,15 @@
+import { FolderLostError } from "../host/lock.ts";
 import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
 import type { Lease } from "./lease.ts";
 import { pack, unpack } from "./packing.ts";
-import { tell } from "./wakes.ts";
+import { announcement } from "./wakes.ts";
 
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
 
-/** Rows that are read at once, and their bytes: beyond these only the first one. */
+/** Rows that are read at once, and their packed bytes: beyond these only the first one. */
 const PAGE = 200;
 const PAGE_BYTES = 4 * 1024 * 1024;
 
@@ -95,7 +96,7 @@ export class DatabaseLog {
   }
 
   /**
-   * Makes a frame durable, and tells those who follow. An append whose answer was lost may be repeated.
+   * Makes a frame durable, and announces it to those who follow. An append whose answer was lost may be repeated.
    * @throws FolderLostError if another program has taken over, or the database does not end with the frame before; the
    * database's error if it cannot be reached
    */
@@ -105,13 +106,15 @@ export class DatabaseLog {
     lease.assertHeld();
     const checksum = checksumOf(frame);
     const numbers = [lease.epoch, String(seq), String(checksum)];
-    const [{ held, added }] = await this.sql.askBoth(
-      APPEND,
-      [...numbers, pack(frame), String(this.#newest.checksum ?? 0)],
-      tell("frames"),
-    );
-    if (held !== 1) lease.lose();
-    if (added !== 1 && !await this.#has(numbers)) lease.lose();
+    const values = [...numbers, pack(frame), String(this.#newest.checksum ?? 0)];
+    try {
+      const [{ held, added }] = await this.sql.askBoth(APPEND, values, announcement("frames"));
+      if (held !== 1) lease.lose();
+      if (added !== 1 && !await this.#has(numbers)) lease.lose();
+    } catch (error) {
+      // Only the announcement may have failed.
+      if (error instanceof FolderLostError || !await this.#has(numbers).catch(() => false)) throw error;
+    }
     this.#newest = { seq, checksum };
   }
 

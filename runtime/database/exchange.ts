@@ -6,7 +6,7 @@ import type { Sql } from "./pool.ts";
 import type { DatabaseLog } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
-import { pause, tell, type Wakes } from "./wakes.ts";
+import { announcement, pause, type Wakes } from "./wakes.ts";
 
 /** Milliseconds between two looks for news that nobody has told, while there is some and while there is none. */
 const BUSY = 20;
@@ -16,7 +16,7 @@ const RECENT = 1_000;
 /** Milliseconds between two looks at a database that cannot be reached. */
 const UNREACHABLE = 250;
 
-/** Batches of one replica, and bytes of all, that are received at once: beyond these bytes only the first batch. */
+/** Batches of one replica, and packed bytes of all, that are received at once: beyond these bytes only the first batch. */
 const BATCHES = 50;
 const BYTES = 4 * 1024 * 1024;
 /** Milliseconds between two removals of decided batches. */
@@ -63,7 +63,11 @@ export class DatabaseExchange implements Exchange {
     const { sql, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
-    const [{ alive }] = await sql.askBoth(SEND, [this.me, String(seq), pack(Buffer.from(calls))], tell("calls"));
+    const [{ alive }] = await sql.askBoth(
+      SEND,
+      [this.me, String(seq), pack(Buffer.from(calls))],
+      announcement("calls"),
+    );
     if (alive !== 1) members.lose();
     this.#lastCall = performance.now();
   }

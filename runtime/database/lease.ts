@@ -4,7 +4,7 @@ import { newId } from "../model/id.ts";
 import { Beats, SILENCE } from "./beats.ts";
 import type { Sql } from "./pool.ts";
 import type { Right } from "./right.ts";
-import { tell } from "./wakes.ts";
+import { announcement } from "./wakes.ts";
 
 /** Milliseconds between two looks at the signs of life of others. */
 export const LOOK = 250;
@@ -52,7 +52,10 @@ export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease>
       [seen, since] = [`${epoch} ${beat}`, performance.now()];
     }
     if (holder === null || performance.now() - since > DEAD) {
-      const taken = await takeOver(sql, [me, epoch, beat, holder ?? ""], signal !== undefined);
+      const isWaiting = signal !== undefined;
+      const taken = await leavesIt(sql, me, isWaiting)
+        ? undefined
+        : await takeOver(sql, [me, epoch, beat, holder ?? ""], isWaiting);
       if (taken !== undefined) return new Lease(sql, taken, onSilent);
     } else {
       onHeld(changes > 0);
@@ -67,23 +70,34 @@ interface LeaseRow {
   holder: string | null;
 }
 
-/**
- * Takes the lease if no program holds it at this moment, and none that answers requests already waits for it: that one has loaded
- * everything.
- */
+/** Takes the lease if no program holds it at this moment, and none that should have it instead waits for it. */
 export async function takeFreeLease(
   sql: Sql,
   { me, onSilent }: Required<Pick<LeaseOptions, "me" | "onSilent">>,
 ): Promise<Lease | undefined> {
   const { epoch, beat, holder } = (await lookAt(sql, false))!;
-  if (holder !== null || (await sql.unsafe(WAITING, [me])).length > 0) return undefined;
+  if (holder !== null || await leavesIt(sql, me, false)) return undefined;
   const taken = await takeOver(sql, [me, epoch, beat, ""], false);
   return taken === undefined ? undefined : new Lease(sql, taken, onSilent);
 }
 
-const WAITING = `
-  select from whenthen.replicas where id <> $1 and not fenced and info::json->>'address' is not null
-    and clock_timestamp() - beaten < interval '${DEAD} milliseconds'`;
+const OTHERS = `
+  select from whenthen.replicas other join whenthen.replicas mine on mine.id = $1 and mine.id <> other.id
+  where mine.info::json->>'address' is null and other.info::json->>'address' is not null
+    and not other.fenced and clock_timestamp() - other.beaten < interval '${DEAD} milliseconds'`;
+
+/**
+ * Whether a replica that is only starting, and says of no address where it answers yet, leaves the lease to one that answers requests: that
+ * one has loaded everything, and its rules are in force.
+ */
+async function leavesIt(sql: Sql, me: string, isWaiting: boolean): Promise<boolean> {
+  try {
+    return (await sql.unsafe(OTHERS, [me])).length > 0;
+  } catch (error) {
+    if (!isWaiting) throw error;
+    return true;
+  }
+}
 
 /** @returns undefined, after a moment, if the database cannot be reached and this waits for it */
 async function lookAt(sql: Sql, isWaiting: boolean): Promise<LeaseRow | undefined> {
@@ -158,8 +172,8 @@ export class Lease implements Right {
   /** Hands it over: a program that waits takes it at once. */
   async release(): Promise<void> {
     this.#beats.stop();
-    const free = "update whenthen.lease set holder = null where epoch = $1::bigint";
-    const handed = this.sql.askBoth(free, [this.epoch], tell("lease"));
+    const free = "update whenthen.lease set holder = null where epoch = $1::bigint returning 1";
+    const handed = this.sql.askBoth(free, [this.epoch], announcement("lease"));
     await Promise.race([handed, sleep(HAND_OVER)]);
   }
 

@@ -4,8 +4,8 @@ import type { Buffer } from "node:buffer";
 export type Value = string | Buffer;
 
 /**
- * A statement with its values in the place of `$1`, `$2`, … As one text, it is one question to the server: with separate values the library
- * first asks for their types, unless the server keeps the prepared statement, which poolers in transaction mode need not do.
+ * A statement with its values in the place of `$1`, `$2`, … As one text it takes one round trip: with separate values the library first asks
+ * for their types, unless the server keeps the prepared statement, which behind poolers in transaction mode it need not do.
  * @throws Error if a text has a character that PostgreSQL cannot store
  */
 export function withValues(statement: string, values: readonly Value[]): string {

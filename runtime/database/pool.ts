@@ -7,7 +7,7 @@ import { type Value, withValues } from "./literals.ts";
 export interface Sql extends Transaction {
   begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
   /**
-   * A statement and, once it is committed, another one: as one question to the server.
+   * A statement with rows and, once it is committed, another one: in one round trip. If this fails, the first one may be committed.
    * @param next without values
    * @returns the rows of the first one
    */
@@ -61,18 +61,13 @@ export class Pool implements Sql {
   }
 
   begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#alone(async (connection) => {
+    return this.#orRollBack(async (connection) => {
       await connection.unsafe("begin");
-      try {
-        const result = await work(connection);
-        const { command } = await connection.unsafe("commit");
-        // A statement had failed, and `work` ignored that.
-        if (command !== "COMMIT") throw new Error("The transaction was rolled back, as one of its statements failed");
-        return result;
-      } catch (error) {
-        await connection.unsafe("rollback").catch(() => {});
-        throw error;
-      }
+      const result = await work(connection);
+      const { command } = await connection.unsafe("commit");
+      // A statement had failed, and `work` ignored that.
+      if (command !== "COMMIT") throw new Error("The transaction was rolled back, as one of its statements failed");
+      return result;
     });
   }
 
@@ -81,20 +76,27 @@ export class Pool implements Sql {
     values: readonly Value[],
     next: string,
   ): Promise<postgres.RowList<T>> {
-    return this.#alone(async (connection) => {
-      try {
-        const [, rows] = await connection.unsafe(`begin; ${query}; commit; ${next}`, values);
-        return rows as unknown as postgres.RowList<T>;
-      } catch (error) {
-        await connection.unsafe("rollback").catch(() => {});
-        throw error;
-      }
+    return this.#orRollBack(async (connection) => {
+      const [, rows] = await connection.unsafe(`begin; ${query}; commit; ${next}`, values);
+      return rows as unknown as postgres.RowList<T>;
     });
   }
 
   async end(options?: { timeout: number }): Promise<void> {
     this.#ended = true;
     await Promise.all([...this.#connections].map((connection) => connection.end(options)));
+  }
+
+  /** As {@link #alone}; if the work fails, no transaction stays open. */
+  #orRollBack<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#alone(async (connection) => {
+      try {
+        return await work(connection);
+      } catch (error) {
+        await connection.unsafe("rollback").catch(() => {});
+        throw error;
+      }
+    });
   }
 
   /** Gives the work a connection for itself. */

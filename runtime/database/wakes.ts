@@ -8,10 +8,10 @@ export type News = "frames" | "calls" | "lease";
 const CHANNEL = "whenthen";
 
 /**
- * The statement that tells the others. Not within the transaction that made the news: those that notify commit one after the other in the
- * whole server. Nor does it wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody hears it.
+ * The statement that tells the others. It has a transaction of its own, as those that notify commit one after the other in the whole
+ * server, and does not wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody hears it.
  */
-export function tell(news: News): string {
+export function announcement(news: News): string {
   return `select set_config('synchronous_commit', 'off', true), pg_notify('${CHANNEL}', '${news}')`;
 }
 

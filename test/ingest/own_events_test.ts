@@ -16,9 +16,9 @@ function listener(id: string, ...types: string[]): Rule {
   return { ...rule(`${id} v1`), id, triggers: [{ id: "own", kind: "event", at, args: { event: types } }] };
 }
 
-/** The ingest of a program with these rules, on a disk that survives its ends. */
 const STORE = { store: "data" };
 
+/** The ingest of a program with these rules, on a disk that survives its ends. */
 class Program {
   readonly disk = new FaultyDisk();
   readonly clock = new ManualClock(NOW);

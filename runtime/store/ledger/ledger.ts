@@ -168,7 +168,7 @@ export class Ledger {
         for (const settle of pending.outcomes) settle();
       } catch (error) {
         this.#lost = { error };
-        for (const job of pending.jobs) job.reject(job.kind === "intake" ? this.#refusal() : error);
+        for (const job of pending.jobs) job.reject(job.kind === "intake" && log.refusal ? this.#refusal() : error);
       }
     }
   }

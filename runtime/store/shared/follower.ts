@@ -113,6 +113,7 @@ export class Follower implements Deciding {
   async #tail(): Promise<void> {
     const { signal } = this.#stop;
     const { elsewhere: { exchange, name }, onWarning } = this.#options;
+    let warned: string | undefined;
     for (let failures = 0; !signal.aborted;) {
       try {
         for await (const frames of exchange.tail(this.#seq, signal)) {
@@ -127,7 +128,9 @@ export class Follower implements Deciding {
         if (error instanceof MissingFramesError || error instanceof UnusableFrameError) {
           return this.lose(new FolderLostError(`Cannot follow ${name}: ${error.message}`, { cause: error }));
         }
-        if (failures === 0) onWarning(`Cannot read from ${name}: ${messageOf(error)}; it is tried again`);
+        const why = messageOf(error);
+        if (why !== warned) onWarning(`Cannot read from ${name}: ${why}; it is tried again`);
+        warned = why;
       }
       await retryPause(++failures, signal);
     }
@@ -144,12 +147,13 @@ export class Follower implements Deciding {
     }
   }
 
-  #apply({ seq, frame }: LoggedFrame): void {
+  #apply(logged: LoggedFrame): void {
+    const { seq } = logged;
     if (seq <= this.#seq) return;
     if (seq !== this.#seq + 1) throw new MissingFramesError(`frame ${this.#seq + 1} is no longer there`);
     const sink = new AppliedFrame(this.#options.state, this.#options.elsewhere.exchange.me);
     try {
-      replayFrame(readFrame(frame, 0)!.payload, seq, sink);
+      replayFrame(readFrame(logged.frame, 0)!.payload, seq, sink);
     } catch (error) {
       throw new UnusableFrameError(`frame ${seq} cannot be applied: ${messageOf(error)}`, { cause: error });
     }
