@@ -19,7 +19,7 @@ const AGAIN = 250;
 const LOOK = 5_000;
 
 /** Milliseconds for the last changes of a replica that stops. */
-const LAST_CHANGES = 2_000;
+const LAST_CHANGES = 1_000;
 
 /** The tables of pauses, config of people and of a platform, tokens of connections. */
 const ADOPTED = ["rule", "config", "fact", "mark"];
@@ -125,6 +125,7 @@ export class Replica {
 
   /** Resolves when it does nothing any more on its own, see {@link lastChanges}. */
   async stop(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     clearInterval(this.#looks);
     // It answers nobody any more, so it need not be waited for, see `lease.ts`.
@@ -133,7 +134,7 @@ export class Replica {
   }
 
   /**
-   * Waits for changes of the store that end something, but at most 2 s: if all replicas stop, nobody may be left who decides on them.
+   * Waits for changes of the store that end something, but at most 1 s: if all replicas stop, nobody may be left who decides on them.
    * Closing the store waits a little longer for what was sent.
    */
   lastChanges(work: Promise<unknown>): Promise<void> {

@@ -317,8 +317,8 @@ export class Runner {
         await this.#claimDue();
       }
     } catch (error) {
-      // This replica was excluded: others have its runs.
-      if (error instanceof Interruption) return;
+      // This replica was excluded, so others have its runs; or it stops before anybody has decided.
+      if (error instanceof Interruption || this.#stopped) return;
       onError("Cannot claim runs", error);
       this.#wakeAt(clock.now() + CLAIM_AGAIN);
     } finally {

@@ -21,7 +21,7 @@ export const INTAKE_TIMEOUT = 10_000;
 export const RETRY_AFTER = 1;
 
 /** Milliseconds that closing waits for answers. */
-const CLOSING = 5_000;
+const CLOSING = 3_000;
 
 /** A call that is not settled. */
 export interface OpenCall extends Asking {
