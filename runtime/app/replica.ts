@@ -128,14 +128,14 @@ export class Replica {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     clearInterval(this.#looks);
-    // It answers nobody any more, so it need not be waited for, see `lease.ts`.
+    // Without an address, no starting replica leaves the lease to this one, see `lease.ts`.
     void this.members.note({ address: null }).catch(() => {});
     await this.lastChanges(this.#following.then(() => this.#watch?.stop()));
   }
 
   /**
-   * Waits for changes of the store that end something, but at most 1 s: if all replicas stop, nobody may be left who decides on them.
-   * Closing the store waits a little longer for what was sent.
+   * Waits for the changes of the store that a part of the program makes when it ends, but at most 1 s: if all replicas stop, none may be
+   * left to decide on them. Closing the store waits up to 3 s more for the answers to those that were sent.
    */
   lastChanges(work: Promise<unknown>): Promise<void> {
     return waitAtMost(this.#options.clock, LAST_CHANGES, work);

@@ -69,8 +69,8 @@ const TABLES = `
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
  * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
- * the replicas that do what only one does at a time. 3: frames, calls and
- * chunks are packed, see `packing.ts`; programs of older versions, which cannot read them, are fenced, and refuse the tables after that.
+ * the replicas that do what only one does at a time. 3: frames, calls and chunks are packed, see `packing.ts`. Programs of older
+ * versions cannot read them, so they are fenced, and refuse the tables when they begin anew.
  */
 const UPGRADES: Record<number, string> = {
   2: `

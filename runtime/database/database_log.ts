@@ -9,7 +9,7 @@ import { announcement } from "./wakes.ts";
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
 
-/** Rows that are read at once, and their packed bytes: beyond these only the first one. */
+/** The most rows, and packed bytes, that are read at once; a larger frame comes alone. */
 const PAGE = 200;
 const PAGE_BYTES = 4 * 1024 * 1024;
 
@@ -84,7 +84,7 @@ export class DatabaseLog {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
       }
       [cursor.seq, cursor.checksum] = [expected, Number(checksum)];
-      // Only when it is needed: those of a page may be large together.
+      // Unpacked when it is used: the frames of a page may be large together.
       frames.push({
         seq: expected,
         get frame() {
@@ -112,7 +112,7 @@ export class DatabaseLog {
       if (held !== 1) lease.lose();
       if (added !== 1 && !await this.#has(numbers)) lease.lose();
     } catch (error) {
-      // Only the announcement may have failed.
+      // The frame may be committed, and only the announcement after it failed.
       if (error instanceof FolderLostError || !await this.#has(numbers).catch(() => false)) throw error;
     }
     this.#newest = { seq, checksum };

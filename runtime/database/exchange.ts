@@ -16,7 +16,7 @@ const RECENT = 1_000;
 /** Milliseconds between two looks at a database that cannot be reached. */
 const UNREACHABLE = 250;
 
-/** Batches of one replica, and packed bytes of all, that are received at once: beyond these bytes only the first batch. */
+/** The most batches of one replica, and packed bytes of all together, that are received at once; a larger batch comes alone. */
 const BATCHES = 50;
 const BYTES = 4 * 1024 * 1024;
 /** Milliseconds between two removals of decided batches. */

@@ -34,11 +34,12 @@ export interface LeaseOptions {
  */
 export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease> {
   const { me = newId(Date.now()), signal, wait = sleep, onHeld, onSilent } = options;
+  const isWaiting = signal !== undefined;
   let seen: string | undefined;
   let since = performance.now();
   for (let changes = 0;;) {
     signal?.throwIfAborted();
-    const seenNow = await lookAt(sql, signal !== undefined);
+    const seenNow = await lookAt(sql, isWaiting);
     // While the database cannot be reached, the holder cannot give a sign of life either.
     if (seenNow === undefined) {
       since = performance.now();
@@ -52,7 +53,6 @@ export async function takeLease(sql: Sql, options: LeaseOptions): Promise<Lease>
       [seen, since] = [`${epoch} ${beat}`, performance.now()];
     }
     if (holder === null || performance.now() - since > DEAD) {
-      const isWaiting = signal !== undefined;
       const taken = await leavesIt(sql, me, isWaiting)
         ? undefined
         : await takeOver(sql, [me, epoch, beat, holder ?? ""], isWaiting);
@@ -87,8 +87,8 @@ const OTHERS = `
     and not other.fenced and clock_timestamp() - other.beaten < interval '${DEAD} milliseconds'`;
 
 /**
- * Whether a replica that is only starting, and says of no address where it answers yet, leaves the lease to one that answers requests: that
- * one has loaded everything, and its rules are in force.
+ * Whether this replica leaves the lease to another one. It does so while it is starting and has not announced its address, if another one
+ * has: that one has loaded everything, and its rules are in force.
  */
 async function leavesIt(sql: Sql, me: string, isWaiting: boolean): Promise<boolean> {
   try {

@@ -87,7 +87,7 @@ export class Pool implements Sql {
     await Promise.all([...this.#connections].map((connection) => connection.end(options)));
   }
 
-  /** As {@link #alone}; if the work fails, no transaction stays open. */
+  /** Gives the work a connection for itself. If the work fails, its transaction is rolled back. */
   #orRollBack<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#alone(async (connection) => {
       try {

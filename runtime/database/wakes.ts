@@ -3,13 +3,13 @@ import { openConnections } from "./connection.ts";
 import type { Sql } from "./pool.ts";
 
 /** What a notification says: there are new frames, or new calls, or the lease is free. */
-export type News = "frames" | "calls" | "lease";
+type News = "frames" | "calls" | "lease";
 
 const CHANNEL = "whenthen";
 
 /**
  * The statement that tells the others. It has a transaction of its own, as those that notify commit one after the other in the whole
- * server, and does not wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody hears it.
+ * server, and does not wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody receives it.
  */
 export function announcement(news: News): string {
   return `select set_config('synchronous_commit', 'off', true), pg_notify('${CHANNEL}', '${news}')`;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Milliseconds after the first failure, doubled after each further one up to the longest. */
+/** Milliseconds to wait after the first failure, and at most; each further failure doubles them. */
 const FIRST = 50;
 const LONGEST = 500;
 

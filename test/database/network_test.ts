@@ -224,7 +224,7 @@ Deno.test("replicas without their database end soon after SIGTERM, whether they 
   await using server = await DatabaseServer.start();
   await using replicas = await Replicas.start(await server.create(), FILES, { count: 2 });
   for (const { line } of replicas.all) line.cut();
-  // It is refused after a while, and that the store is full for it is news that nobody can decide on.
+  // Each is refused after 10 s. Its replica then reports that the store is full: a change that nobody can decide on.
   for (const { status } of await Promise.all(replicas.all.map((one) => one.post("/hooks/in", { id: "early" })))) {
     assert.equal(status, 503);
   }

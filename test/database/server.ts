@@ -54,6 +54,7 @@ export class DatabaseServer implements AsyncDisposable {
 
   /** Starts the server after a {@link crash}. */
   async resume(): Promise<void> {
+    // `initdb` lowers `max_wal_size` for small segments; this is the default of a server.
     const options =
       `-p ${this.port} -k ${this.folder} -c listen_addresses=127.0.0.1 -c max_connections=100 -c max_wal_size=1GB`;
     await this.#control("-o", options, "-l", join(this.folder, "log"), "-w", "start");

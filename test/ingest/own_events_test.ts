@@ -206,19 +206,20 @@ Deno.test("an own event ends a wait for it, though no rule listens", async () =>
   assert.equal((await program.store.getRun(run))?.steps[0].state, "succeeded");
 });
 
+/** Starts one of several programs that share a store; the first one decides. */
+async function startReplica(place: SharedPlace, rules: Rule[]): Promise<Program> {
+  const { store, id } = await place.start();
+  const program = await new Program(rules).openOn(store);
+  store.watch(({ tables }) => program.own.changed(tables));
+  await program.own.start((message) => program.failures.push(message), { decides: place.holder === id });
+  return program;
+}
+
 Deno.test("a condition that one replica notices is told once, and the others know when it is over", async () => {
   const place = new SharedPlace();
   const rules = [listener("ops/alert", "whenthen.connection.lost")];
-  const start = async () => {
-    const { store, id } = await place.start();
-    const program = new Program(rules);
-    await program.openOn(store);
-    store.watch(({ tables }) => program.own.changed(tables));
-    await program.own.start((message) => program.failures.push(message), { decides: place.holder === id });
-    return program;
-  };
-  const decider = await start();
-  const follower = await start();
+  const decider = await startReplica(place, rules);
+  const follower = await startReplica(place, rules);
   const about = { connection: "asana" };
   const knows = async (program: Program, isSo: boolean) => {
     while ((program.own.since("connection", about) !== undefined) !== isSo) {
@@ -242,15 +243,8 @@ Deno.test("a condition that one replica notices is told once, and the others kno
 
 Deno.test("a store that was full for a replica that has ended: the next event that another one accepts ends that", async () => {
   const place = new SharedPlace();
-  const start = async () => {
-    const { store, id } = await place.start();
-    const program = await new Program([]).openOn(store);
-    store.watch(({ tables }) => program.own.changed(tables));
-    await program.own.start((message) => program.failures.push(message), { decides: place.holder === id });
-    return program;
-  };
-  const decider = await start();
-  const follower = await start();
+  const decider = await startReplica(place, []);
+  const follower = await startReplica(place, []);
   const publish = (program: Program, id: string) =>
     program.ingest.publish({ id, source: "/test", type: "other", data: null });
   await publish(decider, "e1");

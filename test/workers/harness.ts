@@ -78,7 +78,7 @@ export function scope(change: Partial<CodeScope> = {}): CodeScope {
   return { run, rule: { id: "a", file: "a.ts" }, event, trigger: 0, config: {}, alone: false, ...change };
 }
 
-/** Code that never returns, as a loop does not, but leaves the core to the other tests. */
+/** Code that blocks its thread for ever, as an endless loop does, but uses no processor time. */
 export const BLOCK = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);";
 
 export const never = new AbortController().signal;

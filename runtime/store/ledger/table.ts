@@ -160,7 +160,7 @@ export class Table<R> {
 
   /** Called when all changes so far are in a frame. */
   encoded(): void {
-    // A frame changes few of the tables, and clearing an empty map takes as long as clearing another.
+    // A frame changes few of the tables, and clearing a map takes time even if it is empty.
     if (this.#dirty.size === 0) return;
     // The ring of warm rows would keep them alive.
     for (const before of this.#dirty.values()) if (before !== undefined) this.#release(before);

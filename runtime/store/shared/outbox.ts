@@ -67,7 +67,7 @@ export class Outbox {
   #hasFailed = false;
   #closed = false;
   #lost: FolderLostError | undefined;
-  /** Aborted when nothing more is sent. */
+  /** Aborted when nothing more is to be sent. */
   readonly #stop = new AbortController();
   /** Resolves when closing need not wait any longer. */
   #closing = Promise.withResolvers<void>();
