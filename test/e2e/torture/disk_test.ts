@@ -111,7 +111,7 @@ Deno.test("a full disk: nothing is accepted until there is space, then intake re
     await using program = start(folder.rules, { data });
     for (let count = 0; count < 20; count++) assert.equal(await deliveries.send(program), 202);
     const refuse = async () => {
-      await disk.fill(0);
+      disk.fill(0);
       await folder.write("late.ts", LATE);
     };
     await interrupt(program, deliveries, refuse, () => disk.empty());
@@ -122,7 +122,7 @@ Deno.test("a full disk: nothing is accepted until there is space, then intake re
   {
     await using program = start(folder.rules, { data });
     await program.url();
-    await disk.fill(0);
+    disk.fill(0);
     assert.equal(await within(25_000, "the stop on a full disk", program.stop()), 0);
     assertUndamaged(program);
   }
@@ -154,7 +154,7 @@ Deno.test("no space for a fold: it says so, nothing is lost, and the fold succee
     await using program = start(folder.rules, { data });
     await program.url();
     // Enough for a segment of 6 MB, but not also for its part.
-    await disk.fill(10_000_000);
+    disk.fill(10_000_000);
     for (let count = 0; count < 7; count++) assert.equal(await deliveries.send(program, 900_000), 202);
     await program.waitForMessage("Cannot fold the log of the store: ");
     assert.match(

@@ -1,14 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
-import { statfs } from "node:fs/promises";
+import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../program.ts";
 
 /** A file system of a few megabytes that can be filled, and made read-only. */
 export interface SmallDisk extends AsyncDisposable {
   path: string;
-  /** Leaves so many bytes free. */
-  fill(free: number): Promise<void>;
+  /** Leaves so many bytes free, also while others write to it. */
+  fill(free: number): void;
   /** Frees the space that `fill` used. */
   empty(): void;
   /** Makes it writable or read-only from here on. */
@@ -27,9 +26,20 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | und
   const filling = join(path, "filling");
   return {
     path,
-    async fill(free) {
-      const { bavail, bsize } = await statfs(path);
-      writeFileSync(filling, new Uint8Array(Math.max(0, bavail * bsize - free)));
+    fill(free) {
+      const file = openSync(filling, "w");
+      const surplus = () => {
+        const { bavail, bsize } = statfsSync(path);
+        return bavail * bsize - free;
+      };
+      try {
+        for (let bytes = surplus(); bytes > 0; bytes = surplus()) writeSync(file, new Uint8Array(bytes));
+      } catch (error) {
+        // Others took the rest since it was measured.
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      } finally {
+        closeSync(file);
+      }
     },
     empty: () => rmSync(filling),
     mayWrite: (may) => void run("mount", "-o", `remount,${may ? "rw" : "ro"}`, path),
