@@ -3,7 +3,7 @@ import type { FolderLostError } from "../host/lock.ts";
 import { codeOf } from "../model/errors.ts";
 import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
-import type { DatabaseLog } from "./database_log.ts";
+import type { DatabaseLog, LogCursor } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
 import { announcement, pause, type Wakes } from "./wakes.ts";
@@ -62,6 +62,8 @@ export class DatabaseExchange implements Exchange {
   #removing: Promise<void> | undefined;
   readonly #closing = new AbortController();
   readonly #calls = { isToLook: true };
+  /** How far this replica has read the log. */
+  #cursor: LogCursor | undefined;
 
   constructor(private readonly parts: ExchangeParts) {
     this.me = parts.members.me;
@@ -99,13 +101,23 @@ export class DatabaseExchange implements Exchange {
   }
 
   async *tail(seq: number, signal: AbortSignal): AsyncGenerator<LoggedFrame[]> {
-    const cursor = this.parts.log.cursorAt(seq);
+    const cursor = this.#cursorAt(seq);
     const [state, { log }] = [{ isToLook: true }, this.parts];
     const source = { hear: (told: string[][]) => log.hear(cursor, told), look: () => log.next(cursor) };
     while (!signal.aborted) {
       const frames = await this.#next("frames", state, source, signal);
       if (frames.length > 0) yield frames;
     }
+  }
+
+  framesAfter(seq: number): Promise<LoggedFrame[]> {
+    return this.parts.log.next(this.#cursorAt(seq));
+  }
+
+  /** After a frame that was applied. */
+  #cursorAt(seq: number): LogCursor {
+    if (this.#cursor?.seq !== seq) this.#cursor = this.parts.log.cursorAt(seq);
+    return this.#cursor;
   }
 
   applied(seq: number): void {
