@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,7 +84,7 @@ const UPGRADES: Record<number, string> = {
   alter table whenthen.inbox alter calls type bytea using convert_to(calls, 'UTF8');
   alter table whenthen.inbox alter calls set storage external;
   alter table whenthen.chunks add packed boolean not null default false;
-  alter table whenthen.version add channel text not null default 'whenthen_' || replace(gen_random_uuid()::text, '-', '');
+  alter table whenthen.version add channel text not null default 'whenthen_${randomBytes(16).toString("hex")}';
   update whenthen.replicas set fenced = true;
   update whenthen.lease set epoch = epoch + 1, holder = null;`,
 };

@@ -35,7 +35,10 @@ const SEND = `
   )
   select (select count(*) from alive)::int as alive, (select count(*) from added)::int as added`;
 
-/** Tells the one that decides. */
+/**
+ * Tells the one that decides, in the same transaction: none of it waits for the disk. What is lost in a crash of the server is sent again,
+ * and the frame with the decision, which does wait, makes the batch durable, too.
+ */
 const ANNOUNCEMENT = announcement("calls", {
   from: "whenthen.inbox where replica = $1 and seq = $2::bigint",
   words: ["replica", "seq"],
@@ -73,8 +76,9 @@ export class DatabaseExchange implements Exchange {
     const { sql, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
-    const [{ alive }] = await sql.askBoth(SEND, [this.me, String(seq), pack(Buffer.from(calls))], ANNOUNCEMENT);
-    if (alive !== 1) members.lose();
+    const values = [this.me, String(seq), pack(Buffer.from(calls))];
+    const [rows] = await sql.unsafe<[{ alive: number }][]>(`${SEND}; ${ANNOUNCEMENT}`, values);
+    if (rows[0].alive !== 1) members.lose();
     this.#lastCall = performance.now();
   }
 

@@ -9,8 +9,8 @@ type News = "frames" | "calls" | "lease";
 const MOST_BYTES = 5_700;
 
 /**
- * The statement that tells the others. It has a transaction of its own, as those that notify commit one after the other in the whole
- * server, and does not wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody receives it.
+ * The statement that tells the others. Its transaction does not wait for the disk: those that notify commit one after the other in the
+ * whole server. Behind a pooler in transaction mode nobody receives it.
  * @param row what it carries: `from` is the table and condition of the row, which must be there for anybody to be told; `words` are
  * expressions for texts without spaces; `bytes` is a column that comes last, unless it is too long
  */

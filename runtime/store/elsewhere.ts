@@ -17,7 +17,10 @@ export interface Elsewhere {
 export interface Exchange {
   /** This replica. */
   readonly me: string;
-  /** Makes a batch of calls durable for the one that decides. May be repeated. @throws FolderLostError once this replica is fenced */
+  /**
+   * Hands a batch of calls to the one that decides. A crash of the place may lose it, until a frame with its decision is durable: it is sent
+   * again and again until then. @throws FolderLostError once this replica is fenced
+   */
   send(seq: number, calls: string): Promise<void>;
   /** Waits for batches beyond these cursors, of all replicas, those of one in order. An empty list is possible. */
   receive(cursors: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Batch[]>;

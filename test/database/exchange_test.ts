@@ -337,6 +337,15 @@ Deno.test("a database that crashes loses no frame for those that follow", async 
   stop.abort();
   await done;
   assert.deepEqual(texts, textsTo(6));
+  // What it has lost of batches is sent again, and what it has not lost is there once.
+  await follower.elsewhere.exchange.send(1, "call");
+  await own.crash();
+  await own.resume();
+  const again = () => follower.elsewhere.exchange.send(1, "call").then(() => true, () => false);
+  await until("the database", again, (there) => there);
+  assert.deepEqual(await decider.elsewhere.exchange.rest(follower.members.me, 0), [
+    { replica: follower.members.me, seq: 1, calls: "call" },
+  ]);
 });
 
 Deno.test("frames that are gone, or were replaced in a restored database, are noticed", async () => {
@@ -412,7 +421,7 @@ Deno.test("for a replica that lives and applies nothing, only so many bytes of f
   await direct.end();
 });
 
-Deno.test("a frame and calls that cannot be announced are there all the same", async () => {
+Deno.test("a frame that cannot be announced is there all the same; calls are refused, and sent again", async () => {
   const url = await server.create();
   await using sql = await connection(url);
   await using decider = await replica(url);
@@ -422,6 +431,8 @@ Deno.test("a frame and calls that cannot be announced are there all the same", a
   const { texts } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
   await until("the frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
   await assert.rejects(follower.elsewhere.exchange.send(1, "call"), /pg_notify/);
+  await sql`alter function pg_catalog.pg_notify_gone(text, text) rename to pg_notify`;
+  await follower.elsewhere.exchange.send(1, "call");
   const [{ calls }] = await decider.elsewhere.exchange.receive(NO_CURSORS, AbortSignal.timeout(60_000));
   assert.equal(calls, "call");
 });

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Exchange } from "../elsewhere.ts";
@@ -20,6 +21,9 @@ export const INTAKE_TIMEOUT = 10_000;
 /** Seconds after which its sender may retry. */
 export const RETRY_AFTER = 1;
 
+/** Milliseconds until a batch without an answer is sent again. */
+const AGAIN = 1_000;
+
 /** Milliseconds that closing waits for answers. */
 const CLOSING = 3_000;
 
@@ -38,6 +42,8 @@ export interface SentBatch {
   seq: number;
   text: string;
   calls: OpenCall[];
+  /** Aborted when it need not be sent again. */
+  settled: AbortController;
 }
 
 export interface OutboxOptions {
@@ -112,7 +118,7 @@ export class Outbox {
   answer({ seq, answers }: ReplicaRow, rows: Rows): void {
     const sent = this.#sent;
     if (sent?.seq !== seq) return;
-    this.#sent = undefined;
+    this.#takeSent();
     this.#decided();
     for (const [index, call] of sent.calls.entries()) settle(call, answers[index], rows);
     this.#schedule();
@@ -121,8 +127,7 @@ export class Outbox {
 
   /** Sends nothing more, and gives what is open to the program that decides from now on: this one. */
   handOver(): { sent: SentBatch | undefined; waiting: OpenCall[] } {
-    const open = { sent: this.#sent, waiting: this.#waiting };
-    this.#sent = undefined;
+    const open = { sent: this.#takeSent(), waiting: this.#waiting };
     this.#waiting = [];
     this.#closed = true;
     this.#stop.abort();
@@ -156,10 +161,16 @@ export class Outbox {
   }
 
   #takeAll(): OpenCall[] {
-    const calls = [...this.#sent?.calls ?? [], ...this.#waiting];
-    this.#sent = undefined;
+    const calls = [...this.#takeSent()?.calls ?? [], ...this.#waiting];
     this.#waiting = [];
     return calls;
+  }
+
+  #takeSent(): SentBatch | undefined {
+    const sent = this.#sent;
+    sent?.settled.abort();
+    this.#sent = undefined;
+    return sent;
   }
 
   /** Refuses an event after a while. If it was sent it may still be decided: then its redelivery is a duplicate. */
@@ -191,7 +202,8 @@ export class Outbox {
       this.#scheduled = false;
       const calls = this.#take();
       if (calls.length === 0) return;
-      const batch = { seq: ++this.#seq, text: `[${calls.map(({ text }) => text).join(",")}]`, calls };
+      const text = `[${calls.map(({ text }) => text).join(",")}]`;
+      const batch: SentBatch = { seq: ++this.#seq, text, calls, settled: new AbortController() };
       this.#sent = batch;
       void this.#send(batch);
     });
@@ -208,16 +220,19 @@ export class Outbox {
     return this.#waiting.splice(0, count);
   }
 
-  /** Sends a batch, however many attempts that takes, until it is answered. */
+  /** Sends a batch again and again until it is answered: what arrived last may be lost in a crash of the database. */
   async #send(batch: SentBatch): Promise<void> {
-    for (let failures = 1; this.#sent === batch; failures++) {
+    const { signal } = batch.settled;
+    for (let failures = 0; this.#sent === batch;) {
       try {
-        return await this.#options.exchange.send(batch.seq, batch.text);
+        await this.#options.exchange.send(batch.seq, batch.text);
+        failures = 0;
+        await sleep(AGAIN, undefined, { signal }).catch(() => {});
       } catch (error) {
         if (this.#sent !== batch) return;
         if (error instanceof FolderLostError) return this.#options.onLost(error);
         this.#failed(messageOf(error));
-        await retryPause(failures, this.#stop.signal);
+        await retryPause(++failures, this.#stop.signal);
       }
     }
   }

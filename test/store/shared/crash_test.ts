@@ -336,6 +336,21 @@ Deno.test("while the place fails, calls wait and are sent again; events are refu
   await closeAll(follower, next);
 });
 
+Deno.test("a batch that the place has lost after it was sent is sent again, and decided once", async () => {
+  const [place, decider, follower, other] = await three();
+  await send(follower.store, "e1");
+  place.deaf = true;
+  const lost = send(follower.store, "e2");
+  while (place.inbox.at(-1)?.seq !== 2) await settle();
+  place.inbox = [];
+  place.deaf = false;
+  place.poke();
+  assert.equal((await lost).delivery, "accepted");
+  assert.equal((await send(decider.store, "e2")).delivery, "duplicate");
+  assert.deepEqual(follower.warnings, []);
+  await closeAll(follower, other, decider);
+});
+
 Deno.test("a send that fails is repeated, with one warning, until the place works again", async () => {
   const [place, decider, follower] = await three();
   place.failure = "connection refused";
