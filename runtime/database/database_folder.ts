@@ -75,7 +75,7 @@ export class DatabaseFolder {
 
   /**
    * The same for who has followed and decides from now on, so that nobody changes the store meanwhile. It has all identities in memory:
-   * their files, which may be large, come with {@link fetchStore}.
+   * their files, which may be large, come before the next merge.
    */
   takeOver(): Promise<void> {
     return this.#alone("", async () => {
@@ -85,12 +85,9 @@ export class DatabaseFolder {
     });
   }
 
-  /** Downloads files at the top that are not here, except parts. */
+  /** Downloads the files at the top that are not here, except parts. */
   fetchStore(): Promise<void> {
-    return this.#alone(
-      "",
-      () => this.#fetchAll([...this.#absent].filter((path) => !LATE.test(path) && folderOf(path) === "")),
-    );
+    return this.#fetchAll([...this.#absent].filter((path) => folderOf(path) === "" && !LATE.test(path)));
   }
 
   /**

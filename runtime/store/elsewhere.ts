@@ -8,7 +8,7 @@ export interface Elsewhere {
   publish(): Promise<void>;
   /** Copies a part of history to the disk, if it is not there. */
   fetch(part: string): Promise<void>;
-  /** Copies to the disk what folds and merges read, where it is not there. */
+  /** Copies to the disk what a merge reads, where it is not there. */
   fetchStore(): Promise<void>;
   exchange: Exchange;
 }

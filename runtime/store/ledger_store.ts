@@ -24,7 +24,7 @@ import type {
   Store,
   StoreStats,
 } from "./store.ts";
-import { accept, expireIdentities } from "./transitions/accept.ts";
+import { accept, expireIdentities, noteExpired } from "./transitions/accept.ts";
 import { answerCondition } from "./transitions/admission.ts";
 import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batch_rows.ts";
 import { finishRun } from "./transitions/end_run.ts";
@@ -322,7 +322,7 @@ export class LedgerStore implements Store {
     this.retain(retention);
     const folding = this.#folding();
     const more = await this.#change(prune, undefined, now);
-    expireIdentities(this.parts.rows, { now, retention });
+    if (expireIdentities(this.parts.rows, { now, retention })) await this.#change(noteExpired, undefined, now);
     [folding.now, folding.retention] = [now, retention];
     return await folding.trim(retention) || more;
   }

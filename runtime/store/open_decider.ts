@@ -56,8 +56,6 @@ export async function openDecider(host: StoreHost, followed?: FollowedState): Pr
   const { folder, disk, elsewhere, reads, settings, onWarning, volatile } = host;
   const found = followed ? await findFiles(followed.state, followed.seq, host) : await readState(host);
   const { rows, recent } = found.sink;
-  // One that followed may not have been told of the last fold.
-  recent.drop(found.folded);
   const ids = prepare(rows);
   const log = new SegmentLog(found.seq, found.segments, {
     disk,

@@ -149,9 +149,14 @@ export class History {
     this.#parts = [...others, new Part(catalogue)].sort(byAge);
   }
 
-  /** Drops the lines up to a frame from memory, as they are in parts now. */
-  dropFolded(last: number): void {
+  /** Drops the lines from memory that are in parts now: up to a frame, or to the end of the newest part. */
+  dropFolded(last = this.#folded): void {
     this.#options.recent.drop(last);
+  }
+
+  /** The last frame of the newest part. */
+  get #folded(): number {
+    return this.#parts.at(-1)?.catalogue.last ?? 0;
   }
 
   /** The next part to remove or to thin; see `trim.ts`. */
@@ -192,8 +197,7 @@ export class History {
   }
 
   #snapshot(until = this.#options.syncedSeq(), ask = this.#ask): Snapshot {
-    const folded = this.#parts[this.#parts.length - 1]?.catalogue.last ?? 0;
-    return new Snapshot(this.#parts, this.#options.recent.view(folded, until), ask);
+    return new Snapshot(this.#parts, this.#options.recent.view(this.#folded, until), ask);
   }
 
   readonly #ask: Ask = (part, read, args) => this.#read(part, read, args, () => {});

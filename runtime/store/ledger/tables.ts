@@ -356,6 +356,8 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
+  /** By which time, and after how many milliseconds, identities have expired last: followers expire the same. */
+  expired: { at: number; after: number };
   /** The values that the source of the config last gave. */
   sourced: UpperValue[];
 }

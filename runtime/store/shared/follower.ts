@@ -96,9 +96,8 @@ export class Follower implements Deciding {
     const { elsewhere: { exchange } } = this.#options;
     this.#stop.abort();
     await this.#tailing;
-    for (let frames; (frames = await exchange.framesAfter(this.#seq)).length > 0;) {
-      for (const frame of frames) this.#apply(frame);
-    }
+    if (this.#lost) throw this.#lost;
+    for (let frames; (frames = await exchange.framesAfter(this.#seq)).length > 0;) await this.#applyAll(frames);
     return () => this.#outbox.handOver();
   }
 
@@ -125,7 +124,7 @@ export class Follower implements Deciding {
     for (let failures = 0; !signal.aborted;) {
       try {
         for await (const frames of exchange.tail(this.#seq, signal)) {
-          await this.#applyAll(frames);
+          await this.#applyAll(frames, signal);
           if (signal.aborted) return;
           exchange.applied(this.#seq);
           failures = 0;
@@ -144,10 +143,10 @@ export class Follower implements Deciding {
     }
   }
 
-  async #applyAll(frames: LoggedFrame[]): Promise<void> {
+  async #applyAll(frames: LoggedFrame[], signal?: AbortSignal): Promise<void> {
     let until = performance.now() + SLICE;
     for (const frame of frames) {
-      if (this.#stop.signal.aborted) return;
+      if (signal?.aborted) return;
       this.#apply(frame);
       if (performance.now() < until) continue;
       await turn();
@@ -170,18 +169,18 @@ export class Follower implements Deciding {
   }
 
   /** Does what follows from a frame, now that all of it is applied. */
-  #settle({ parts, hasSecret, hasAnswers, changes }: AppliedFrame): void {
+  #settle({ parts, facts, hasAnswers, changes }: AppliedFrame): void {
     const { state: { rows }, settings, elsewhere: { exchange: { me } }, onChange } = this.#options;
-    if (hasSecret) rows.identities.keyBy(rows.fact("secret")!);
+    if (facts.has("secret")) rows.identities.keyBy(rows.fact("secret")!);
     for (const [key, before] of parts) this.#changePart(before, rows.get("part", key));
     const change = changes.finish();
     if (change !== undefined) onChange(change);
     const decided = hasAnswers ? rows.get("replica", me) : undefined;
     if (decided !== undefined) this.#outbox.answer(decided, rows);
-    // A fold is a good moment, and not too often.
-    if (parts.size > 0) {
-      expireIdentities(rows, { now: rows.fact("last")?.receivedAt ?? 0, retention: settings.retention });
-    }
+    // By the time and retention of the one that decides: this program may have another clock, and other settings.
+    const expired = facts.has("expired") ? rows.fact("expired") : undefined;
+    if (expired === undefined) return;
+    expireIdentities(rows, { now: expired.at, retention: { ...settings.retention, identities: expired.after } });
   }
 
   /** The decider has made, thinned or removed a part of history. */
@@ -200,7 +199,8 @@ class UnusableFrameError extends Error {}
 class AppliedFrame {
   /** The catalogues that it puts or drops, as they were before, by key. */
   readonly parts = new Map<string, Catalogue | undefined>();
-  hasSecret = false;
+  /** The names of the facts that it puts. */
+  readonly facts = new Set<string>();
   hasAnswers = false;
   readonly changes: FrameChanges;
   readonly id: RecoveredState["id"];
@@ -226,7 +226,7 @@ class AppliedFrame {
 
   #note(table: string, key: string): void {
     if (table === "part") this.parts.set(key, this.state.rows.get("part", key));
-    if (table === "fact" && key === "secret") this.hasSecret = true;
+    if (table === "fact") this.facts.add(key);
     if (table === "replica" && key === this.me) this.hasAnswers = true;
   }
 }

@@ -107,6 +107,8 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     // From here to the end of `#continue` in one turn: no new call comes before one that waited.
     this.parts = parts;
     this.#inbox = inbox;
+    // The one that decided before may have died before it told of its last fold.
+    parts.history.dropFolded();
     const own = this.#continue(handOver(), { parts, inbox });
     this.#following = undefined;
     await own;
@@ -151,7 +153,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     await own;
   }
 
-  /** Decides a batch that was sent: the program before this one has not, as all its frames are applied. */
+  /** Decides a batch that was sent. The program before this one has not: all its frames are applied, and none has the answers. */
   async #settleSent({ seq, text, calls }: SentBatch, rows: Rows, inbox: Inbox): Promise<void> {
     try {
       const answers = await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];

@@ -66,11 +66,21 @@ export function isKnown(
   return now < receivedAt(rows, key, received) + (within ?? retention.identities);
 }
 
-/** Frees the memory of identities that are no longer known. */
-export function expireIdentities(rows: Rows, at: Pick<TransitionContext, "now" | "retention">): void {
+/**
+ * Frees the memory of identities that are no longer known, once there are enough of them.
+ * @returns whether there were
+ */
+export function expireIdentities(rows: Rows, at: Pick<TransitionContext, "now" | "retention">): boolean {
+  const before = rows.identities.size;
   rows.identities.expire((key, received, within) =>
     isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
   );
+  return rows.identities.size < before;
+}
+
+/** Identities were expired: those who follow expire the same. */
+export function noteExpired(rows: Rows, _input: undefined, { now, retention }: TransitionContext): void {
+  rows.putFact("expired", { at: now, after: retention.identities });
 }
 
 /** When an event was received, corrected for a clock rollback. */

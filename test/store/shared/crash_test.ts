@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { DAY } from "../../../runtime/model/duration.ts";
 import { encodeFrame, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import type { Receipt } from "../../../runtime/store/store.ts";
 import { arrival, beginWait, candidate, claimIds, NOW, publish, send, settle, startRun, step } from "../helpers.ts";
-import { assertSame, insideOf } from "./pair.ts";
+import { assertSame, caughtUp, insideOf } from "./pair.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
 /** Three programs: one decides, two follow. */
@@ -159,6 +160,46 @@ Deno.test("a promoted program goes on with the rows that it has, and reads no id
     `${reads}`,
   );
   for (const id of ["e1", "e2"]) assert.equal((await send(next.store, id)).delivery, "duplicate");
+  await assertSame(place, next, follower);
+  await closeAll(follower, next);
+});
+
+Deno.test("identities expire by the time and retention of the one that decides, whatever a follower is told", async () => {
+  const [place, decider, next, follower] = await three();
+  const ids = Array.from({ length: 20 }, (_, at) => `e${at}`);
+  for (const id of ids) await send(decider.store, id);
+  const lasting = { bytes: 1e9, live: 1e9, identities: 2 * DAY };
+  next.store.retain({ ...lasting, identities: 1 });
+  await decider.store.checkpoint();
+  await decider.store.prune(lasting, NOW + DAY);
+  await caughtUp(place, next);
+  place.kill(decider);
+  await place.promote(next);
+  next.store.retain(lasting);
+  for (const id of ids) assert.equal((await send(next.store, id, {}, NOW + DAY)).delivery, "duplicate");
+  await next.store.prune(lasting, NOW + 2 * DAY);
+  await caughtUp(place, follower);
+  for (const { store } of [next, follower]) assert.equal(insideOf(store).rows.identities.size, 0);
+  assert.equal((await send(follower.store, "e1", {}, NOW + 2 * DAY)).delivery, "accepted");
+  await closeAll(follower, next);
+});
+
+Deno.test("the decider dies after a fold of which nobody was told: what is in it is shown all the time", async () => {
+  const [place, decider, next, follower] = await three();
+  await send(decider.store, "e1");
+  decider.before.append = () => new Promise(() => {});
+  void decider.store.checkpoint();
+  while (![...place.files.keys()].some((name) => name.startsWith("delta-"))) await settle();
+  await caughtUp(place, next);
+  place.kill(decider);
+  let isOver = false;
+  const promoted = place.promote(next).finally(() => isOver = true);
+  for (let looks = 0; looks < 5 || !isOver; looks++) {
+    assert.deepEqual((await next.store.listEvents({ limit: 9 })).map(({ event }) => event.id), ["e1"]);
+    await settle();
+  }
+  await promoted;
+  assert.equal(insideOf(next.store).history.counts().events, 1, "once");
   await assertSame(place, next, follower);
   await closeAll(follower, next);
 });

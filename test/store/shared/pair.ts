@@ -3,7 +3,6 @@ import type { History } from "../../../runtime/store/history/history.ts";
 import type { Rows } from "../../../runtime/store/ledger/rows.ts";
 import type { LedgerStoreParts } from "../../../runtime/store/ledger_store.ts";
 import type { Store } from "../../../runtime/store/store.ts";
-import { expireIdentities } from "../../../runtime/store/transitions/accept.ts";
 import { dump } from "../state.ts";
 import { type Replica, SharedPlace } from "./place.ts";
 
@@ -63,8 +62,6 @@ export async function openPair(): Promise<Store> {
         retain(retention);
         const more = await decider.store.prune(retention, now);
         await caughtUp(place, follower);
-        // A program that follows does this from time to time by itself.
-        expireIdentities(insideOf(store).rows, { now, retention });
         return more;
       },
       // Only who decides has the log in files.
