@@ -26,7 +26,7 @@ const APPEND = `
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
 
-/** Tells those who follow of a frame. They take it from there if they have the one before it, so that one's checksum is named. */
+/** For those who follow: the frame, with the checksum of the one before it, as they take it only if they have that one. */
 const ANNOUNCEMENT = announcement("frames", {
   from: "whenthen.log where seq = $2::bigint and epoch = $1::bigint and checksum = $3::bigint",
   words: ["seq", "checksum", "$5"],
@@ -99,12 +99,12 @@ export class DatabaseLog {
 
   /**
    * The frames after a cursor that notifications have brought. Moves the cursor.
-   * @param told their words, see {@link ANNOUNCEMENT}
-   * @returns whether there are no others to look for, too
+   * @param contents see {@link ANNOUNCEMENT}
+   * @returns whether these are all that there are
    */
-  hear(cursor: LogCursor, told: string[][]): { found: LoggedFrame[]; isAll: boolean } {
+  nextIn(contents: string[][], cursor: LogCursor): { found: LoggedFrame[]; isAll: boolean } {
     const found: LoggedFrame[] = [];
-    for (const [seq, checksum, before, bytes] of told) {
+    for (const [seq, checksum, before, bytes] of contents) {
       if (Number(seq) <= cursor.seq) continue;
       const isNext = Number(seq) === cursor.seq + 1 && Number(before) === cursor.checksum;
       if (!isNext || bytes === undefined) return { found, isAll: false };

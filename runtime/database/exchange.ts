@@ -8,12 +8,12 @@ import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
 import { announcement, pause, type Wakes } from "./wakes.ts";
 
-/** Milliseconds between two looks for news that nobody has told, while there is some and while there is none. */
+/** Milliseconds between two queries for what no notification has brought, while something is expected and while nothing is. */
 const BUSY = 20;
 const IDLE = 250;
 /** For so many milliseconds after the last call there may be more, or its answer. */
 const RECENT = 1_000;
-/** Milliseconds between two looks at a database that cannot be reached. */
+/** Milliseconds between two queries while the database cannot be reached. */
 const UNREACHABLE = 250;
 
 /** The most batches of one replica, and packed bytes of all together, that are received at once; a larger batch comes alone. */
@@ -64,7 +64,7 @@ export class DatabaseExchange implements Exchange {
   #decided = new Map<string, number>();
   #removing: Promise<void> | undefined;
   readonly #closing = new AbortController();
-  readonly #calls = { isToLook: true };
+  readonly #calls = { mustQuery: true };
   /** How far this replica has read the log. */
   #cursor: LogCursor | undefined;
 
@@ -86,8 +86,8 @@ export class DatabaseExchange implements Exchange {
 
   async receive(cursors: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Batch[]> {
     const batches = await this.#next("calls", this.#calls, {
-      hear: (told) => hearBatches(cursors, told),
-      look: () => this.#batches(cursors),
+      fromNotifications: (contents) => batchesIn(contents, cursors),
+      query: () => this.#batches(cursors),
     }, signal);
     if (batches.length > 0) this.#lastCall = performance.now();
     return batches;
@@ -108,8 +108,11 @@ export class DatabaseExchange implements Exchange {
 
   async *tail(seq: number, signal: AbortSignal): AsyncGenerator<LoggedFrame[]> {
     const cursor = this.#cursorAt(seq);
-    const [state, { log }] = [{ isToLook: true }, this.parts];
-    const source = { hear: (told: string[][]) => log.hear(cursor, told), look: () => log.next(cursor) };
+    const [state, { log }] = [{ mustQuery: true }, this.parts];
+    const source = {
+      fromNotifications: (contents: string[][]) => log.nextIn(contents, cursor),
+      query: () => log.next(cursor),
+    };
     while (!signal.aborted) {
       const frames = await this.#next("frames", state, source, signal);
       if (frames.length > 0) yield frames;
@@ -167,23 +170,23 @@ export class DatabaseExchange implements Exchange {
   }
 
   /**
-   * What comes next: what notifications have brought, or what a look finds, which is taken after a notification that did not bring
-   * what comes next, and from time to time. Outlasts a database that cannot be reached. Empty if the signal is aborted.
+   * Waits for what comes next: from notifications, else from a query. That is made after a notification without what comes next, and
+   * from time to time. Outlasts a database that cannot be reached. Empty if the signal is aborted.
    */
-  async #next<T>(news: "frames" | "calls", state: Outlook, source: Source<T>, signal: AbortSignal): Promise<T[]> {
+  async #next<T>(news: "frames" | "calls", state: QueryState, source: Source<T>, signal: AbortSignal): Promise<T[]> {
     const { wakes } = this.parts;
     while (!signal.aborted) {
       this.#assertHeld();
       const count = wakes.count(news);
-      const { found, isAll } = source.hear(wakes.take(news));
-      if (!isAll) state.isToLook = true;
+      const { found, isAll } = source.fromNotifications(wakes.take(news));
+      if (!isAll) state.mustQuery = true;
       if (found.length > 0) return found;
-      const seen = state.isToLook ? await unlessUnreachable(source.look()) : [];
-      if (seen !== undefined && seen.length > 0) return seen;
+      const rows = state.mustQuery ? await unlessUnreachable(source.query()) : [];
+      if (rows !== undefined && rows.length > 0) return rows;
       const pause = performance.now() - this.#lastCall < RECENT ? BUSY : IDLE;
       // Notifications do not help with a database that cannot be reached.
-      const isTold = await wakes.wait(news, seen ? count : Infinity, seen ? pause : UNREACHABLE, signal);
-      state.isToLook = !isTold;
+      const isNotified = await wakes.wait(news, rows ? count : Infinity, rows ? pause : UNREACHABLE, signal);
+      state.mustQuery = !isNotified;
     }
     return [];
   }
@@ -195,15 +198,15 @@ export class DatabaseExchange implements Exchange {
 }
 
 /** Whether there may be more than what notifications have brought. */
-interface Outlook {
-  isToLook: boolean;
+interface QueryState {
+  mustQuery: boolean;
 }
 
 /** Where the next frames or batches come from. */
 interface Source<T> {
-  /** Those that notifications have brought, and whether there are no others to look for. */
-  hear(told: string[][]): { found: T[]; isAll: boolean };
-  look(): Promise<T[]>;
+  /** Those that notifications have brought, and whether these are all that there are. */
+  fromNotifications(contents: string[][]): { found: T[]; isAll: boolean };
+  query(): Promise<T[]>;
 }
 
 /** What {@link SEND} finds. */
@@ -216,15 +219,15 @@ function asBatch({ replica, number, calls }: BatchRow): Batch {
 }
 
 /**
- * The batches beyond the cursors that notifications have brought. Only a look finds the first one of a replica: it may have been
- * retired since it sent that, and nobody knows it any more.
- * @param told their words, see {@link ANNOUNCEMENT}
- * @returns whether there are no others to look for, too
+ * The batches beyond the cursors that notifications have brought. The first one of a replica is not among them, as it may have been
+ * retired since it sent that: a query knows.
+ * @param contents see {@link ANNOUNCEMENT}
+ * @returns whether these are all that there are
  */
-function hearBatches(cursors: ReadonlyMap<string, number>, told: string[][]): { found: Batch[]; isAll: boolean } {
+function batchesIn(contents: string[][], cursors: ReadonlyMap<string, number>): { found: Batch[]; isAll: boolean } {
   const found: Batch[] = [];
   const last = new Map<string, number>();
-  for (const [replica, number, bytes] of told) {
+  for (const [replica, number, bytes] of contents) {
     const cursor = last.get(replica) ?? cursors.get(replica);
     const seq = Number(number);
     if (cursor !== undefined && seq <= cursor) continue;

@@ -25,7 +25,7 @@ export function announcement(news: News, row?: { from: string; words: string[]; 
 }
 
 /** The most notifications that are kept for {@link Wakes.take}. */
-const MOST_TOLD = 64;
+const MOST_KEPT = 64;
 
 /**
  * The connection that notifications arrive on, also for what must not wait behind uploads: signs of life, and looks at those of others.
@@ -34,7 +34,7 @@ const MOST_TOLD = 64;
 export class Wakes {
   readonly #waiting = new Set<() => void>();
   readonly #counts: Record<News, number> = { frames: 0, calls: 0, lease: 0 };
-  readonly #told: Record<News, string[][]> = { frames: [], calls: [], lease: [] };
+  readonly #contents: Record<News, string[][]> = { frames: [], calls: [], lease: [] };
   #isListening = false;
 
   private constructor(readonly sql: Sql) {}
@@ -75,7 +75,7 @@ export class Wakes {
    * first ones are kept, and the last one is empty.
    */
   take(news: News): string[][] {
-    return this.#told[news].splice(0);
+    return this.#contents[news].splice(0);
   }
 
   /**
@@ -101,9 +101,9 @@ export class Wakes {
 
   #wake(news: News, words: string[]): void {
     this.#counts[news]++;
-    const told = this.#told[news];
-    // One that carries nothing says that there is more.
-    if (told.length <= MOST_TOLD) told.push(told.length < MOST_TOLD ? words : []);
+    const contents = this.#contents[news];
+    // The one that carries nothing says that there is more.
+    if (contents.length <= MOST_KEPT) contents.push(contents.length < MOST_KEPT ? words : []);
     for (const look of [...this.#waiting]) look();
   }
 }
