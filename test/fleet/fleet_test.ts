@@ -167,8 +167,17 @@ Deno.test("a change of what the platform uses begins a new session, another one 
 });
 
 Deno.test("code of one device that blocks: it is named and dead, the others get new sessions silently", async () => {
-  const devices = [{ name: "blocks", ping: "block" }, { name: "a" }, { name: "b" }];
-  await using plant = await Plant.with(played(devices, `${PACE}init: { again: 1h }\n`), { blockedAfter: 2_000 });
+  await using plant = await Plant.with({}, { blockedAfter: 2_000 });
+  const go = join(plant.folder.path, "go");
+  const files = played(
+    [{ name: "blocks", ping: "block", go }, { name: "a" }, { name: "b" }],
+    `${PACE}init: { again: 1h }\n`,
+  );
+  // Not before the program knows of its session: it would be its init that failed.
+  files["play.ts"] = HELD.replace("act(device.ping)", 'act(device.go && !existsSync(device.go) ? "" : device.ping)');
+  await plant.reload(files);
+  await plant.reach("play", "reachable", 3);
+  await plant.folder.write({ go: "" });
   await plant.reach("play", "dead", 1);
   assert.match((await plant.device("play", "blocks")).error!, /^play\.ts did not answer for 2s: a loop does not end$/);
   await until(() => plant.logs.filter((line) => line === "init a").length, (count) => count >= 2);
