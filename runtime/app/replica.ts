@@ -198,7 +198,7 @@ export class Replica {
     try {
       if (follows) {
         await database.decide(signal);
-        await store.promote(() => database.folder.loadStore());
+        await store.promote(() => database.folder.takeOver());
         this.#decides = true;
       }
       await orAborted(this.#inForce.promise, signal);

@@ -69,8 +69,9 @@ const TABLES = `
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
  * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
- * the replicas that do what only one does at a time. 3: frames, calls and chunks are packed, see `packing.ts`. Programs of older
- * versions cannot read them, so they are fenced, and refuse the tables when they begin anew.
+ * the replicas that do what only one does at a time. 3: frames, calls and chunks are packed, see `packing.ts`, and `channel` is where
+ * they are announced: nobody who may not read the tables can guess it. Programs of older versions cannot read them, so they are fenced,
+ * and refuse the tables when they begin anew.
  */
 const UPGRADES: Record<number, string> = {
   2: `
@@ -83,6 +84,7 @@ const UPGRADES: Record<number, string> = {
   alter table whenthen.inbox alter calls type bytea using convert_to(calls, 'UTF8');
   alter table whenthen.inbox alter calls set storage external;
   alter table whenthen.chunks add packed boolean not null default false;
+  alter table whenthen.version add channel text not null default 'whenthen_' || replace(gen_random_uuid()::text, '-', '');
   update whenthen.replicas set fenced = true;
   update whenthen.lease set epoch = epoch + 1, holder = null;`,
 };

@@ -2,18 +2,16 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { type Disk, type DiskFile, realDisk } from "../host/disk.ts";
 import { codeOf } from "../model/errors.ts";
-import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
-import { encodeHead } from "../store/log/log_frame.ts";
+import { foldedSeq, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
 import type { DatabaseLog } from "./database_log.ts";
-import { isKept, LATE, OF_RUNS, OF_STORE } from "./kept_files.ts";
+import { isKept, LATE, OF_IDENTITIES, OF_RUNS, OF_STORE } from "./kept_files.ts";
 import { FileChangedError, FileGoneError, type StoredFile, type StoredFiles } from "./stored_files.ts";
+import { writeSegments } from "./write_segments.ts";
 
 /** How many files are downloaded at once. */
 const DOWNLOADS = 8;
 /** What stays in the folder of an earlier start on this machine. */
 const STAYS = /^(?:lock|cache)/;
-/** A new segment file is begun above this size: each is folded in memory. */
-const SEGMENT_BYTES = 6 * 1024 * 1024;
 
 /**
  * A data folder whose files are in a database. Those in use are also in a folder on this machine, which may be lost. A
@@ -67,15 +65,32 @@ export class DatabaseFolder {
         await this.#fetchAll(top.filter((path) => !LATE.test(path)));
         // The one that decides replaces some meanwhile.
       } while (top.some((path) => !this.#stored.has(path)));
-      for (const { name } of sortFiles(await realDisk.list(this.folder)).segments) {
-        await realDisk.remove(join(this.folder, name));
-      }
-      await this.#loadLog(foldedSeq(sortFiles(top)));
+      await writeSegments(this.folder, this.log, foldedSeq(sortFiles(top)));
       // The rows of parts are in the log: those that were made meanwhile, too.
       for (const [path, file] of await this.files.list()) {
         if (LATE.test(path) && !this.#stored.has(path)) this.#add(path, file);
       }
     });
+  }
+
+  /**
+   * The same for who has followed and decides from now on, so that nobody changes the store meanwhile. It has all identities in memory:
+   * their files, which may be large, come with {@link fetchStore}.
+   */
+  takeOver(): Promise<void> {
+    return this.#alone("", async () => {
+      const top = await this.#learn();
+      await this.#fetchAll(top.filter((path) => !LATE.test(path) && !OF_IDENTITIES.test(path)));
+      await writeSegments(this.folder, this.log, foldedSeq(sortFiles(top)));
+    });
+  }
+
+  /** Downloads files at the top that are not here, except parts. */
+  fetchStore(): Promise<void> {
+    return this.#alone(
+      "",
+      () => this.#fetchAll([...this.#absent].filter((path) => !LATE.test(path) && folderOf(path) === "")),
+    );
   }
 
   /**
@@ -212,29 +227,8 @@ export class DatabaseFolder {
         if (replaced.has(name)) this.#changed.add(name);
         else this.#absent.add(name);
       }
-      await this.#commit([...this.#changed].filter((path) => !path.includes("/")), foldedSeq(here));
-      for (const name of this.#absent) if (!LATE.test(name) && !name.includes("/")) await this.fetch(name);
+      await this.#commit([...this.#changed].filter((path) => folderOf(path) === ""), foldedSeq(here));
     });
-  }
-
-  async #loadLog(seq: number): Promise<void> {
-    let pieces: Uint8Array[] = [];
-    let bytes = 0;
-    let first = seq + 1;
-    const write = async () => {
-      const file = await realDisk.create(join(this.folder, segmentName(first)));
-      for (const piece of [encodeHead(first, FORMAT_VERSION), ...pieces]) await file.write(piece);
-      await file.close();
-    };
-    for await (const { seq: next, frame } of this.log.read(seq)) {
-      if (bytes > SEGMENT_BYTES) {
-        await write();
-        [pieces, bytes, first] = [[], 0, next];
-      }
-      pieces.push(frame);
-      bytes += frame.length;
-    }
-    if (pieces.length > 0) await write();
   }
 
   /** Changes of one folder wait for each other, but not for large files in others. */

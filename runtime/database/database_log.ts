@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { FolderLostError } from "../host/lock.ts";
 import { UsageError } from "../model/errors.ts";
 import { type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
@@ -24,6 +25,13 @@ const APPEND = `
     on conflict (seq) do nothing returning 1
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
+
+/** Tells those who follow of a frame. They take it from there if they have the one before it, so that one's checksum is named. */
+const ANNOUNCEMENT = announcement("frames", {
+  from: "whenthen.log where seq = $2::bigint and epoch = $1::bigint and checksum = $3::bigint",
+  words: ["seq", "checksum", "$5"],
+  bytes: "frame",
+});
 
 /** How far somebody has read the log: up to this frame. Without its checksum if it was not in the table. */
 export interface LogCursor {
@@ -84,15 +92,26 @@ export class DatabaseLog {
         throw new MissingFramesError(`Frame ${expected} of the log is missing in the database`);
       }
       [cursor.seq, cursor.checksum] = [expected, Number(checksum)];
-      // Unpacked when it is used: the frames of a page may be large together.
-      frames.push({
-        seq: expected,
-        get frame() {
-          return unpack(frame);
-        },
-      });
+      frames.push(loggedFrame(expected, frame));
     }
     return frames;
+  }
+
+  /**
+   * The frames after a cursor that notifications have brought. Moves the cursor.
+   * @param told their words, see {@link ANNOUNCEMENT}
+   * @returns whether there are no others to look for, too
+   */
+  hear(cursor: LogCursor, told: string[][]): { found: LoggedFrame[]; isAll: boolean } {
+    const found: LoggedFrame[] = [];
+    for (const [seq, checksum, before, bytes] of told) {
+      if (Number(seq) <= cursor.seq) continue;
+      const isNext = Number(seq) === cursor.seq + 1 && Number(before) === cursor.checksum;
+      if (!isNext || bytes === undefined) return { found, isAll: false };
+      [cursor.seq, cursor.checksum] = [Number(seq), Number(checksum)];
+      found.push(loggedFrame(cursor.seq, Buffer.from(bytes, "base64")));
+    }
+    return { found, isAll: true };
   }
 
   /**
@@ -108,7 +127,7 @@ export class DatabaseLog {
     const numbers = [lease.epoch, String(seq), String(checksum)];
     const values = [...numbers, pack(frame), String(this.#newest.checksum ?? 0)];
     try {
-      const [{ held, added }] = await this.sql.askBoth(APPEND, values, announcement("frames"));
+      const [{ held, added }] = await this.sql.askBoth(APPEND, values, ANNOUNCEMENT);
       if (held !== 1) lease.lose();
       if (added !== 1 && !await this.#has(numbers)) lease.lose();
     } catch (error) {
@@ -126,6 +145,16 @@ export class DatabaseLog {
     );
     return found.length === 1;
   }
+}
+
+/** Unpacked when it is used: the frames of a page may be large together. */
+function loggedFrame(seq: number, packed: Buffer): LoggedFrame {
+  return {
+    seq,
+    get frame() {
+      return unpack(packed);
+    },
+  };
 }
 
 function checksumOf(frame: Uint8Array): number {

@@ -3,7 +3,7 @@ import type { FolderLostError } from "../host/lock.ts";
 import { codeOf } from "../model/errors.ts";
 import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
-import type { DatabaseLog } from "./database_log.ts";
+import type { DatabaseLog, LogCursor } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
 import { announcement, pause, type Wakes } from "./wakes.ts";
@@ -35,6 +35,13 @@ const SEND = `
   )
   select (select count(*) from alive)::int as alive, (select count(*) from added)::int as added`;
 
+/** Tells the one that decides. */
+const ANNOUNCEMENT = announcement("calls", {
+  from: "whenthen.inbox where replica = $1 and seq = $2::bigint",
+  words: ["replica", "seq"],
+  bytes: "calls",
+});
+
 /** What an exchange needs of the database that its replica works on. */
 export interface ExchangeParts {
   sql: Sql;
@@ -54,6 +61,9 @@ export class DatabaseExchange implements Exchange {
   #decided = new Map<string, number>();
   #removing: Promise<void> | undefined;
   readonly #closing = new AbortController();
+  readonly #calls = { isToLook: true };
+  /** How far this replica has read the log. */
+  #cursor: LogCursor | undefined;
 
   constructor(private readonly parts: ExchangeParts) {
     this.me = parts.members.me;
@@ -63,20 +73,18 @@ export class DatabaseExchange implements Exchange {
     const { sql, members } = this.parts;
     this.#assertHeld();
     this.#lastCall = performance.now();
-    const [{ alive }] = await sql.askBoth(
-      SEND,
-      [this.me, String(seq), pack(Buffer.from(calls))],
-      announcement("calls"),
-    );
+    const [{ alive }] = await sql.askBoth(SEND, [this.me, String(seq), pack(Buffer.from(calls))], ANNOUNCEMENT);
     if (alive !== 1) members.lose();
     this.#lastCall = performance.now();
   }
 
   async receive(cursors: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Batch[]> {
-    const next = this.#news("calls", () => this.#batches(cursors), signal);
-    const { value = [] } = await next.next();
-    if (value.length > 0) this.#lastCall = performance.now();
-    return value;
+    const batches = await this.#next("calls", this.#calls, {
+      hear: (told) => hearBatches(cursors, told),
+      look: () => this.#batches(cursors),
+    }, signal);
+    if (batches.length > 0) this.#lastCall = performance.now();
+    return batches;
   }
 
   async rest(replica: string, cursor: number): Promise<Batch[]> {
@@ -93,8 +101,23 @@ export class DatabaseExchange implements Exchange {
   }
 
   async *tail(seq: number, signal: AbortSignal): AsyncGenerator<LoggedFrame[]> {
-    const cursor = this.parts.log.cursorAt(seq);
-    yield* this.#news("frames", () => this.parts.log.next(cursor), signal);
+    const cursor = this.#cursorAt(seq);
+    const [state, { log }] = [{ isToLook: true }, this.parts];
+    const source = { hear: (told: string[][]) => log.hear(cursor, told), look: () => log.next(cursor) };
+    while (!signal.aborted) {
+      const frames = await this.#next("frames", state, source, signal);
+      if (frames.length > 0) yield frames;
+    }
+  }
+
+  framesAfter(seq: number): Promise<LoggedFrame[]> {
+    return this.parts.log.next(this.#cursorAt(seq));
+  }
+
+  /** After a frame that was applied. */
+  #cursorAt(seq: number): LogCursor {
+    if (this.#cursor?.seq !== seq) this.#cursor = this.parts.log.cursorAt(seq);
+    return this.#cursor;
   }
 
   applied(seq: number): void {
@@ -137,21 +160,26 @@ export class DatabaseExchange implements Exchange {
     );
   }
 
-  /** What `look` finds, whenever it finds something. Outlasts a database that cannot be reached. Ends with the signal. */
-  async *#news<T>(news: "frames" | "calls", look: () => Promise<T[]>, signal: AbortSignal): AsyncGenerator<T[]> {
+  /**
+   * What comes next: what notifications have brought, or what a look finds, which is taken after a notification that did not bring
+   * what comes next, and from time to time. Outlasts a database that cannot be reached. Empty if the signal is aborted.
+   */
+  async #next<T>(news: "frames" | "calls", state: Outlook, source: Source<T>, signal: AbortSignal): Promise<T[]> {
     const { wakes } = this.parts;
     while (!signal.aborted) {
       this.#assertHeld();
       const count = wakes.count(news);
-      const found = await unlessUnreachable(look());
-      if (found !== undefined && found.length > 0) {
-        yield found;
-        continue;
-      }
+      const { found, isAll } = source.hear(wakes.take(news));
+      if (!isAll) state.isToLook = true;
+      if (found.length > 0) return found;
+      const seen = state.isToLook ? await unlessUnreachable(source.look()) : [];
+      if (seen !== undefined && seen.length > 0) return seen;
       const pause = performance.now() - this.#lastCall < RECENT ? BUSY : IDLE;
       // Notifications do not help with a database that cannot be reached.
-      await wakes.wait(news, found ? count : Infinity, found ? pause : UNREACHABLE, signal);
+      const isTold = await wakes.wait(news, seen ? count : Infinity, seen ? pause : UNREACHABLE, signal);
+      state.isToLook = !isTold;
     }
+    return [];
   }
 
   #assertHeld(): void {
@@ -160,10 +188,42 @@ export class DatabaseExchange implements Exchange {
   }
 }
 
+/** Whether there may be more than what notifications have brought. */
+interface Outlook {
+  isToLook: boolean;
+}
+
+/** Where the next frames or batches come from. */
+interface Source<T> {
+  /** Those that notifications have brought, and whether there are no others to look for. */
+  hear(told: string[][]): { found: T[]; isAll: boolean };
+  look(): Promise<T[]>;
+}
+
 type BatchRow = Record<"replica" | "number", string> & { calls: Buffer };
 
 function asBatch({ replica, number, calls }: BatchRow): Batch {
   return { replica, seq: Number(number), calls: unpack(calls).toString() };
+}
+
+/**
+ * The batches beyond the cursors that notifications have brought. Only a look finds the first one of a replica: it may have been
+ * retired since it sent that, and nobody knows it any more.
+ * @param told their words, see {@link ANNOUNCEMENT}
+ * @returns whether there are no others to look for, too
+ */
+function hearBatches(cursors: ReadonlyMap<string, number>, told: string[][]): { found: Batch[]; isAll: boolean } {
+  const found: Batch[] = [];
+  const last = new Map<string, number>();
+  for (const [replica, number, bytes] of told) {
+    const cursor = last.get(replica) ?? cursors.get(replica);
+    const seq = Number(number);
+    if (cursor !== undefined && seq <= cursor) continue;
+    if (cursor === undefined || seq !== cursor + 1 || bytes === undefined) return { found, isAll: false };
+    last.set(replica, seq);
+    found.push(asBatch({ replica, number, calls: Buffer.from(bytes, "base64") }));
+  }
+  return { found, isAll: true };
 }
 
 /** @returns undefined if the database cannot be reached, or gives no answers for a while */

@@ -18,6 +18,8 @@ export function isKept(path: string): boolean {
 
 /** Parts of history are many, and are downloaded when somebody looks at them. */
 export const LATE = /^part-/;
+/** What is known of events by which their redeliveries are recognized. */
+export const OF_IDENTITIES = /^ids-/;
 /** Files of the store: only who decides changes them, and they have the same content for ever. */
 export const OF_STORE = /^(?:base|delta|ids|part)-\d/;
 /** Files of runs and uploads: each replica adds and reads some. */

@@ -108,6 +108,7 @@ class Database implements OpenDatabase {
       append: (seq, frame) => log.append(seq, frame),
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
+      fetchStore: () => folder.fetchStore(),
       exchange,
     };
     // The next time does it, too.

@@ -2,32 +2,48 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openConnections } from "./connection.ts";
 import type { Sql } from "./pool.ts";
 
-/** What a notification says: there are new frames, or new calls, or the lease is free. */
+/** What a notification is about: new frames, new calls, or the free lease. */
 type News = "frames" | "calls" | "lease";
 
-const CHANNEL = "whenthen";
+/** The most packed bytes that a notification carries: PostgreSQL limits it to 8,000 bytes, and base64 with its line ends takes 1.36 times as many. */
+const MOST_BYTES = 5_700;
 
 /**
  * The statement that tells the others. It has a transaction of its own, as those that notify commit one after the other in the whole
  * server, and does not wait for the disk, as it is a hint. Behind a pooler in transaction mode nobody receives it.
+ * @param row what it carries: `from` is the table and condition of the row, which must be there for anybody to be told; `words` are
+ * expressions for texts without spaces; `bytes` is a column that comes last, unless it is too long
  */
-export function announcement(news: News): string {
-  return `select set_config('synchronous_commit', 'off', true), pg_notify('${CHANNEL}', '${news}')`;
+export function announcement(news: News, row?: { from: string; words: string[]; bytes: string }): string {
+  const text = row === undefined ? `'${news}'` : [
+    `concat_ws(' ', '${news}', ${row.words.join(", ")}`,
+    `case when octet_length(${row.bytes}) <= ${MOST_BYTES} then encode(${row.bytes}, 'base64') end)`,
+  ].join(", ");
+  const from = row === undefined ? "" : `, ${row.from}`;
+  return "select set_config('synchronous_commit', 'off', true), " +
+    `pg_notify(channel, ${text}) from whenthen.version${from}`;
 }
+
+/** The most notifications that are kept for {@link Wakes.take}. */
+const MOST_TOLD = 64;
 
 /**
  * The connection that notifications arrive on, also for what must not wait behind uploads: signs of life, and looks at those of others.
- * A notification is a hint: it may be lost, and nothing is wrong then.
+ * A notification may be lost, and nothing is wrong then: it tells sooner what a look into the tables finds, too.
  */
 export class Wakes {
   readonly #waiting = new Set<() => void>();
   readonly #counts: Record<News, number> = { frames: 0, calls: 0, lease: 0 };
+  readonly #told: Record<News, string[][]> = { frames: [], calls: [], lease: [] };
   #isListening = false;
 
   private constructor(readonly sql: Sql) {}
 
   static async open(url: string): Promise<Wakes> {
-    const onnotify = (_channel: string, news: string) => wakes.#wake(news as News);
+    const onnotify = (_channel: string, text: string) => {
+      const [news, ...words] = text.split(" ");
+      wakes.#wake(news as News, words);
+    };
     const onclose = () => wakes.#isListening = false;
     const options = { max: 1, onclose, onnotify };
     const wakes: Wakes = new Wakes(await openConnections(url, options));
@@ -39,15 +55,14 @@ export class Wakes {
     if (this.#isListening) return;
     this.#isListening = true;
     try {
-      await this.sql.unsafe(`listen ${CHANNEL}`);
+      const [{ channel }] = await this.sql.unsafe("select channel from whenthen.version");
+      await this.sql.unsafe(`listen ${channel}`);
     } catch (error) {
       this.#isListening = false;
       throw error;
     }
     // What came before it was not told.
-    this.#wake("frames");
-    this.#wake("calls");
-    this.#wake("lease");
+    for (const news of ["frames", "calls", "lease"] as const) this.#wake(news, []);
   }
 
   /** How often there was news. */
@@ -55,9 +70,20 @@ export class Wakes {
     return this.#counts[news];
   }
 
-  /** Waits until there is more news than `count`, at most `ms`, or until the signal is aborted. */
-  async wait(news: News, count: number, ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted || this.#counts[news] > count) return;
+  /**
+   * What the notifications since the last call carried, in order: the words of each, none if it was only a hint. Of many, only the
+   * first ones are kept, and the last one is empty.
+   */
+  take(news: News): string[][] {
+    return this.#told[news].splice(0);
+  }
+
+  /**
+   * Waits until there is more news than `count`, at most `ms`, or until the signal is aborted.
+   * @returns whether there is
+   */
+  async wait(news: News, count: number, ms: number, signal?: AbortSignal): Promise<boolean> {
+    if (signal?.aborted || this.#counts[news] > count) return this.#counts[news] > count;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     const look = () => {
@@ -70,12 +96,14 @@ export class Wakes {
     signal?.removeEventListener("abort", abort);
     this.#waiting.delete(look);
     clearTimeout(timer);
+    return this.#counts[news] > count;
   }
 
-  #wake(news: News): void {
-    // Whatever another program of this database has written to the channel.
-    if (!(news in this.#counts)) return;
+  #wake(news: News, words: string[]): void {
     this.#counts[news]++;
+    const told = this.#told[news];
+    // One that carries nothing says that there is more.
+    if (told.length <= MOST_TOLD) told.push(told.length < MOST_TOLD ? words : []);
     for (const look of [...this.#waiting]) look();
   }
 }

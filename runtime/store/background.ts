@@ -84,6 +84,7 @@ export class Background<T extends Tasks> {
     const { assertHeld, elsewhere } = this.#options;
     assertHeld?.();
     if (typeof args?.file === "string") await elsewhere?.fetch(args.file);
+    if (CHANGING.has(name)) await elsewhere?.fetchStore();
     const result = await this.#execute(name, args, transfer);
     if (CHANGING.has(name)) await elsewhere?.publish();
     return result;

@@ -8,6 +8,8 @@ export interface Elsewhere {
   publish(): Promise<void>;
   /** Copies a part of history to the disk, if it is not there. */
   fetch(part: string): Promise<void>;
+  /** Copies to the disk what folds and merges read, where it is not there. */
+  fetchStore(): Promise<void>;
   exchange: Exchange;
 }
 
@@ -25,6 +27,8 @@ export interface Exchange {
   forget(cursors: ReadonlyMap<string, number>): Promise<void>;
   /** The frames after `seq`, in order, as they come. @throws MissingFramesError if the next one is gone */
   tail(seq: number, signal: AbortSignal): AsyncIterable<LoggedFrame[]>;
+  /** Frames after `seq`, in order, without waiting; none if there is none. @throws MissingFramesError if the next one is gone */
+  framesAfter(seq: number): Promise<LoggedFrame[]>;
   /** What this replica has applied, told with its next beat. */
   applied(seq: number): void;
 }

@@ -12,7 +12,8 @@ import { Ledger } from "./ledger/ledger.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { LedgerStoreParts } from "./ledger_store.ts";
 import { SegmentLog } from "./log/segment_log.ts";
-import { recoverState } from "./recovered_state.ts";
+import { findFiles, type Recovered } from "./log/recover.ts";
+import { type RecoveredState, recoverState } from "./recovered_state.ts";
 
 /** Bytes of rows and identities above which a start leaves much garbage. */
 const LARGE = 16 * 1024 * 1024;
@@ -40,20 +41,23 @@ export interface DecidingParts extends LedgerStoreParts {
   folding: Folding;
 }
 
+/** The state of a program that has followed another one. */
+export interface FollowedState {
+  state: RecoveredState;
+  /** The last frame in it. */
+  seq: number;
+}
+
 /**
  * Reads the state of the last durable frame, to continue it.
- * @param scratch see {@link recoverState}
+ * @param followed the state, if this program has it already
  */
-export async function openDecider(host: StoreHost, scratch?: string): Promise<DecidingParts> {
+export async function openDecider(host: StoreHost, followed?: FollowedState): Promise<DecidingParts> {
   const { folder, disk, elsewhere, reads, settings, onWarning, volatile } = host;
-  const found = await recoverState({
-    ...host,
-    ...elsewhere ? { elsewhere: elsewhere.name } : { elsewhere: undefined },
-    ...scratch !== undefined && { scratch },
-  }).finally(() => reads.rest());
+  const found = followed ? await findFiles(followed.state, followed.seq, host) : await readState(host);
   const { rows, recent } = found.sink;
-  // Without this, the garbage of recovery would stay in memory for hours.
-  if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
+  // One that followed may not have been told of the last fold.
+  recent.drop(found.folded);
   const ids = prepare(rows);
   const log = new SegmentLog(found.seq, found.segments, {
     disk,
@@ -97,6 +101,16 @@ export async function openDecider(host: StoreHost, scratch?: string): Promise<De
   for (const segment of [...log.sealed]) folding.add(segment);
   const deciding = new Decider(rows, ids, ledger, settings);
   return { rows, deciding, history, folding, reads, settings, onWarning };
+}
+
+async function readState(host: StoreHost): Promise<Recovered<RecoveredState>> {
+  const { elsewhere, reads } = host;
+  const place = { elsewhere: elsewhere?.name };
+  const found = await recoverState({ ...host, ...place }).finally(() => reads.rest());
+  const { rows } = found.sink;
+  // Without this, the garbage of recovery would stay in memory for hours.
+  if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
+  return found;
 }
 
 /** Adds the facts that a new store needs, and returns the generator of event keys and run ids. */

@@ -52,17 +52,15 @@ export interface RecoverStateOptions {
   now: number;
   onWarning: (message: string) => void;
   /** The place where the files are durable, if that is not the disk. */
-  elsewhere?: string;
+  elsewhere?: string | undefined;
   reads: Background<typeof storeTasks>;
-  /** The name of the scratch file. @default scratch */
-  scratch?: string;
 }
 
 /** Reads the state from the files, in one or more attempts. */
 export async function recoverState(
-  { folder, disk, now, onWarning, elsewhere, reads, scratch = "scratch" }: RecoverStateOptions,
+  { folder, disk, now, onWarning, elsewhere, reads }: RecoverStateOptions,
 ): Promise<Recovered<RecoveredState>> {
-  const shelves = new Shelves(disk, join(folder, scratch));
+  const shelves = new Shelves(disk, join(folder, "scratch"));
   const begin = () => new RecoveredState(shelves.open());
   let isLarge = false;
   const readPacked = async (bytes: Uint8Array, { rows }: RecoveredState) => {

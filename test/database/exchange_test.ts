@@ -9,10 +9,11 @@ import { DatabaseExchange } from "../../runtime/database/exchange.ts";
 import { Registration } from "../../runtime/database/members.ts";
 import type { OpenDatabase } from "../../runtime/database/open_database.ts";
 import { pack } from "../../runtime/database/packing.ts";
+import type { Sql } from "../../runtime/database/pool.ts";
 import { StoredFiles } from "../../runtime/database/stored_files.ts";
 import { Wakes } from "../../runtime/database/wakes.ts";
 import { FolderLostError } from "../../runtime/host/lock.ts";
-import { type LoggedFrame, MissingFramesError } from "../../runtime/store/elsewhere.ts";
+import { type Batch, type LoggedFrame, MissingFramesError } from "../../runtime/store/elsewhere.ts";
 import { encodeFrame } from "../../runtime/store/log/log_frame.ts";
 import { until, within } from "../e2e/until.ts";
 import { connection, DatabaseServer, INFO, replica } from "./server.ts";
@@ -46,21 +47,49 @@ function collect(frames: AsyncIterable<LoggedFrame[]>) {
 
 const textsTo = (last: number) => Array.from({ length: last }, (_, index) => `frame ${index + 1}`);
 
-/** A replica that gets no notifications, as behind a pooler in transaction mode. */
-async function deaf(url: string) {
-  const [sql, wakes] = [await connect(url), await Wakes.open(url)];
+/** A replica that follows, as its parts, so that its looks into the tables can be counted. */
+async function parts(url: string) {
+  const [all, wakes] = [await connect(url), await Wakes.open(url)];
   const members = await Registration.register(wakes, { info: INFO, now: Date.now, onSilent: () => {} });
-  await wakes.sql.unsafe("unlisten *");
+  const looks = { count: 0 };
+  const sql: Sql = {
+    unsafe: (query, values) => {
+      if (/from whenthen\.(?:log|inbox)/.test(query)) looks.count++;
+      return all.unsafe(query, values);
+    },
+    begin: (work) => all.begin(work),
+    askBoth: (query, values, next) => all.askBoth(query, values, next),
+    end: (options) => all.end(options),
+  };
   const log = new DatabaseLog(sql, () => undefined);
   const exchange = new DatabaseExchange({ sql, wakes, log, members, lost: () => members.lost });
   return {
     exchange,
     wakes,
+    looks,
     [Symbol.asyncDispose]: async () => {
       await members.leave();
       await Promise.all([sql.end({ timeout: 1 }), wakes.sql.end({ timeout: 1 })]);
     },
   };
+}
+
+/** One that gets no notifications, as behind a pooler in transaction mode. */
+async function deaf(url: string) {
+  const replica = await parts(url);
+  await replica.wakes.sql.unsafe("unlisten *");
+  return replica;
+}
+
+/** Receives so many batches. */
+async function received({ elsewhere }: OpenDatabase, cursors: Map<string, number>, count: number): Promise<Batch[]> {
+  const batches: Batch[] = [];
+  while (batches.length < count) {
+    const some = await elsewhere.exchange.receive(cursors, AbortSignal.timeout(60_000));
+    for (const { replica, seq } of some) cursors.set(replica, seq);
+    batches.push(...some);
+  }
+  return batches;
 }
 
 Deno.test("batches arrive in the order of each replica, beyond the cursors, once however often they are sent", async () => {
@@ -79,7 +108,7 @@ Deno.test("batches arrive in the order of each replica, beyond the cursors, once
   // The one that decides may send, too.
   await decider.elsewhere.exchange.send(1, "d1");
   const cursors = new Map([[a.members.me, 1], ["gone", 7]]);
-  const batches = await decider.elsewhere.exchange.receive(cursors, signal);
+  const batches = await received(decider, cursors, 4);
   const of = (me: string) => batches.filter(({ replica }) => replica === me).map(({ calls }) => calls);
   assert.deepEqual([of(a.members.me), of(b.members.me), of(decider.members.me)], [["a2", "a3"], ["b1"], ["d1"]]);
   assert.deepEqual(await decider.elsewhere.exchange.rest(a.members.me, 2), [
@@ -194,6 +223,104 @@ Deno.test("without notifications frames and batches come by looking for them", a
   assert.equal((await receiving)[0].calls, "call");
 });
 
+Deno.test("notifications bring short frames and calls, without a look into the tables; a look finds the others", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using follower = await parts(url);
+  const stop = new AbortController();
+  const { texts, done } = collect(follower.exchange.tail(0, stop.signal));
+  const reach = (last: number) => until(`frame ${last}`, () => Promise.resolve(texts.length), (seen) => seen === last);
+  await append(decider, 1, 1);
+  await reach(1);
+  const { looks } = follower;
+  // While nothing comes it looks from time to time.
+  const looksFor = async (work: () => Promise<unknown>) => {
+    const [before, begun] = [looks.count, performance.now()];
+    await work();
+    return looks.count - before - Math.floor((performance.now() - begun) / 250);
+  };
+  const heard = await looksFor(async () => {
+    for (let seq = 2; seq <= 60; seq++) {
+      await append(decider, seq, seq);
+      await reach(seq);
+    }
+  });
+  assert.ok(heard <= 2, `${heard} looks for 59 frames`);
+  const large = Array.from({ length: 10 }, (_, index) => noise(index % 2 === 0 ? 50 : 9_000));
+  for (const [index, text] of large.entries()) {
+    await decider.elsewhere.append(61 + index, encodeFrame(61 + index, text));
+  }
+  await reach(70);
+  stop.abort();
+  await done;
+  assert.deepEqual(texts, [...textsTo(60), ...large]);
+  const cursors = new Map<string, number>();
+  await follower.exchange.send(1, "first");
+  assert.equal((await received(decider, cursors, 1))[0].calls, "first");
+  for (const calls of ["short", noise(9_000), "short again"]) {
+    await decider.elsewhere.exchange.send(1 + (cursors.get(decider.members.me) ?? 0), calls);
+    const batches: Batch[] = [];
+    const receiving = async () => {
+      while (batches.length === 0) {
+        batches.push(...await follower.exchange.receive(cursors, AbortSignal.timeout(60_000)));
+      }
+    };
+    await receiving();
+    for (const { replica, seq } of batches) cursors.set(replica, seq);
+    assert.deepEqual(batches.map(({ calls }) => calls), [calls]);
+  }
+});
+
+Deno.test("frames that are as long as a notification can carry, or longer, arrive as they are", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  const { texts } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  const sent: string[] = [];
+  for (let seq = 1; seq <= 40; seq++) {
+    sent.push(noise(7_350 + seq * 10));
+    await decider.elsewhere.append(seq, encodeFrame(seq, sent.at(-1)!));
+  }
+  await until("all", () => Promise.resolve(texts.length), (seen) => seen === sent.length);
+  assert.deepEqual(texts, sent);
+  const sizes = (await sql`select octet_length(frame) as bytes from whenthen.log`).map(({ bytes }) => bytes);
+  assert.ok(Math.min(...sizes) < 5_690 && Math.max(...sizes) > 5_710, `${sizes} bytes`);
+});
+
+Deno.test("more news than is kept while a follower is busy is all found", async () => {
+  const url = await server.create();
+  await using decider = await replica(url);
+  await using follower = await replica(url);
+  const tail = follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000))[Symbol.asyncIterator]();
+  await append(decider, 1, 1);
+  let seen = (await tail.next()).value.length;
+  await append(decider, 2, 200);
+  while (seen < 200) seen += (await tail.next()).value.length;
+  assert.equal(seen, 200);
+});
+
+Deno.test("a replica that was retired is not heard any more, whatever notification comes late", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using decider = await replica(url);
+  await using a = await replica(url);
+  const cursors = new Map<string, number>();
+  const { exchange } = decider.elsewhere;
+  await a.elsewhere.exchange.send(1, "first");
+  await received(decider, cursors, 1);
+  await a.elsewhere.exchange.send(2, "second");
+  await exchange.forget(new Map([[a.members.me, 2]]));
+  cursors.delete(a.members.me);
+  const [{ channel }] = await sql`select channel from whenthen.version`;
+  assert.match(channel, /^whenthen_[0-9a-f]{32}$/, "nobody can guess it");
+  await sql`select pg_notify(${channel}, ${`calls ${a.members.me} 1 ${
+    pack(Buffer.from("first")).toString("base64")
+  }`})`;
+  const late = await exchange.receive(cursors, AbortSignal.timeout(1_000));
+  assert.deepEqual(late, []);
+});
+
 Deno.test("a database that crashes loses no frame for those that follow", async () => {
   await using own = await DatabaseServer.start();
   const url = await own.create();
@@ -267,9 +394,9 @@ Deno.test("for a replica that lives and applies nothing, only so many bytes of f
   const url = await server.create();
   await using sql = await connection(url);
   await using decider = await replica(url);
-  await using stuck = await replica(url);
+  await using stuck = await deaf(url);
   const stop = new AbortController();
-  const tail = stuck.elsewhere.exchange.tail(0, stop.signal)[Symbol.asyncIterator]();
+  const tail = stuck.exchange.tail(0, stop.signal)[Symbol.asyncIterator]();
   await append(decider, 1, 1, noise(1_000));
   await tail.next();
   for (let seq = 2; seq <= 10; seq++) await append(decider, seq, seq, noise(1_000));
@@ -308,7 +435,7 @@ Deno.test("a database of version 1 gets the tables of this version, with all tha
   }
   await sql.unsafe(`
     drop table whenthen.replicas, whenthen.inbox, whenthen.turns; drop index whenthen.files_path_idx;
-    alter table whenthen.chunks drop packed; update whenthen.version set version = 1`);
+    alter table whenthen.chunks drop packed; alter table whenthen.version drop channel; update whenthen.version set version = 1`);
   for (const seq of [1, 2, 3]) {
     await sql`update whenthen.log set frame = ${Buffer.from(encodeFrame(seq, `frame ${seq}`))} where seq = ${seq}`;
   }
@@ -328,7 +455,7 @@ Deno.test("a database of version 2: calls and files that were stored as they are
   await writeFile(join(old.path, "one.zst"), packed);
   await old.folder.disk.syncFile(join(old.path, "one.zst"));
   await sql.unsafe(`
-    alter table whenthen.chunks drop packed; alter table whenthen.inbox alter calls type text using 'text';
+    alter table whenthen.chunks drop packed; alter table whenthen.version drop channel; alter table whenthen.inbox alter calls type text using 'text';
     insert into whenthen.inbox values ('r1', 1, '["ä\\n"]'); update whenthen.version set version = 2`);
   await sql`update whenthen.chunks set bytes = ${packed}`;
   await using again = await replica(url);

@@ -166,6 +166,29 @@ Deno.test("loadStore brings the store to the state of the database, and leaves f
   await fold(follower, 14);
 });
 
+Deno.test("who takes over gets the log and the live rows; identities come before the next fold", async () => {
+  const url = await server.create();
+  await using sql = await connection(url);
+  await using both = await two(url);
+  const { decider, follower } = both;
+  await append(decider, 1, 12);
+  await fold(decider, 4);
+  await fold(decider, 10);
+  await decider.close();
+  await follower.decide(AbortSignal.timeout(60_000));
+  await follower.folder.takeOver();
+  assert.deepEqual(await storeOf(follower), ["base-000000000004", "base-000000000010", "log-000000000011"]);
+  const ids = ["ids-000000000001-000000000004-00000000.sqlite", "ids-000000000001-000000000010-00000000.sqlite"];
+  const listed = await follower.folder.disk.list(follower.path);
+  assert.deepEqual(ids.filter((name) => !listed.includes(name)), [], "they are listed like the others");
+  await append(follower, 13, 13);
+  await follower.elsewhere.fetchStore();
+  await fold(follower, 13);
+  const [{ count }] = await sql`select count(*)::int from whenthen.files where path ~ '^(base|ids)-'`;
+  const here = (await storeOf(follower)).filter((name) => !name.startsWith("log-"));
+  assert.equal(here.length, count, "all that is in the database, and no more");
+});
+
 Deno.test("uploads that did not end are removed by a program that began to decide later", async () => {
   const url = await server.create();
   await using sql = await connection(url);

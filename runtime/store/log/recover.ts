@@ -34,10 +34,14 @@ export interface RecoverySink {
   history(kind: HistoryKind, header: string, text: string, seq: number): void;
 }
 
-export interface RecoverOptions<S extends RecoverySink> {
+/** Where the files are. */
+interface FilesOptions {
   disk: Disk;
   folder: string;
   onWarning: (message: string) => void;
+}
+
+export interface RecoverOptions<S extends RecoverySink> extends FilesOptions {
   /** In ms; part of the name of the folder for files that are set aside. */
   now: number;
   /** Called for each attempt. */
@@ -111,14 +115,32 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
   return await settle(await recoverFrom(undefined, sortFiles(await disk.list(folder)), options), options);
 }
 
-/** A valid generation, with the segments after it. */
-interface Attempt<S> {
-  sink: S;
-  generation: Generation;
+/**
+ * Finds the files of a store whose state up to the last frame is in memory already. Changes on disk what {@link recover} changes.
+ * @param seq the last frame
+ * @throws DamagedError if the log does not end with it, or is damaged
+ */
+export async function findFiles<S>(sink: S, seq: number, options: FilesOptions): Promise<Recovered<S>> {
+  const files = sortFiles(await options.disk.list(options.folder));
+  const generation = generationOf(files, files.bases.at(-1));
+  const log = await readSegments(generation, files, () => {}, options);
+  if (log.seq !== seq) throw new DamagedError(`the log ends at frame ${log.seq} instead of frame ${seq}`);
+  return await settle({ sink, generation, ...log }, options);
+}
+
+/** The segments after a generation. */
+interface FoundLog {
+  /** The last frame. */
   seq: number;
   segments: Segment[];
   /** The last segment: where its last frame ends, and whether it has any frame. */
   tail: { name: string; bytes: number; end: number; isEmpty: boolean } | undefined;
+}
+
+/** A valid generation, with the segments after it. */
+interface Attempt<S> extends FoundLog {
+  sink: S;
+  generation: Generation;
 }
 
 /** Reads everything; changes nothing on disk. */
@@ -134,12 +156,13 @@ async function recoverFrom<S extends RecoverySink>(
     readIdsFiles(generation, sink, options),
   ]);
   for (const reading of readings) if (reading.status === "rejected") throw reading.reason;
-  const attempt = await replaySegments(generation, files, sink, options);
+  const replay = (payload: Buffer, seq: number) => replayFrame(payload, seq, sink);
+  const log = await readSegments(generation, files, replay, options);
   const known = lastKnownSeq(files);
-  if (attempt.seq < known) {
-    throw new DamagedError(`the log ends at frame ${attempt.seq}, but frames up to ${known} were written`);
+  if (log.seq < known) {
+    throw new DamagedError(`the log ends at frame ${log.seq}, but frames up to ${known} were written`);
   }
-  return attempt;
+  return { sink, generation, ...log };
 }
 
 async function readRows<S extends RecoverySink>(
@@ -172,29 +195,30 @@ async function readIdsFiles<S extends RecoverySink>(
   }
 }
 
-async function replaySegments<S extends RecoverySink>(
+/** @param onFrame called with the content of each frame; what it throws counts as damage */
+async function readSegments(
   generation: Generation,
   files: StoreFiles,
-  sink: S,
-  { disk, folder }: RecoverOptions<S>,
-): Promise<Attempt<S>> {
+  onFrame: (payload: Buffer, seq: number) => void,
+  { disk, folder }: FilesOptions,
+): Promise<FoundLog> {
   const left = files.segments.filter(({ first }) => first > generation.last);
-  const attempt: Attempt<S> = { sink, generation, seq: generation.last, segments: [], tail: undefined };
+  const log: FoundLog = { seq: generation.last, segments: [], tail: undefined };
   for (const [at, { name, first }] of left.entries()) {
-    if (first !== attempt.seq + 1) {
-      throw new DamagedError(`frame ${attempt.seq + 1} is missing, ${name} is the next file of the log`);
+    if (first !== log.seq + 1) {
+      throw new DamagedError(`frame ${log.seq + 1} is missing, ${name} is the next file of the log`);
     }
     const bytes = await readWhole(disk, folder, name);
     // A segment ends before the first frame of the next one. Bytes after that come from a failed write.
     const last = at + 1 < left.length ? left[at + 1].first - 1 : undefined;
     const { frames, end } = readSegment(name, bytes, first, last);
-    for (const { payload, seq } of frames) asDamage(name, () => replayFrame(payload, seq, sink));
-    attempt.seq += frames.length;
+    for (const { payload, seq } of frames) asDamage(name, () => onFrame(payload, seq));
+    log.seq += frames.length;
     const isEmpty = frames.length === 0;
-    if (!isEmpty) attempt.segments.push({ name, firstSeq: first, lastSeq: attempt.seq, bytes: end });
-    if (last === undefined) attempt.tail = { name, bytes: bytes.length, end, isEmpty };
+    if (!isEmpty) log.segments.push({ name, firstSeq: first, lastSeq: log.seq, bytes: end });
+    if (last === undefined) log.tail = { name, bytes: bytes.length, end, isEmpty };
   }
-  return attempt;
+  return log;
 }
 
 /** Gives the content of a frame to a sink. @throws DamagedError, and what the sink throws */
@@ -222,7 +246,7 @@ function asDamage(name: string, read: () => void): void {
 }
 
 /** Cuts off a torn frame, syncs what a kill left unsynced, and removes files that are no longer needed. */
-async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
+async function settle<S>(attempt: Attempt<S>, options: FilesOptions): Promise<Recovered<S>> {
   const { disk, folder } = options;
   const { sink, generation, seq, segments } = attempt;
   const { base, deltas } = generation;
@@ -242,9 +266,9 @@ async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: Reco
 }
 
 /** Warns, because a torn write, which was never acknowledged, and damage to the last frame look the same. */
-async function cutTail<S extends RecoverySink>(
-  { name, bytes, end, isEmpty }: NonNullable<Attempt<S>["tail"]>,
-  { disk, folder, onWarning }: RecoverOptions<S>,
+async function cutTail(
+  { name, bytes, end, isEmpty }: NonNullable<FoundLog["tail"]>,
+  { disk, folder, onWarning }: FilesOptions,
 ): Promise<void> {
   if (end < bytes) {
     const why = "either a torn write, which was never acknowledged, or damage";
@@ -255,9 +279,9 @@ async function cutTail<S extends RecoverySink>(
   else await disk.truncate(join(folder, name), end);
 }
 
-async function withSizes<S extends RecoverySink>(
+async function withSizes(
   files: { name: string }[],
-  { disk, folder }: RecoverOptions<S>,
+  { disk, folder }: FilesOptions,
 ): Promise<Sized[]> {
   return await Promise.all(files.map(async ({ name }) => {
     const file = await disk.open(join(folder, name));

@@ -87,10 +87,18 @@ export class Follower implements Deciding {
     return work(this.#options.state.rows);
   }
 
-  /** Applies no more frames. @returns the calls without an answer, for the decider that this program becomes */
+  /**
+   * Applies the last frames, for the decider that this program becomes: no other program appends any more.
+   * @returns takes over the calls without an answer
+   * @throws MissingFramesError, UnusableFrameError, or the error of the database
+   */
   async handOver(): Promise<() => { sent: SentBatch | undefined; waiting: OpenCall[] }> {
+    const { elsewhere: { exchange } } = this.#options;
     this.#stop.abort();
     await this.#tailing;
+    for (let frames; (frames = await exchange.framesAfter(this.#seq)).length > 0;) {
+      for (const frame of frames) this.#apply(frame);
+    }
     return () => this.#outbox.handOver();
   }
 

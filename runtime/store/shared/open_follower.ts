@@ -7,7 +7,7 @@ import { History } from "../history/history.ts";
 import { ordered } from "../ledger/keys.ts";
 import type { LedgerStoreParts } from "../ledger_store.ts";
 import type { StoreHost } from "../open_decider.ts";
-import { recoverState } from "../recovered_state.ts";
+import { type RecoveredState, recoverState } from "../recovered_state.ts";
 import type { Change } from "../shared_store.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
 
@@ -23,6 +23,7 @@ export interface FollowingOptions {
 /** The parts of a store that another program decides on. */
 export interface FollowingParts extends LedgerStoreParts {
   deciding: Follower;
+  state: RecoveredState;
 }
 
 /** Reads the state as it was loaded, then follows: nothing on disk is changed. */
@@ -68,5 +69,5 @@ export async function openFollower(
     isFollowing: true,
   });
   deciding.start(history);
-  return { rows, deciding, history, reads, settings, onWarning, replica: elsewhere.exchange.me };
+  return { rows, deciding, state: found.sink, history, reads, settings, onWarning, replica: elsewhere.exchange.me };
 }

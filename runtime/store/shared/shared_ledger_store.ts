@@ -2,9 +2,9 @@ import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Elsewhere } from "../elsewhere.ts";
 import type { Rows } from "../ledger/rows.ts";
-import { type Ending, TABLES } from "../ledger/tables.ts";
+import type { Ending } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
-import { type DecidingParts, openDecider, type StoreHost } from "../open_decider.ts";
+import { type DecidingParts, type FollowedState, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
 import { type Receipt, UndecidedError } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
@@ -14,9 +14,6 @@ import { changesOf } from "./frame_changes.ts";
 import { Inbox } from "./inbox.ts";
 import { type FollowingParts, openFollower } from "./open_follower.ts";
 import { INTAKE_TIMEOUT, type OpenCall, RETRY_AFTER, type SentBatch } from "./outbox.ts";
-
-/** The scratch file of a program that is promoted: that of its time as a follower is still in use. */
-const SECOND_SCRATCH = "scratch-2";
 
 export interface SharedStoreOptions {
   elsewhere: Elsewhere;
@@ -50,7 +47,7 @@ interface DecidingRole {
 class SharedLedgerStore extends LedgerStore implements SharedStore {
   readonly #host: StoreHost;
   readonly #watching: Watching;
-  /** Its rows are as large as the whole state, so it is not kept after the promotion. */
+  /** Until the promotion. */
   #following: FollowingParts | undefined;
   #promotion: Promise<void> | undefined;
   #inbox: Inbox | undefined;
@@ -102,8 +99,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   async #promote(load: () => Promise<void>): Promise<void> {
     const following = this.#following;
     if (following === undefined) return;
-    const handOver = await following.deciding.handOver();
-    const { parts, inbox } = await this.#loadRole(load).catch((error) => {
+    const { handOver, parts, inbox } = await this.#takeOver(following, load).catch((error) => {
       // What waits for an answer must not wait for ever.
       following.deciding.lose(new FolderLostError(`Cannot take over the decisions: ${messageOf(error)}`));
       throw error;
@@ -112,10 +108,14 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     this.parts = parts;
     this.#inbox = inbox;
     const own = this.#continue(handOver(), { parts, inbox });
-    following.rows.close();
     this.#following = undefined;
     await own;
-    this.#tellAll(parts.deciding.rows);
+  }
+
+  async #takeOver({ deciding, state }: FollowingParts, load: () => Promise<void>) {
+    const handOver = await deciding.handOver();
+    await load();
+    return { handOver, ...await openRole(this.#host, this.#watching, { state, seq: deciding.seq }) };
   }
 
   async decideForOthers(): Promise<void> {
@@ -123,19 +123,6 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     // What the one that decided before did not get to comes first.
     if (this.#promotion) { for (const replica of await this.knownReplicas()) await inbox.rest(replica, false); }
     inbox.start();
-  }
-
-  /** The last frames of the program before this one were loaded, and nobody was told what changed in them. */
-  #tellAll(rows: Rows): void {
-    const own = rows.range("run", "owned", "").filter(({ owner, woken, ending }) =>
-      owner === this.#me && (woken || ending)
-    );
-    this.#watching.tell({ runs: own.map(({ id }) => id), tables: new Set(Object.keys(TABLES)), isClaimable: true });
-  }
-
-  async #loadRole(load: () => Promise<void>): Promise<DecidingRole> {
-    await load();
-    return await openRole(this.#host, this.#watching, SECOND_SCRATCH);
   }
 
   /**
@@ -164,17 +151,10 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     await own;
   }
 
-  /** Settles a batch that was sent: its answers are in the last frames of the program before this one, or it is decided now. */
-  async #settleSent(
-    { seq, text, calls }: SentBatch,
-    rows: Rows,
-    inbox: Inbox,
-  ): Promise<void> {
+  /** Decides a batch that was sent: the program before this one has not, as all its frames are applied. */
+  async #settleSent({ seq, text, calls }: SentBatch, rows: Rows, inbox: Inbox): Promise<void> {
     try {
-      const known = rows.get("replica", this.#me);
-      const answers = known?.seq === seq
-        ? known.answers
-        : await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];
+      const answers = await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];
       for (const [index, call] of calls.entries()) settle(call, answers[index], rows);
     } catch (error) {
       for (const call of calls) call.reject(error);
@@ -234,16 +214,17 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 }
 
-async function openRole(host: StoreHost, watching: Watching, scratch?: string): Promise<DecidingRole> {
+async function openRole(host: StoreHost, watching: Watching, followed?: FollowedState): Promise<DecidingRole> {
   const { elsewhere, me } = watching;
   const watched: Elsewhere = {
     name: elsewhere.name,
     append: watching.append,
     publish: () => elsewhere.publish(),
     fetch: (part) => elsewhere.fetch(part),
+    fetchStore: () => elsewhere.fetchStore(),
     exchange: elsewhere.exchange,
   };
-  const parts = { ...await openDecider({ ...host, elsewhere: watched }, scratch), replica: me };
+  const parts = { ...await openDecider({ ...host, elsewhere: watched }, followed), replica: me };
   const inbox = new Inbox({
     decider: parts.deciding,
     exchange: elsewhere.exchange,

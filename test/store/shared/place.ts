@@ -143,6 +143,9 @@ export class SharedPlace {
         const isHere = replica.disk.paths().includes(`${FOLDER}/${part}`);
         if (bytes !== undefined && !isHere) await write(replica.disk, part, [bytes]);
       },
+      fetchStore: async () => {
+        for (const name of this.files.keys()) await replica.elsewhere.fetch(name);
+      },
       exchange: this.#exchange(replica),
     };
   }
@@ -181,6 +184,11 @@ export class SharedPlace {
         if (this.forgets) this.inbox = this.inbox.filter(({ replica: id, seq }) => seq > (cursors.get(id) ?? 0));
       },
       tail: (seq, signal) => this.#tail(replica, seq, signal),
+      framesAfter: async (seq) => {
+        await this.#pause();
+        this.#check(replica);
+        return this.#framesAfter(seq);
+      },
       applied() {},
     };
   }
@@ -190,15 +198,20 @@ export class SharedPlace {
       await Promise.race([replica.before.tail?.() ?? Promise.resolve(), aborted(signal)]);
       if (signal.aborted) return;
       this.#check(replica);
-      const frames = this.frames.slice(Math.max(0, seq + 1 - (this.frames[0]?.seq ?? 1)));
-      const newest = this.frames.at(-1)?.seq ?? 0;
-      if ((frames[0]?.seq ?? newest + 1) > seq + 1) throw new MissingFramesError(`frame ${seq + 1} is gone`);
+      const frames = this.#framesAfter(seq);
       if (frames.length === 0) await Promise.race([this.changed(), aborted(signal)]);
       else {
         yield frames;
         seq = frames.at(-1)!.seq;
       }
     }
+  }
+
+  #framesAfter(seq: number): LoggedFrame[] {
+    const frames = this.frames.slice(Math.max(0, seq + 1 - (this.frames[0]?.seq ?? 1)));
+    const newest = this.frames.at(-1)?.seq ?? 0;
+    if ((frames[0]?.seq ?? newest + 1) > seq + 1) throw new MissingFramesError(`frame ${seq + 1} is gone`);
+    return frames;
   }
 
   #check({ id }: Replica): void {
