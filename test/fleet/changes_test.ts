@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { HELD, numbered, PACE, Plant, PLAY_PLATFORM, played, STILL, until } from "./harness.ts";
+import { HELD, numbered, PACE, Plant, played, STILL, until } from "./harness.ts";
 
 Deno.test("a new module begins sessions anew in slices of init.max; a stop that takes long holds up its own device alone", async () => {
   await using plant = await Plant.with({}, { stopTimeout: 60_000 });
