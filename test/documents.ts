@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { TIMEOUT, until } from "./e2e/until.ts";
 
 export const ROOT = new URL("..", import.meta.url).pathname;
@@ -69,7 +70,11 @@ export interface Walk {
   start: string;
   /** What is run for a line: `start` makes it the program that the next lines talk to; undefined leaves the line out. */
   command(line: string): { line: string; isStart: boolean } | undefined;
+  /** Runs such a line to its end. @default shell */
+  execute?: Execute;
 }
+
+type Execute = (line: string, cwd: string) => Promise<{ code: number; output: string }>;
 
 /**
  * Follows a document from top to bottom: runs its commands while the program runs, and saves its files if `saves`.
@@ -85,19 +90,20 @@ export async function walk(document: UserDocument, how: Walk, saves: boolean, se
       if (block.language === "text") {
         for (const text of block.text.trimEnd().split("\n")) await look?.(text);
       } else if (block.language === "sh") {
-        for (const line of block.text.trimEnd().split("\n")) {
-          const command = how.command(line);
+        for (const written of block.text.trimEnd().split("\n")) {
+          const command = how.command(written);
           if (command === undefined) continue;
           if (command.isStart) {
             await program?.[Symbol.asyncDispose]();
             program = await running(command.line, how.cwd);
             continue;
           }
-          const run = () => succeed(command.line.replaceAll("http://127.0.0.1:8080", program!.url), how.cwd);
+          const line = command.line.replaceAll("http://127.0.0.1:8080", program!.url);
+          const run = () => succeed(line, how.cwd, how.execute);
           const output = await run();
           look = async (text) => {
             if (output.includes(text)) return;
-            await until(`"${text}" in the output of ${line}`, run, (now) => now.includes(text));
+            await until(`"${text}" in the output of ${written}`, run, (now) => now.includes(text));
           };
         }
       } else if (saves && isFile(block)) {
@@ -127,8 +133,34 @@ export function shell(line: string, cwd: string): Promise<{ code: number; output
   });
 }
 
-async function succeed(line: string, cwd: string): Promise<string> {
-  const { code, output } = await shell(line, cwd);
+/** A process that runs commands of the program one after the other: `line` is what follows the program in a shell. */
+export function openCommands(cwd: string) {
+  const loop = new URL("command_loop.ts", import.meta.url).pathname;
+  const flags = ["-A", "--node-modules-dir=manual", "--config", join(ROOT, "deno.json")];
+  const child = spawn(Deno.execPath(), ["run", ...flags, loop], {
+    cwd,
+    env: environment(),
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  const answers = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  return {
+    async run(line: string): Promise<{ code: number; output: string }> {
+      const words = await shell(`printf '%s\\0' ${line}`, cwd);
+      child.stdin!.write(`${JSON.stringify(words.output.split("\0").slice(0, -1))}\n`);
+      const { value, done } = await answers.next();
+      assert.ok(!done, `the process that runs commands ended at ${line}`);
+      return JSON.parse(value);
+    },
+    async [Symbol.asyncDispose]() {
+      child.stdin!.end();
+      await ended;
+    },
+  };
+}
+
+async function succeed(line: string, cwd: string, execute: Execute = shell): Promise<string> {
+  const { code, output } = await execute(line, cwd);
   assert.equal(code, 0, `${line}\n${output}`);
   assert.ok(!/^\{"error"/m.test(output), `${line}\n${output}`);
   return output;

@@ -17,6 +17,7 @@ import {
   isFile,
   linesOf,
   nameOf,
+  openCommands,
   readDocument,
   readDocuments,
   ROOT,
@@ -182,16 +183,20 @@ Deno.test("documents: every command of README and docs/ runs, in a copy of the p
   for (const command of [...STARTS, ...TESTS, COMPILE]) assert.ok(written.includes(command), command);
 
   for (const document of documents.filter((document) => linesOf("sh", document).length > 0)) {
-    // The commands of the README run as written. In other documents npm and npx, which take most of the time, are left out.
+    // The commands of the README run as written. In other documents npm and npx, which take most of the time, are left out, and the
+    // commands of the program run in one process.
     const written = (line: string) => document === readme ? line : line.replace(CALL, PROGRAM);
     const start = document === readme ? STARTS[0] : `${PROGRAM} run`;
     await test.step(document.path, async () => {
       await using copy = await projectCopy();
+      await using commands = document === readme ? undefined : openCommands(copy.path);
+      const execute = (line: string, cwd: string) =>
+        commands && line.startsWith(PROGRAM) ? commands.run(line.slice(PROGRAM.length)) : shell(line, cwd);
       const command = (line: string) => {
         if (isLeftOut(line)) return undefined;
         return STARTS.includes(line) ? { line: start, isStart: true } : { line: written(line), isStart: false };
       };
-      await walk(document, { cwd: copy.path, start, command }, document === tutorial, SEEN[document.path]);
+      await walk(document, { cwd: copy.path, start, command, execute }, document === tutorial, SEEN[document.path]);
     });
   }
 });

@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import process from "node:process";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
@@ -54,7 +53,9 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
 
 function markIn(file: string): (what: number) => void {
   // Not by `import`: Bun (1.4) keeps the names of a module that was imported before `sealWorker` as they were.
-  const { openSync, writeSync } = createRequire(file)("node:fs") as typeof import("node:fs");
+  const { openSync, writeSync } = process.getBuiltinModule("node:module").createRequire(file)(
+    "node:fs",
+  ) as typeof import("node:fs");
   const fd = openSync(file, "r+");
   const value = new Int32Array(1);
   const bytes = new Uint8Array(value.buffer);

@@ -1,4 +1,3 @@
-import { createRequire, syncBuiltinESMExports } from "node:module";
 import process from "node:process";
 
 /** The functions of node's modules that reach beyond the process; all others stay as they are. */
@@ -50,6 +49,8 @@ export async function sealWorker(reason: string): Promise<void> {
 }
 
 function sealModules(refuse: (what: string) => () => void): void {
+  // Loaded here: few processes of rule code are sealed.
+  const { createRequire, syncBuiltinESMExports } = process.getBuiltinModule("node:module");
   const require = createRequire(`${process.cwd()}/`);
   const seal = (target: Functions, where: string, names: RegExp) => {
     for (const name of Object.keys(target)) if (names.test(name)) target[name] = refuse(`${where}.${name}`);

@@ -1,10 +1,10 @@
 import { memoryUsage, versions } from "node:process";
 import { embedded } from "../host/embedded.ts";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Fleets } from "../model/fleet.ts";
 import type { RuleEnds } from "../store/listing.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { addProcessMetrics } from "./process_metrics.ts";
+import { Counter, Gauge, Histogram, type Observer, Registry } from "./prom_client.ts";
 import { addReplicaMetrics } from "./replica_metrics.ts";
 import type { Replicas } from "./replicas.ts";
 
@@ -65,8 +65,8 @@ export class Metrics {
   });
 
   /** By kind and state of the step, and by rule: looking them up by their labels is slower than counting. */
-  readonly #observers = new Map<string, Histogram.Internal<string>>();
-  readonly #ruleObservers = new Map<string, Histogram.Internal<string>>();
+  readonly #observers = new Map<string, Observer>();
+  readonly #ruleObservers = new Map<string, Observer>();
   /** The triggers of each rule that have a series of failures. */
   readonly #failing = new Map<string, Set<string>>();
   readonly #isInForce: MetricFacts["isInForce"];
@@ -106,7 +106,7 @@ export class Metrics {
     this.#observerOf(rule).observe(duration / 1_000);
   }
 
-  #observerOf(rule: string): Histogram.Internal<string> {
+  #observerOf(rule: string): Observer {
     const known = this.#ruleObservers.get(rule);
     if (known !== undefined) return known;
     const isOver = this.#ruleObservers.size >= MOST_RULES && rule !== OTHERS;

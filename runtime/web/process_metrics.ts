@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { cpuUsage, memoryUsage } from "node:process";
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "./prom_client.ts";
 
 /**
  * The metrics of a process, with the names of Prometheus's client libraries. They are read at each scrape. prom-client's own

@@ -1,4 +1,4 @@
-import { Gauge, type Registry } from "prom-client";
+import { Gauge, type Registry } from "./prom_client.ts";
 import { listReplicas, REPLICA_STATES, type ReplicaListing, type Replicas } from "./replicas.ts";
 
 /**

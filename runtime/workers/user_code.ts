@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { SourceMap, type SourceMapPayload } from "node:module";
+import type { SourceMap, SourceMapPayload } from "node:module";
+import process from "node:process";
 import type { CodePlace } from "./workers.ts";
 
 /** What precedes the source map of a bundle, in base64. */
@@ -28,7 +29,8 @@ export class UserCode {
   /** The place in the user's source of a position in the bundle; all numbers count from 1. */
   placeOf(line: number, column: number): CodePlace | undefined {
     if (this.#encodedMap === undefined) return undefined;
-    this.#map ??= new SourceMap(this.#readMap());
+    // Loaded late: few processes of rule code need it.
+    this.#map ??= new (process.getBuiltinModule("node:module").SourceMap)(this.#readMap());
     const entry = this.#map.findEntry(line - 1, column - 1);
     if (!("originalSource" in entry)) return undefined;
     return { file: entry.originalSource, line: entry.originalLine + 1, column: entry.originalColumn + 1 };

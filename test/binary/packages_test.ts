@@ -91,15 +91,17 @@ binaryTest("packages: what is built can be installed, and runs", async (test) =>
       await program.url();
       return program;
     };
+    const binaryOf = async ({ child: { pid } }: Program) =>
+      Number(await readFile(`/proc/${pid}/task/${pid}/children`, "utf8"));
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
       await using program = await launch();
+      const binary = await binaryOf(program);
       process.kill(program.child.pid!, signal);
       assert.equal(await program.end(), 0, `${signal}: ${program.output}`);
-      await assert.rejects(program.fetch("/health"), "the binary has stopped, too");
+      await assert.rejects(stat(`/proc/${binary}`), { code: "ENOENT" }, "the binary has stopped, too");
     }
     await using program = await launch();
-    const { pid } = program.child;
-    process.kill(Number(await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")), "SIGKILL");
+    process.kill(await binaryOf(program), "SIGKILL");
     await program.end();
     assert.equal(program.child.signalCode, "SIGKILL", "the launcher ends as the binary did");
   });

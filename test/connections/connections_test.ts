@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Begun } from "../../runtime/connections/attempts.ts";
 import { sendWithToken } from "../../runtime/connections/connection.ts";
 import { Seal } from "../../runtime/connections/vault.ts";
-import { ADDRESS, asana, type ConnectionsBench, newKey, openConnections } from "./harness.ts";
+import { ADDRESS, advanceUntil, asana, newKey, openConnections } from "./harness.ts";
 
 Deno.test("a connection is connected by the code with PKCE, and its token opens the API", async () => {
   await using bench = await openConnections();
@@ -184,7 +184,7 @@ Deno.test("a device is connected by a code that a person types in", async () => 
   const begun = await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
   assert.match(begun.userCode, /^[A-Z]{4}-[A-Z]{4}$/);
   const state = () => bench.connections.attempt(begun.attempt)!.state;
-  const next = (until: () => boolean) => advanceUntil(bench, until);
+  const next = (until: () => boolean) => advanceUntil(bench.clock, until);
   await next(() => bench.clock.now() > begun.until - 590_000);
   assert.equal(state(), "waiting");
   await bench.server.allowDevice(begun.complete!);
@@ -208,30 +208,22 @@ Deno.test("a device goes on polling after a failure of the server or the network
       ? Promise.reject(new TypeError("connection refused"))
       : Promise.resolve(Response.json({ error: "temporarily_unavailable" }, { status: 503 }));
   try {
-    await advanceUntil(bench, () => polls >= 2);
+    await advanceUntil(bench.clock, () => polls >= 2);
     assert.equal(state(allowed).state, "waiting");
   } finally {
     globalThis.fetch = real;
   }
-  await advanceUntil(bench, () => state(allowed).state !== "waiting");
+  await advanceUntil(bench.clock, () => state(allowed).state !== "waiting");
   assert.equal(state(allowed).state, "connected");
   const late = await begin();
   globalThis.fetch = () => Promise.reject(new TypeError("connection refused"));
   try {
-    await advanceUntil(bench, () => state(late).state !== "waiting", 30_000);
+    await advanceUntil(bench.clock, () => state(late).state !== "waiting", 30_000);
   } finally {
     globalThis.fetch = real;
   }
   assert.match(state(late).error!, /connection refused/);
 });
-
-/** Moves the clock on, with time for the answers of the server. */
-async function advanceUntil({ clock }: ConnectionsBench, isDone: () => boolean, step = 1_000): Promise<void> {
-  for (let tries = 0; tries < 200 && !isDone(); tries++) {
-    await clock.advanceTo(clock.now() + step);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 Deno.test("client credentials connect by themselves, and nothing is kept on disk", async () => {
   await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);

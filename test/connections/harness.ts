@@ -9,6 +9,7 @@ import { type SharedFiles, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { type Disk, realDisk } from "../../runtime/host/disk.ts";
 import { Secrets } from "../../runtime/secrets/secrets.ts";
+import { until } from "../e2e/until.ts";
 import { type AuthorizationServer, CLIENT, openAuthorizationServer } from "./provider.ts";
 
 /** Where the server sends a browser back; nothing listens there, as the tests take the address themselves. */
@@ -151,4 +152,13 @@ function killed(disk: Disk, state: { is: boolean }): Disk {
   const alive = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => (...args: A): Promise<R> =>
     state.is ? new Promise<R>(() => {}) : act(...args);
   return { ...disk, create: alive(disk.create), rename: alive(disk.rename), remove: alive(disk.remove) };
+}
+
+/** Moves the clock on, at most 200 steps, with time for the answers of the server; after them it waits for what is under way. */
+export async function advanceUntil(clock: ManualClock, isDone: () => boolean, step = 1_000): Promise<void> {
+  let steps = 0;
+  await until("what the time brings", async () => {
+    if (!isDone() && ++steps <= 200) await clock.advanceTo(clock.now() + step);
+    return isDone();
+  }, (done) => done);
 }

@@ -455,10 +455,13 @@ async function outputOf(command: string, args: string[]): Promise<string> {
   return output;
 }
 
-/** Milliseconds from a change in a folder to the event of it. */
-const SEEN_WITHIN = 2_000;
+/**
+ * Milliseconds from a change in a folder to the event of it. Without its watchers the program would look once a minute. How soon
+ * they see it depends on the machine; `watch_test` has a clock of its own for that.
+ */
+const SEEN_WITHIN = 20_000;
 
-Deno.test("a watched folder that is made anew, made late, or behind another link is seen within two seconds", async () => {
+Deno.test("a watched folder that is made anew, made late, or behind another link is seen, without the look of each minute", async () => {
   const watch = (pattern: string, name: string) =>
     `when: { watch: ${pattern}, on: [added, changed, removed], first: seed, settle: 0s }
 then: [{ log: "${name} \${{ event.type }} \${{ event.subject }} \${{ event.time }}" }]

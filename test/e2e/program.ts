@@ -70,6 +70,7 @@ export class Program implements AsyncDisposable {
   readonly lines: LogLine[] = [];
   readonly exited: Promise<number | null>;
   #text = "";
+  #isClosed = false;
   #url: Promise<string> | undefined;
   #watchers = new Set<() => void>();
 
@@ -87,6 +88,7 @@ export class Program implements AsyncDisposable {
     }
     this.exited = new Promise((resolve) =>
       child.on("close", (code) => {
+        this.#isClosed = true;
         resolve(code);
         this.#watchers.forEach((look) => look());
       })
@@ -119,8 +121,9 @@ export class Program implements AsyncDisposable {
         const line = this.lines.slice(seen).find(matches);
         seen = this.lines.length;
         if (line) finish(() => resolve(line));
+        // Its last lines may come after its exit.
         const end = this.child.exitCode ?? this.child.signalCode;
-        if (line === undefined && end !== null) fail(`The program ended with ${end}`);
+        if (line === undefined && this.#isClosed) fail(`The program ended with ${end}`);
       };
       const timer = setTimeout(() => fail(`${timeout} ms passed`), timeout);
       this.#watchers.add(look);
@@ -187,7 +190,12 @@ export class Program implements AsyncDisposable {
 
   /** Kills it without a warning, as a crash would. */
   async kill(): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.child.pid!, "SIGKILL");
+    try {
+      if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.child.pid!, "SIGKILL");
+    } catch (error) {
+      // It has just ended by itself, which this process has yet to hear.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
     await this.end();
   }
 

@@ -129,7 +129,7 @@ function run(root: string, { user, command }: Image) {
     },
     // `--kill-child` ends nothing: the signal at a parent's death is dropped where `chroot` changes the user.
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode === null) { for (const { pid } of childrenOf(child.pid!)) process.kill(pid, "SIGKILL"); }
+      if (child.exitCode === null) spawnSync("pkill", ["-KILL", "-P", String(child.pid)]);
       await program.kill();
     },
   };

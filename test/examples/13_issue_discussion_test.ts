@@ -73,34 +73,42 @@ const WHOLE = [
   ...Array(4).fill("GET /list/pending"),
 ];
 
-/** The mailing list and the calendar, the folder and the clock of one discussion. */
-async function prepare({ file }: Version) {
+/** The mailing list and the calendar of one rule. */
+interface Peer extends AsyncDisposable {
+  server: WebServer;
+  /** Mails on the list without a decision. */
+  pending: typeof MAIL[];
+}
+
+async function startPeer(): Promise<Peer> {
+  const server = await WebServer.start(({ method, path }, response) => {
+    const body = method === "POST" ? {} : path.startsWith("/calendar") ? [CALL] : peer.pending;
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+  });
+  const peer: Peer = { server, pending: [], [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  return peer;
+}
+
+/** The two lists, and the folder and the clock of the two discussions, which are beside each other in one program. */
+async function prepare() {
   await using stack = new AsyncDisposableStack();
-  const peer = stack.use(
-    await WebServer.start(({ method, path }, response) => {
-      const body = method === "POST" ? {} : path.startsWith("/calendar") ? [CALL] : world.pending;
-      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
-    }),
+  const peers: Record<string, Peer> = {};
+  for (const { rule } of VERSIONS) peers[rule] = stack.use(await startPeer());
+  const config = Object.entries(peers).map(([rule, { server: { url } }]) =>
+    `${rule}: { list: "${url}/list", calendar: "${url}/calendar" }\n`
   );
   const folder = stack.use(
-    await copyExample("13-issue-discussion", {
-      "config.yaml": `all: { list: "${peer.url}/list", calendar: "${peer.url}/calendar" }\n`,
-      "whenthen.yaml": PEOPLE,
-    }),
+    await copyExample("13-issue-discussion", { "config.yaml": config.join(""), "whenthen.yaml": PEOPLE }),
   );
-  for (const { file: other } of VERSIONS) if (other !== file) await rm(join(folder.rules, other));
   const clock = await TestClock.in(dirname(folder.rules), T0 - MINUTE);
   const owned = stack.move();
-  const world = {
-    peer,
+  return {
+    peers,
     folder,
     clock,
-    /** Mails on the list without a decision. */
-    pending: [] as typeof MAIL[],
     start: () => start(folder.rules, { data: folder.data, env: clock.env }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-  return world;
 }
 
 /** Waits until the run waits for steps of these names, and compares the requests with the expected ones. */
@@ -120,8 +128,9 @@ function doneIn({ steps }: Answered): string[] {
 }
 
 /** Val may not answer, by the page or by the API; Mo does, on the page. */
-async function answer(program: Program): Promise<void> {
-  const [{ id }] = await program.api("forms");
+async function answer(program: Program, run: string): Promise<void> {
+  const forms = await program.api("forms");
+  const { id } = forms.find((form: Answered) => form.run === run);
   const values = { decision: "publish", note: "Fine" };
   const [val, mo] = [new Visitor(program), new Visitor(program)];
   assert.equal((await val.signIn("val")).status, 303);
@@ -140,8 +149,8 @@ async function begin(program: Program, rule: string): Promise<string> {
     const { body } = await program.post(`/api/rules/${rule}/start`, {});
     return body.runs[0];
   }
-  const [{ id }] = await until("the first run", () => program.api("runs"), (runs) => runs.length > 0);
-  return id;
+  const runs = await until("the first run", () => program.api(`runs?rule=${rule}`), ({ length }) => length > 0);
+  return runs[0].id;
 }
 
 /** Changes the rule's file, and waits until the program has seen it. */
@@ -152,70 +161,99 @@ async function change(program: Program, rule: string, execute: () => Promise<voi
   await program.waitFor("a reload", (line) => isNews(line) && program.lines.indexOf(line) >= before);
 }
 
+/** A discussion that is under way: how far it should be, and how far it is. */
+class Discussion {
+  #steps: string[] = [];
+  #moment = 0;
+  #run = "";
+
+  constructor(
+    private readonly version: Version,
+    readonly peer: Peer,
+    private readonly folder: Awaited<ReturnType<typeof copyExample>>,
+  ) {}
+
+  async begins(program: Program): Promise<void> {
+    this.#run = await begin(program, this.version.rule);
+    await this.goesOn(program, "sixDays", "wait", "hour");
+  }
+
+  /** It executes the steps of the next moment, and waits then. */
+  async goesOn(program: Program, ...waits: string[]): Promise<void> {
+    this.#steps.push(...this.version.moments[this.#moment++]);
+    await this.waits(program, ...waits);
+  }
+
+  async waits(program: Program, ...waits: string[]): Promise<void> {
+    await see(program, this.#run, waits, this.#steps);
+  }
+
+  async edit(program: Program): Promise<void> {
+    const { rule, file, edit } = this.version;
+    const edited = edit(await readFile(join(this.folder.rules, file), "utf8"));
+    await change(program, rule, () => this.folder.write(file, edited));
+  }
+
+  async remove(program: Program): Promise<void> {
+    await change(program, this.version.rule, () => rm(join(this.folder.rules, this.version.file)));
+  }
+
+  async answered(program: Program): Promise<void> {
+    await answer(program, this.#run);
+    this.peer.pending = [];
+    await this.goesOn(program, "sixDays", "wait", "hour");
+  }
+
+  async ends(program: Program, isEdited: boolean): Promise<void> {
+    const { rule, moments } = this.version;
+    const look = (): Promise<Answered> => program.api(`runs/${this.#run}`);
+    const ended = await until("the end", look, ({ run: { state } }) => /succeeded|failed|cancelled/.test(state));
+    assert.equal(ended.run.state, "succeeded", JSON.stringify(ended.run));
+    assert.deepEqual(doneIn(ended), [...this.#steps, ...moments[this.#moment]].sort());
+    // The cron begins the next one, if its rule still exists.
+    const next = rule === "discussion" && !isEdited ? begun("2027-01-11") : [];
+    const expected = [...begun("2027-01-04"), ...WHOLE, ...next];
+    const seen = await this.peer.server.waitFor(expected.length);
+    assert.deepEqual(seen.map(({ method, path }) => `${method} ${path}`).sort(), expected.sort());
+  }
+}
+
 /**
  * One week. The program is killed and restarted at each moment, a little later than at the previous one, so that work due an
  * hour later is due.
  */
-async function journey(version: Version, isEdited: boolean): Promise<void> {
-  const { rule, file, moments, edit } = version;
-  await using world = await prepare(version);
-  const { peer, folder, clock } = world;
-  const steps: string[] = [];
+async function journey(isEdited: boolean): Promise<void> {
+  await using world = await prepare();
+  const { clock, folder, peers } = world;
+  const both = VERSIONS.map((version) => new Discussion(version, peers[version.rule], folder));
   let moment = 0;
-  let run = "";
-  const at = async (time: number, execute: (program: Program) => Promise<void>) => {
-    await clock.set(T0 + time + moment * MINUTE);
+  const at = async (time: number, execute: (discussion: Discussion, program: Program) => Promise<void>) => {
+    await clock.set(T0 + time + moment++ * MINUTE);
     await using program = world.start();
     await program.url();
-    await execute(program);
-  };
-  const goesOn = async (program: Program, ...waits: string[]) => {
-    steps.push(...moments[moment++]);
-    await see(program, run, waits, steps);
+    // It is Monday once the program runs.
+    if (moment === 1) await clock.set(T0);
+    await Promise.all(both.map((discussion) => execute(discussion, program)));
   };
 
-  await at(-MINUTE, async (program) => {
-    await clock.set(T0);
-    run = await begin(program, rule);
-    await goesOn(program, "sixDays", "wait", "hour");
+  await at(-MINUTE, (discussion, program) => discussion.begins(program));
+  for (const { peer } of both) peer.pending = [MAIL];
+  await at(HOUR, (discussion, program) => discussion.goesOn(program, "sixDays", "wait", "moderate"));
+  await at(3 * HOUR, async (discussion, program) => {
+    await discussion.waits(program, "sixDays", "wait", "moderate");
+    if (isEdited) await discussion.edit(program);
+    await discussion.answered(program);
   });
-  world.pending = [MAIL];
-  await at(HOUR, (program) => goesOn(program, "sixDays", "wait", "moderate"));
-  await at(3 * HOUR, async (program) => {
-    await see(program, run, ["sixDays", "wait", "moderate"], steps);
-    const edited = edit(await readFile(join(folder.rules, file), "utf8"));
-    if (isEdited) await change(program, rule, () => folder.write(file, edited));
-    await answer(program);
-    world.pending = [];
-    await goesOn(program, "sixDays", "wait", "hour");
+  await at(4 * HOUR, async (discussion, program) => {
+    await discussion.goesOn(program, "sixDays", "wait", "hour");
+    if (isEdited) await discussion.remove(program);
   });
-  await at(4 * HOUR, async (program) => {
-    await goesOn(program, "sixDays", "wait", "hour");
-    if (isEdited) await change(program, rule, () => rm(join(folder.rules, file)));
-  });
-  await at(6 * DAY, (program) => goesOn(program, "wait", "hour"));
-  await at(7 * DAY - 30 * MINUTE, (program) => goesOn(program, "wait", "hour"));
-  await at(7 * DAY, async (program) => {
-    const look = (): Promise<Answered> => program.api(`runs/${run}`);
-    const ended = await until("the end", look, ({ run: { state } }) => /succeeded|failed|cancelled/.test(state));
-    assert.equal(ended.run.state, "succeeded", JSON.stringify(ended.run));
-    assert.deepEqual(doneIn(ended), [...steps, ...moments[moment]].sort());
-    // The cron begins the next one, if its rule still exists.
-    const expected = [
-      ...begun("2027-01-04"),
-      ...WHOLE,
-      ...rule === "discussion" && !isEdited ? begun("2027-01-11") : [],
-    ];
-    const seen = await peer.waitFor(expected.length);
-    assert.deepEqual(seen.map(({ method, path }) => `${method} ${path}`).sort(), expected.sort());
-  });
+  await at(6 * DAY, (discussion, program) => discussion.goesOn(program, "wait", "hour"));
+  await at(7 * DAY - 30 * MINUTE, (discussion, program) => discussion.goesOn(program, "wait", "hour"));
+  await at(7 * DAY, (discussion, program) => discussion.ends(program, isEdited));
 }
 
-for (const version of VERSIONS) {
-  Deno.test(`example 13, ${version.rule}: killed between all steps, each request is made once`, () => {
-    return journey(version, false);
-  });
-  Deno.test(`example 13, ${version.rule}: the file is edited, then deleted; the run continues on its version`, () => {
-    return journey(version, true);
-  });
-}
+Deno.test("example 13, in YAML and in code: killed between all steps, each request is made once", () => journey(false));
+
+Deno.test("example 13, in YAML and in code: the files are edited, then deleted; the runs continue on their version", () =>
+  journey(true));

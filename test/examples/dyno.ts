@@ -35,7 +35,7 @@ export function dyno(command: string, cwd: string, env: Record<string, string>) 
   const address = Promise.withResolvers<string>();
   const read = (text: string) => {
     output += text;
-    const listening = /Listening on (http:\S+)/.exec(output);
+    const listening = /Listening on (http:\S+)\s/.exec(output);
     if (listening) address.resolve(listening[1]);
   };
   child.stdout!.setEncoding("utf8").on("data", read);

@@ -1,16 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { numbered, PACE, Plant, PLAY_PLATFORM, played, STILL, until } from "./harness.ts";
-
-/** The platform with a `stop: held` that ends when the folder has a file `go`. */
-const HELD = PLAY_PLATFORM.replace(
-  "const pause =",
-  `import { existsSync } from "node:fs";
-const pause =`,
-).replace("stop?: string;", "stop?: string; go?: string;").replace(
-  "await act(device.stop);",
-  'while (device.go && !existsSync(device.go)) await pause(10); console.log("ended " + device.name);',
-);
+import { HELD, numbered, PACE, Plant, played, STILL, until } from "./harness.ts";
 
 Deno.test("a new module begins sessions anew in slices of init.max; a stop that takes long holds up its own device alone", async () => {
   await using plant = await Plant.with({}, { stopTimeout: 60_000 });

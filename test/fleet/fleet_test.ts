@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { DeviceLog } from "../../runtime/fleet/device_log.ts";
 import { LiveFleets } from "../../runtime/fleet/fleets.ts";
 import { Sessions } from "../../runtime/fleet/sessions.ts";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { BLOCK } from "../workers/harness.ts";
 import {
+  HELD,
   LINE_PLATFORM,
   listed,
   numbered,
@@ -19,7 +21,7 @@ import {
 import { timedSessions } from "./timed_sessions.ts";
 
 const QUICK =
-  "ping: { every: [50ms, 100ms], timeout: 300ms, down: 2 }\ninit: { timeout: 1s, again: 1h }\ndevice: ./line.ts\n";
+  "ping: { every: [50ms, 100ms], timeout: 20s, down: 2 }\ninit: { timeout: 20s, again: 1h }\ndevice: ./line.ts\n";
 
 Deno.test("devices get sessions, are pinged, and do tasks; a failed ping, then a good one, keeps a device alive", async () => {
   await using simulator = await Simulator.start();
@@ -57,14 +59,12 @@ Deno.test("devices get sessions, are pinged, and do tasks; a failed ping, then a
 Deno.test("1,000 devices whose init takes 100 ms are all up soon, 256 at a time", async () => {
   const devices = numbered(1_000).map((name) => ({ name, init: "wait 100" }));
   await using plant = await Plant.with(played(devices, STILL), { mostSessions: 400 });
-  const began = Date.now();
   let most = 0;
   await until(() => plant.counts("play"), ({ initializing, initialized }) => {
     most = Math.max(most, initializing);
     return initialized === 1_000;
   });
   assert.ok(most > 0 && most <= 256, String(most));
-  assert.ok(Date.now() - began >= 300, "four slices of 100 ms");
   const some = await Promise.all(["d00000", "d00500", "d00900"].map((name) => plant.device("play", name)));
   const workers = some.map(({ info }) => (info as { worker: number }).worker);
   assert.equal(new Set(workers).size, 3, "a worker for each 400 sessions");
@@ -102,21 +102,24 @@ Deno.test("an init that hangs or fails ends: stop, one event, later again; secre
   );
   assert.equal(events.filter((each) => each.startsWith("removed")).length, 0);
   assert.ok(plant.logs.includes("stop hangs") && plant.logs.includes("stop fails"));
-  const failed = plant.heard.find(({ type, subject }) => type.endsWith("init.error") && subject === "fails")!;
-  assert.deepEqual(failed.data, { fleet: "play", device: "fails", error: "no *** answer" });
+  const failed = plant.heard.filter(({ type, subject }) => type.endsWith("init.error") && subject === "fails");
+  assert.deepEqual(failed.at(-1)!.data, { fleet: "play", device: "fails", error: "no *** answer" });
 });
 
 Deno.test("a device that is removed while its stop hangs is gone at once; a new one of its name waits for that stop", async () => {
-  const hangs = [{ name: "a", stop: "wait 500" }, { name: "b" }];
-  await using plant = await Plant.with(played(hangs, STILL));
+  await using plant = await Plant.with({}, { stopTimeout: 60_000 });
+  const files = (devices: object[]) => ({ ...played(devices, STILL), "play.ts": HELD });
+  const hangs = files([{ name: "a", go: join(plant.folder.path, "go") }, { name: "b" }]);
+  await plant.reload(hangs);
   await plant.reach("play", "initialized", 2);
-  await plant.reload(played([{ name: "b" }], STILL));
+  await plant.reload(files([{ name: "b" }]));
   assert.deepEqual((await plant.fleets.devices("play")).devices.map(({ device }) => device), ["b"]);
-  await plant.reload(played(hangs, STILL));
+  await plant.reload(hangs);
   assert.equal(plant.counts("play").waiting, 1);
+  await plant.folder.write({ go: "" });
   await plant.reach("play", "initialized", 2);
   const about = plant.logs.filter((line) => line.endsWith(" a"));
-  assert.deepEqual(about, ["init a", "stop a", "init a"]);
+  assert.deepEqual(about, ["init a", "stop a", "ended a", "init a"]);
   assert.deepEqual((await plant.events()).filter((each) => /added|removed/.test(each)), [
     "added a",
     "added b",
@@ -164,8 +167,17 @@ Deno.test("a change of what the platform uses begins a new session, another one 
 });
 
 Deno.test("code of one device that blocks: it is named and dead, the others get new sessions silently", async () => {
-  const devices = [{ name: "blocks", ping: "block" }, { name: "a" }, { name: "b" }];
-  await using plant = await Plant.with(played(devices, `${PACE}init: { again: 1h }\n`), { blockedAfter: 2_000 });
+  await using plant = await Plant.with({}, { blockedAfter: 2_000 });
+  const go = join(plant.folder.path, "go");
+  const files = played(
+    [{ name: "blocks", ping: "block", go }, { name: "a" }, { name: "b" }],
+    `${PACE}init: { again: 1h }\n`,
+  );
+  // Not before the program knows of its session: it would be its init that failed.
+  files["play.ts"] = HELD.replace("act(device.ping)", 'act(device.go && !existsSync(device.go) ? "" : device.ping)');
+  await plant.reload(files);
+  await plant.reach("play", "reachable", 3);
+  await plant.folder.write({ go: "" });
   await plant.reach("play", "dead", 1);
   assert.match((await plant.device("play", "blocks")).error!, /^play\.ts did not answer for 2s: a loop does not end$/);
   await until(() => plant.logs.filter((line) => line === "init a").length, (count) => count >= 2);

@@ -262,6 +262,16 @@ export default device({
 });
 `;
 
+/** That platform, with a stop that ends when the file exists which an item names as `go`. */
+export const HELD = PLAY_PLATFORM.replace(
+  "const pause =",
+  `import { existsSync } from "node:fs";
+const pause =`,
+).replace("stop?: string;", "stop?: string; go?: string;").replace(
+  "await act(device.stop);",
+  'while (device.go && !existsSync(device.go)) await pause(10); console.log("ended " + device.name);',
+);
+
 export function played(devices: object[], more: string, key = "item.name"): Record<string, string> {
   const lines = devices.map((device) => `  - ${JSON.stringify(device)}\n`).join("");
   return {

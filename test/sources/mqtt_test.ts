@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { symlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
@@ -41,19 +41,25 @@ when: { poll: { call: "./feed.ts#readings" } }
 then: [{ log: "\${{ event.data.new.topic }} is \${{ event.data.new.value }}" }]
 `;
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
+/** The port of the broker on this machine, which is ours also while the broker is down: it leads to the broker's socket. */
+async function openPort(socket: string): Promise<AsyncDisposable & { port: number }> {
+  const server = createServer((client) => {
+    const broker = connect(socket);
+    client.pipe(broker).pipe(client);
+    for (const [one, other] of [[client, broker], [broker, client]]) {
+      one.on("error", () => {}).on("close", () => other.destroy());
+    }
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
+  return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
 /** A broker that keeps what its clients miss, also across its own restarts. */
-async function startBroker(folder: string, port: number): Promise<() => Promise<void>> {
+async function startBroker(folder: string, socket: string): Promise<() => Promise<void>> {
   const config = join(folder, "mosquitto.conf");
   const lines = [
-    `listener ${port} 127.0.0.1`,
+    `listener 0 ${socket}`,
     "allow_anonymous true",
     "persistence true",
     `persistence_location ${folder}/`,
@@ -72,11 +78,13 @@ Deno.test({
     "MQTT: what comes while the program is down is told after its start, and it connects again to a broker that was down",
   ignore: !existsSync(BROKER),
   async fn() {
-    const port = await freePort();
-    await using folder = await Folder.with({ "feed.ts": SOURCE(port), "a.yaml": RULE });
+    await using sockets = await Folder.with({});
+    const socket = join(sockets.root, "broker");
+    await using line = await openPort(socket);
+    await using folder = await Folder.with({ "feed.ts": SOURCE(line.port), "a.yaml": RULE });
     await symlink(join(ROOT, "node_modules"), join(folder.rules, "node_modules"));
-    let stopBroker = await startBroker(folder.root, port);
-    const publisher = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 100 });
+    let stopBroker = await startBroker(folder.root, socket);
+    const publisher = mqtt.connect(`mqtt://127.0.0.1:${line.port}`, { reconnectPeriod: 100 });
     const publish = (value: number) => publisher.publishAsync("sensors/a", String(value), { qos: 1 });
     let app = await folder.open();
     const values = async () => (await ask(app, "/api/runs")).map(({ event }: Answered) => event.data.new.value);
@@ -99,7 +107,7 @@ Deno.test({
       await holds("what came meanwhile", () => told(4, 5));
       await stopBroker();
       await holds("the problem", async () => JSON.stringify(await ask(app, "/api/rules")).includes("listen ended"));
-      stopBroker = await startBroker(folder.root, port);
+      stopBroker = await startBroker(folder.root, socket);
       await publish(6);
       await holds("what came after the broker's restart", () => told(6));
       const rules = JSON.stringify(await ask(app, "/api/rules"));

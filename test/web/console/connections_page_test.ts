@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ADDRESS, asana, newKey, openConnections } from "../../connections/harness.ts";
+import { ADDRESS, advanceUntil, asana, newKey, openConnections } from "../../connections/harness.ts";
 import { openBench, rule, webhook } from "../harness.ts";
 import { connect } from "./stream.ts";
 import { ANNA, OPERATOR, Visitor } from "./visitor.ts";
@@ -151,10 +151,7 @@ Deno.test("a device is connected on the page: code and address are shown, and th
   const list = await connect(bench, live((await get("/connections")).body));
   await attempt.until(/Waiting until it is allowed there/);
   await server.allowDevice(url.replaceAll("&amp;", "&"));
-  for (let tries = 0; tries < 200 && connections.list()[0].state !== "connected"; tries++) {
-    await clock.advanceTo(clock.now() + 1_000);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await advanceUntil(clock, () => connections.list()[0].state === "connected");
   await attempt.until(/hx-target="#attempt" hx-swap="innerMorph">asana is connected/);
   const heard = await list.until(
     /hx-target="#connections"[^]*by an operator|hx-target="#connections"[^]*an operator, /,
