@@ -146,28 +146,34 @@ export class StoredFiles {
   async commit({ added, removed, expected, folded }: FilesChange): Promise<void> {
     const right = this.right();
     right.assertHeld();
-    const rows = [...added].map(([path, file]) => ({ path, ...file }));
-    const held = await this.sql.begin(async (transaction) => {
-      await transaction.unsafe(RELEASE_IF_FROZEN);
-      const held = await transaction.unsafe(right.proof);
-      if (held.length === 0) return false;
-      if (expected !== undefined) await assertExpected(transaction, expected);
-      const gone = JSON.stringify([...added.keys(), ...removed]);
-      await transaction.unsafe(
-        "with gone as (delete from whenthen.files where path in (select json_array_elements_text($1::text::json)) " +
-          "returning blob) delete from whenthen.chunks where blob in (select blob from gone)",
-        [gone],
-      );
-      await transaction.unsafe(
-        "insert into whenthen.files (path, blob, bytes) " +
-          "select path, blob, bytes from json_to_recordset($1::text::json) as f(path text, blob text, bytes bigint)",
-        [JSON.stringify(rows)],
-      );
-      if (folded !== undefined) await transaction.unsafe(REMOVE_FRAMES, [String(folded), String(this.mostBehind)]);
-      return true;
-    });
-    if (!held) right.lose();
+    const gone = await this.sql.begin((transaction) => replaceFiles(transaction, right, { added, removed, expected }));
+    if (gone === undefined) return right.lose();
+    // After the transaction, which appends wait for. What fails here is removed with a later change, or as what an upload has left.
+    if (gone.length > 0) await this.discard(gone);
+    if (folded === undefined) return;
+    const removal = `with held as (${right.proof}) ${REMOVE_FRAMES}`;
+    await this.sql.unsafe(removal, [String(folded), String(this.mostBehind)]).catch(() => {});
   }
+}
+
+/** @returns the blobs that are in no file any more; undefined if the right is lost */
+async function replaceFiles(
+  transaction: Transaction,
+  right: Right,
+  { added, removed, expected }: FilesChange,
+): Promise<string[] | undefined> {
+  const [, held] = await transaction.unsafe<Row[][]>(`${RELEASE_IF_FROZEN}; ${right.proof}`);
+  if (held.length === 0) return undefined;
+  if (expected !== undefined) await assertExpected(transaction, expected);
+  const paths = JSON.stringify([...added.keys(), ...removed]);
+  const files = JSON.stringify([...added].map(([path, file]) => ({ path, ...file })));
+  const [gone] = await transaction.unsafe<Row[][]>(
+    "delete from whenthen.files where path in (select json_array_elements_text($1::text::json)) returning blob; " +
+      "insert into whenthen.files (path, blob, bytes) " +
+      "select path, blob, bytes from json_to_recordset($2::text::json) as f(path text, blob text, bytes bigint) returning 1",
+    [paths, files],
+  );
+  return gone.map(({ blob }) => blob);
 }
 
 async function assertExpected(transaction: Transaction, expected: Map<string, string | undefined>): Promise<void> {
@@ -184,7 +190,7 @@ async function assertExpected(transaction: Transaction, expected: Map<string, st
  * after it. A replica that was declared dead needs none. For one that lives but does not apply them, only the newest ones stay.
  */
 const REMOVE_FRAMES = `
-  delete from whenthen.log where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)
+  delete from whenthen.log using held where seq <= $1::bigint and seq < (select max(seq) from whenthen.log)
     and (
       not exists (
         select from whenthen.replicas r where not r.fenced and r.applied <= log.seq
@@ -194,6 +200,8 @@ const REMOVE_FRAMES = `
         where bytes > $2::bigint
       )
     )`;
+
+type Row = Record<string, string>;
 
 /** @throws Error if a path leads out of the data folder */
 function asFiles(rows: { path: string; blob: string; bytes: string }[]): Map<string, StoredFile> {

@@ -11,8 +11,8 @@ const MOST_BYTES = 5_700;
 /**
  * The statement that tells the others. Its transaction does not wait for the disk: those that notify commit one after the other in the
  * whole server. Behind a pooler in transaction mode nobody receives it.
- * @param row what it carries: `from` is the table and condition of the row, which must be there for anybody to be told; `words` are
- * expressions for texts without spaces; `bytes` is a column that comes last, unless it is too long
+ * @param row what it carries: `from` is a table with the condition for the row; without that row nobody is notified. `words` are expressions
+ * for texts without spaces. `bytes` is a column that comes last, if it is short enough
  */
 export function announcement(news: News, row?: { from: string; words: string[]; bytes: string }): string {
   const text = row === undefined ? `'${news}'` : [
@@ -29,7 +29,7 @@ const MOST_KEPT = 64;
 
 /**
  * The connection that notifications arrive on, also for what must not wait behind uploads: signs of life, and looks at those of others.
- * A notification may be lost, and nothing is wrong then: it tells sooner what a look into the tables finds, too.
+ * A notification may be lost, and nothing is wrong then: queries of the tables find the same, later.
  */
 export class Wakes {
   readonly #waiting = new Set<() => void>();
@@ -71,8 +71,8 @@ export class Wakes {
   }
 
   /**
-   * What the notifications since the last call carried, in order: the words of each, none if it was only a hint. Of many, only the
-   * first ones are kept, and the last one is empty.
+   * What the notifications since the last call carried, in order: the words of each, and the bytes in base64; nothing if it was only a
+   * hint. Of many, the first ones are kept, then an empty one.
    */
   take(news: News): string[][] {
     return this.#contents[news].splice(0);
