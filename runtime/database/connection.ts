@@ -69,9 +69,9 @@ const TABLES = `
 /**
  * What each version adds to the one before. 2: `replicas` has the programs that work on the database, with their signs of life and
  * the last frame that they have applied; `inbox` has calls for the one that decides, until it has decided them; `turns` has
- * the replicas that do what only one does at a time. 3: frames, calls and chunks are packed, see `packing.ts`, and `channel` is where
- * they are announced: nobody who may not read the tables can guess it. Programs of older versions cannot read them, so they are fenced,
- * and refuse the tables when they begin anew.
+ * the replicas that do what only one does at a time. 3: frames, calls and chunks are packed, see `packing.ts`; `channel` is the
+ * channel of the notifications, random so that only those who may read the tables know it. Programs of older versions cannot read packed
+ * values: the upgrade fences them, and they refuse the tables when they open the database again.
  */
 const UPGRADES: Record<number, string> = {
   2: `

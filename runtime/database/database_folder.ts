@@ -74,8 +74,8 @@ export class DatabaseFolder {
   }
 
   /**
-   * The same for who has followed and decides from now on, so that nobody changes the store meanwhile. It has all identities in memory:
-   * their files, which may be large, come before the next merge.
+   * The same for a replica that has followed and decides from now on. It has the identities in memory, so their files, which may be large,
+   * are downloaded only before the next merge. Nobody else changes the store meanwhile.
    */
   takeOver(): Promise<void> {
     return this.#alone("", async () => {
@@ -85,7 +85,7 @@ export class DatabaseFolder {
     });
   }
 
-  /** Downloads the files at the top that are not here, except parts. */
+  /** Downloads the files at the top that are not on this machine, except parts. */
   fetchStore(): Promise<void> {
     return this.#fetchAll([...this.#absent].filter((path) => folderOf(path) === "" && !LATE.test(path)));
   }

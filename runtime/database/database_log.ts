@@ -10,7 +10,7 @@ import { announcement } from "./wakes.ts";
 /** Where a frame has its checksum, see `log_frame.ts`. */
 const CHECKSUM_AT = 16;
 
-/** The most rows, and packed bytes, that are read at once; a larger frame comes alone. */
+/** The most frames, and bytes of packed frames, in one query; a larger frame is read alone. */
 const PAGE = 200;
 const PAGE_BYTES = 4 * 1024 * 1024;
 
@@ -26,7 +26,7 @@ const APPEND = `
   )
   select (select count(*) from held)::int as held, (select count(*) from added)::int as added`;
 
-/** For those who follow: the frame, with the checksum of the one before it, as they take it only if they have that one. */
+/** The notification of a frame. It has the checksum of the frame before it: a follower that has another one queries the table instead. */
 const ANNOUNCEMENT = announcement("frames", {
   from: "whenthen.log where seq = $2::bigint and epoch = $1::bigint and checksum = $3::bigint",
   words: ["seq", "checksum", "$5"],
@@ -98,9 +98,9 @@ export class DatabaseLog {
   }
 
   /**
-   * The frames after a cursor that notifications have brought. Moves the cursor.
-   * @param contents see {@link ANNOUNCEMENT}
-   * @returns whether these are all that there are
+   * The frames that follow a cursor, from notifications. Moves the cursor.
+   * @param contents of the notifications, see {@link ANNOUNCEMENT}
+   * @returns the frames up to the first gap; `isAll` is false if there is one, and a query must find the rest
    */
   nextIn(contents: string[][], cursor: LogCursor): { found: LoggedFrame[]; isAll: boolean } {
     const found: LoggedFrame[] = [];
@@ -147,7 +147,7 @@ export class DatabaseLog {
   }
 }
 
-/** Unpacked when it is used: the frames of a page may be large together. */
+/** A frame that is unpacked only when it is used: all frames of a query together may be large. */
 function loggedFrame(seq: number, packed: Buffer): LoggedFrame {
   return {
     seq,

@@ -8,7 +8,7 @@ import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
 import { announcement, pause, type Wakes } from "./wakes.ts";
 
-/** Milliseconds between two queries for what no notification has brought, while something is expected and while nothing is. */
+/** Milliseconds between two queries if no notification arrives: while an answer is expected, and otherwise. */
 const BUSY = 20;
 const IDLE = 250;
 /** For so many milliseconds after the last call there may be more, or its answer. */
@@ -16,7 +16,7 @@ const RECENT = 1_000;
 /** Milliseconds between two queries while the database cannot be reached. */
 const UNREACHABLE = 250;
 
-/** The most batches of one replica, and packed bytes of all together, that are received at once; a larger batch comes alone. */
+/** The most batches of one replica, and bytes of packed batches in all, in one query; a larger batch is read alone. */
 const BATCHES = 50;
 const BYTES = 4 * 1024 * 1024;
 /** Milliseconds between two removals of decided batches. */
@@ -31,13 +31,13 @@ const SEND = `
     select from whenthen.replicas where id = $1 and not fenced for share
   ), added as (
     insert into whenthen.inbox (replica, seq, calls) select $1, $2::bigint, $3::bytea from alive
-    on conflict (replica, seq) do nothing returning 1
+    on conflict (replica, seq) do nothing
   )
-  select (select count(*) from alive)::int as alive, (select count(*) from added)::int as added`;
+  select count(*)::int as alive from alive`;
 
 /**
- * Tells the one that decides, in the same transaction: none of it waits for the disk. What is lost in a crash of the server is sent again,
- * and the frame with the decision, which does wait, makes the batch durable, too.
+ * The notification of a batch, in the transaction that adds the batch. That does not wait for the disk: a batch that a crash of the
+ * server loses is sent again. Once the frame with its decision is on disk, so is the batch, as the server writes its log in order.
  */
 const ANNOUNCEMENT = announcement("calls", {
   from: "whenthen.inbox where replica = $1 and seq = $2::bigint",
@@ -123,7 +123,7 @@ export class DatabaseExchange implements Exchange {
     return this.parts.log.next(this.#cursorAt(seq));
   }
 
-  /** After a frame that was applied. */
+  /** The cursor after a frame that was applied. */
   #cursorAt(seq: number): LogCursor {
     if (this.#cursor?.seq !== seq) this.#cursor = this.parts.log.cursorAt(seq);
     return this.#cursor;
@@ -170,8 +170,8 @@ export class DatabaseExchange implements Exchange {
   }
 
   /**
-   * Waits for what comes next: from notifications, else from a query. That is made after a notification without what comes next, and
-   * from time to time. Outlasts a database that cannot be reached. Empty if the signal is aborted.
+   * Waits for the next frames or batches, from notifications or from a query. It queries the table if notifications leave a gap, and if
+   * none arrives for a while. It goes on while the database cannot be reached. Empty if the signal is aborted.
    */
   async #next<T>(news: "frames" | "calls", state: QueryState, source: Source<T>, signal: AbortSignal): Promise<T[]> {
     const { wakes } = this.parts;
@@ -197,19 +197,19 @@ export class DatabaseExchange implements Exchange {
   }
 }
 
-/** Whether there may be more than what notifications have brought. */
+/** Whether the next step is a query, because notifications may have left a gap. */
 interface QueryState {
   mustQuery: boolean;
 }
 
 /** Where the next frames or batches come from. */
 interface Source<T> {
-  /** Those that notifications have brought, and whether these are all that there are. */
+  /** Those from notifications; `isAll` is false if there is a gap, and a query must find the rest. */
   fromNotifications(contents: string[][]): { found: T[]; isAll: boolean };
   query(): Promise<T[]>;
 }
 
-/** What {@link SEND} finds. */
+/** The result of {@link SEND}: whether the replica is not fenced. */
 type Sent = { alive: number }[];
 
 type BatchRow = Record<"replica" | "number", string> & { calls: Buffer };
@@ -219,10 +219,10 @@ function asBatch({ replica, number, calls }: BatchRow): Batch {
 }
 
 /**
- * The batches beyond the cursors that notifications have brought. The first one of a replica is not among them, as it may have been
- * retired since it sent that: a query knows.
- * @param contents see {@link ANNOUNCEMENT}
- * @returns whether these are all that there are
+ * The batches after the cursors, from notifications. For the first batch of a replica it asks for a query: the notification may be a late
+ * one, of a replica that was retired and forgotten since, and only the table shows that.
+ * @param contents of the notifications, see {@link ANNOUNCEMENT}
+ * @returns the batches up to the first gap; `isAll` is false if there is one
  */
 function batchesIn(contents: string[][], cursors: ReadonlyMap<string, number>): { found: Batch[]; isAll: boolean } {
   const found: Batch[] = [];

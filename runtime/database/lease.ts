@@ -87,8 +87,8 @@ const OTHERS = `
     and not other.fenced and clock_timestamp() - other.beaten < interval '${DEAD} milliseconds'`;
 
 /**
- * Whether this replica leaves the lease to another one. It does so while it is starting and has not announced its address, if another one
- * has: that one has loaded everything, and its rules are in force.
+ * Whether another replica should have the lease instead: this one is still starting and has not announced its address, and the other one
+ * has. So that one has loaded everything, and its rules are in force.
  */
 async function leavesIt(sql: Sql, me: string, isWaiting: boolean): Promise<boolean> {
   try {

@@ -148,7 +148,8 @@ export class StoredFiles {
     right.assertHeld();
     const gone = await this.sql.begin((transaction) => replaceFiles(transaction, right, { added, removed, expected }));
     if (gone === undefined) return right.lose();
-    // After the transaction, which appends wait for. What fails here is removed with a later change, or as what an upload has left.
+    // Not in the transaction, which keeps the lease locked, so that appends wait. What cannot be removed now is removed later: chunks
+    // as those of an abandoned upload, frames after the next fold.
     if (gone.length > 0) await this.discard(gone);
     if (folded === undefined) return;
     const removal = `with held as (${right.proof}) ${REMOVE_FRAMES}`;

@@ -5,14 +5,14 @@ import type { Sql } from "./pool.ts";
 /** What a notification is about: new frames, new calls, or the free lease. */
 type News = "frames" | "calls" | "lease";
 
-/** The most packed bytes that a notification carries: PostgreSQL limits it to 8,000 bytes, and base64 with its line ends takes 1.36 times as many. */
+/** The most packed bytes in a notification. PostgreSQL allows 8,000 bytes of text, and base64 with its line ends takes 1.36 times as many. */
 const MOST_BYTES = 5_700;
 
 /**
- * The statement that tells the others. Its transaction does not wait for the disk: those that notify commit one after the other in the
- * whole server. Behind a pooler in transaction mode nobody receives it.
- * @param row what it carries: `from` is a table with the condition for the row; without that row nobody is notified. `words` are expressions
- * for texts without spaces. `bytes` is a column that comes last, if it is short enough
+ * The statement that notifies the other replicas. Its transaction does not wait for the disk, because the server commits transactions with
+ * notifications one after the other. Behind a pooler in transaction mode nobody receives it.
+ * @param row the row whose content is sent: `from` is its table and condition, and if there is no such row, nobody is notified; `words` are
+ * SQL expressions for texts without spaces; `bytes` is a column, sent last if it is short enough
  */
 export function announcement(news: News, row?: { from: string; words: string[]; bytes: string }): string {
   const text = row === undefined ? `'${news}'` : [
@@ -71,8 +71,8 @@ export class Wakes {
   }
 
   /**
-   * What the notifications since the last call carried, in order: the words of each, and the bytes in base64; nothing if it was only a
-   * hint. Of many, the first ones are kept, then an empty one.
+   * The contents of the notifications since the last call, in order. Each is the words of its row, with the bytes in base64 at the end if
+   * they were sent; empty if it had no row. If there were too many: the first ones, then an empty one.
    */
   take(news: News): string[][] {
     return this.#contents[news].splice(0);
@@ -102,7 +102,7 @@ export class Wakes {
   #wake(news: News, words: string[]): void {
     this.#counts[news]++;
     const contents = this.#contents[news];
-    // The one that carries nothing says that there is more.
+    // The empty one makes the reader query the table.
     if (contents.length <= MOST_KEPT) contents.push(contents.length < MOST_KEPT ? words : []);
     for (const look of [...this.#waiting]) look();
   }

@@ -4,12 +4,12 @@ import { FORMAT_VERSION, segmentName, sortFiles } from "../store/log/files.ts";
 import { encodeHead } from "../store/log/log_frame.ts";
 import type { DatabaseLog } from "./database_log.ts";
 
-/** A new segment file is begun above this size: each is folded in memory. */
+/** A new segment is begun above this size, because a fold has a whole one in memory. */
 const SEGMENT_BYTES = 6 * 1024 * 1024;
 
 /**
  * Replaces the segments in a folder of this machine by the frames of the log in the database.
- * @param seq the last frame that is in other files: the first segment begins with the next one
+ * @param seq the last frame that is folded: the first segment begins with the next one
  */
 export async function writeSegments(folder: string, log: DatabaseLog, seq: number): Promise<void> {
   for (const { name } of sortFiles(await realDisk.list(folder)).segments) await realDisk.remove(join(folder, name));

@@ -75,8 +75,8 @@ function startThread(
 }
 
 /**
- * As Deno's `fork` would start it, but for `node_modules`: the program's start has set it up, and that each process checks it again
- * takes 25 ms, one process after the other.
+ * The options with which Deno's `fork` starts a process, but `node_modules` is not set up again: the program's start has done that, and
+ * it would take 25 ms more, one process after the other.
  */
 const OF_DENO = ["run", "-A", "--unstable-bare-node-builtins", "--unstable-detect-cjs", "--node-modules-dir=manual"];
 

@@ -49,7 +49,7 @@ export async function sealWorker(reason: string): Promise<void> {
 }
 
 function sealModules(refuse: (what: string) => () => void): void {
-  // Loaded here: few processes of rule code are sealed.
+  // Loaded only here, because few processes of rule code are sealed.
   const { createRequire, syncBuiltinESMExports } = process.getBuiltinModule("node:module");
   const require = createRequire(`${process.cwd()}/`);
   const seal = (target: Functions, where: string, names: RegExp) => {

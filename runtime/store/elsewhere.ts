@@ -8,7 +8,7 @@ export interface Elsewhere {
   publish(): Promise<void>;
   /** Copies a part of history to the disk, if it is not there. */
   fetch(part: string): Promise<void>;
-  /** Copies to the disk what a merge reads, where it is not there. */
+  /** Copies the files that a merge reads to the disk, if they are not there. */
   fetchStore(): Promise<void>;
   exchange: Exchange;
 }
@@ -18,8 +18,8 @@ export interface Exchange {
   /** This replica. */
   readonly me: string;
   /**
-   * Hands a batch of calls to the one that decides. A crash of the place may lose it, until a frame with its decision is durable: it is sent
-   * again and again until then. @throws FolderLostError once this replica is fenced
+   * Sends a batch of calls to the one that decides. A crash may lose the batch until the frame with its decision is durable, so it must be
+   * sent again until then. @throws FolderLostError once this replica is fenced
    */
   send(seq: number, calls: string): Promise<void>;
   /** Waits for batches beyond these cursors, of all replicas, those of one in order. An empty list is possible. */
@@ -30,7 +30,7 @@ export interface Exchange {
   forget(cursors: ReadonlyMap<string, number>): Promise<void>;
   /** The frames after `seq`, in order, as they come. @throws MissingFramesError if the next one is gone */
   tail(seq: number, signal: AbortSignal): AsyncIterable<LoggedFrame[]>;
-  /** Frames after `seq`, in order, without waiting; none if there is none. @throws MissingFramesError if the next one is gone */
+  /** The next frames after `seq`, in order, or an empty list: it does not wait. @throws MissingFramesError if the next one is gone */
   framesAfter(seq: number): Promise<LoggedFrame[]>;
   /** What this replica has applied, told with its next beat. */
   applied(seq: number): void;

@@ -41,7 +41,7 @@ export interface DecidingParts extends LedgerStoreParts {
   folding: Folding;
 }
 
-/** The state of a program that has followed another one. */
+/** The state in memory of a program that has followed another one. */
 export interface FollowedState {
   state: RecoveredState;
   /** The last frame in it. */

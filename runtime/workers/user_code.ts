@@ -29,7 +29,7 @@ export class UserCode {
   /** The place in the user's source of a position in the bundle; all numbers count from 1. */
   placeOf(line: number, column: number): CodePlace | undefined {
     if (this.#encodedMap === undefined) return undefined;
-    // Loaded late: few processes of rule code need it.
+    // Loaded only here, because few processes of rule code need it.
     this.#map ??= new (process.getBuiltinModule("node:module").SourceMap)(this.#readMap());
     const entry = this.#map.findEntry(line - 1, column - 1);
     if (!("originalSource" in entry)) return undefined;

@@ -32,7 +32,7 @@ function noise(characters: number): string {
   return randomBytes(characters).toString("base64").slice(0, characters);
 }
 
-/** Collects what comes, until its signal is aborted. */
+/** Collects the texts of frames, until its signal is aborted. `reach` waits until so many have come. */
 function collect(frames: AsyncIterable<LoggedFrame[]>) {
   const texts: string[] = [];
   const done = (async () => {
@@ -42,19 +42,21 @@ function collect(frames: AsyncIterable<LoggedFrame[]>) {
   })();
   // A test that does not wait for its end may close the connections before.
   done.catch(() => {});
-  return { texts, done };
+  const reach = (count: number) =>
+    until(`${count} frames`, () => Promise.resolve(texts.length), (seen) => seen === count);
+  return { texts, done, reach };
 }
 
 const textsTo = (last: number) => Array.from({ length: last }, (_, index) => `frame ${index + 1}`);
 
-/** A replica that follows, as its parts, so that its looks into the tables can be counted. */
+/** The parts of a follower, with a count of its queries of the log and the inbox. */
 async function parts(url: string) {
   const [all, wakes] = [await connect(url), await Wakes.open(url)];
   const members = await Registration.register(wakes, { info: INFO, now: Date.now, onSilent: () => {} });
-  const looks = { count: 0 };
+  const queries = { count: 0 };
   const sql: Sql = {
     unsafe: (query, values) => {
-      if (/from whenthen\.(?:log|inbox)/.test(query)) looks.count++;
+      if (/from whenthen\.(?:log|inbox)/.test(query)) queries.count++;
       return all.unsafe(query, values);
     },
     begin: (work) => all.begin(work),
@@ -66,7 +68,7 @@ async function parts(url: string) {
   return {
     exchange,
     wakes,
-    looks,
+    queries,
     [Symbol.asyncDispose]: async () => {
       await members.leave();
       await Promise.all([sql.end({ timeout: 1 }), wakes.sql.end({ timeout: 1 })]);
@@ -179,8 +181,7 @@ Deno.test("frames come as they are appended, in order, also when the notifying c
   await using follower = await replica(url);
   const stop = new AbortController();
   await append(decider, 1, 300);
-  const { texts, done } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
-  const reach = (last: number) => until(`frame ${last}`, () => Promise.resolve(texts.length), (seen) => seen === last);
+  const { texts, done, reach } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
   await reach(300);
   await append(decider, 301, 310);
   await reach(310);
@@ -205,14 +206,14 @@ Deno.test("without notifications frames and batches come by looking for them", a
   await using decider = await replica(url);
   await using follower = await deaf(url);
   const stop = new AbortController();
-  const { texts, done } = collect(follower.exchange.tail(0, stop.signal));
+  const { texts, done, reach } = collect(follower.exchange.tail(0, stop.signal));
   await append(decider, 1, 1);
-  await until("the first frame", () => Promise.resolve(texts.length), (seen) => seen === 1);
+  await reach(1);
   await follower.exchange.send(1, "call");
   const begun = performance.now();
   for (let seq = 2; seq <= 11; seq++) {
     await append(decider, seq, seq);
-    await until("the frame", () => Promise.resolve(texts.length), (seen) => seen === seq);
+    await reach(seq);
   }
   assert.ok(performance.now() - begun < 10 * 250, "while a call may be waiting for its answer, it looks more often");
   stop.abort();
@@ -223,29 +224,28 @@ Deno.test("without notifications frames and batches come by looking for them", a
   assert.equal((await receiving)[0].calls, "call");
 });
 
-Deno.test("notifications bring short frames and calls, without a look into the tables; a look finds the others", async () => {
+Deno.test("notifications bring short frames and calls, without a query; a query finds the others", async () => {
   const url = await server.create();
   await using decider = await replica(url);
   await using follower = await parts(url);
   const stop = new AbortController();
-  const { texts, done } = collect(follower.exchange.tail(0, stop.signal));
-  const reach = (last: number) => until(`frame ${last}`, () => Promise.resolve(texts.length), (seen) => seen === last);
+  const { texts, done, reach } = collect(follower.exchange.tail(0, stop.signal));
   await append(decider, 1, 1);
   await reach(1);
-  const { looks } = follower;
-  // While nothing comes it looks from time to time.
-  const looksFor = async (work: () => Promise<unknown>) => {
-    const [before, begun] = [looks.count, performance.now()];
+  const { queries } = follower;
+  // Each 250 ms without a notification there is one.
+  const queriesFor = async (work: () => Promise<unknown>) => {
+    const [before, begun] = [queries.count, performance.now()];
     await work();
-    return looks.count - before - Math.floor((performance.now() - begun) / 250);
+    return queries.count - before - Math.floor((performance.now() - begun) / 250);
   };
-  const heard = await looksFor(async () => {
+  const made = await queriesFor(async () => {
     for (let seq = 2; seq <= 60; seq++) {
       await append(decider, seq, seq);
       await reach(seq);
     }
   });
-  assert.ok(heard <= 2, `${heard} looks for 59 frames`);
+  assert.ok(made <= 2, `${made} queries for 59 frames`);
   const large = Array.from({ length: 10 }, (_, index) => noise(index % 2 === 0 ? 50 : 9_000));
   for (const [index, text] of large.entries()) {
     await decider.elsewhere.append(61 + index, encodeFrame(61 + index, text));
@@ -276,7 +276,7 @@ Deno.test("frames that are as long as a notification can carry, or longer, arriv
   await using sql = await connection(url);
   await using decider = await replica(url);
   await using follower = await replica(url);
-  const { texts } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  const { texts, reach } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
   const [{ channel }] = await sql`select channel from whenthen.version`;
   const notifications: string[] = [];
   await sql.listen(channel, (text) => void notifications.push(text));
@@ -286,7 +286,7 @@ Deno.test("frames that are as long as a notification can carry, or longer, arriv
     await decider.elsewhere.append(seq, encodeFrame(seq, sent.at(-1)!));
     await follower.elsewhere.exchange.send(seq, sent.at(-1)!);
   }
-  await until("all", () => Promise.resolve(texts.length), (seen) => seen === sent.length);
+  await reach(sent.length);
   assert.deepEqual(texts, sent);
   assert.deepEqual((await received(decider, new Map(), 40)).map(({ calls }) => calls), sent);
   await until("all notifications", () => Promise.resolve(notifications.length), (count) => count === 80);
@@ -337,17 +337,17 @@ Deno.test("a database that crashes loses no frame for those that follow", async 
   await using decider = await replica(url);
   await using follower = await replica(url);
   const stop = new AbortController();
-  const { texts, done } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
+  const { texts, done, reach } = collect(follower.elsewhere.exchange.tail(0, stop.signal));
   await append(decider, 1, 5);
   await own.crash();
   await assert.rejects(append(decider, 6, 6));
   await own.resume();
   await until("the database", () => append(decider, 6, 6).then(() => true, () => false), (there) => there);
-  await until("frame 6", () => Promise.resolve(texts.length), (seen) => seen === 6);
+  await reach(6);
   stop.abort();
   await done;
   assert.deepEqual(texts, textsTo(6));
-  // What it has lost of batches is sent again, and what it has not lost is there once.
+  // A batch is sent again, and is there once, whether the crash lost it or not.
   await follower.elsewhere.exchange.send(1, "call");
   await own.crash();
   await own.resume();
@@ -367,9 +367,9 @@ Deno.test("frames that are gone, or were replaced in a restored database, are no
   await append(decider, 1, 9);
   await sql`delete from whenthen.log where seq <= 5`;
   await assert.rejects(collect(follower.elsewhere.exchange.tail(2, signal)).done, MissingFramesError);
-  const { texts, done } = collect(follower.elsewhere.exchange.tail(6, signal));
+  const { done, reach } = collect(follower.elsewhere.exchange.tail(6, signal));
   const gone = assert.rejects(done, MissingFramesError);
-  await until("the last frames", () => Promise.resolve(texts), (texts) => texts.length === 3);
+  await reach(3);
   // As if the database had lost its last frames, and others had been written instead.
   await sql`update whenthen.log set checksum = checksum + 1 where seq = 9`;
   await gone;
@@ -438,8 +438,8 @@ Deno.test("a frame and calls that cannot be announced are there all the same", a
   await using follower = await replica(url);
   await sql`alter function pg_catalog.pg_notify(text, text) rename to pg_notify_gone`;
   await append(decider, 1, 3);
-  const { texts } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
-  await until("the frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
+  const { reach } = collect(follower.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  await reach(3);
   await follower.elsewhere.exchange.send(1, "call");
   const [{ calls }] = await decider.elsewhere.exchange.receive(NO_CURSORS, AbortSignal.timeout(60_000));
   assert.equal(calls, "call");
@@ -460,8 +460,8 @@ Deno.test("a database of version 1 gets the tables of this version, with all tha
   }
   await Promise.all([1, 2].map(async () => await (await connect(url)).end()));
   await using again = await replica(url);
-  const { texts } = collect(again.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
-  await until("its frames", () => Promise.resolve(texts.length), (seen) => seen === 3);
+  const { texts, reach } = collect(again.elsewhere.exchange.tail(0, AbortSignal.timeout(60_000)));
+  await reach(3);
   assert.deepEqual(texts, textsTo(3));
   assert.equal((await sql`select version from whenthen.version`)[0].version, 3);
 });

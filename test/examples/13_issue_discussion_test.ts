@@ -231,7 +231,7 @@ async function journey(isEdited: boolean): Promise<void> {
     await clock.set(T0 + time + moment++ * MINUTE);
     await using program = world.start();
     await program.url();
-    // It is Monday once the program runs.
+    // The first start is a minute before Monday, so that the cron fires while the program runs.
     if (moment === 1) await clock.set(T0);
     await Promise.all(both.map((discussion) => execute(discussion, program)));
   };

@@ -149,7 +149,7 @@ export class History {
     this.#parts = [...others, new Part(catalogue)].sort(byAge);
   }
 
-  /** Drops the lines from memory that are in parts now: up to a frame, or to the end of the newest part. */
+  /** Drops the lines of frames up to `last` from memory, because parts have them now. @param last by default, of the newest part */
   dropFolded(last = this.#folded): void {
     this.#options.recent.drop(last);
   }

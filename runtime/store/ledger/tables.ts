@@ -356,7 +356,7 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
-  /** By which time, and after how many milliseconds, identities have expired last: followers expire the same. */
+  /** The last time that identities were expired: by which time, and with which retention in ms. Followers expire the same ones. */
   expired: { at: number; after: number };
   /** The values that the source of the config last gave. */
   sourced: UpperValue[];

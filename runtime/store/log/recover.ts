@@ -116,9 +116,11 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
 }
 
 /**
- * Finds the files of a store whose state up to the last frame is in memory already. Changes on disk what {@link recover} changes.
- * @param seq the last frame
- * @throws DamagedError if the log does not end with it, or is damaged
+ * Finds the files of a store whose state is in memory already. Like {@link recover}, it cuts off a torn last frame and removes files that
+ * are no longer needed.
+ * @param sink the state
+ * @param seq the last frame in it
+ * @throws DamagedError if the log does not end with that frame, or is damaged
  */
 export async function findFiles<S>(sink: S, seq: number, options: FilesOptions): Promise<Recovered<S>> {
   const files = sortFiles(await options.disk.list(options.folder));
@@ -128,7 +130,7 @@ export async function findFiles<S>(sink: S, seq: number, options: FilesOptions):
   return await settle({ sink, generation, ...log }, options);
 }
 
-/** The segments after a generation. */
+/** The log after a generation. */
 interface FoundLog {
   /** The last frame. */
   seq: number;

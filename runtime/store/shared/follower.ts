@@ -88,8 +88,8 @@ export class Follower implements Deciding {
   }
 
   /**
-   * Applies the last frames, for the decider that this program becomes: no other program appends any more.
-   * @returns takes over the calls without an answer
+   * Applies the last frames before this program becomes the one that decides. No other program may append any more.
+   * @returns a function that hands over the calls without an answer
    * @throws MissingFramesError, UnusableFrameError, or the error of the database
    */
   async handOver(): Promise<() => { sent: SentBatch | undefined; waiting: OpenCall[] }> {
@@ -177,7 +177,7 @@ export class Follower implements Deciding {
     if (change !== undefined) onChange(change);
     const decided = hasAnswers ? rows.get("replica", me) : undefined;
     if (decided !== undefined) this.#outbox.answer(decided, rows);
-    // By the time and retention of the one that decides: this program may have another clock, and other settings.
+    // Not by the clock and settings of this program: it may decide later, and must know the same identities.
     const expired = facts.has("expired") ? rows.fact("expired") : undefined;
     if (expired === undefined) return;
     expireIdentities(rows, { now: expired.at, retention: { ...settings.retention, identities: expired.after } });

@@ -220,7 +220,7 @@ export class Outbox {
     return this.#waiting.splice(0, count);
   }
 
-  /** Sends a batch again and again until it is answered: what arrived last may be lost in a crash of the database. */
+  /** Sends a batch until it is answered: a crash of the database may lose one that has arrived there. */
   async #send(batch: SentBatch): Promise<void> {
     const { signal } = batch.settled;
     for (let failures = 0; this.#sent === batch;) {

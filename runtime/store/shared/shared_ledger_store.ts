@@ -47,7 +47,7 @@ interface DecidingRole {
 class SharedLedgerStore extends LedgerStore implements SharedStore {
   readonly #host: StoreHost;
   readonly #watching: Watching;
-  /** Until the promotion. */
+  /** Set while this program follows. */
   #following: FollowingParts | undefined;
   #promotion: Promise<void> | undefined;
   #inbox: Inbox | undefined;
@@ -107,7 +107,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     // From here to the end of `#continue` in one turn: no new call comes before one that waited.
     this.parts = parts;
     this.#inbox = inbox;
-    // The one that decided before may have died before it told of its last fold.
+    // The one that decided before may have died between a fold and the row of its part.
     parts.history.dropFolded();
     const own = this.#continue(handOver(), { parts, inbox });
     this.#following = undefined;
@@ -153,7 +153,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
     await own;
   }
 
-  /** Decides a batch that was sent. The program before this one has not: all its frames are applied, and none has the answers. */
+  /** Decides a batch that was sent. It is not decided yet: all frames are applied, and none has its answers. */
   async #settleSent({ seq, text, calls }: SentBatch, rows: Rows, inbox: Inbox): Promise<void> {
     try {
       const answers = await inbox.decide({ replica: this.#me, seq, calls: text }) ?? [];

@@ -67,8 +67,8 @@ export function isKnown(
 }
 
 /**
- * Frees the memory of identities that are no longer known, once there are enough of them.
- * @returns whether there were
+ * Removes identities that are no longer known from memory, if they are more than a tenth of all.
+ * @returns whether any were removed
  */
 export function expireIdentities(rows: Rows, at: Pick<TransitionContext, "now" | "retention">): boolean {
   const before = rows.identities.size;
@@ -78,7 +78,7 @@ export function expireIdentities(rows: Rows, at: Pick<TransitionContext, "now" |
   return rows.identities.size < before;
 }
 
-/** Identities were expired: those who follow expire the same. */
+/** Records that identities were expired, so that followers expire the same ones. */
 export function noteExpired(rows: Rows, _input: undefined, { now, retention }: TransitionContext): void {
   rows.putFact("expired", { at: now, after: retention.identities });
 }
