@@ -16,6 +16,10 @@ import type { Mail, SentMail } from "./mailer.ts";
 export interface Action extends Kind {
   /** The policy of steps that set none. */
   defaults: { timeout: number; attempts: number };
+  /**
+   * Whether it shows nothing outside before its record is on disk. A run that begins with it need not wait until its event is there.
+   */
+  staysInside?: true;
   /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
   retries?(error: unknown): boolean;
   /**
@@ -46,6 +50,8 @@ export interface Outcome {
   output: Json;
   /** Stored together with the step's record. */
   effects?: StepEffects;
+  /** Called when the record is on disk. After a crash in between it is not called again. */
+  onRecorded?: () => void;
 }
 
 /** What an action can reach. */

@@ -34,7 +34,7 @@ export const emit = defineAction({
   },
 });
 
-/** Writes one line to the program's log. */
+/** Writes one line to the program's log, once the step is recorded. */
 export const log = defineAction({
   kind: "log",
   summary: "Writes a line to the program's log",
@@ -44,9 +44,10 @@ export const log = defineAction({
     data: json().optional().describe("Logged with the line"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
+  staysInside: true,
   execute({ log: message, level = "info", data }, { run, path, services }) {
-    services.log(level, message, { rule: run.rule, run: run.id, step: path, ...(data !== undefined && { data }) });
-    return { output: null };
+    const about = { rule: run.rule, run: run.id, step: path, ...(data !== undefined && { data }) };
+    return { output: null, onRecorded: () => services.log(level, message, about) };
   },
 });
 

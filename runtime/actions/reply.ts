@@ -33,6 +33,7 @@ export const reply = defineAction({
   ...schemas,
   summary: "Answers the waiting request of a webhook trigger",
   defaults: { timeout: 30_000, attempts: 1 },
+  staysInside: true,
   check: checkReply,
   execute: (args, context) => Promise.try(answer, args, context),
 });

@@ -94,6 +94,7 @@ export function wire(ports: WiringPorts): Wiring {
     surroundings,
     executor: {
       lease: (most) => runner.lease(most),
+      begin: (lease, claimed) => runner.begin(lease, claimed),
       take: (lease, claimed) => runner.take(lease, claimed),
     },
     onAccepted: (receipts) => {

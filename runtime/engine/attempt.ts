@@ -130,14 +130,12 @@ async function attempt(
     return await fail(context, task, record, thrown, recordError(thrown));
   }
   if (!("kind" in outcome)) {
-    const { output, effects } = outcome;
+    const { output, effects, onRecorded } = outcome;
     const isEnd = task.isLast && context.records.unasked().length === 0;
-    return await end(
-      context,
-      record,
-      { state: "succeeded", output },
-      isEnd ? { ...effects, end: context.end() } : effects,
-    );
+    const all = isEnd ? { ...effects, end: context.end() } : effects;
+    const ended = await end(context, record, { state: "succeeded", output }, all);
+    onRecorded?.();
+    return ended;
   }
   if (outcome.kind !== "failed") return outcome;
   return await fail(context, task, record, outcome, { ...outcome.error, step: outcome.step });

@@ -31,7 +31,7 @@ export class Execution {
   #context: RunContext | undefined;
   /** It was woken before it had a context. */
   #wokenEarly = false;
-  /** It was given up while it slept: its outcome is ignored. */
+  /** It was given up while it slept, or its run never existed: its outcome is ignored. */
   #forgotten = false;
   /** The time spent at its last suspension: if the store has another one by now, another replica has executed the run since. */
   #left: number | undefined;
@@ -91,6 +91,12 @@ export class Execution {
     this.suspend();
   }
 
+  /** Gives up a run that began before it was on disk, and never got there: nothing of it was recorded. */
+  abandon(): void {
+    this.#forgotten = true;
+    this.#stop.abort(new Interruption("shutdown", "Its event was not accepted"));
+  }
+
   /** Ends it; see {@link Interruption}. A run that sleeps, or is about to, is suspended instead. */
   interrupt(reason: Interruption): void {
     if (this.sleeping === 0) this.#stop.abort(reason);
@@ -118,7 +124,7 @@ export class Execution {
     try {
       await this.#execute(getVersion);
     } catch (error) {
-      await this.#trouble(error);
+      if (!this.#forgotten) await this.#trouble(error);
     } finally {
       this.#off.resolve();
     }
@@ -152,7 +158,7 @@ export class Execution {
       if (asksFirst) return await this.#ask(context);
       return await this.#end(await runRule(context, alone, this.#stop.signal));
     } catch (thrown) {
-      return await this.#answerThrown(thrown);
+      if (!this.#forgotten) await this.#answerThrown(thrown);
     }
   }
 
@@ -273,6 +279,19 @@ export class Execution {
 
   #spent(): number {
     return this.claim.run.spent + this.options.clock.ticks() - this.#begun - (this.#context?.waiting.held ?? 0);
+  }
+}
+
+/** Reports the end of runs that ended while nothing executed them. */
+export async function announceEnds(runs: string[], { store, onFinished, onError }: RunnerOptions): Promise<void> {
+  if (onFinished === undefined) return;
+  for (const run of runs) {
+    try {
+      const trace = await store.getRun(run);
+      if (trace !== undefined) onFinished(trace.run);
+    } catch (error) {
+      onError(`Cannot read run ${run}, which has ended`, error);
+    }
   }
 }
 

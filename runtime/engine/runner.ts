@@ -2,17 +2,13 @@ import { type Cancel, waitAtMost } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
 import type { Change } from "../store/shared_store.ts";
 import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
-import { Execution, Sleepers } from "./execution.ts";
+import { AheadOfDisk } from "./ahead.ts";
+import { announceEnds, Execution, Sleepers } from "./execution.ts";
 import { EarlyChanges, EndsElsewhere } from "./other_replicas.ts";
 import { Interruption } from "./outcome.ts";
-import type { RunnerOptions } from "./runner_options.ts";
+import { MAX_RUNS, type RunnerOptions } from "./runner_options.ts";
 import { VersionCache } from "./version_cache.ts";
 
-/**
- * How many runs are executed at once: most of them wait for an answer and cost a few kilobytes. More would not be
- * faster on the one main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
- */
-const MAX_RUNS = 256;
 /** Milliseconds until the store is asked again after it failed to give runs. */
 const CLAIM_AGAIN = 5_000;
 /**
@@ -20,7 +16,6 @@ const CLAIM_AGAIN = 5_000;
  * for a claim, or to the one that took their event.
  */
 const DEFERENCE = 100;
-
 /** Milliseconds that a replica that stops waits for the decisions of another one. */
 const LAST_ANSWERS = 3_000;
 
@@ -45,6 +40,7 @@ export class Runner {
   #decides = true;
   /** Set while due runs are left to other replicas. */
   #deferring: Cancel | undefined;
+  readonly #ahead = new AheadOfDisk();
   readonly #early = new EarlyChanges();
   readonly #endsElsewhere: EndsElsewhere;
 
@@ -165,10 +161,24 @@ export class Runner {
     return { owner: this.options.owner, max };
   }
 
-  /** Executes the runs that were claimed on a lease. After the stop they are left to the next start of the program. */
+  /** Begins those runs that need not wait for the disk. @returns whether there are any */
+  begin(lease: Lease, claimed: ClaimedRun[]): boolean {
+    if (this.#stopped) return false;
+    const begun = this.#ahead.choose(lease, claimed, (version) => this.#versions.known(version));
+    this.#leased -= begun.length;
+    for (const claim of begun) this.#execute(claim);
+    return begun.length > 0;
+  }
+
+  /**
+   * Executes the runs that were claimed on a lease. After the stop they are left to the next start of the program.
+   * @param claimed those that are on disk
+   */
   take(lease: Lease, claimed: ClaimedRun[]): void {
-    this.#leased -= lease.max;
-    if (!this.#stopped) { for (const claim of claimed) this.#execute(claim); }
+    const { begun, undone, rest } = this.#ahead.settle(lease, claimed);
+    this.#leased -= lease.max - begun.length;
+    for (const { run } of undone) this.#active.get(run.id)?.abandon();
+    if (!this.#stopped) { for (const claim of rest) this.#execute(claim); }
     const early = this.#early.take(claimed, this.#leased === 0);
     if (early.length > 0) void this.#lookAt(early);
     if (this.#behind && claimed.length < lease.max) this.wake();
@@ -242,17 +252,8 @@ export class Runner {
   }
 
   /** Reports the end of runs that ended while nothing executed them. */
-  async announce(runs: string[]): Promise<void> {
-    const { store, onFinished, onError } = this.options;
-    if (onFinished === undefined) return;
-    for (const run of runs) {
-      try {
-        const trace = await store.getRun(run);
-        if (trace !== undefined) onFinished(trace.run);
-      } catch (error) {
-        onError(`Cannot read run ${run}, which has ended`, error);
-      }
-    }
+  announce(runs: string[]): Promise<void> {
+    return announceEnds(runs, this.options);
   }
 
   /** Resolves when nothing is running and nothing becomes claimable within `within` milliseconds, for `whenthen once`. */

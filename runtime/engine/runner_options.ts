@@ -10,6 +10,12 @@ import type { SharedStore } from "../store/shared_store.ts";
 import type { EventIdentity, Reply, Store } from "../store/store.ts";
 import type { Acting } from "./acting.ts";
 
+/**
+ * How many runs are executed at once: most of them wait for an answer and cost a few kilobytes. More would not be
+ * faster on the one main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
+ */
+export const MAX_RUNS = 256;
+
 /** What the runner works with. */
 export interface RunnerOptions {
   store: Store;

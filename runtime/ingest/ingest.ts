@@ -46,7 +46,12 @@ interface FullReport {
 interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
-  /** @param claimed the runs claimed on that lease */
+  /**
+   * Begins those of the runs that may begin before they are on disk.
+   * @returns whether there are any
+   */
+  begin(lease: Lease, claimed: ClaimedRun[]): boolean;
+  /** @param claimed the runs claimed on that lease, which are on disk; none if they were undone */
   take(lease: Lease, claimed: ClaimedRun[]): void;
 }
 
@@ -184,9 +189,10 @@ export class Ingest {
     if (arrivals.length === 0 && progress.length === 0) return [];
     const { store, clock, executor, onAccepted } = this.options;
     const lease = executor?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
+    const begin = lease && executor && ((claimed: ClaimedRun[]) => executor.begin(lease, claimed));
     const claimed: ClaimedRun[] = [];
     try {
-      const receipts = await this.#whileRoom(arrivals, store.accept(arrivals, progress, clock.now(), lease));
+      const receipts = await this.#whileRoom(arrivals, store.accept(arrivals, progress, clock.now(), lease, begin));
       for (const receipt of receipts) if (receipt.claimed) claimed.push(...receipt.claimed);
       onAccepted(receipts);
       this.batches.collected(receipts);

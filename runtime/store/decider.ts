@@ -12,8 +12,18 @@ export interface StoreSettings {
 
 /** Where transitions are decided: in this program, or in another one that it follows. */
 export interface Deciding {
-  /** Runs a transition in its turn; resolves when it is durable. @throws what the transition throws */
-  decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R>;
+  /**
+   * Runs a transition in its turn; resolves when it is durable.
+   * @param onDecided see {@link Ledger.add}; not called if another program decides
+   * @throws what the transition throws
+   */
+  decide<I, R>(
+    kind: JobKind,
+    transition: Transition<I, R>,
+    input: I,
+    now: number,
+    onDecided?: (result: R) => boolean,
+  ): Promise<R>;
   /** Reads live rows; resolves when everything that it saw is durable. */
   read<T>(work: (rows: Rows) => T): Promise<T>;
   /** Why no new events are accepted at the moment. */
@@ -31,12 +41,19 @@ export class Decider implements Deciding {
     private readonly settings: StoreSettings,
   ) {}
 
-  decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
-    return this.ledger.add(kind, () => {
+  decide<I, R>(
+    kind: JobKind,
+    transition: Transition<I, R>,
+    input: I,
+    now: number,
+    onDecided?: (result: R) => boolean,
+  ): Promise<R> {
+    const work = () => {
       const result = transition(this.rows, input, this.at(now));
       this.notify();
       return result;
-    });
+    };
+    return this.ledger.add(kind, work, onDecided);
   }
 
   read<T>(work: (rows: Rows) => T): Promise<T> {

@@ -10,6 +10,7 @@ import { RunActions } from "./run_actions.ts";
 import { Searches } from "./searches.ts";
 import type {
   Arrival,
+  ClaimedRun,
   EventRecord,
   EventSearch,
   Lease,
@@ -152,13 +153,18 @@ export class LedgerStore implements Store {
 
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
-    const receipts = await this.parts.deciding.decide(
-      "intake",
-      accept,
-      { arrivals, progress, ...lease && { lease } },
-      now,
-    );
+  async accept(
+    arrivals: Arrival[],
+    progress: Progress[],
+    now: number,
+    lease?: Lease,
+    onClaimed?: (claimed: ClaimedRun[]) => boolean,
+  ): Promise<Receipt[]> {
+    const { deciding } = this.parts;
+    const onDecided = onClaimed &&
+      ((receipts: Receipt[]) => onClaimed(receipts.flatMap(({ claimed = [] }) => claimed)));
+    const input = { arrivals, progress, ...lease && { lease } };
+    const receipts = await deciding.decide("intake", accept, input, now, onDecided);
     for (const receipt of receipts) if (receipt.delivery === "duplicate") await this.#addVerdicts(receipt);
     return receipts;
   }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { openSync } from "node:fs";
 import process from "node:process";
 
 /** What a program is started with. */
@@ -36,7 +37,7 @@ export class Server implements AsyncDisposable {
     const begun = performance.now();
     const child = spawn(program, args, {
       cwd,
-      stdio: "ignore",
+      stdio: process.env.ERRS ? ["ignore", "ignore", openSync(process.env.ERRS, "w")] : "ignore",
       env: { ...process.env, PORT: "", WHENTHEN_TOKEN: "", ...env },
     });
     try {

@@ -42,6 +42,10 @@ interface PendingFrame {
   jobs: Job[];
   /** Settles the promise of each. */
   outcomes: (() => void)[];
+  /** Whether work that follows from this turn's transitions comes in the next turn. */
+  isFollowed?: boolean;
+  /** The frame has been put off for such work. Only once: other events come in each turn. */
+  wasPutOff?: boolean;
 }
 
 export interface LedgerOptions {
@@ -72,13 +76,21 @@ export class Ledger {
     this.#options = options;
   }
 
-  /** Runs `work` when its turn comes. If it throws, its changes are undone and only this promise rejects. */
-  add<T>(kind: JobKind, work: () => T): Promise<T> {
+  /**
+   * Runs `work` when its turn comes. If it throws, its changes are undone and only this promise rejects.
+   * @param onDecided gets the result before it is durable, once; it may still be undone. Returns whether work follows that can share its
+   * frame
+   */
+  add<T>(kind: JobKind, work: () => T, onDecided?: (result: T) => boolean): Promise<T> {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
     if (kind === "intake" && this.#options.log.refusal) return Promise.reject(this.#refusal());
     return new Promise<T>((resolve, reject) => {
+      let tell = onDecided;
       const run = () => {
         const result = work();
+        if (tell?.(result) && this.#open) this.#open.isFollowed = true;
+        // A frame that cannot be encoded runs its work again.
+        tell = undefined;
         return () => resolve(result);
       };
       this.#waiting.push({ kind, run, reject });
@@ -118,10 +130,20 @@ export class Ledger {
     });
   }
 
+  /** Leaves the pending frame for the next turn, if what follows from it comes by then. */
+  #putsOff(): boolean {
+    const open = this.#open;
+    if (!open?.isFollowed || open.wasPutOff) return false;
+    open.wasPutOff = true;
+    this.#schedule();
+    return true;
+  }
+
   /** Runs waiting work until the slice is over. */
   #decide(): void {
     const until = performance.now() + SLICE;
     let done = 0;
+    if (this.#open) this.#open.isFollowed = false;
     while (done < this.#waiting.length) {
       this.#attempt(this.#waiting[done++], this.#open ??= { jobs: [], outcomes: [] });
       if (performance.now() > until) break;
@@ -152,7 +174,7 @@ export class Ledger {
   /** Writes the pending frame, and those that arrive meanwhile, one after the other. */
   async #write(): Promise<void> {
     const { log, onHistory } = this.#options;
-    for (let pending; (pending = this.#open);) {
+    for (let pending; (pending = this.#open) && !this.#putsOff();) {
       this.#open = undefined;
       try {
         const { text, history } = this.#encode(pending);
