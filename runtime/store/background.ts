@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
-import { collectGarbage } from "../host/large_work.ts";
+import { collectGarbage, giveWay } from "../host/large_work.ts";
 import { serveOrders, type TaskResult, TaskThread } from "../host/task_thread.ts";
 import type { Elsewhere } from "./elsewhere.ts";
 import type { Catalogue } from "./ledger/tables.ts";
@@ -130,7 +130,11 @@ export function partReader(reads: Background<typeof storeTasks>): ReadPart {
 
 /** Runs the tasks that the main thread sends, on the machine's disk. Called once, by the thread's own file. */
 export function serveTasks(tasks: Tasks): void {
-  serveOrders(({ name, folder, args }: Order) => tasks[name](realDisk, folder, args));
+  serveOrders(({ name, folder, args }: Order) => {
+    // Who reads waits for the answer; nobody waits for a fold.
+    if (CHANGING.has(name)) giveWay();
+    return tasks[name](realDisk, folder, args);
+  });
 }
 
 /** The tasks that change files. */

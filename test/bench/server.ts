@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { openSync } from "node:fs";
 import process from "node:process";
 
 /** What a program is started with. */
@@ -37,7 +36,7 @@ export class Server implements AsyncDisposable {
     const begun = performance.now();
     const child = spawn(program, args, {
       cwd,
-      stdio: process.env.ERRS ? ["ignore", "ignore", openSync(process.env.ERRS, "w")] : "ignore",
+      stdio: "ignore",
       env: { ...process.env, PORT: "", WHENTHEN_TOKEN: "", ...env },
     });
     try {

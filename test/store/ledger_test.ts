@@ -1,32 +1,14 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
+import { turn } from "../../runtime/host/large_work.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import { encode, type FrameLog, Ledger } from "../../runtime/store/ledger/ledger.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type Admission, type Store, StoreFullError } from "../../runtime/store/store.ts";
+import { HeldDisk } from "../faults/held_disk.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
-import { arrival, candidate, claimIds, NOW, open, send, settle, storeTest } from "./helpers.ts";
+import { arrival, candidate, claimIds, NOW, open, publish, send, settle, step, storeTest } from "./helpers.ts";
 import { dump, execute, operation, rebuilt, State } from "./state.ts";
-
-/** A disk whose next sync waits until it is released; later ones pass. */
-class HeldDisk extends FaultyDisk {
-  readonly #reached = Promise.withResolvers<void>();
-  readonly #released = Promise.withResolvers<void>();
-
-  /** Resolves when a sync waits. */
-  hold(): Promise<void> {
-    this.beforeSync = () => {
-      this.beforeSync = () => {};
-      this.#reached.resolve();
-      return this.#released.promise;
-    };
-    return this.#reached.promise;
-  }
-
-  release(): void {
-    this.#released.resolve();
-  }
-}
 
 async function ids(store: Store): Promise<string[]> {
   return (await store.listEvents({ limit: 99 })).map(({ event }) => event.id).reverse();
@@ -261,4 +243,47 @@ storeTest("after a crash a run that was claimed with its event is queued again",
   assert.equal(await store.reclaimRuns({ kept: ["another start"] }, NOW), 1);
   const [{ run, again }] = await store.claimRuns("another start", 9, NOW);
   assert.deepEqual([run.event.id, again], ["e1", true]);
+});
+
+Deno.test("what follows from a decision shares its frame, and delays no frame twice, however much comes", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  await publish(store, "before", "paid", null);
+  const accept = (id: string) => {
+    let decided: string | undefined;
+    const accepting = store.accept(
+      [arrival(id, [candidate({ max: 1_000 })])],
+      [],
+      NOW,
+      { owner: "me", max: 1 },
+      ([{ run }]) => {
+        decided = run.id;
+        const end = { state: "succeeded", output: null, spent: 0 } as const;
+        recorded.push(Promise.resolve().then(() => store.recordStep(run.id, step("only"), { end }, NOW)));
+        return true;
+      },
+    );
+    return { accepting, run: () => decided };
+  };
+  const recorded: Promise<unknown>[] = [];
+  const before = disk.syncs;
+  const one = accept("one");
+  const [receipt] = await one.accepting;
+  assert.deepEqual(receipt.runs, [one.run()]);
+  await Promise.all(recorded);
+  assert.equal(disk.syncs, before + 1, "one sync for the event, the run, its step and its end");
+  const again = await open({ disk: disk.copy() });
+  assert.equal((await again.getRun(one.run()!))!.run.state, "succeeded");
+  await again.close();
+  // In each turn comes another one.
+  const stream = accept("first");
+  let isAccepted = false;
+  const first = stream.accepting.then(() => isAccepted = true);
+  let turns = 0;
+  for (const others: Promise<unknown>[] = []; !isAccepted; await turn()) {
+    assert.ok(++turns < 100, "the first one is accepted although others keep coming");
+    others.push(accept(`other ${turns}`).accepting);
+  }
+  await first;
+  await store.close();
 });

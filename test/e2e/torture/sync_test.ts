@@ -101,6 +101,36 @@ then:
   }
 });
 
+Deno.test("a log line and a reply come after the sync of what they say, which is that of the event, too", async (t) => {
+  await using folder = await rulesFolder({
+    "line.yaml": "when: { webhook: /line, auth: none }\nthen:\n  - log: noted ${{ event.data.id }}\n",
+    "reply.yaml": "when: { webhook: /reply, auth: none }\nthen:\n  - { reply: 201, body: done }\n",
+  });
+  const file = join(folder.rules, "..", "calls");
+  const under = tracing(file);
+  if (under === undefined) return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  await using program = start(folder.rules, { data: folder.data, under });
+  for (let id = 1; id <= 5; id++) {
+    assert.equal((await program.post("/hooks/reply", { id })).status, 201);
+    assert.equal((await program.post("/hooks/line", { id })).status, 202);
+    await program.waitFor("the line", () => program.lines.some(({ message }) => message === `noted ${id}`));
+  }
+  assert.equal(await program.stop(), 0);
+  // The log of the store holds the same texts.
+  const calls = callsOf(await readFile(file, "utf8")).filter((call) => isSync(call) || !/\/log-\d+$/.test(call.on));
+  const order = happenings(calls, {
+    asked: /"POST \/hooks\/(line|reply)/,
+    replied: /"HTTP\/1\.1 201/,
+    noted: /noted \d/,
+  });
+  const seen = order.join(" ");
+  // The first run of each reads its rule version, so it begins after its event.
+  assert.equal(seen.match(/asked sync replied/g)?.length, 4, seen);
+  assert.equal(seen.match(/asked sync noted/g)?.length, 4, seen);
+  assert.equal(seen.match(/asked (sync )+replied/g)?.length, 5, seen);
+  assert.equal(seen.match(/asked (sync )+noted/g)?.length, 5, seen);
+});
+
 Deno.test("under load, too, there is a sync between receiving a request and its 202", async (t) => {
   await using folder = await rulesFolder({
     "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - log: seen\n",
