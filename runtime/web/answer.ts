@@ -185,8 +185,7 @@ async function replyTo(
 ): Promise<WaitOutcome> {
   const { replies, store } = context;
   const outcome = replies.wait(event, runs, signal);
-  // The runs of a first delivery cannot have recorded anything before this turn of the event loop ends, unless another replica
-  // executes them.
+  // What the runs of a first delivery have done so far is known, unless another replica executes them.
   if (delivery !== "duplicate" && !replies.isShared) return await outcome;
   // The waiter gets no callback for a reply or an end from before the wait began, so read them.
   const recorded = await store.getReply(event);

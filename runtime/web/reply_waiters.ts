@@ -15,7 +15,7 @@ type SharedReplies = Pick<Store, "getReply" | "getLiveRuns" | "getRun">;
 export class ReplyWaiters {
   readonly #waiting = new Map<string, Set<Waiter>>();
   /** Requests that want a reply, by event. They are counted before the delivery, when their runs are not known yet. */
-  readonly #wanted = new Map<string, number>();
+  readonly #wanted = new Map<string, Wanted>();
   #looking: Promise<void> | undefined;
   #isBehind = false;
 
@@ -49,16 +49,15 @@ export class ReplyWaiters {
 
   /** A run recorded a reply to the event. */
   answered(event: EventIdentity, reply: Reply): void {
+    const wanted = this.#wanted.get(keyOf(event));
+    if (wanted) wanted.reply ??= reply;
     for (const waiter of this.#of(event)) waiter.settle({ reply });
   }
 
   /** A run of the event ended; when none of its runs can reply any more, the wait ends. */
-  ended(event: EventIdentity, { id, rule, state }: Pick<Run, "id" | "rule" | "state">): void {
-    for (const waiter of this.#of(event)) {
-      if (state === "failed" && waiter.runs.has(id)) waiter.failed.push(rule);
-      waiter.runs.delete(id);
-      if (waiter.runs.size === 0) waiter.settle({ failed: waiter.failed });
-    }
+  ended(event: EventIdentity, run: EndedRun): void {
+    this.#wanted.get(keyOf(event))?.ended.push(run);
+    for (const waiter of this.#of(event)) noteEnd(waiter, run);
   }
 
   /** Other replicas have changed rows in these tables of the store: one may have replied, or ended a run. */
@@ -106,7 +105,8 @@ export class ReplyWaiters {
   }
 
   /**
-   * Waits until a reply is recorded, all the runs have ended, or the signal is aborted.
+   * Waits until a reply is recorded, all the runs have ended, or the signal is aborted. Of events in {@link during}, a run may have
+   * replied or ended before.
    */
   wait(event: EventIdentity, runs: string[], signal: AbortSignal): Promise<WaitOutcome> {
     const key = keyOf(event);
@@ -126,14 +126,18 @@ export class ReplyWaiters {
       };
       this.#waiting.set(key, (this.#waiting.get(key) ?? new Set()).add(waiter));
       signal.addEventListener("abort", giveUp);
-      if (signal.aborted || runs.length === 0) giveUp();
+      if (signal.aborted || runs.length === 0) return giveUp();
+      const { reply, ended = [] } = this.#wanted.get(key) ?? {};
+      if (reply !== undefined) return waiter.settle({ reply });
+      for (const run of ended) noteEnd(waiter, run);
     });
   }
 
   #count(key: string, change: 1 | -1): void {
-    const count = (this.#wanted.get(key) ?? 0) + change;
-    if (count === 0) this.#wanted.delete(key);
-    else this.#wanted.set(key, count);
+    const wanted = this.#wanted.get(key) ?? { requests: 0, ended: [] };
+    wanted.requests += change;
+    if (wanted.requests === 0) this.#wanted.delete(key);
+    else this.#wanted.set(key, wanted);
   }
 
   #of(event: EventIdentity): Waiter[] {
@@ -148,11 +152,27 @@ export interface WaitOutcome {
   failed?: string[];
 }
 
+/** A run that has ended. */
+type EndedRun = Pick<Run, "id" | "rule" | "state">;
+
+/** What requests want that are under way for an event, and what came of it so far. */
+interface Wanted {
+  requests: number;
+  reply?: Reply;
+  ended: EndedRun[];
+}
+
 interface Waiter {
   event: EventIdentity;
   runs: Set<string>;
   failed: string[];
   settle(outcome: WaitOutcome): void;
+}
+
+function noteEnd(waiter: Waiter, { id, rule, state }: EndedRun): void {
+  if (state === "failed" && waiter.runs.has(id)) waiter.failed.push(rule);
+  waiter.runs.delete(id);
+  if (waiter.runs.size === 0) waiter.settle({ failed: waiter.failed });
 }
 
 /** A run that answers the request of its event. */

@@ -7,7 +7,7 @@ import { size } from "./size.ts";
 import { start } from "../program.ts";
 import { WebServer } from "../web_server.ts";
 
-const CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync";
+const CALLS = "read,readv,recvfrom,recvmsg,write,writev,?pwritev2,sendto,sendmsg,fsync,fdatasync";
 /** Those with a question mark may be missing on a machine. */
 const FILE_CALLS = "write,writev,pwrite64,fsync,fdatasync,?rename,renameat,renameat2,?unlink,unlinkat";
 
