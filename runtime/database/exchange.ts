@@ -1,7 +1,13 @@
 import { Buffer } from "node:buffer";
 import type { FolderLostError } from "../host/lock.ts";
 import { codeOf } from "../model/errors.ts";
-import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
+import {
+  type Batch,
+  type Exchange,
+  type FollowerState,
+  type LoggedFrame,
+  MissingFramesError,
+} from "../store/elsewhere.ts";
 import type { Sql } from "./pool.ts";
 import type { DatabaseLog, LogCursor } from "./database_log.ts";
 import type { Registration } from "./members.ts";
@@ -131,6 +137,15 @@ export class DatabaseExchange implements Exchange {
 
   applied(seq: number): void {
     this.parts.members.applied = seq;
+  }
+
+  async followers(): Promise<FollowerState[]> {
+    const members = await this.parts.members.list();
+    const version = members.find(({ id }) => id === this.me)?.version;
+    // Commands have no address, and end soon.
+    return members.filter((one) =>
+      one.id !== this.me && one.isAlive && one.address !== null && one.version === version
+    );
   }
 
   /** Batches beyond the cursors, of replicas that are registered or have a cursor: the first ones of each, in turn. */

@@ -106,9 +106,11 @@ class Database implements OpenDatabase {
     this.elsewhere = {
       name: `the database ${shownUrl(url)}`,
       append: (seq, frame) => log.append(seq, frame),
-      publish: () => folder.publishStore(),
+      publish: (uploaded) => folder.publishStore(uploaded),
       fetch: (part) => folder.fetch(part),
-      fetchStore: () => folder.fetchStore(),
+      fetchStore: (task) => folder.fetchStore(task),
+      prepareFold: (task) => folder.prepareFold(task),
+      upload: (signal) => folder.uploadStore(signal),
       exchange,
     };
     // The next time does it, too.

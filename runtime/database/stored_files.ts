@@ -62,6 +62,15 @@ export class StoredFiles {
     return asFiles(await this.sql.unsafe("select path, blob, bytes::text from whenthen.files"));
   }
 
+  /** The bases, deltas and identities, by name. */
+  async listState(): Promise<Map<string, StoredFile>> {
+    return asFiles(
+      await this.sql.unsafe(
+        "select path, blob, bytes::text from whenthen.files where path ~ '^(base|delta|ids)-[0-9]'",
+      ),
+    );
+  }
+
   /** The files below a folder, by path. @param folder without a slash at its end */
   async listBelow(folder: string): Promise<Map<string, StoredFile>> {
     const pattern = `${folder.replace(/[\\%_]/g, "\\$&")}/%`;
@@ -88,14 +97,18 @@ export class StoredFiles {
     );
   }
 
-  /** Copies a file of a folder into the database; it is listed after {@link commit}. */
-  async upload(disk: Disk, folder: string, path: string): Promise<StoredFile> {
+  /**
+   * Copies a file of a folder into the database; it is listed after {@link commit}.
+   * @throws the signal's reason
+   */
+  async upload(disk: Disk, folder: string, path: string, signal?: AbortSignal): Promise<StoredFile> {
     const blob = newId(Date.now());
     const file = await disk.open(join(folder, path));
     let done = 0;
     try {
       // It may shrink meanwhile.
       for (let part = 0; done < file.size; part++) {
+        signal?.throwIfAborted();
         const bytes = await file.read(part * CHUNK, CHUNK);
         if (bytes.length === 0) break;
         done += bytes.length;

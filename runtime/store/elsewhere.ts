@@ -1,15 +1,24 @@
+import type { FoldTask, UploadedFile } from "./fold_order.ts";
+
 /** A place where the store is durable, while the disk only has a copy. Several programs may share it. */
 export interface Elsewhere {
   /** For messages: `the database postgres://…`. */
   name: string;
   /** Makes a frame of the log durable. */
   append(seq: number, frame: Uint8Array): Promise<void>;
-  /** Makes what a task has written to the disk durable. */
-  publish(): Promise<void>;
+  /** Makes durable what a task has written to the disk, and what a replica has uploaded. Only for who decides. */
+  publish(uploaded?: UploadedFile[]): Promise<void>;
   /** Copies a part of history to the disk, if it is not there. */
   fetch(part: string): Promise<void>;
-  /** Copies the files that a merge reads to the disk, if they are not there. */
-  fetchStore(): Promise<void>;
+  /** Copies the files that a task reads to the disk, if they are not there. */
+  fetchStore(task: FoldTask["name"]): Promise<void>;
+  /**
+   * Brings the files that a task reads to the state of the place, with the segment to fold. Only for a replica that follows.
+   * @throws Error if the segment is folded already, or its frames are gone
+   */
+  prepareFold(task: FoldTask): Promise<void>;
+  /** Copies what a task has written since {@link prepareFold} to the place. It counts once it is published there. */
+  upload(signal: AbortSignal): Promise<UploadedFile[]>;
   exchange: Exchange;
 }
 
@@ -34,6 +43,15 @@ export interface Exchange {
   framesAfter(seq: number): Promise<LoggedFrame[]>;
   /** What this replica has applied, told with its next beat. */
   applied(seq: number): void;
+  /** The replicas that follow, are alive and serve, and have the version of this one. The oldest comes first. */
+  followers(): Promise<FollowerState[]>;
+}
+
+/** A replica that follows. */
+export interface FollowerState {
+  id: string;
+  /** The last frame that it has applied, as it last told. */
+  applied: number;
 }
 
 /** Calls that one replica has sent at once. */
