@@ -71,10 +71,10 @@ export class DatabaseFolder extends CopiedFiles {
   /** For one that follows: see {@link Elsewhere.prepareFold}. */
   prepareFold(task: FoldTask): Promise<void> {
     return this.alone("", async () => {
-      const stored = await this.files.listState();
+      const stored = await this.files.listStore();
       const first = task.name === "fold" ? task.args.firstSeq : Infinity;
       if (foldedSeq(sortFiles([...stored.keys()])) >= first) throw new Error(`Frame ${first} is folded already`);
-      await this.#learn(stored, (path) => OF_STORE.test(path) && !LATE.test(path));
+      await this.#learn(stored, (path) => OF_STORE.test(path));
       await this.fetchStore(task.name);
       if (task.name === "fold") await writeSegment(this.folder, this.log, task.args);
     });
@@ -99,7 +99,7 @@ export class DatabaseFolder extends CopiedFiles {
       const here = new Set(await this.#storeHere());
       for (const name of here) if (!this.stored.has(name) && !given.has(name)) this.changed.add(name);
       const stored = namesOf([...this.stored.keys()]);
-      const all = sortFiles([...here, ...given.keys(), ...stored]);
+      const all = sortFiles([...new Set([...here, ...given.keys(), ...stored])]);
       const replaced = new Set(superseded(all));
       for (const name of stored) {
         // A merge on another machine has left it here.

@@ -4,6 +4,7 @@ import { base32, newId } from "../model/id.ts";
 import { RELEASE_IF_FROZEN } from "./connection.ts";
 import type { Sql, Transaction } from "./pool.ts";
 import { pack, unpack } from "./packing.ts";
+import { OF_STORE } from "./kept_files.ts";
 import type { Right } from "./right.ts";
 
 /** Bytes of a file in one row. */
@@ -62,13 +63,10 @@ export class StoredFiles {
     return asFiles(await this.sql.unsafe("select path, blob, bytes::text from whenthen.files"));
   }
 
-  /** The bases, deltas and identities, by name. */
-  async listState(): Promise<Map<string, StoredFile>> {
-    return asFiles(
-      await this.sql.unsafe(
-        "select path, blob, bytes::text from whenthen.files where path ~ '^(base|delta|ids)-[0-9]'",
-      ),
-    );
+  /** The files of the store, by name. */
+  async listStore(): Promise<Map<string, StoredFile>> {
+    const query = "select path, blob, bytes::text from whenthen.files where path ~ $1";
+    return asFiles(await this.sql.unsafe(query, [OF_STORE.source]));
   }
 
   /** The files below a folder, by path. @param folder without a slash at its end */

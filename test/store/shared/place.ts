@@ -161,7 +161,10 @@ export class SharedPlace {
         if (bytes !== undefined && !storeOf(replica).includes(part)) await write(replica.disk, part, [bytes]);
       },
       fetchStore: async () => {
-        for (const name of this.files.keys()) if (!name.startsWith("part-")) await replica.elsewhere.fetch(name);
+        const here = new Set(storeOf(replica));
+        for (const name of this.files.keys()) {
+          if (!name.startsWith("part-") && !here.has(name)) await replica.elsewhere.fetch(name);
+        }
       },
       prepareFold: async (task) => {
         await replica.before.prepareFold?.();
@@ -197,13 +200,13 @@ export class SharedPlace {
       this.files.set(path, this.uploads.get(blob)!);
       absent.add(path);
     }
-    for (const name of superseded(sortFiles([...this.files.keys(), ...storeOf(replica)]))) {
+    const here = new Set(storeOf(replica));
+    for (const name of superseded(sortFiles([...new Set([...this.files.keys(), ...here])]))) {
       absent.delete(name);
-      if (storeOf(replica).includes(name)) await disk.remove(`${FOLDER}/${name}`);
+      if (here.delete(name)) await disk.remove(`${FOLDER}/${name}`);
     }
-    const here = storeOf(replica);
     for (const name of here) this.files.set(name, await disk.read(`${FOLDER}/${name}`));
-    for (const name of [...this.files.keys()]) if (!here.includes(name) && !absent.has(name)) this.files.delete(name);
+    for (const name of [...this.files.keys()]) if (!here.has(name) && !absent.has(name)) this.files.delete(name);
   }
 
   #exchange(replica: Replica): Exchange {
