@@ -85,7 +85,8 @@ export class FoldOrders implements StoreTasks {
     const followers = await elsewhere.exchange.followers().catch(() => []);
     const to = choose(followers.filter(({ id }) => !this.#rests(id)), this.#first);
     if (to === undefined) return undefined;
-    const end = await this.#wait(decider, to, task);
+    // A closing store makes no more transitions.
+    const end = await this.#wait(decider, to, task).catch(() => undefined);
     if (end !== undefined && !("error" in end)) {
       await elsewhere.publish(end.files);
       await this.#removeFolded(task);
@@ -120,7 +121,7 @@ export class FoldOrders implements StoreTasks {
 
   async #forget({ ledger, rows }: Decider): Promise<void> {
     if (rows.fact("fold") === undefined) return;
-    // A closing store makes no more transitions; the next one that decides forgets it.
+    // If the store closes, the next one that decides forgets it.
     await ledger.add("change", () => void rows.drop("fact", "fold")).catch(() => {});
   }
 
