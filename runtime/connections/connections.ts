@@ -14,7 +14,15 @@ import {
   type OAuthConnection,
 } from "./connection.ts";
 import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
-import { KEY_NAME, SealedTokens, type SealedTokensOptions, type StoredConnection, type Tokens } from "./vault.ts";
+import {
+  KEY_NAME,
+  SealedTokens,
+  type SealedTokensOptions,
+  type StoredAttempt,
+  type StoredConnection,
+  type Tokens,
+  type Vault,
+} from "./vault.ts";
 
 /** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
 const EARLY = 30_000;
@@ -24,6 +32,8 @@ const CHANGED = "its server, client or scopes in whenthen.yaml have changed sinc
 /** Options of `Connections`. */
 interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
+  /** The attempts to connect. */
+  attempts: Vault<StoredAttempt>;
   /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;
   /** The address at which people reach the program. */
@@ -53,11 +63,18 @@ export class Connections implements ConnectionTokens {
   readonly #ofClients = new ClientTokens((connection) => this.#clientToken(connection));
 
   /** Increases with each change of a connection or of an attempt. */
-  readonly changes = () => this.options.vault.changes + this.#attempts.ends;
+  readonly changes = () => this.options.vault.changes + this.#attempts.changes();
 
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
-    this.#attempts = new Attempts(options.clock, (connection, granted, by) => this.#connected(connection, granted, by));
+    this.#attempts = new Attempts({
+      clock: options.clock,
+      vault: options.attempts,
+      seal: () => this.#sealed.seal,
+      targetOf: (name, fingerprint) => this.#targetOf(name, fingerprint),
+      onGranted: (...granted) => this.#connected(...granted),
+      log: options.log,
+    });
   }
 
   /** Sets the connections, and reads `WHENTHEN_KEY` again. */
@@ -105,14 +122,15 @@ export class Connections implements ConnectionTokens {
       return undefined;
     }
     if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
-    const oauth = this.#oauthOf(connection);
+    const target = { connection, oauth: this.#oauthOf(connection) };
     const isDevice = (way ?? (connection.grant === "device_code" ? "device" : "code")) === "device";
     return isDevice
-      ? await this.#attempts.beginDevice(connection, oauth, starter)
-      : await this.#attempts.beginCode(connection, oauth, starter, this.options.address());
+      ? await this.#attempts.beginDevice(target, starter)
+      : await this.#attempts.beginCode(target, starter, this.options.address());
   }
 
-  attempt(id: string): AttemptState | undefined {
+  /** How far an attempt is, at whichever replica it began; undefined if there is none. */
+  attempt(id: string): Promise<AttemptState | undefined> {
     return this.#attempts.get(id);
   }
 
@@ -128,7 +146,7 @@ export class Connections implements ConnectionTokens {
 
   /** Forgets the tokens, and revokes them if the server offers that. @returns undefined if there are none */
   async disconnect(name: string, by: string): Promise<Disconnected | undefined> {
-    this.#attempts.end(name);
+    await this.#attempts.end(name);
     const found = await this.#change(name, async () => {
       // If the newest tokens cannot be written, those on disk are forgotten all the same.
       await this.#sealed.save(name).catch(() => {});
@@ -190,9 +208,9 @@ export class Connections implements ConnectionTokens {
     }
   }
 
-  /** Ends the attempts in progress. */
-  stop(): void {
-    this.#attempts.end();
+  /** See {@link Attempts.stop}. */
+  stop(): Promise<void> {
+    return this.#attempts.stop();
   }
 
   /** Waits up to `ms` for renewals: a program that ends before a new token is on disk may lose the connection. */
@@ -334,18 +352,32 @@ export class Connections implements ConnectionTokens {
     return access;
   }
 
-  async #connected(connection: OAuthConnection, granted: Granted, by: string): Promise<void> {
-    const { name, scopes: asked } = connection;
-    const fingerprint = fingerprintOf(connection);
-    const current = this.#settings.get(name);
-    if (current?.kind !== "oauth" || fingerprintOf(current) !== fingerprint) {
+  #targetOf(name: string, fingerprint: string): { connection: OAuthConnection; oauth: OAuth } {
+    const connection = this.#settings.get(name);
+    if (connection?.kind !== "oauth" || fingerprintOf(connection) !== fingerprint) {
       throw new ConnectionError(`Cannot connect "${name}": ${CHANGED}; connect it again`);
     }
+    return { connection, oauth: this.#oauthOf(connection) };
+  }
+
+  /** @param check rejects if the attempt was ended meanwhile: after a disconnect no tokens may be left */
+  async #connected(
+    connection: OAuthConnection,
+    granted: Granted,
+    by: string,
+    check: () => Promise<void>,
+  ): Promise<void> {
+    const { name, scopes: asked } = connection;
+    const fingerprint = fingerprintOf(connection);
+    this.#targetOf(name, fingerprint);
     const { access, refresh, expiresIn, scopes = asked } = granted;
     const at = this.options.clock.now();
     const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, fingerprint, by, at };
     const tokens = { access, ...refresh !== undefined && { refresh } };
-    await this.#change(name, () => this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens));
+    await this.#change(name, async () => {
+      await check();
+      await this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens);
+    });
     this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was connected by ${by}`);
   }
