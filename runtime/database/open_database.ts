@@ -8,6 +8,7 @@ import { DatabaseExchange } from "./exchange.ts";
 import { type Lease, type LeaseOptions, takeFreeLease, takeLease } from "./lease.ts";
 import { lockFreeFolder } from "./local_folder.ts";
 import { type MemberInfo, type Members, Registration } from "./members.ts";
+import { outlast } from "./outlast.ts";
 import { StoredFiles } from "./stored_files.ts";
 import { Turns } from "./turns.ts";
 import { pause, Wakes } from "./wakes.ts";
@@ -109,6 +110,7 @@ class Database implements OpenDatabase {
       publish: () => folder.publishStore(),
       fetch: (part) => folder.fetch(part),
       fetchStore: () => folder.fetchStore(),
+      outlast: (work, outage) => outlast(sql, () => this.lease ?? members, work, outage),
       exchange,
     };
     // The next time does it, too.

@@ -10,7 +10,20 @@ export interface Elsewhere {
   fetch(part: string): Promise<void>;
   /** Copies the files that a merge reads to the disk, if they are not there. */
   fetchStore(): Promise<void>;
+  /**
+   * Repeats work that fails because this place cannot be reached. It must be such that it may be repeated.
+   * @throws FolderLostError once this program may not go on with the store; else what the work throws, if a repetition would not help
+   */
+  outlast<T>(work: () => Promise<T>, outage: Outage): Promise<T>;
   exchange: Exchange;
+}
+
+/** What happens while a place cannot be reached. */
+export interface Outage {
+  /** Work is not repeated any more once it is aborted. */
+  signal: AbortSignal;
+  /** Called with the reason of the first failure. */
+  onOutage: (reason: string) => void;
 }
 
 /** How a program that shares its store with others exchanges messages with them. */

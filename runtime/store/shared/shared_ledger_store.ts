@@ -50,6 +50,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   /** Set while this program follows. */
   #following: FollowingParts | undefined;
   #promotion: Promise<void> | undefined;
+  readonly #closing = new AbortController();
   #inbox: Inbox | undefined;
 
   private constructor(
@@ -115,15 +116,27 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   async #takeOver({ deciding, state }: FollowingParts, load: () => Promise<void>) {
-    const handOver = await deciding.handOver();
-    await load();
-    return { handOver, ...await openRole(this.#host, this.#watching, { state, seq: deciding.seq }) };
+    const handOver = await this.#outlast(() => deciding.handOver());
+    await this.#outlast(load);
+    const open = () => openRole(this.#host, this.#watching, { state, seq: deciding.seq });
+    return { handOver, ...await this.#outlast(open) };
+  }
+
+  /** Repeats work while the place of the store cannot be reached: what this program has in memory is worth more than the wait. */
+  #outlast<T>(work: () => Promise<T>): Promise<T> {
+    const { elsewhere } = this.#watching;
+    return elsewhere.outlast(work, {
+      signal: this.#closing.signal,
+      onOutage: (why) =>
+        this.#host.onWarning(`Cannot take over the decisions from ${elsewhere.name} yet: ${why}; it is tried again`),
+    });
   }
 
   async decideForOthers(): Promise<void> {
     const { inbox } = this.#role();
     // What the one that decided before did not get to comes first.
-    if (this.#promotion) { for (const replica of await this.knownReplicas()) await inbox.rest(replica, false); }
+    const left = this.#promotion ? await this.knownReplicas() : [];
+    for (const replica of left) await this.#outlast(() => inbox.rest(replica, false));
     inbox.start();
   }
 
@@ -200,6 +213,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   override async close(): Promise<void> {
+    this.#closing.abort();
     await this.#promotion?.catch(() => {});
     await this.#inbox?.close();
     await super.close();
@@ -224,6 +238,7 @@ async function openRole(host: StoreHost, watching: Watching, followed?: Followed
     publish: () => elsewhere.publish(),
     fetch: (part) => elsewhere.fetch(part),
     fetchStore: () => elsewhere.fetchStore(),
+    outlast: elsewhere.outlast,
     exchange: elsewhere.exchange,
   };
   const parts = { ...await openDecider({ ...host, elsewhere: watched }, followed), replica: me };

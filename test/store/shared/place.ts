@@ -146,6 +146,7 @@ export class SharedPlace {
       fetchStore: async () => {
         for (const name of this.files.keys()) await replica.elsewhere.fetch(name);
       },
+      outlast: (work) => work(),
       exchange: this.#exchange(replica),
     };
   }
