@@ -343,6 +343,7 @@ export class App {
   #prepare({ settings, secretNames }: Loaded): void {
     // Before the first event. Upkeep applies what a later reload changes, and at once removes what exceeds it.
     if (this.#parts.live.loaded === undefined) this.dataFolder.store.retain(retentionOf(settings));
+    this.dataFolder.uploads.most = settings.retention.bytes;
     this.secrets.refresh({ environment, ...settings.secrets });
     this.secrets.use(secretNames);
     this.#parts.services.limits.setRates(settings.limits);

@@ -112,7 +112,10 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const attemptVault = await Vault.open<StoredAttempt>(path, lockedFiles, onWarning, "attempts", replica?.files);
     const bring = database && ((folder: string) => database.folder.bring(`files/${folder.replaceAll(sep, "/")}`));
     const files = new RunFiles(join(path, "files"), lockedFiles, undefined, bring);
-    const uploads = new Uploads(join(path, "files"), files, lockedFiles);
+    // On a database, copies are on this machine, too.
+    const space = options.disk.space && { space: options.disk.space };
+    const kept = database && (() => database.uploadBytes());
+    const uploads = new Uploads(join(path, "files"), files, { ...lockedFiles, ...space }, kept);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
