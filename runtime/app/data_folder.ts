@@ -40,6 +40,8 @@ export interface DataFolder {
   hookVault: Vault<StoredHook>;
   /** The attempts to connect, with what is sealed of them. */
   attemptVault: Vault<StoredAttempt>;
+  /** Reads again what other replicas have changed in what is sealed. */
+  followChanges(): Promise<void>;
   /** The files that runs have saved. */
   files: RunFiles;
   /** The files that came with events. */
@@ -128,6 +130,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       vault,
       hookVault,
       attemptVault,
+      async followChanges() {
+        await Promise.all([vault, hookVault, attemptVault].map((each) => each.followChanges()));
+      },
       files,
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
