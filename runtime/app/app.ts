@@ -182,8 +182,7 @@ export class App {
 
   async #adopt(): Promise<void> {
     try {
-      const { vault, hookVault, attemptVault } = this.dataFolder;
-      await Promise.all([vault, hookVault, attemptVault].map((each) => each.followChanges()));
+      await this.dataFolder.followChanges();
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       if (!this.#isLost) logError("Cannot adopt what another replica has changed", error);
@@ -262,13 +261,8 @@ export class App {
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
-      lastChanges(
-        configSource.stop(),
-        this.#adoptions?.close(),
-        upkeep.stop(),
-        ingest.batches.stop(),
-        connections.stop(),
-      ),
+      lastChanges(configSource.stop(), this.#adoptions?.close(), upkeep.stop()),
+      lastChanges(ingest.batches.stop(), connections.stop()),
     ]);
     // Requests that still wait for a reply when nothing runs any more, or the time is over, are answered that their event was accepted.
     const release = () => this.#replies.release();

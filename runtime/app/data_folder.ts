@@ -40,6 +40,8 @@ export interface DataFolder {
   hookVault: Vault<StoredHook>;
   /** The attempts to connect, with what is sealed of them. */
   attemptVault: Vault<StoredAttempt>;
+  /** Reads again what other replicas have changed in what is sealed. */
+  followChanges(): Promise<void>;
   /** The files that runs have saved. */
   files: RunFiles;
   /** The files that came with events. */
@@ -112,7 +114,10 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const attemptVault = await Vault.open<StoredAttempt>(path, lockedFiles, onWarning, "attempts", replica?.files);
     const bring = database && ((folder: string) => database.folder.bring(`files/${folder.replaceAll(sep, "/")}`));
     const files = new RunFiles(join(path, "files"), lockedFiles, undefined, bring);
-    const uploads = new Uploads(join(path, "files"), files, lockedFiles);
+    // On a database, copies are on this machine, too.
+    const space = options.disk.space && { space: options.disk.space };
+    const kept = database && (() => database.uploadBytes());
+    const uploads = new Uploads(join(path, "files"), files, { ...lockedFiles, ...space }, kept);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
@@ -125,6 +130,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       vault,
       hookVault,
       attemptVault,
+      async followChanges() {
+        await Promise.all([vault, hookVault, attemptVault].map((each) => each.followChanges()));
+      },
       files,
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),

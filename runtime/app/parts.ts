@@ -182,6 +182,7 @@ export function assemble(
     async onLoaded(loaded) {
       await replica?.changeRules();
       onLoaded(loaded);
+      uploads.most = loaded.settings.retention.bytes;
       await noteSecretNames(loaded.secretNames);
       await connections.set(loaded.settings.connections);
       if (hookVault.names().length > 0 || hasHandshakes(loaded)) await hookSecrets.readKey();

@@ -2,7 +2,7 @@ import { type Clock, orAborted, waitAtMost } from "../host/clock.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
-import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
+import { Attempts, type AttemptsOptions, type AttemptState, type Begun, type Starter } from "./attempts.ts";
 import { type ClientToken, ClientTokens } from "./client_tokens.ts";
 import {
   checkHost,
@@ -13,16 +13,9 @@ import {
   fingerprintOf,
   type OAuthConnection,
 } from "./connection.ts";
-import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
-import {
-  KEY_NAME,
-  SealedTokens,
-  type SealedTokensOptions,
-  type StoredAttempt,
-  type StoredConnection,
-  type Tokens,
-  type Vault,
-} from "./vault.ts";
+import { type Granted, InvalidGrantError, type OAuth } from "./oauth.ts";
+import { OAuthClients } from "./oauth_clients.ts";
+import { KEY_NAME, SealedTokens, type SealedTokensOptions, type StoredConnection, type Tokens } from "./vault.ts";
 
 /** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
 const EARLY = 30_000;
@@ -33,7 +26,7 @@ const CHANGED = "its server, client or scopes in whenthen.yaml have changed sinc
 interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
   /** The attempts to connect. */
-  attempts: Vault<StoredAttempt>;
+  attempts: AttemptsOptions["vault"];
   /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;
   /** The address at which people reach the program. */
@@ -53,7 +46,7 @@ export interface Disconnected {
 /** The connections of `whenthen.yaml`, with their tokens. */
 export class Connections implements ConnectionTokens {
   #settings = new Map<string, Connection>();
-  readonly #clients = new Map<string, { settings: string; oauth: OAuth }>();
+  readonly #clients: OAuthClients;
   readonly #attempts: Attempts;
   readonly #sealed: SealedTokens;
   /** Renewals in progress: one at a time for each connection. */
@@ -67,12 +60,13 @@ export class Connections implements ConnectionTokens {
 
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
+    this.#clients = new OAuthClients(options);
     this.#attempts = new Attempts({
       clock: options.clock,
       vault: options.attempts,
       seal: () => this.#sealed.seal,
       targetOf: (name, fingerprint) => this.#targetOf(name, fingerprint),
-      onGranted: (...granted) => this.#connected(...granted),
+      onGranted: this.#connected,
       log: options.log,
     });
   }
@@ -122,7 +116,7 @@ export class Connections implements ConnectionTokens {
       return undefined;
     }
     if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
-    const target = { connection, oauth: this.#oauthOf(connection) };
+    const target = { connection, oauth: this.#clients.of(connection) };
     const isDevice = (way ?? (connection.grant === "device_code" ? "device" : "code")) === "device";
     return isDevice
       ? await this.#attempts.beginDevice(target, starter)
@@ -169,7 +163,7 @@ export class Connections implements ConnectionTokens {
     if (fingerprint !== fingerprintOf(connection)) return { revoked: false, reason: CHANGED };
     try {
       // With the refresh token, servers revoke the access tokens too (RFC 7009, section 2.1).
-      const revoked = await this.#oauthOf(connection).revoke(refresh ?? access);
+      const revoked = await this.#clients.of(connection).revoke(refresh ?? access);
       return revoked ? { revoked } : { revoked, reason: "its server offers no revocation" };
     } catch (error) {
       return { revoked: false, reason: messageOf(error) };
@@ -230,26 +224,6 @@ export class Connections implements ConnectionTokens {
     const token = this.options.secretOf(secret);
     if (token !== undefined) return token;
     throw new ConnectionError(`Cannot use the connection "${name}": the secret ${secret} is not set`);
-  }
-
-  #oauthOf(connection: OAuthConnection): OAuth {
-    const settings = JSON.stringify(connection);
-    const known = this.#clients.get(connection.name);
-    if (known?.settings === settings) return known.oauth;
-    const oauth = new OAuth(connection, () => this.#credentials(connection), () => this.options.clock.now());
-    this.#clients.set(connection.name, { settings, oauth });
-    return oauth;
-  }
-
-  #credentials({ name, client, secret }: OAuthConnection): Credentials {
-    const { plainOf, secretOf } = this.options;
-    const missing = (which: string) => new ConnectionError(`Cannot use the connection "${name}": ${which} is not set`);
-    const id = plainOf(client);
-    if (id === undefined) throw missing(client);
-    if (secret === undefined) return { id };
-    const value = secretOf(secret);
-    if (value === undefined) throw missing(`the secret ${secret}`);
-    return { id, secret: value };
   }
 
   async #oauthToken(connection: OAuthConnection, refused: string | undefined): Promise<string> {
@@ -321,7 +295,7 @@ export class Connections implements ConnectionTokens {
   }
 
   async #clientToken(connection: OAuthConnection): Promise<ClientToken> {
-    const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
+    const { access, expiresIn } = await this.#clients.of(connection).clientCredentials();
     this.#sealed.mask(connection.name, { access });
     return { access, ...this.#expiry(expiresIn) };
   }
@@ -341,7 +315,7 @@ export class Connections implements ConnectionTokens {
       await this.#lose(name, stored, "its token has expired, and the server gave none to renew it with");
       throw this.#unusable(connection);
     }
-    const granted = await this.#oauthOf(connection).refresh(tokens.refresh).catch(async (error) => {
+    const granted = await this.#clients.of(connection).refresh(tokens.refresh).catch(async (error) => {
       if (!(error instanceof InvalidGrantError)) throw error;
       await this.#lose(name, stored, error.message);
       throw this.#unusable(connection);
@@ -357,16 +331,11 @@ export class Connections implements ConnectionTokens {
     if (connection?.kind !== "oauth" || fingerprintOf(connection) !== fingerprint) {
       throw new ConnectionError(`Cannot connect "${name}": ${CHANGED}; connect it again`);
     }
-    return { connection, oauth: this.#oauthOf(connection) };
+    return { connection, oauth: this.#clients.of(connection) };
   }
 
-  /** @param check rejects if the attempt was ended meanwhile: after a disconnect no tokens may be left */
-  async #connected(
-    connection: OAuthConnection,
-    granted: Granted,
-    by: string,
-    check: () => Promise<void>,
-  ): Promise<void> {
+  /** After a disconnect no tokens may be left, so it checks whether the attempt was ended meanwhile. */
+  readonly #connected: AttemptsOptions["onGranted"] = async (connection, granted, by, check) => {
     const { name, scopes: asked } = connection;
     const fingerprint = fingerprintOf(connection);
     this.#targetOf(name, fingerprint);
@@ -380,7 +349,7 @@ export class Connections implements ConnectionTokens {
     });
     this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was connected by ${by}`);
-  }
+  };
 
   #unusable(connection: OAuthConnection): ConnectionError {
     return new ConnectionError(`Cannot use the connection "${connection.name}": ${this.#reason(connection)}`);

@@ -1,14 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { FolderLostError } from "../host/lock.ts";
-import { codeOf } from "../model/errors.ts";
-import {
-  type Batch,
-  type Exchange,
-  type FollowerState,
-  type LoggedFrame,
-  MissingFramesError,
-} from "../store/elsewhere.ts";
-import type { Sql } from "./pool.ts";
+import type { Batch, Exchange, FollowerState, LoggedFrame } from "../store/elsewhere.ts";
+import { isOutage, type Sql } from "./pool.ts";
 import type { DatabaseLog, LogCursor } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
@@ -258,9 +251,6 @@ async function unlessUnreachable<T>(answer: Promise<T>): Promise<T | undefined> 
   try {
     return await answer;
   } catch (error) {
-    // The connections were closed; the statement, or what it finds, is wrong (classes 22 and 42 of SQLSTATE).
-    if (error instanceof MissingFramesError || /^(?:CONNECTION_ENDED|22...|42...)$/.test(codeOf(error) ?? "")) {
-      throw error;
-    }
+    if (!isOutage(error)) throw error;
   }
 }

@@ -19,7 +19,20 @@ export interface Elsewhere {
   prepareFold(task: FoldTask): Promise<void>;
   /** Copies what a task has written since {@link prepareFold} to the place. It counts once it is published there. */
   upload(signal: AbortSignal): Promise<UploadedFile[]>;
+  /**
+   * Repeats work that fails because this place cannot be reached. It must be such that it may be repeated.
+   * @throws FolderLostError once this program may not go on with the store; else what the work throws, if a repetition would not help
+   */
+  outlast<T>(work: () => Promise<T>, outage: Outage): Promise<T>;
   exchange: Exchange;
+}
+
+/** What happens while a place cannot be reached. */
+export interface Outage {
+  /** Work is not repeated any more once it is aborted. */
+  signal: AbortSignal;
+  /** Called with the reason of the first failure. */
+  onOutage: (reason: string) => void;
 }
 
 /** How a program that shares its store with others exchanges messages with them. */

@@ -90,7 +90,7 @@ export class Follower implements Deciding {
   }
 
   /**
-   * Applies the last frames before this program becomes the one that decides. No other program may append any more.
+   * Applies the last frames before this program becomes the one that decides. No other program may append any more. It may be repeated.
    * @returns a function that hands over the calls without an answer
    * @throws MissingFramesError, UnusableFrameError, or the error of the database
    */

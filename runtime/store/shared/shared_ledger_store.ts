@@ -54,6 +54,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   #promotion: Promise<void> | undefined;
   /** Set while it decides. */
   #role: DecidingRole | undefined;
+  readonly #closing = new AbortController();
 
   private constructor(
     host: StoreHost,
@@ -115,15 +116,27 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   async #takeOver({ deciding, state }: FollowingParts, load: () => Promise<void>) {
-    const handOver = await deciding.handOver();
-    await load();
-    return { handOver, role: await openRole(this.#host, this.#watching, { state, seq: deciding.seq }) };
+    const handOver = await this.#outlast(() => deciding.handOver());
+    await this.#outlast(load);
+    const open = () => openRole(this.#host, this.#watching, { state, seq: deciding.seq });
+    return { handOver, role: await this.#outlast(open) };
+  }
+
+  /** Repeats work while the place of the store cannot be reached: what this program has in memory is worth more than the wait. */
+  #outlast<T>(work: () => Promise<T>): Promise<T> {
+    const { elsewhere } = this.#watching;
+    return elsewhere.outlast(work, {
+      signal: this.#closing.signal,
+      onOutage: (why) =>
+        this.#host.onWarning(`Cannot take over the decisions from ${elsewhere.name} yet: ${why}; it is tried again`),
+    });
   }
 
   async decideForOthers(): Promise<void> {
     const { inbox, folds, parts: { deciding } } = this.#deciding();
     // What the one that decided before did not get to comes first.
-    if (this.#promotion) { for (const replica of await this.knownReplicas()) await inbox.rest(replica, false); }
+    const left = this.#promotion ? await this.knownReplicas() : [];
+    for (const replica of left) await this.#outlast(() => inbox.rest(replica, false));
     inbox.start();
     await folds.start(deciding);
   }
@@ -202,6 +215,7 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   override async close(): Promise<void> {
+    this.#closing.abort();
     await this.#promotion?.catch(() => {});
     await this.#role?.inbox.close();
     await super.close();

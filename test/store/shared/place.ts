@@ -190,6 +190,7 @@ export class SharedPlace {
         }
         return uploaded;
       },
+      outlast: (work) => work(),
       exchange: this.#exchange(replica),
     };
   }
