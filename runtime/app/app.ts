@@ -182,7 +182,7 @@ export class App {
 
   async #adopt(): Promise<void> {
     try {
-      await Promise.all([this.dataFolder.vault.followChanges(), this.dataFolder.hookVault.followChanges()]);
+      await this.dataFolder.followChanges();
       if (this.#phase === "ready" && await this.#parts.live.adoptChanges()) this.#reloads.request();
     } catch (error) {
       if (!this.#isLost) logError("Cannot adopt what another replica has changed", error);
@@ -257,12 +257,12 @@ export class App {
       return replica?.lastChanges(all) ?? all;
     };
     await replica?.stop();
-    this.#parts.connections.stop();
-    const { configSource, upkeep, ingest, attachments, runner, fleets, ownEvents } = this.#parts;
+    const { connections, configSource, upkeep, ingest, attachments, runner, fleets, ownEvents } = this.#parts;
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
-      lastChanges(configSource.stop(), this.#adoptions?.close(), upkeep.stop(), ingest.batches.stop()),
+      lastChanges(configSource.stop(), this.#adoptions?.close(), upkeep.stop()),
+      lastChanges(ingest.batches.stop(), connections.stop()),
     ]);
     // Requests that still wait for a reply when nothing runs any more, or the time is over, are answered that their event was accepted.
     const release = () => this.#replies.release();
@@ -275,7 +275,7 @@ export class App {
     ]);
     await fleets.stop();
     await lastChanges(ownEvents.stop());
-    await this.#parts.connections.settled(this.#drain);
+    await connections.settled(this.#drain);
     await endChildren();
     await this.#parts.telemetry.stop();
     await this.#parts.loading.close();

@@ -3,7 +3,7 @@ import { chmod, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { platform } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type StoredHook, Vault } from "../connections/vault.ts";
+import { type StoredAttempt, type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock, lockedDisk } from "../host/lock.ts";
@@ -38,6 +38,10 @@ export interface DataFolder {
   vault: Vault;
   /** The secrets that webhooks got in handshakes, sealed. */
   hookVault: Vault<StoredHook>;
+  /** The attempts to connect, with what is sealed of them. */
+  attemptVault: Vault<StoredAttempt>;
+  /** Reads again what other replicas have changed in what is sealed. */
+  followChanges(): Promise<void>;
   /** The files that runs have saved. */
   files: RunFiles;
   /** The files that came with events. */
@@ -107,9 +111,13 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const lockedFiles = lockedDisk(disk, held);
     const vault = await Vault.open(path, lockedFiles, onWarning, "connections", replica?.files);
     const hookVault = await Vault.open<StoredHook>(path, lockedFiles, onWarning, "hooks", replica?.files);
+    const attemptVault = await Vault.open<StoredAttempt>(path, lockedFiles, onWarning, "attempts", replica?.files);
     const bring = database && ((folder: string) => database.folder.bring(`files/${folder.replaceAll(sep, "/")}`));
     const files = new RunFiles(join(path, "files"), lockedFiles, undefined, bring);
-    const uploads = new Uploads(join(path, "files"), files, lockedFiles);
+    // On a database, copies are on this machine, too.
+    const space = options.disk.space && { space: options.disk.space };
+    const kept = database && (() => database.uploadBytes());
+    const uploads = new Uploads(join(path, "files"), files, { ...lockedFiles, ...space }, kept);
     await files.removePrivate();
     const watch = watchLock(held, replica?.failed);
     const recordRules = async () => {
@@ -121,6 +129,10 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       signer,
       vault,
       hookVault,
+      attemptVault,
+      async followChanges() {
+        await Promise.all([vault, hookVault, attemptVault].map((each) => each.followChanges()));
+      },
       files,
       uploads,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),

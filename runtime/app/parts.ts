@@ -90,7 +90,7 @@ export function assemble(
   options: { version: string; folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, replica, signer, files, uploads, vault, hookVault, keyFor, noteSecretNames }: DataFolder,
+  { store, replica, signer, files, uploads, vault, hookVault, attemptVault, keyFor, noteSecretNames }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -128,6 +128,7 @@ export function assemble(
   const connections = new Connections({
     ...sealing,
     vault,
+    attempts: attemptVault,
     plainOf: (name) => secrets.peek(name),
     address: () => desk.address(),
     onState(name, lost) {
@@ -181,6 +182,7 @@ export function assemble(
     async onLoaded(loaded) {
       await replica?.changeRules();
       onLoaded(loaded);
+      uploads.most = loaded.settings.retention.bytes;
       await noteSecretNames(loaded.secretNames);
       await connections.set(loaded.settings.connections);
       if (hookVault.names().length > 0 || hasHandshakes(loaded)) await hookSecrets.readKey();

@@ -82,7 +82,7 @@ export class Replica {
     this.failed = this.#failure.promise;
     this.sharing = {
       store: options.store,
-      registered: async () => (await this.members.list()).map(({ id }) => id),
+      registered: () => this.#registered(),
       acting: actWhileAlive(this.members, () => options.database.lost),
     };
     this.fleets = {
@@ -189,6 +189,14 @@ export class Replica {
   /** It can only begin anew. */
   fail(error: Error): void {
     this.#failure.resolve(error);
+  }
+
+  /** Who takes over needs it, and must not begin anew because the database cannot be reached for a moment. */
+  async #registered(): Promise<string[]> {
+    const onOutage = (why: string) => logWarning(`Cannot read the list of replicas: ${why}; it is tried again`);
+    const { elsewhere } = this.#options.database;
+    const members = await elsewhere.outlast(() => this.members.list(), { signal: this.#stop.signal, onOutage });
+    return members.map(({ id }) => id);
   }
 
   async #takePart(onDecides: () => Promise<void>): Promise<void> {

@@ -2,7 +2,7 @@ import { type Clock, orAborted, waitAtMost } from "../host/clock.ts";
 import { hintAtUnknown } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
-import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
+import { Attempts, type AttemptsOptions, type AttemptState, type Begun, type Starter } from "./attempts.ts";
 import { type ClientToken, ClientTokens } from "./client_tokens.ts";
 import {
   checkHost,
@@ -13,7 +13,8 @@ import {
   fingerprintOf,
   type OAuthConnection,
 } from "./connection.ts";
-import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
+import { InvalidGrantError, type OAuth } from "./oauth.ts";
+import { OAuthClients } from "./oauth_clients.ts";
 import { KEY_NAME, SealedTokens, type SealedTokensOptions, type StoredConnection, type Tokens } from "./vault.ts";
 
 /** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
@@ -24,6 +25,8 @@ const CHANGED = "its server, client or scopes in whenthen.yaml have changed sinc
 /** Options of `Connections`. */
 interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
+  /** The attempts to connect. */
+  attempts: AttemptsOptions["vault"];
   /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;
   /** The address at which people reach the program. */
@@ -43,7 +46,7 @@ export interface Disconnected {
 /** The connections of `whenthen.yaml`, with their tokens. */
 export class Connections implements ConnectionTokens {
   #settings = new Map<string, Connection>();
-  readonly #clients = new Map<string, { settings: string; oauth: OAuth }>();
+  readonly #clients: OAuthClients;
   readonly #attempts: Attempts;
   readonly #sealed: SealedTokens;
   /** Renewals in progress: one at a time for each connection. */
@@ -53,11 +56,19 @@ export class Connections implements ConnectionTokens {
   readonly #ofClients = new ClientTokens((connection) => this.#clientToken(connection));
 
   /** Increases with each change of a connection or of an attempt. */
-  readonly changes = () => this.options.vault.changes + this.#attempts.ends;
+  readonly changes = () => this.options.vault.changes + this.#attempts.changes();
 
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
-    this.#attempts = new Attempts(options.clock, (connection, granted, by) => this.#connected(connection, granted, by));
+    this.#clients = new OAuthClients(options);
+    this.#attempts = new Attempts({
+      clock: options.clock,
+      vault: options.attempts,
+      seal: () => this.#sealed.seal,
+      targetOf: (name, fingerprint) => this.#targetOf(name, fingerprint),
+      onGranted: this.#connected,
+      log: options.log,
+    });
   }
 
   /** Sets the connections, and reads `WHENTHEN_KEY` again. */
@@ -105,14 +116,15 @@ export class Connections implements ConnectionTokens {
       return undefined;
     }
     if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
-    const oauth = this.#oauthOf(connection);
+    const target = { connection, oauth: this.#clients.of(connection) };
     const isDevice = (way ?? (connection.grant === "device_code" ? "device" : "code")) === "device";
     return isDevice
-      ? await this.#attempts.beginDevice(connection, oauth, starter)
-      : await this.#attempts.beginCode(connection, oauth, starter, this.options.address());
+      ? await this.#attempts.beginDevice(target, starter)
+      : await this.#attempts.beginCode(target, starter, this.options.address());
   }
 
-  attempt(id: string): AttemptState | undefined {
+  /** How far an attempt is, at whichever replica it began; undefined if there is none. */
+  attempt(id: string): Promise<AttemptState | undefined> {
     return this.#attempts.get(id);
   }
 
@@ -128,7 +140,7 @@ export class Connections implements ConnectionTokens {
 
   /** Forgets the tokens, and revokes them if the server offers that. @returns undefined if there are none */
   async disconnect(name: string, by: string): Promise<Disconnected | undefined> {
-    this.#attempts.end(name);
+    await this.#attempts.end(name);
     const found = await this.#change(name, async () => {
       // If the newest tokens cannot be written, those on disk are forgotten all the same.
       await this.#sealed.save(name).catch(() => {});
@@ -151,7 +163,7 @@ export class Connections implements ConnectionTokens {
     if (fingerprint !== fingerprintOf(connection)) return { revoked: false, reason: CHANGED };
     try {
       // With the refresh token, servers revoke the access tokens too (RFC 7009, section 2.1).
-      const revoked = await this.#oauthOf(connection).revoke(refresh ?? access);
+      const revoked = await this.#clients.of(connection).revoke(refresh ?? access);
       return revoked ? { revoked } : { revoked, reason: "its server offers no revocation" };
     } catch (error) {
       return { revoked: false, reason: messageOf(error) };
@@ -190,9 +202,9 @@ export class Connections implements ConnectionTokens {
     }
   }
 
-  /** Ends the attempts in progress. */
-  stop(): void {
-    this.#attempts.end();
+  /** See {@link Attempts.stop}. */
+  stop(): Promise<void> {
+    return this.#attempts.stop();
   }
 
   /** Waits up to `ms` for renewals: a program that ends before a new token is on disk may lose the connection. */
@@ -212,26 +224,6 @@ export class Connections implements ConnectionTokens {
     const token = this.options.secretOf(secret);
     if (token !== undefined) return token;
     throw new ConnectionError(`Cannot use the connection "${name}": the secret ${secret} is not set`);
-  }
-
-  #oauthOf(connection: OAuthConnection): OAuth {
-    const settings = JSON.stringify(connection);
-    const known = this.#clients.get(connection.name);
-    if (known?.settings === settings) return known.oauth;
-    const oauth = new OAuth(connection, () => this.#credentials(connection), () => this.options.clock.now());
-    this.#clients.set(connection.name, { settings, oauth });
-    return oauth;
-  }
-
-  #credentials({ name, client, secret }: OAuthConnection): Credentials {
-    const { plainOf, secretOf } = this.options;
-    const missing = (which: string) => new ConnectionError(`Cannot use the connection "${name}": ${which} is not set`);
-    const id = plainOf(client);
-    if (id === undefined) throw missing(client);
-    if (secret === undefined) return { id };
-    const value = secretOf(secret);
-    if (value === undefined) throw missing(`the secret ${secret}`);
-    return { id, secret: value };
   }
 
   async #oauthToken(connection: OAuthConnection, refused: string | undefined): Promise<string> {
@@ -303,7 +295,7 @@ export class Connections implements ConnectionTokens {
   }
 
   async #clientToken(connection: OAuthConnection): Promise<ClientToken> {
-    const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
+    const { access, expiresIn } = await this.#clients.of(connection).clientCredentials();
     this.#sealed.mask(connection.name, { access });
     return { access, ...this.#expiry(expiresIn) };
   }
@@ -323,7 +315,7 @@ export class Connections implements ConnectionTokens {
       await this.#lose(name, stored, "its token has expired, and the server gave none to renew it with");
       throw this.#unusable(connection);
     }
-    const granted = await this.#oauthOf(connection).refresh(tokens.refresh).catch(async (error) => {
+    const granted = await this.#clients.of(connection).refresh(tokens.refresh).catch(async (error) => {
       if (!(error instanceof InvalidGrantError)) throw error;
       await this.#lose(name, stored, error.message);
       throw this.#unusable(connection);
@@ -334,21 +326,30 @@ export class Connections implements ConnectionTokens {
     return access;
   }
 
-  async #connected(connection: OAuthConnection, granted: Granted, by: string): Promise<void> {
-    const { name, scopes: asked } = connection;
-    const fingerprint = fingerprintOf(connection);
-    const current = this.#settings.get(name);
-    if (current?.kind !== "oauth" || fingerprintOf(current) !== fingerprint) {
+  #targetOf(name: string, fingerprint: string): { connection: OAuthConnection; oauth: OAuth } {
+    const connection = this.#settings.get(name);
+    if (connection?.kind !== "oauth" || fingerprintOf(connection) !== fingerprint) {
       throw new ConnectionError(`Cannot connect "${name}": ${CHANGED}; connect it again`);
     }
+    return { connection, oauth: this.#clients.of(connection) };
+  }
+
+  /** After a disconnect no tokens may be left, so it checks whether the attempt was ended meanwhile. */
+  readonly #connected: AttemptsOptions["onGranted"] = async (connection, granted, by, check) => {
+    const { name, scopes: asked } = connection;
+    const fingerprint = fingerprintOf(connection);
+    this.#targetOf(name, fingerprint);
     const { access, refresh, expiresIn, scopes = asked } = granted;
     const at = this.options.clock.now();
     const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, fingerprint, by, at };
     const tokens = { access, ...refresh !== undefined && { refresh } };
-    await this.#change(name, () => this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens));
+    await this.#change(name, async () => {
+      await check();
+      await this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens);
+    });
     this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was connected by ${by}`);
-  }
+  };
 
   #unusable(connection: OAuthConnection): ConnectionError {
     return new ConnectionError(`Cannot use the connection "${connection.name}": ${this.#reason(connection)}`);

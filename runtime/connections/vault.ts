@@ -35,8 +35,21 @@ export interface StoredHook {
   secrets: { id: string; sealed: string; at: number }[];
 }
 
+/** An attempt to connect, as it is stored. Times are milliseconds since the epoch. */
+export interface StoredAttempt {
+  connection: string;
+  /** The fingerprint of the settings with which it began. */
+  fingerprint: string;
+  by: string;
+  until: number;
+  state: "waiting" | "connected" | "failed";
+  error?: string;
+  /** What the answer of the server is exchanged with, sealed; absent for a device, and once it was used. */
+  sealed?: string;
+}
+
 /** A file of the data folder with sealed secrets. */
-type VaultFile = "connections" | "hooks";
+type VaultFile = "connections" | "hooks" | "attempts";
 
 /** How replicas share the files of their data folder. */
 export interface SharedFiles {
@@ -120,7 +133,12 @@ export class Vault<T = StoredConnection> {
     });
   }
 
-  /** Reads the entries again if another replica has changed them. */
+  /** Reads the entries again if other replicas use the file: they may have changed them just now. */
+  async refresh(): Promise<void> {
+    if (this.shared !== undefined) await this.#inOrder(() => this.#refresh());
+  }
+
+  /** Reads the entries again if another replica has told that it has changed them. */
   async followChanges(): Promise<void> {
     const announced = await this.shared?.announced(this.file);
     if (announced === this.#seen) return;
@@ -235,6 +253,11 @@ export class SealedTokens {
   /** The problem of `WHENTHEN_KEY` because of which nothing can be sealed. */
   get fault(): string | undefined {
     return typeof this.#seal === "string" ? this.#seal : undefined;
+  }
+
+  /** Seals other texts with the same key; undefined without one. */
+  get seal(): Seal | undefined {
+    return typeof this.#seal === "string" ? undefined : this.#seal;
   }
 
   /** A connection as it is on disk, with or without readable tokens. */

@@ -1,45 +1,22 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
-import { dirname, join, relative, sep } from "node:path";
-import { type Disk, type DiskFile, realDisk } from "../host/disk.ts";
-import { codeOf } from "../model/errors.ts";
-import { foldedSeq, sortFiles, type StoreFiles, superseded } from "../store/log/files.ts";
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { realDisk } from "../host/disk.ts";
+import type { FoldTask, UploadedFile } from "../store/fold_order.ts";
+import { foldedSeq, sortFiles, superseded } from "../store/log/files.ts";
+import { CopiedFiles, folderOf } from "./copied_files.ts";
 import type { DatabaseLog } from "./database_log.ts";
-import { isKept, LATE, OF_IDENTITIES, OF_RUNS, OF_STORE } from "./kept_files.ts";
-import { FileChangedError, FileGoneError, type StoredFile, type StoredFiles } from "./stored_files.ts";
-import { writeSegments } from "./write_segments.ts";
+import { LATE, OF_IDENTITIES, OF_STORE } from "./kept_files.ts";
+import type { StoredFile, StoredFiles } from "./stored_files.ts";
+import { writeSegment, writeSegments } from "./write_segments.ts";
 
-/** How many files are downloaded at once. */
-const DOWNLOADS = 8;
 /** What stays in the folder of an earlier start on this machine. */
 const STAYS = /^(?:lock|cache)/;
 
-/**
- * A data folder whose files are in a database. Those in use are also in a folder on this machine, which may be lost. A
- * change is durable when {@link Disk.syncFolder} of its folder resolves, as on a disk. Other replicas change files too: those of runs
- * are looked up whenever they are read; for those at the top see {@link loadStore} and {@link refresh}.
- */
-export class DatabaseFolder {
-  readonly disk: Disk;
-  /** The files in the database that this program knows of, by path below the folder. */
-  #stored = new Map<string, StoredFile>();
-  /** Those of them that are not on this machine yet. */
-  readonly #absent = new Set<string>();
-  /** Files changed here since they were last copied to the database. */
-  readonly #changed = new Set<string>();
-  /** The last change of each folder: those of one folder are made one after the other. */
-  readonly #last = new Map<string, Promise<unknown>>();
-  /** Downloads under way, by path. */
-  readonly #fetching = new Map<string, Promise<void>>();
-  #drafts = 0;
-
+/** A data folder whose files are in a database, with those of the store: for these see {@link loadStore}. */
+export class DatabaseFolder extends CopiedFiles {
   /** @param decides whether this program decides at the moment: others do not change files of the store */
-  constructor(
-    private readonly folder: string,
-    private readonly files: StoredFiles,
-    private readonly log: DatabaseLog,
-    private readonly decides: () => boolean,
-  ) {
-    this.disk = this.#asDisk();
+  constructor(folder: string, files: StoredFiles, private readonly log: DatabaseLog, decides: () => boolean) {
+    super(folder, files, decides);
   }
 
   /** Fills the folder on this machine with the files of the database, except those of runs, and with the log as segments. */
@@ -47,8 +24,8 @@ export class DatabaseFolder {
     for (const name of await readdir(this.folder)) {
       if (!STAYS.test(name)) await rm(join(this.folder, name), { recursive: true, force: true });
     }
-    this.#stored.clear();
-    this.#absent.clear();
+    this.stored.clear();
+    this.absent.clear();
     if (this.decides()) await this.files.removeAbandoned();
     await this.loadStore();
   }
@@ -58,17 +35,17 @@ export class DatabaseFolder {
    * using them.
    */
   loadStore(): Promise<void> {
-    return this.#alone("", async () => {
+    return this.alone("", async () => {
       let top: string[];
       do {
-        top = await this.#learn();
-        await this.#fetchAll(top.filter((path) => !LATE.test(path)));
+        top = await this.#learn(await this.files.list());
+        await this.fetchAll(top.filter((path) => !LATE.test(path)));
         // The one that decides replaces some meanwhile.
-      } while (top.some((path) => !this.#stored.has(path)));
+      } while (top.some((path) => !this.stored.has(path)));
       await writeSegments(this.folder, this.log, foldedSeq(sortFiles(top)));
       // The rows of parts are in the log: those that were made meanwhile, too.
       for (const [path, file] of await this.files.list()) {
-        if (LATE.test(path) && !this.#stored.has(path)) this.#add(path, file);
+        if (LATE.test(path) && !this.stored.has(path)) this.add(path, file);
       }
     });
   }
@@ -78,311 +55,95 @@ export class DatabaseFolder {
    * are downloaded only before the next merge. Nobody else changes the store meanwhile.
    */
   takeOver(): Promise<void> {
-    return this.#alone("", async () => {
-      const top = await this.#learn();
-      await this.#fetchAll(top.filter((path) => !LATE.test(path) && !OF_IDENTITIES.test(path)));
+    return this.alone("", async () => {
+      const top = await this.#learn(await this.files.list());
+      await this.fetchAll(top.filter((path) => !LATE.test(path) && !OF_IDENTITIES.test(path)));
       await writeSegments(this.folder, this.log, foldedSeq(sortFiles(top)));
     });
   }
 
-  /** Downloads the files at the top that are not on this machine, except parts. */
-  fetchStore(): Promise<void> {
-    return this.#fetchAll([...this.#absent].filter((path) => folderOf(path) === "" && !LATE.test(path)));
+  /** Downloads the files at the top that a task needs and that are not on this machine. A fold only looks which bases and deltas there are. */
+  fetchStore(task: FoldTask["name"]): Promise<void> {
+    const isNeeded = (path: string) => !LATE.test(path) && (task === "merge" || !OF_IDENTITIES.test(path));
+    return this.fetchAll([...this.absent].filter((path) => folderOf(path) === "" && isNeeded(path)));
+  }
+
+  /** For one that follows: see {@link Elsewhere.prepareFold}. */
+  prepareFold(task: FoldTask): Promise<void> {
+    return this.alone("", async () => {
+      const stored = await this.files.listStore();
+      const first = task.name === "fold" ? task.args.firstSeq : Infinity;
+      if (foldedSeq(sortFiles([...stored.keys()])) >= first) throw new Error(`Frame ${first} is folded already`);
+      await this.#learn(stored, (path) => OF_STORE.test(path));
+      await this.fetchStore(task.name);
+      if (task.name === "fold") await writeSegment(this.folder, this.log, task.args);
+    });
+  }
+
+  /** For one that follows: copies what a task has written to the database. It counts when the one that decides has published it. */
+  uploadStore(signal: AbortSignal): Promise<UploadedFile[]> {
+    return this.alone("", async () => {
+      const { added } = await this.upload((await this.#storeHere()).filter((name) => !this.stored.has(name)), signal);
+      for (const [path, file] of added) this.stored.set(path, file);
+      return [...added].map(([path, file]) => ({ path, ...file }));
+    });
   }
 
   /**
-   * Takes over the list of the database, and removes what is here of the store and not there.
+   * Copies what a fold or merge has written here to the database, adds what another replica has uploaded there, and removes what these
+   * replace. Only for who decides.
+   */
+  publishStore(uploaded: UploadedFile[] = []): Promise<void> {
+    return this.alone("", async () => {
+      const given = new Map(uploaded.map(({ path, ...file }) => [path, file]));
+      const here = new Set(await this.#storeHere());
+      for (const name of here) if (!this.stored.has(name) && !given.has(name)) this.changed.add(name);
+      const stored = namesOf([...this.stored.keys()]);
+      const all = sortFiles([...new Set([...here, ...given.keys(), ...stored])]);
+      const replaced = new Set(superseded(all));
+      for (const name of stored) {
+        // A merge on another machine has left it here.
+        if (replaced.has(name)) await rm(join(this.folder, name), { force: true });
+        else if (here.has(name)) continue;
+        // What is gone without having been replaced was lost on this machine only.
+        else if (!this.changed.has(name)) this.absent.add(name);
+        if (replaced.has(name)) this.changed.add(name);
+      }
+      await this.commit([...this.changed].filter((path) => folderOf(path) === ""), foldedSeq(all), given);
+    });
+  }
+
+  /**
+   * Takes over the list of the database, and removes what is here of the store and not there, or not whole.
+   * @param isListed the files that are in the list if they are in the database
    * @returns the files at the top
    */
-  async #learn(): Promise<string[]> {
-    const stored = await this.files.list();
+  async #learn(stored: Map<string, StoredFile>, isListed = (_path: string) => true): Promise<string[]> {
     const here = new Set(await realDisk.list(this.folder));
-    for (const [path, { blob }] of this.#stored) if (stored.get(path)?.blob !== blob) this.#drop(path);
+    for (const [path, { blob }] of this.stored) {
+      if (isListed(path) && stored.get(path)?.blob !== blob) this.drop(path);
+    }
     for (const name of here) {
-      if (OF_STORE.test(name) && !this.#stored.has(name)) await realDisk.remove(join(this.folder, name));
+      if (!OF_STORE.test(name)) continue;
+      const path = join(this.folder, name);
+      if (this.stored.get(name)?.bytes === (await stat(path)).size) continue;
+      await realDisk.remove(path);
+      here.delete(name);
     }
     for (const [path, file] of stored) {
-      if (!this.#stored.has(path) || (OF_STORE.test(path) && !here.has(path))) this.#add(path, file);
+      if (!this.stored.has(path) || (OF_STORE.test(path) && !here.has(path))) this.add(path, file);
     }
     return [...stored.keys()].filter((path) => !path.includes("/"));
   }
 
-  /** There is such a file in the database, and not here. */
-  #add(path: string, file: StoredFile): void {
-    this.#stored.set(path, file);
-    this.#absent.add(path);
-  }
-
-  #drop(path: string): void {
-    this.#stored.delete(path);
-    this.#absent.delete(path);
-  }
-
-  /** Downloads files; those that were removed meanwhile are forgotten. */
-  async #fetchAll(paths: string[]): Promise<void> {
-    const next = paths.values();
-    // Each takes the next one.
-    await Promise.all(Array.from({ length: DOWNLOADS }, async () => {
-      for (const path of next) await this.fetch(path);
-    }));
-  }
-
-  /** Downloads a file that is in the database and not here. Does nothing if there is none. */
-  async fetch(path: string): Promise<void> {
-    if (this.#changed.has(path) || !isKept(path)) return;
-    if (!this.#stored.has(path)) {
-      // Another replica may have added it.
-      const found = await this.files.find(path);
-      if (found === undefined || this.#stored.has(path) || this.#changed.has(path)) return;
-      this.#add(path, found);
-    }
-    if (!this.#absent.has(path)) return;
-    const fetching = this.#fetching.get(path) ?? this.#download(path).finally(() => this.#fetching.delete(path));
-    this.#fetching.set(path, fetching);
-    await fetching;
-  }
-
-  /**
-   * Downloads a file that another replica may have replaced or removed.
-   * @returns whether its content here has changed
-   */
-  refresh(path: string): Promise<boolean> {
-    return this.#alone(folderOf(path), () => this.#refresh(path));
-  }
-
-  async #refresh(path: string): Promise<boolean> {
-    if (this.#changed.has(path) || !isKept(path)) return false;
-    const found = await this.files.find(path);
-    const known = this.#stored.get(path);
-    if (found?.blob === known?.blob && !this.#absent.has(path)) return false;
-    if (this.#changed.has(path)) return false;
-    if (found !== undefined) {
-      if (found.blob !== known?.blob) this.#add(path, found);
-      await this.fetch(path);
-      return true;
-    }
-    this.#drop(path);
-    await rm(join(this.folder, path), { force: true });
-    return true;
-  }
-
-  /** Downloads what is in a folder, as it is in the database now. */
-  async bring(folder: string): Promise<void> {
-    for (const [path, file] of await this.files.listBelow(folder)) {
-      if (this.#changed.has(path)) continue;
-      if (this.#stored.get(path)?.blob !== file.blob) this.#add(path, file);
-      await this.fetch(path);
-    }
-  }
-
-  /** Removes copies of files of runs that are not in the database any more; and there, what uploads left that did not end. */
-  async tidy(): Promise<void> {
-    const known = [...this.#stored.keys()];
-    const stored = await this.files.list();
-    for (const path of known) {
-      if (!OF_RUNS.test(path) || stored.has(path) || this.#changed.has(path)) continue;
-      this.#drop(path);
-      await rm(join(this.folder, path), { force: true });
-    }
-    // A program that began to decide later has not done so in `load`.
-    if (this.decides()) await this.files.removeAbandoned();
-  }
-
-  /** A file that is gone meanwhile is looked up again, and forgotten if it was not replaced. */
-  async #download(path: string): Promise<void> {
-    const draft = `download-${++this.#drafts}.tmp`;
-    for (let file = this.#stored.get(path); file !== undefined; file = await this.files.find(path)) {
-      try {
-        await mkdir(dirname(join(this.folder, path)), { recursive: true, mode: 0o700 });
-        await this.files.download(realDisk, this.folder, draft, file);
-      } catch (error) {
-        await rm(join(this.folder, draft), { force: true });
-        if (error instanceof FileGoneError) continue;
-        throw error;
-      }
-      await realDisk.rename(join(this.folder, draft), join(this.folder, path));
-      this.#stored.set(path, file);
-      this.#absent.delete(path);
-      return;
-    }
-    this.#drop(path);
-  }
-
-  /** Copies what a fold or merge has written to the database, and removes there what it has replaced. Only for who decides. */
-  publishStore(): Promise<void> {
-    return this.#alone("", async () => {
-      const here = sortFiles(await realDisk.list(this.folder));
-      const namesOf = (files: StoreFiles) =>
-        [files.bases, files.deltas, files.ids, files.parts].flat().map(({ name }) => name);
-      const present = new Set(namesOf(here));
-      for (const name of present) if (!this.#stored.has(name)) this.#changed.add(name);
-      const stored = sortFiles([...this.#stored.keys()]);
-      const replaced = new Set(superseded(sortFiles([...present, ...namesOf(stored)])));
-      for (const name of namesOf(stored)) {
-        if (present.has(name) || this.#changed.has(name)) continue;
-        // What is gone without having been replaced was lost on this machine only.
-        if (replaced.has(name)) this.#changed.add(name);
-        else this.#absent.add(name);
-      }
-      await this.#commit([...this.#changed].filter((path) => folderOf(path) === ""), foldedSeq(here));
-    });
-  }
-
-  /** Changes of one folder wait for each other, but not for large files in others. */
-  #alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#last.get(folder) ?? Promise.resolve()).then(work);
-    const settled: Promise<unknown> = result.catch(() => {}).finally(() => {
-      if (this.#last.get(folder) === settled) this.#last.delete(folder);
-    });
-    this.#last.set(folder, settled);
-    return result;
-  }
-
-  /** Copies changed files to the database, or removes them there if they are gone. */
-  async #commit(paths: string[], folded?: number): Promise<void> {
-    const added = new Map<string, StoredFile>();
-    const removed: string[] = [];
-    for (const path of paths) {
-      this.#changed.delete(path);
-      try {
-        added.set(path, await this.files.upload(realDisk, this.folder, path));
-      } catch (error) {
-        if (codeOf(error) === "ENOENT") {
-          removed.push(path);
-          continue;
-        }
-        for (const each of paths) this.#changed.add(each);
-        await this.files.discard([...added.values()].map(({ blob }) => blob));
-        throw error;
-      }
-    }
-    if (added.size + removed.length === 0 && folded === undefined) return;
-    const shared = paths.filter((path) => !OF_STORE.test(path) && !OF_RUNS.test(path));
-    const expected = new Map(shared.map((path) => [path, this.#stored.get(path)?.blob]));
-    try {
-      await this.files.commit({ added, removed, expected, ...folded !== undefined && { folded } });
-    } catch (error) {
-      // Whether it was made is not known, so what was uploaded stays.
-      for (const path of paths) this.#changed.add(path);
-      if (error instanceof FileChangedError) await this.#giveUp(shared);
-      throw error;
-    }
-    for (const [path, file] of added) this.#stored.set(path, file);
-    for (const path of removed) this.#drop(path);
-  }
-
-  /** Takes the content of other replicas instead of our own. */
-  async #giveUp(paths: string[]): Promise<void> {
-    for (const path of paths) {
-      this.#changed.delete(path);
-      this.#drop(path);
-      await rm(join(this.folder, path), { force: true });
-      await this.fetch(path);
-    }
-  }
-
-  #note(path: string): void {
-    const below = this.#below(path);
-    // Those who follow only have copies of the store's files, and remove what they do not need.
-    if (!isKept(below) || (OF_STORE.test(below) && !this.decides())) return;
-    this.#absent.delete(below);
-    this.#changed.add(below);
-  }
-
-  #below(path: string): string {
-    return relative(this.folder, path).replaceAll(sep, "/");
-  }
-
-  #publishIn(folder: string): Promise<void> {
-    const below = this.#below(folder);
-    return this.#alone(below, () => this.#commit([...this.#changed].filter((path) => folderOf(path) === below)));
-  }
-
-  async #removeFolder(path: string): Promise<void> {
-    await realDisk.removeFolder(path);
-    const folder = this.#below(path);
-    const below = `${folder}/`;
-    for (const changed of this.#changed) if (changed.startsWith(below)) this.#changed.delete(changed);
-    // Other replicas may have added some.
-    const stored = [...(await this.files.listBelow(folder)).keys()];
-    for (const path of [...this.#stored.keys()]) if (path.startsWith(below)) this.#drop(path);
-    if (stored.length > 0) await this.#alone(folder, () => this.#commit(stored));
-  }
-
-  /** The names in a folder, here or in the database. */
-  async #list(folder: string): Promise<string[]> {
-    const below = this.#below(folder);
-    const inside = below === "" ? "" : `${below}/`;
-    const paths = below !== "" && OF_RUNS.test(inside)
-      ? (await this.files.listBelow(below)).keys()
-      : [...this.#absent].filter((path) => path.startsWith(inside));
-    const stored = [...paths].map((path) => path.slice(inside.length).split("/")[0]);
-    const here = await realDisk.list(folder).catch((error) => {
-      // It may have been made on another machine.
-      if (codeOf(error) === "ENOENT" && stored.length > 0) return [];
-      throw error;
-    });
-    return [...new Set([...here, ...stored])];
-  }
-
-  /** Brings the newest content of a file that somebody wants to read. */
-  async #find(path: string): Promise<void> {
-    const below = this.#below(path);
-    if (!OF_RUNS.test(below)) return await this.fetch(below);
-    try {
-      await this.refresh(below);
-    } catch (error) {
-      // Without the database it is read as it is here.
-      if (this.#absent.has(below) || !this.#stored.has(below)) throw error;
-    }
-  }
-
-  #asDisk(): Disk {
-    const changing = async (path: string, opening: Promise<DiskFile>): Promise<DiskFile> => {
-      const file = await opening;
-      this.#note(path);
-      // The database keeps what is durable.
-      return { write: (bytes) => file.write(bytes), sync: () => Promise.resolve(), close: () => file.close() };
-    };
-    return {
-      mkdir: async (path) => void await mkdir(path, { recursive: true, mode: 0o700 }),
-      list: (folder) => this.#list(folder),
-      read: async (path) => {
-        await this.#find(path);
-        return await realDisk.read(path);
-      },
-      open: async (path) => {
-        await this.#find(path);
-        return await realDisk.open(path);
-      },
-      create: (path) => changing(path, realDisk.create(path)),
-      append: (path) => changing(path, realDisk.append(path)),
-      truncate: async (path, length) => {
-        await realDisk.truncate(path, length);
-        this.#note(path);
-      },
-      rename: async (from, to) => {
-        await this.fetch(this.#below(from));
-        await realDisk.rename(from, to);
-        this.#note(from);
-        this.#note(to);
-      },
-      remove: async (path) => {
-        if (!this.#absent.has(this.#below(path))) await realDisk.remove(path);
-        this.#note(path);
-      },
-      removeFolder: (path) => this.#removeFolder(path),
-      syncFolder: (folder) => this.#publishIn(folder),
-      syncFile: (path) => {
-        this.#note(path);
-        return this.#publishIn(dirname(path));
-      },
-      scratch: realDisk.scratch,
-    };
+  /** The files of the store that are on this machine. */
+  async #storeHere(): Promise<string[]> {
+    return namesOf(await realDisk.list(this.folder));
   }
 }
 
-/** The folder of a file of the data folder; empty for the data folder itself. */
-function folderOf(path: string): string {
-  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+/** Those of the names that are files of the store. */
+function namesOf(names: string[]): string[] {
+  const { bases, deltas, ids, parts } = sortFiles(names);
+  return [bases, deltas, ids, parts].flat().map(({ name }) => name);
 }

@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { FolderLostError } from "../host/lock.ts";
-import { codeOf } from "../model/errors.ts";
-import { type Batch, type Exchange, type LoggedFrame, MissingFramesError } from "../store/elsewhere.ts";
-import type { Sql } from "./pool.ts";
+import type { Batch, Exchange, FollowerState, LoggedFrame } from "../store/elsewhere.ts";
+import { isOutage, type Sql } from "./pool.ts";
 import type { DatabaseLog, LogCursor } from "./database_log.ts";
 import type { Registration } from "./members.ts";
 import { pack, unpack } from "./packing.ts";
@@ -133,6 +132,15 @@ export class DatabaseExchange implements Exchange {
     this.parts.members.applied = seq;
   }
 
+  async followers(): Promise<FollowerState[]> {
+    const members = await this.parts.members.list();
+    const version = members.find(({ id }) => id === this.me)?.version;
+    // Commands have no address, and end soon.
+    return members.filter((one) =>
+      one.id !== this.me && one.isAlive && one.address !== null && one.version === version
+    );
+  }
+
   /** Batches beyond the cursors, of replicas that are registered or have a cursor: the first ones of each, in turn. */
   async #batches(cursors: ReadonlyMap<string, number>): Promise<Batch[]> {
     // What was sent by this program itself is in no form that needs quoting: ids and numbers.
@@ -243,9 +251,6 @@ async function unlessUnreachable<T>(answer: Promise<T>): Promise<T | undefined> 
   try {
     return await answer;
   } catch (error) {
-    // The connections were closed; the statement, or what it finds, is wrong (classes 22 and 42 of SQLSTATE).
-    if (error instanceof MissingFramesError || /^(?:CONNECTION_ENDED|22...|42...)$/.test(codeOf(error) ?? "")) {
-      throw error;
-    }
+    if (!isOutage(error)) throw error;
   }
 }

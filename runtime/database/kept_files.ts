@@ -22,5 +22,7 @@ export const LATE = /^part-/;
 export const OF_IDENTITIES = /^ids-/;
 /** Files of the store: only who decides changes them, and they have the same content for ever. */
 export const OF_STORE = /^(?:base|delta|ids|part)-\d/;
+/** The folder of the files that came with events. */
+export const UPLOADS = "files/.uploads";
 /** Files of runs and uploads: each replica adds and reads some. */
 export const OF_RUNS = /^files\//;

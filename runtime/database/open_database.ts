@@ -6,8 +6,10 @@ import { DatabaseFolder } from "./database_folder.ts";
 import { DatabaseLog } from "./database_log.ts";
 import { DatabaseExchange } from "./exchange.ts";
 import { type Lease, type LeaseOptions, takeFreeLease, takeLease } from "./lease.ts";
+import { UPLOADS } from "./kept_files.ts";
 import { lockFreeFolder } from "./local_folder.ts";
 import { type MemberInfo, type Members, Registration } from "./members.ts";
+import { outlast } from "./outlast.ts";
 import { StoredFiles } from "./stored_files.ts";
 import { Turns } from "./turns.ts";
 import { pause, Wakes } from "./wakes.ts";
@@ -24,6 +26,8 @@ export interface OpenDatabase {
   members: Members;
   /** For work that only one replica does at a time. */
   turns: Turns;
+  /** Bytes of all files that came with events, before they are packed. */
+  uploadBytes(): Promise<number>;
   /** Set while this program decides. */
   readonly lease: Lease | undefined;
   /**
@@ -106,9 +110,12 @@ class Database implements OpenDatabase {
     this.elsewhere = {
       name: `the database ${shownUrl(url)}`,
       append: (seq, frame) => log.append(seq, frame),
-      publish: () => folder.publishStore(),
+      publish: (uploaded) => folder.publishStore(uploaded),
       fetch: (part) => folder.fetch(part),
-      fetchStore: () => folder.fetchStore(),
+      fetchStore: (task) => folder.fetchStore(task),
+      prepareFold: (task) => folder.prepareFold(task),
+      upload: (signal) => folder.uploadStore(signal),
+      outlast: (work, outage) => outlast(sql, () => this.lease ?? members, work, outage),
       exchange,
     };
     // The next time does it, too.
@@ -117,6 +124,12 @@ class Database implements OpenDatabase {
 
   get lost(): FolderLostError | undefined {
     return this.lease?.lost ?? this.members.lost;
+  }
+
+  async uploadBytes(): Promise<number> {
+    const sum = `select coalesce(sum(bytes), 0)::text as bytes from whenthen.files where path like '${UPLOADS}/%'`;
+    const [{ bytes }] = await this.parts.sql.unsafe(sum);
+    return Number(bytes);
   }
 
   async decide(signal?: AbortSignal, onHeld: LeaseOptions["onHeld"] = () => {}): Promise<Lease> {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type postgres from "postgres";
+import { codeOf } from "../model/errors.ts";
 import { type Value, withValues } from "./literals.ts";
 
 /** Connections to PostgreSQL. Each has one statement at a time, or one transaction; more of them wait, in order. */
@@ -32,6 +33,18 @@ export type ConnectionOptions = Omit<postgres.Options<never>, "max"> & {
   /** Called after a connection was closed. */
   onclose?: () => void;
 };
+
+/** The errors of connections that broke, or could not be made. */
+const broken = new WeakSet<Error>();
+
+/**
+ * Whether an error of a statement came from a database that cannot be reached or used at the moment, so that the statement may succeed
+ * later. Not if the connections were ended here, or the statement, or what it finds, is wrong (classes 22 and 42 of SQLSTATE).
+ */
+export function isOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return broken.has(error) || "severity" in error && !/^(?:22|42)...$/.test(codeOf(error) ?? "");
+}
 
 /** Milliseconds for the TCP connection to the server. */
 const CONNECTING = 10_000;
@@ -181,6 +194,7 @@ class Connection implements Transaction {
   }
 
   #close(error: Error): void {
+    if (codeOf(error) !== "CONNECTION_ENDED") broken.add(error);
     if (this.#closed !== undefined) return;
     this.#closed = error;
     for (const reject of this.#asking) reject(error);

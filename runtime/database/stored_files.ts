@@ -4,6 +4,7 @@ import { base32, newId } from "../model/id.ts";
 import { RELEASE_IF_FROZEN } from "./connection.ts";
 import type { Sql, Transaction } from "./pool.ts";
 import { pack, unpack } from "./packing.ts";
+import { OF_STORE } from "./kept_files.ts";
 import type { Right } from "./right.ts";
 
 /** Bytes of a file in one row. */
@@ -62,6 +63,12 @@ export class StoredFiles {
     return asFiles(await this.sql.unsafe("select path, blob, bytes::text from whenthen.files"));
   }
 
+  /** The files of the store, by name. */
+  async listStore(): Promise<Map<string, StoredFile>> {
+    const query = "select path, blob, bytes::text from whenthen.files where path ~ $1";
+    return asFiles(await this.sql.unsafe(query, [OF_STORE.source]));
+  }
+
   /** The files below a folder, by path. @param folder without a slash at its end */
   async listBelow(folder: string): Promise<Map<string, StoredFile>> {
     const pattern = `${folder.replace(/[\\%_]/g, "\\$&")}/%`;
@@ -88,14 +95,18 @@ export class StoredFiles {
     );
   }
 
-  /** Copies a file of a folder into the database; it is listed after {@link commit}. */
-  async upload(disk: Disk, folder: string, path: string): Promise<StoredFile> {
+  /**
+   * Copies a file of a folder into the database; it is listed after {@link commit}.
+   * @throws the signal's reason
+   */
+  async upload(disk: Disk, folder: string, path: string, signal?: AbortSignal): Promise<StoredFile> {
     const blob = newId(Date.now());
     const file = await disk.open(join(folder, path));
     let done = 0;
     try {
       // It may shrink meanwhile.
       for (let part = 0; done < file.size; part++) {
+        signal?.throwIfAborted();
         const bytes = await file.read(part * CHUNK, CHUNK);
         if (bytes.length === 0) break;
         done += bytes.length;

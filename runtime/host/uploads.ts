@@ -70,16 +70,26 @@ export class Uploads {
   #round: string[] = [];
   /** Folders that could not be checked, each reported once. */
   readonly #unchecked = new Set<string>();
+  /** The most bytes of all uploads together, if they are kept where nobody knows how much space is free. */
+  most = Infinity;
 
-  /** @param folder of all files, absolute */
-  constructor(folder: string, private readonly files: RunFiles, private readonly disk: Disk) {
+  /**
+   * @param folder of all files, absolute
+   * @param kept the bytes of all uploads, if they are kept where nobody knows how much space is free
+   */
+  constructor(
+    folder: string,
+    private readonly files: RunFiles,
+    private readonly disk: Disk,
+    private readonly kept?: () => Promise<number>,
+  ) {
     this.#folder = join(folder, FOLDER);
   }
 
   /**
    * Saves files, durably.
    * @param owners the events that may get them: after a crash, they stay if one of these is known
-   * @throws NoSpaceError if too little of the disk would stay free
+   * @throws NoSpaceError if too little of the disk would stay free, or there would be too many
    */
   async save(uploads: Upload[], owners: Owner[], now: number): Promise<Unclaimed> {
     const id = newId(now);
@@ -108,11 +118,18 @@ export class Uploads {
   }
 
   async #checkSpace(folder: string, bytes: number): Promise<void> {
+    const kept = await this.kept?.();
+    if (kept !== undefined && kept + bytes > this.most) {
+      throw new NoSpaceError(
+        `Cannot save uploaded files: the database has ${megabytes(kept)} of them, and at most ${
+          megabytes(this.most)
+        } are kept, as much as of history (retention.bytes)`,
+      );
+    }
     const space = await this.disk.space?.(folder);
     if (space === undefined) return;
     const least = Math.min(LEFT_FREE.bytes, LEFT_FREE.share * space.total);
     if (space.free - bytes >= least) return;
-    const megabytes = (amount: number) => `${Math.round(amount / 1e6)} MB`;
     throw new NoSpaceError(
       `Cannot save uploaded files: the disk has ${megabytes(space.free)} free, and ${
         megabytes(least)
@@ -184,6 +201,10 @@ export class Uploads {
       throw error;
     }
   }
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
 }
 
 /** Another program may be receiving the request: its event is not known yet. */

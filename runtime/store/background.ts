@@ -84,7 +84,8 @@ export class Background<T extends Tasks> {
     const { assertHeld, elsewhere } = this.#options;
     assertHeld?.();
     if (typeof args?.file === "string") await elsewhere?.fetch(args.file);
-    if (name === "merge") await elsewhere?.fetchStore();
+    const task: string = name;
+    if (task === "fold" || task === "merge") await elsewhere?.fetchStore(task);
     const result = await this.#execute(name, args, transfer);
     if (CHANGING.has(name)) await elsewhere?.publish();
     return result;
@@ -139,6 +140,9 @@ export function serveTasks(tasks: Tasks): void {
 
 /** The tasks that change files. */
 const CHANGING: ReadonlySet<string> = new Set(["fold", "merge", "thin"]);
+
+/** Runs the background tasks of the store. */
+export type StoreTasks = Pick<Background<typeof storeTasks>, "run" | "close">;
 
 /** The background tasks of the store. */
 export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Background, storeTasks } from "./background.ts";
+import type { StoreTasks } from "./background.ts";
 import type { Catalogue } from "./ledger/tables.ts";
 import type { History } from "./history/history.ts";
 import type { Trimming } from "./history/trim.ts";
@@ -156,7 +156,7 @@ export class Folding {
 interface TrimmingOptions {
   disk: Disk;
   folder: string;
-  background: Background<typeof storeTasks>;
+  background: StoreTasks;
   ledger: Ledger;
   rows: Rows;
   history: History;

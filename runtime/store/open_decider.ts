@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type Disk } from "../host/disk.ts";
 import { collectGarbage } from "../host/large_work.ts";
-import { type Background, partReader, type storeTasks } from "./background.ts";
+import { type Background, partReader, type StoreTasks, type storeTasks } from "./background.ts";
 import { Decider, type StoreSettings } from "./decider.ts";
 import type { Elsewhere } from "./elsewhere.ts";
 import { findCatalogues } from "./find_catalogues.ts";
@@ -24,7 +24,9 @@ export interface StoreHost {
   disk: Disk;
   elsewhere?: Elsewhere;
   /** For folds, which take long. */
-  folds: Background<typeof storeTasks>;
+  folds: StoreTasks;
+  /** For folds that another program has ordered, on the files of this machine. */
+  orderedFolds: StoreTasks;
   /** Reads parts of history. */
   reads: Background<typeof storeTasks>;
   settings: StoreSettings;

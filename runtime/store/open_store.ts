@@ -58,10 +58,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const base = readOnly ? readOnlyDisk(given) : volatile ? noDisk : given;
   const disk = lock ? lockedDisk(base, lock) : base;
   const assertHeld = () => lock?.assertHeld();
-  const background = () => {
-    const place = elsewhere ? options.copy ?? realDisk : base;
-    return new Background({ disk: place, folder, assertHeld, tasks: storeTasks, startWorker, elsewhere });
-  };
+  const place = elsewhere ? options.copy ?? realDisk : base;
+  const own = { disk: place, folder, assertHeld, tasks: storeTasks, startWorker };
+  const background = () => new Background({ ...own, elsewhere });
   const settings: StoreSettings = {
     retention: DEFAULT_RETENTION,
     own: { hasListener: () => false, onNotice() {} },
@@ -73,6 +72,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     // Folds take long, so reads have a separate thread.
     folds: background(),
     reads: background(),
+    orderedFolds: new Background(own),
     settings,
     onWarning,
     volatile,

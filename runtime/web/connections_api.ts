@@ -7,7 +7,7 @@ import { formatDuration, parseDuration } from "../model/duration.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { asJson } from "../model/json.ts";
 import { handshakePathOf } from "../triggers/webhook.ts";
-import { answerJson, answerMasked, answerRefusal } from "./answer.ts";
+import { answerJson, answerMasked, answerRefusal, retryAfterOf } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { bodyOf, personName, SOMEBODY } from "./request.ts";
 
@@ -42,8 +42,8 @@ export function connectionsApi(context: WebContext): Hono {
     await attempted(() => connections.paste(attempt, code));
     return answerMasked(c, context, { connection: c.req.param("name"), state: "connected" });
   });
-  app.get("/attempts/:id", (c) => {
-    const attempt = connections.attempt(c.req.param("id"));
+  app.get("/attempts/:id", async (c) => {
+    const attempt = await connections.attempt(c.req.param("id"));
     if (attempt === undefined) return answerRefusal(c, context, 404, "There is no such attempt");
     return answerMasked(c, context, attempt);
   });
@@ -56,12 +56,15 @@ export function connectionsApi(context: WebContext): Hono {
   return app;
 }
 
-/** Runs an attempt to connect. @throws ConnectionError for every failure of the server or the way to it */
+/**
+ * Runs an attempt to connect.
+ * @throws ConnectionError for every failure of the server or the way to it; what says that nothing can be saved now
+ */
 export async function attempted<T>(attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
   } catch (error) {
-    if (error instanceof UsageError || error instanceof ConnectionError) throw error;
+    if (error instanceof UsageError || error instanceof ConnectionError || retryAfterOf(error)) throw error;
     throw new ConnectionError(messageOf(error));
   }
 }

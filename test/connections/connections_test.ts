@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Begun } from "../../runtime/connections/attempts.ts";
 import { sendWithToken } from "../../runtime/connections/connection.ts";
 import { Seal } from "../../runtime/connections/vault.ts";
-import { ADDRESS, advanceUntil, asana, newKey, openConnections } from "./harness.ts";
+import { ADDRESS, advanceUntil, asana, duringExchange, newKey, openConnections } from "./harness.ts";
 
 Deno.test("a connection is connected by the code with PKCE, and its token opens the API", async () => {
   await using bench = await openConnections();
@@ -41,13 +41,73 @@ Deno.test("a state is valid once, for ten minutes, and for the browser that bega
   await assert.rejects(bench.connections.callback(forged, undefined), /Nobody waits/);
 });
 
+Deno.test("a restart keeps attempts, but for a device, which nobody would poll for any more", async () => {
+  await using bench = await openConnections();
+  const begin = async (way?: "device") => (await bench.connections.begin("asana", { by: "anna" }, way))!;
+  const begun = await begin() as Begun & { kind: "code" };
+  const device = await begin("device");
+  const answer = new URL(await bench.server.allow(begun.url)).searchParams;
+  await bench.connections.stop();
+  await bench.restart();
+  const ended = {
+    connection: "asana",
+    state: "failed",
+    error: "the program that polled for it has ended; connect again",
+  };
+  assert.deepEqual(await bench.connections.attempt(device.attempt), ended);
+  assert.equal((await bench.connections.attempt(begun.attempt))!.state, "waiting");
+  await bench.connections.callback(answer, undefined);
+  assert.equal((await bench.connections.attempt(begun.attempt))!.state, "connected");
+  await bench.restart();
+  await assert.rejects(bench.connections.callback(answer, undefined), /was used before/);
+  assert.deepEqual(bench.server.grants, ["authorization_code"]);
+});
+
+Deno.test("what an attempt is completed with is sealed: nobody can complete it with the data folder alone", async () => {
+  await using bench = await openConnections();
+  const begun = await bench.connections.begin("asana", { by: "anna", browser: "one browser" }, undefined) as Begun & {
+    kind: "code";
+  };
+  const state = new URL(begun.url).searchParams.get("state")!;
+  assert.ok(state.length <= 128, state);
+  const disk = await bench.onDisk();
+  assert.ok(disk.includes(begun.attempt));
+  for (const secret of [state, "one browser"]) assert.ok(!disk.includes(secret), secret);
+  const answer = new URL(await bench.server.allow(begun.url)).searchParams;
+  for (const key of [newKey(), undefined]) {
+    bench.environment.WHENTHEN_KEY = key;
+    await bench.restart();
+    await assert.rejects(bench.connections.callback(answer, "one browser"), /Nobody waits/);
+  }
+});
+
+Deno.test("old attempts are forgotten, and at most 100 are kept", async () => {
+  await using bench = await openConnections();
+  const begin = async () => (await bench.connections.begin("asana", { by: "anna" }, undefined))!.attempt;
+  const old = await begin();
+  bench.clock.jumpTo(bench.clock.now() + 600_000);
+  const late = { connection: "asana", state: "failed", error: "nobody allowed it in time" };
+  assert.deepEqual(await bench.connections.attempt(old), late);
+  bench.clock.jumpTo(bench.clock.now() + 600_000);
+  const first = await begin();
+  assert.equal(await bench.connections.attempt(old), undefined);
+  for (let more = 0; more < 99; more++) {
+    bench.clock.jumpTo(bench.clock.now() + 1);
+    await begin();
+  }
+  assert.equal((await bench.connections.attempt(first))!.state, "waiting");
+  bench.clock.jumpTo(bench.clock.now() + 1);
+  await begin();
+  assert.equal(await bench.connections.attempt(first), undefined);
+});
+
 Deno.test("a person who declines is told, and the attempt has failed", async () => {
   await using bench = await openConnections();
   const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
   const state = new URL(begun.url).searchParams.get("state")!;
   const declined = new URLSearchParams({ error: "access_denied", state, iss: bench.server.issuer });
   await assert.rejects(bench.connections.callback(declined, undefined), /answers access_denied/);
-  assert.match(bench.connections.attempt(begun.attempt)!.error!, /access_denied/);
+  assert.match((await bench.connections.attempt(begun.attempt))!.error!, /access_denied/);
 });
 
 Deno.test("a code can be pasted, alone or as the address of the last page", async () => {
@@ -57,7 +117,7 @@ Deno.test("a code can be pasted, alone or as the address of the last page", asyn
     const last = await bench.server.allow(begun.url);
     assert.ok(last.startsWith(`${ADDRESS}/connections/callback?`));
     await bench.connections.paste(begun.attempt, cut(last));
-    assert.equal(bench.connections.attempt(begun.attempt)?.state, "connected");
+    assert.equal((await bench.connections.attempt(begun.attempt))?.state, "connected");
     await assert.rejects(bench.connections.paste(begun.attempt, cut(last)), /was used before/);
   }
 });
@@ -183,13 +243,13 @@ Deno.test("a device is connected by a code that a person types in", async () => 
   await using bench = await openConnections();
   const begun = await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
   assert.match(begun.userCode, /^[A-Z]{4}-[A-Z]{4}$/);
-  const state = () => bench.connections.attempt(begun.attempt)!.state;
-  const next = (until: () => boolean) => advanceUntil(bench.clock, until);
+  const state = async () => (await bench.connections.attempt(begun.attempt))!.state;
+  const next = (until: () => boolean | Promise<boolean>) => advanceUntil(bench.clock, until);
   await next(() => bench.clock.now() > begun.until - 590_000);
-  assert.equal(state(), "waiting");
+  assert.equal(await state(), "waiting");
   await bench.server.allowDevice(begun.complete!);
-  await next(() => state() !== "waiting");
-  assert.equal(state(), "connected");
+  await next(async () => await state() !== "waiting");
+  assert.equal(await state(), "connected");
   const authorization = `Bearer ${await bench.token()}`;
   assert.equal((await fetch(bench.server.api, { headers: { authorization } })).status, 200);
 });
@@ -198,7 +258,7 @@ Deno.test("a device goes on polling after a failure of the server or the network
   await using bench = await openConnections();
   const begin = async () =>
     await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
-  const state = (begun: Begun) => bench.connections.attempt(begun.attempt)!;
+  const state = async (begun: Begun) => (await bench.connections.attempt(begun.attempt))!;
   const allowed = await begin();
   await bench.server.allowDevice(allowed.complete!);
   const real = globalThis.fetch;
@@ -209,20 +269,20 @@ Deno.test("a device goes on polling after a failure of the server or the network
       : Promise.resolve(Response.json({ error: "temporarily_unavailable" }, { status: 503 }));
   try {
     await advanceUntil(bench.clock, () => polls >= 2);
-    assert.equal(state(allowed).state, "waiting");
+    assert.equal((await state(allowed)).state, "waiting");
   } finally {
     globalThis.fetch = real;
   }
-  await advanceUntil(bench.clock, () => state(allowed).state !== "waiting");
-  assert.equal(state(allowed).state, "connected");
+  await advanceUntil(bench.clock, async () => (await state(allowed)).state !== "waiting");
+  assert.equal((await state(allowed)).state, "connected");
   const late = await begin();
   globalThis.fetch = () => Promise.reject(new TypeError("connection refused"));
   try {
-    await advanceUntil(bench.clock, () => state(late).state !== "waiting", 30_000);
+    await advanceUntil(bench.clock, async () => (await state(late)).state !== "waiting", 30_000);
   } finally {
     globalThis.fetch = real;
   }
-  assert.match(state(late).error!, /connection refused/);
+  assert.match((await state(late)).error!, /connection refused/);
 });
 
 Deno.test("client credentials connect by themselves, and nothing is kept on disk", async () => {
@@ -292,11 +352,12 @@ Deno.test("disconnecting while a code is exchanged leaves no tokens", async () =
   await using bench = await openConnections();
   const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
   const answer = new URL(await bench.server.allow(begun.url)).searchParams;
-  const refused = assert.rejects(bench.connections.callback(answer, undefined), /the attempt was ended/);
-  await bench.connections.disconnect("asana", "anna");
-  await refused;
+  const callback = () => bench.connections.callback(answer, undefined);
+  const disconnect = () => bench.connections.disconnect("asana", "anna");
+  await assert.rejects(duringExchange(bench, callback, disconnect), /the attempt was ended/);
   assert.deepEqual(bench.server.grants, ["authorization_code"]);
-  assert.equal(await bench.onDisk(), "");
+  assert.equal(bench.connections.list()[0].state, "unconnected");
+  assert.match(await bench.onDisk(), /^(\{\s*"version": 1,\s*"entries": \{\}\s*\}\s*)*$/);
 });
 
 Deno.test("a token goes to its hosts only, and not unencrypted", async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Begun } from "../../runtime/connections/attempts.ts";
 import type { Connection, OAuthConnection } from "../../runtime/connections/connection.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
-import { type SharedFiles, Vault } from "../../runtime/connections/vault.ts";
+import { type SharedFiles, type StoredAttempt, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { type Disk, realDisk } from "../../runtime/host/disk.ts";
 import { Secrets } from "../../runtime/secrets/secrets.ts";
@@ -43,6 +43,7 @@ export interface ConnectionsBench extends AsyncDisposable {
 export interface Replica {
   connections: Connections;
   vault: Vault;
+  attempts: Vault<StoredAttempt>;
   secrets: Secrets;
   /** A token for the API, by `asana`. */
   token(refused?: string): Promise<string>;
@@ -87,9 +88,11 @@ export async function openConnections(
   const openOn = async (disk: Disk, shared?: SharedFiles): Promise<Replica> => {
     const secrets = new Secrets({ environment, files: [], folders: [] });
     const vault = await Vault.open(folder, disk, (message) => lines.push(message), "connections", shared);
+    const attempts = await Vault.open<StoredAttempt>(folder, disk, (line) => lines.push(line), "attempts", shared);
     const connections = new Connections({
       clock,
       vault,
+      attempts,
       secretOf: (name) => secrets.get(name),
       plainOf: (name) => secrets.peek(name),
       hide: (name, texts) => secrets.hide(name, texts),
@@ -103,7 +106,7 @@ export async function openConnections(
     await connections.set(settings(server));
     const token = (refused?: string) =>
       connections.token("asana", new URL(`${server.api}/tasks`), new AbortController().signal, refused);
-    return { connections, vault, secrets, token };
+    return { connections, vault, attempts, secrets, token };
   };
   const open = async () => {
     dead.is = true;
@@ -138,7 +141,7 @@ export async function openConnections(
       return (await Promise.all(names.map((name) => readFile(join(folder, name), "latin1")))).join("\n");
     },
     async [Symbol.asyncDispose]() {
-      bench.connections.stop();
+      await bench.connections.stop();
       await server[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
     },
@@ -155,10 +158,38 @@ function killed(disk: Disk, state: { is: boolean }): Disk {
 }
 
 /** Moves the clock on, at most 200 steps, with time for the answers of the server; after them it waits for what is under way. */
-export async function advanceUntil(clock: ManualClock, isDone: () => boolean, step = 1_000): Promise<void> {
+export async function advanceUntil(
+  clock: ManualClock,
+  isDone: () => boolean | Promise<boolean>,
+  step = 1_000,
+): Promise<void> {
   let steps = 0;
   await until("what the time brings", async () => {
-    if (!isDone() && ++steps <= 200) await clock.advanceTo(clock.now() + step);
-    return isDone();
+    if (!await isDone() && ++steps <= 200) await clock.advanceTo(clock.now() + step);
+    return await isDone();
   }, (done) => done);
+}
+
+/** Runs work while requests to the token endpoint wait. @param work called when the first one waits; they go on when it is done */
+export async function duringExchange<T>(
+  { server }: ConnectionsBench,
+  begin: () => Promise<T>,
+  work: () => Promise<unknown>,
+): Promise<T> {
+  const real = globalThis.fetch;
+  const waits = Promise.withResolvers<void>();
+  const done = waits.promise.then(work);
+  globalThis.fetch = async (input, init) => {
+    if (String(input) === `${server.issuer}/token`) {
+      waits.resolve();
+      await done;
+    }
+    return await real(input, init);
+  };
+  try {
+    return await begin();
+  } finally {
+    globalThis.fetch = real;
+    await done;
+  }
 }

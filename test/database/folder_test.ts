@@ -73,7 +73,7 @@ Deno.test("files that are lost on this machine are fetched again, and stay in th
   await folder.publishStore();
   assert.deepEqual([...(await files.list()).keys()].sort(), names);
   assert.ok(!(await readdir(path)).includes(names[0]));
-  await folder.fetchStore();
+  await folder.fetchStore("merge");
   assert.deepEqual((await readdir(path)).filter((name) => names.includes(name)), names.slice(0, 2), "before a fold");
   assert.equal(new TextDecoder().decode(await folder.disk.read(join(path, names[2]))), names[2], "when somebody looks");
   await folder.disk.remove(join(path, names[2]));

@@ -182,7 +182,7 @@ Deno.test("who takes over gets the log and the live rows; identities come before
   const listed = await follower.folder.disk.list(follower.path);
   assert.deepEqual(ids.filter((name) => !listed.includes(name)), [], "they are listed like the others");
   await append(follower, 13, 13);
-  await follower.elsewhere.fetchStore();
+  await follower.elsewhere.fetchStore("merge");
   await fold(follower, 13);
   const [{ count }] = await sql`select count(*)::int from whenthen.files where path ~ '^(base|ids)-'`;
   const here = (await storeOf(follower)).filter((name) => !name.startsWith("log-"));

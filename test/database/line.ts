@@ -1,11 +1,16 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "./server.ts";
 
+/** What happens to something that a program sends: the connection breaks before it arrives, or before the answer does. */
+export type Fate = "unsent" | "unanswered" | undefined;
+
 /** A TCP proxy between one program and its database, as a network that is slow, broken or silent. */
 export class Line implements AsyncDisposable {
   readonly #pairs = new Set<Pair>();
   #server: Server | undefined;
   #isHeld = false;
+  /** Decides on what the program sends. @param text of it, as it comes from the network */
+  onSent: (text: string) => Fate = () => undefined;
 
   private constructor(
     private readonly target: URL,
@@ -82,22 +87,38 @@ export class Line implements AsyncDisposable {
 
   #accept(client: Socket): void {
     const upstream = connect({ port: Number(this.target.port), host: this.target.hostname, noDelay: true });
-    const pair = new Pair(client, upstream, () => this.roundTrip / 2, () => this.#pairs.delete(pair));
+    const pair = new Pair(client, upstream, {
+      delay: () => this.roundTrip / 2,
+      onSent: (text) => this.onSent(text),
+      onEnd: () => this.#pairs.delete(pair),
+    });
     this.#pairs.add(pair);
     pair.hold(this.#isHeld);
   }
 }
 
+interface PairOptions {
+  /** Milliseconds for each way. */
+  delay: () => number;
+  onSent: (text: string) => Fate;
+  onEnd: () => void;
+}
+
 /** A connection of a program, and the one to the database that belongs to it. */
 class Pair {
+  #endsWithAnswer = false;
+
   constructor(
     private readonly client: Socket,
     private readonly upstream: Socket,
-    delay: () => number,
-    private readonly onEnd: () => void,
+    private readonly options: PairOptions,
   ) {
+    const { delay, onSent } = options;
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
       from.on("data", (bytes) => {
+        const fate = from === client ? onSent(bytes.toString("latin1")) : undefined;
+        if (fate === "unsent" || (from === upstream && this.#endsWithAnswer)) return this.end();
+        this.#endsWithAnswer ||= fate === "unanswered";
         if (delay() === 0) to.write(bytes);
         // Timers fire in the order in which they were set, if no later one has a shorter delay.
         else setTimeout(() => to.write(bytes), delay());
@@ -117,6 +138,6 @@ class Pair {
   end(): void {
     this.client.destroy();
     this.upstream.destroy();
-    this.onEnd();
+    this.options.onEnd();
   }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setConfig } from "../../runtime/folder/settings/config_layers.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
 import { HookSecrets } from "../../runtime/connections/hook_secrets.ts";
-import { type StoredHook, Vault } from "../../runtime/connections/vault.ts";
+import { type StoredAttempt, type StoredHook, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { taskRules } from "../../runtime/folder/task_rule.ts";
 import { commandRules } from "../../runtime/commands/command_rule.ts";
@@ -108,6 +108,7 @@ export async function openBench(
   const connections = new Connections({
     clock,
     vault: await Vault.open(folder, realDisk, () => {}),
+    attempts: await Vault.open<StoredAttempt>(folder, realDisk, () => {}, "attempts"),
     secretOf: (name) => changes.secretOf?.(name),
     plainOf: (name) => changes.secretOf?.(name),
     hide() {},

@@ -682,6 +682,23 @@ Deno.test("a reply is awaited before the delivery starts, until all its requests
   assert.equal(waiters.isAwaited(EVENT), false);
 });
 
+Deno.test("what the runs of an event did before the wait for it began is known while its request is under way", async () => {
+  const waiters = new ReplyWaiters();
+  const replied = waiters.during([EVENT], () => {
+    waiters.answered(EVENT, HI);
+    waiters.ended(EVENT, { id: "a", rule: "pay", state: "succeeded" });
+    return waiters.wait(EVENT, ["a"], never());
+  });
+  assert.deepEqual(await replied, { reply: HI });
+  const failed = waiters.during([EVENT], () => {
+    waiters.ended(EVENT, { id: "a", rule: "pay", state: "failed" });
+    const waiting = waiters.wait(EVENT, ["a", "b"], never());
+    waiters.ended(EVENT, { id: "b", rule: "log", state: "succeeded" });
+    return waiting;
+  });
+  assert.deepEqual(await failed, { failed: ["pay"] }, "and nothing is left of the request before");
+});
+
 Deno.test("release() ends all waits", async () => {
   const waiters = new ReplyWaiters();
   const waiting = [waiters.wait(EVENT, ["a"], never()), waiters.wait({ ...EVENT, id: "2" }, ["b"], never())];

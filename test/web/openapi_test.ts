@@ -1,5 +1,6 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import assert from "node:assert/strict";
+import { NotEndedError } from "../../runtime/engine/other_replicas.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
@@ -207,6 +208,11 @@ async function fill(bench: Bench): Promise<Record<string, string>> {
   const running = await claim();
   const { body: { runs: [cancelled] } } = await bench.post("/events", { type: "x" });
   assert.equal((await bench.post(`/api/runs/${cancelled}/cancel`, { by: "ada" })).status, 200);
+  const { operators } = context;
+  const { cancel } = operators;
+  operators.cancel = (run) => Promise.reject(new NotEndedError(run, "another"));
+  assert.equal((await bench.post(`/api/runs/${running}/cancel`, { by: "ada" })).status, 409);
+  operators.cancel = cancel;
   const { body: { runs: [queued] } } = await bench.post("/events", { type: "x" });
   context.rules().rules.get("a")!.version = "v2";
   await store.putVersions([context.rules().rules.get("a")!]);

@@ -19,6 +19,7 @@ import type {
   StoppedDevice,
   WrittenItem,
 } from "../store.ts";
+import type { FoldOrder } from "../fold_order.ts";
 import { isSettled, type OrderRow, type PlaceRow } from "../places.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { join, ordered, SEPARATOR } from "./keys.ts";
@@ -358,6 +359,8 @@ export interface Facts {
   rollback: { key: number; at: number };
   /** The last time that identities were expired: by which time, and with which retention in ms. Followers expire the same ones. */
   expired: { at: number; after: number };
+  /** The fold or merge that a replica is to do, in a store that several share. */
+  fold: FoldOrder;
   /** The values that the source of the config last gave. */
   sourced: UpperValue[];
 }

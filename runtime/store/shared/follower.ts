@@ -15,6 +15,7 @@ import { retryPause } from "../retry_pause.ts";
 import type { Change } from "../shared_store.ts";
 import { expireIdentities } from "../transitions/accept.ts";
 import type { Transition } from "../transitions/transition.ts";
+import type { FoldWorker } from "./fold_worker.ts";
 import { FrameChanges } from "./frame_changes.ts";
 import { type OpenCall, Outbox, type OutboxOptions, type SentBatch } from "./outbox.ts";
 
@@ -23,6 +24,7 @@ const SLICE = 5;
 
 export interface FollowerOptions {
   elsewhere: Pick<Elsewhere, "name" | "exchange">;
+  folds: FoldWorker;
   state: RecoveredState;
   /** The last frame in it. */
   seq: number;
@@ -88,7 +90,7 @@ export class Follower implements Deciding {
   }
 
   /**
-   * Applies the last frames before this program becomes the one that decides. No other program may append any more.
+   * Applies the last frames before this program becomes the one that decides. No other program may append any more. It may be repeated.
    * @returns a function that hands over the calls without an answer
    * @throws MissingFramesError, UnusableFrameError, or the error of the database
    */
@@ -97,6 +99,8 @@ export class Follower implements Deciding {
     this.#stop.abort();
     await this.#tailing;
     if (this.#lost) throw this.#lost;
+    // From here on the files of this machine change.
+    await this.#options.folds.close();
     for (let frames; (frames = await exchange.framesAfter(this.#seq)).length > 0;) await this.#applyAll(frames);
     return () => this.#outbox.handOver();
   }
@@ -105,6 +109,7 @@ export class Follower implements Deciding {
     await this.#outbox.close();
     this.#stop.abort();
     await this.#tailing;
+    await this.#options.folds.close();
   }
 
   /** Fails all calls, also those to come: this replica must begin anew. */
@@ -170,11 +175,12 @@ export class Follower implements Deciding {
 
   /** Does what follows from a frame, now that all of it is applied. */
   #settle({ parts, facts, hasAnswers, changes }: AppliedFrame): void {
-    const { state: { rows }, settings, elsewhere: { exchange: { me } }, onChange } = this.#options;
+    const { state: { rows }, settings, elsewhere: { exchange: { me } }, folds, onChange } = this.#options;
     if (facts.has("secret")) rows.identities.keyBy(rows.fact("secret")!);
     for (const [key, before] of parts) this.#changePart(before, rows.get("part", key));
     const change = changes.finish();
     if (change !== undefined) onChange(change);
+    if (facts.has("fold")) folds.look(rows.fact("fold"));
     const decided = hasAnswers ? rows.get("replica", me) : undefined;
     if (decided !== undefined) this.#outbox.answer(decided, rows);
     // Not by the clock and settings of this program: it may decide later, and must know the same identities.

@@ -9,6 +9,8 @@ import type { LedgerStoreParts } from "../ledger_store.ts";
 import type { StoreHost } from "../open_decider.ts";
 import { type RecoveredState, recoverState } from "../recovered_state.ts";
 import type { Change } from "../shared_store.ts";
+import { endFold } from "../transitions/end_fold.ts";
+import { FoldWorker } from "./fold_worker.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
 
 /** Options of `openFollower`, besides those of the store. */
@@ -37,8 +39,17 @@ export async function openFollower(
   const { rows, recent } = found.sink;
   const secret = rows.fact("secret");
   if (secret !== undefined) rows.identities.keyBy(secret);
-  const deciding = new Follower({
+  const folds = new FoldWorker({
+    background: host.orderedFolds,
     elsewhere,
+    onEnd: (id, end) => {
+      // A replica that is lost or stops has nothing more to tell.
+      deciding.decide("change", endFold, { id, end }, 0).catch(() => {});
+    },
+  });
+  const deciding: Follower = new Follower({
+    elsewhere,
+    folds,
     state: found.sink,
     seq: found.seq,
     settings,

@@ -12,6 +12,7 @@ import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
 import { changesOf } from "./frame_changes.ts";
 import { Inbox } from "./inbox.ts";
+import { FoldOrders } from "./fold_orders.ts";
 import { type FollowingParts, openFollower } from "./open_follower.ts";
 import { INTAKE_TIMEOUT, type OpenCall, RETRY_AFTER, type SentBatch } from "./outbox.ts";
 
@@ -42,6 +43,7 @@ export async function openSharedStore(host: StoreHost, options: SharedStoreOptio
 interface DecidingRole {
   parts: DecidingParts;
   inbox: Inbox;
+  folds: FoldOrders;
 }
 
 class SharedLedgerStore extends LedgerStore implements SharedStore {
@@ -50,35 +52,34 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   /** Set while this program follows. */
   #following: FollowingParts | undefined;
   #promotion: Promise<void> | undefined;
-  #inbox: Inbox | undefined;
+  /** Set while it decides. */
+  #role: DecidingRole | undefined;
+  readonly #closing = new AbortController();
 
   private constructor(
     host: StoreHost,
     watching: Watching,
-    parts: DecidingParts | FollowingParts,
-    following: FollowingParts | undefined,
-    inbox: Inbox | undefined,
+    role: DecidingRole | FollowingParts,
   ) {
-    super(parts);
+    super("inbox" in role ? role.parts : role);
     this.#host = host;
     this.#watching = watching;
-    this.#following = following;
-    this.#inbox = inbox;
+    if ("inbox" in role) this.#role = role;
+    else this.#following = role;
   }
 
   static async decide(host: StoreHost, watching: Watching): Promise<SharedLedgerStore> {
-    const { parts, inbox } = await openRole(host, watching);
-    return new SharedLedgerStore(host, watching, parts, undefined, inbox);
+    return new SharedLedgerStore(host, watching, await openRole(host, watching));
   }
 
   static follow(host: StoreHost, watching: Watching, parts: FollowingParts): SharedLedgerStore {
-    return new SharedLedgerStore(host, watching, parts, parts, undefined);
+    return new SharedLedgerStore(host, watching, parts);
   }
 
   /** An event that cannot be made durable is refused after a while: who decides does as a follower's outbox. */
   override async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
     const accepting = super.accept(arrivals, progress, now, lease);
-    if (this.#inbox === undefined || arrivals.length === 0) return await accepting;
+    if (this.#role === undefined || arrivals.length === 0) return await accepting;
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       late.reject(new UndecidedError(`${this.#watching.elsewhere.name} does not answer`, RETRY_AFTER));
@@ -98,32 +99,45 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   async #promote(load: () => Promise<void>): Promise<void> {
     const following = this.#following;
     if (following === undefined) return;
-    const { handOver, parts, inbox } = await this.#takeOver(following, load).catch((error) => {
+    const { handOver, role } = await this.#takeOver(following, load).catch((error) => {
       // What waits for an answer must not wait for ever.
       following.deciding.lose(new FolderLostError(`Cannot take over the decisions: ${messageOf(error)}`));
       throw error;
     });
     // From here to the end of `#continue` in one turn: no new call comes before one that waited.
-    this.parts = parts;
-    this.#inbox = inbox;
+    this.parts = role.parts;
+    this.#role = role;
     // The one that decided before may have died between a fold and the row of its part.
-    parts.history.dropFolded();
-    const own = this.#continue(handOver(), { parts, inbox });
+    role.parts.history.dropFolded();
+    const own = this.#continue(handOver(), role);
     this.#following = undefined;
     await own;
   }
 
   async #takeOver({ deciding, state }: FollowingParts, load: () => Promise<void>) {
-    const handOver = await deciding.handOver();
-    await load();
-    return { handOver, ...await openRole(this.#host, this.#watching, { state, seq: deciding.seq }) };
+    const handOver = await this.#outlast(() => deciding.handOver());
+    await this.#outlast(load);
+    const open = () => openRole(this.#host, this.#watching, { state, seq: deciding.seq });
+    return { handOver, role: await this.#outlast(open) };
+  }
+
+  /** Repeats work while the place of the store cannot be reached: what this program has in memory is worth more than the wait. */
+  #outlast<T>(work: () => Promise<T>): Promise<T> {
+    const { elsewhere } = this.#watching;
+    return elsewhere.outlast(work, {
+      signal: this.#closing.signal,
+      onOutage: (why) =>
+        this.#host.onWarning(`Cannot take over the decisions from ${elsewhere.name} yet: ${why}; it is tried again`),
+    });
   }
 
   async decideForOthers(): Promise<void> {
-    const { inbox } = this.#role();
+    const { inbox, folds, parts: { deciding } } = this.#deciding();
     // What the one that decided before did not get to comes first.
-    if (this.#promotion) { for (const replica of await this.knownReplicas()) await inbox.rest(replica, false); }
+    const left = this.#promotion ? await this.knownReplicas() : [];
+    for (const replica of left) await this.#outlast(() => inbox.rest(replica, false));
     inbox.start();
+    await folds.start(deciding);
   }
 
   /**
@@ -163,8 +177,9 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   async retire(replica: string, now: number): Promise<void> {
-    const { inbox, deciding } = this.#role();
+    const { inbox, folds, parts: { deciding } } = this.#deciding();
     await inbox.rest(replica, true);
+    folds.gone(replica);
     for (let more = true; more;) {
       const slice = await deciding.ledger.add("change", () => {
         this.#watching.expect();
@@ -199,8 +214,9 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   override async close(): Promise<void> {
+    this.#closing.abort();
     await this.#promotion?.catch(() => {});
-    await this.#inbox?.close();
+    await this.#role?.inbox.close();
     await super.close();
   }
 
@@ -209,31 +225,28 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   /** @throws Error if this program follows another one */
-  #role(): { inbox: Inbox; deciding: DecidingParts["deciding"] } {
-    if (this.#inbox === undefined) throw new Error("Cannot decide for others: another program decides");
-    return { inbox: this.#inbox, deciding: (this.parts as DecidingParts).deciding };
+  #deciding(): DecidingRole {
+    if (this.#role === undefined) throw new Error("Cannot decide for others: another program decides");
+    return this.#role;
   }
 }
 
 async function openRole(host: StoreHost, watching: Watching, followed?: FollowedState): Promise<DecidingRole> {
   const { elsewhere, me } = watching;
-  const watched: Elsewhere = {
-    name: elsewhere.name,
-    append: watching.append,
-    publish: () => elsewhere.publish(),
-    fetch: (part) => elsewhere.fetch(part),
-    fetchStore: () => elsewhere.fetchStore(),
-    exchange: elsewhere.exchange,
-  };
-  const parts = { ...await openDecider({ ...host, elsewhere: watched }, followed), replica: me };
+  const folds = new FoldOrders({ ...host, background: host.folds, elsewhere });
+  const watched: Elsewhere = { ...elsewhere, append: watching.append };
+  const parts = { ...await openDecider({ ...host, folds, elsewhere: watched }, followed), replica: me };
   const inbox = new Inbox({
     decider: parts.deciding,
     exchange: elsewhere.exchange,
     name: elsewhere.name,
     onWarning: host.onWarning,
-    onDecided: () => watching.expect(),
+    onDecided: () => {
+      watching.expect();
+      folds.look();
+    },
   });
-  return { parts, inbox };
+  return { parts, inbox, folds };
 }
 
 /** Tells the program what others have changed. */

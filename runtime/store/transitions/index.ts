@@ -4,6 +4,7 @@ import { adaptBatches } from "./batch_rows.ts";
 import { claimRuns, reclaimRuns, suspendRun } from "./claim_runs.ts";
 import { rollBackClock } from "./clock_rollback.ts";
 import { closeBatch } from "./close_batch.ts";
+import { endFold } from "./end_fold.ts";
 import { cancelRun, finishRun } from "./end_run.ts";
 import { changeCondition, changeDevices } from "./notices.ts";
 import { moveRun, replayRun, retryRun } from "./operate_run.ts";
@@ -35,6 +36,7 @@ const TRANSITIONS = {
   closeBatch,
   dropOrder,
   dropVersions,
+  endFold,
   endOrder,
   finishRun,
   freePlaces,

@@ -120,9 +120,9 @@ export function lookForConnections(c: Context<ConsoleEnv>, context: WebContext):
 /** How far an attempt to connect is. */
 export function lookForAttempt(c: Context<ConsoleEnv>, { connections }: WebContext): Look {
   const id = c.req.query("attempt") ?? "";
-  return () => {
-    const attempt = connections.attempt(id);
-    return Promise.resolve({ parts: [part("attempt", attemptMarkup(attempt))], isLast: attempt?.state !== "waiting" });
+  return async () => {
+    const attempt = await connections.attempt(id);
+    return { parts: [part("attempt", attemptMarkup(attempt))], isLast: attempt?.state !== "waiting" };
   };
 }
 

@@ -158,7 +158,7 @@ export const ROUTES: Record<string, Route[]> = {
     get("getRun", "/api/runs/{id}", "A run with its steps", answers.runAnswer, { fails: [404] }),
     post("cancelRun", "/api/runs/{id}/cancel", "Ends a run", at({ run, state: answers.runState }), {
       body: OPERATION,
-      fails: [404],
+      fails: [404, 409],
     }),
     post("replayRun", "/api/runs/{id}/replay", "Starts a new run of the same event", at({ run }), {
       body: OPERATION,

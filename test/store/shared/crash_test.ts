@@ -186,6 +186,7 @@ Deno.test("identities expire by the time and retention of the one that decides, 
 
 Deno.test("the decider dies after a fold of which nobody was told: what is in it is shown all the time", async () => {
   const [place, decider, next, follower] = await three();
+  place.folding = () => false;
   await send(decider.store, "e1");
   decider.before.append = () => new Promise(() => {});
   void decider.store.checkpoint();
@@ -337,6 +338,7 @@ Deno.test("a fenced program: everything it asks is rejected, and it must begin a
 
 Deno.test("a program for which frames are missing must begin anew; a new one has everything", async () => {
   const [place, decider, follower] = await three();
+  place.folding = () => false;
   follower.before.tail = () => settle();
   const held = Promise.withResolvers<void>();
   follower.before.tail = () => held.promise;

@@ -6,7 +6,8 @@ import {
   type LoggedFrame,
   MissingFramesError,
 } from "../../../runtime/store/elsewhere.ts";
-import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles } from "../../../runtime/store/log/files.ts";
+import type { UploadedFile } from "../../../runtime/store/fold_order.ts";
+import { foldedSeq, FORMAT_VERSION, segmentName, sortFiles, superseded } from "../../../runtime/store/log/files.ts";
 import { encodeHead } from "../../../runtime/store/log/log_frame.ts";
 import { openStore, type StoreOptions } from "../../../runtime/store/open_store.ts";
 import type { SharedStore } from "../../../runtime/store/shared_store.ts";
@@ -24,7 +25,18 @@ export interface Replica {
   elsewhere: Elsewhere;
   warnings: string[];
   /** Awaited before each of these; a promise that stays pending is a program that was killed there. */
-  before: { send?(): Promise<void> | void; append?(): Promise<void> | void; tail?(): Promise<void> | void };
+  before: {
+    send?(): Promise<void> | void;
+    append?(): Promise<void> | void;
+    tail?(): Promise<void> | void;
+    prepareFold?(): Promise<void> | void;
+    upload?(): Promise<void> | void;
+    publish?(): Promise<void> | void;
+  };
+  /** The last frame that it has told to have applied. */
+  applied: number;
+  /** Files of the place that are not on its disk. */
+  absent: Set<string>;
   /** Why it must begin anew. */
   lost?: FolderLostError;
 }
@@ -35,6 +47,8 @@ export class SharedPlace {
   frames: LoggedFrame[] = [];
   /** The files, by name. */
   files = new Map<string, Uint8Array>();
+  /** What replicas have uploaded, by the name of the content. */
+  readonly uploads = new Map<string, Uint8Array>();
   inbox: Batch[] = [];
   /** All that was ever in the inbox. */
   readonly sent: Batch[] = [];
@@ -53,6 +67,8 @@ export class SharedPlace {
   onSend: (calls: string) => string = (calls) => calls;
   /** Changes each frame on its way. */
   onFrame: (frame: Uint8Array) => Uint8Array = (frame) => frame;
+  /** The replicas that fold for the one that decides. */
+  folding: (replica: Replica) => boolean = () => true;
   readonly replicas = new Map<string, Replica>();
   #changed = Promise.withResolvers<void>();
   #programs = 0;
@@ -62,7 +78,10 @@ export class SharedPlace {
     const follow = options.follow ?? this.holder !== "";
     if (!follow) this.holder = id;
     const disk = new FaultyDisk();
-    const replica = { id, disk, warnings: [], before: {} } as unknown as Replica;
+    const replica = { id, disk, warnings: [], before: {}, applied: 0, absent: new Set() } as unknown as Replica;
+    const remove = disk.remove.bind(disk);
+    // What is only in the place is removed there.
+    disk.remove = (path) => replica.absent.delete(path.slice(FOLDER.length + 1)) ? Promise.resolve() : remove(path);
     replica.elsewhere = this.#elsewhere(replica);
     await this.load(disk);
     replica.store = await openStore({
@@ -130,24 +149,65 @@ export class SharedPlace {
         this.poke();
         await this.#pause();
       },
-      publish: async () => {
+      publish: async (uploaded = []) => {
+        await replica.before.publish?.();
         this.#check(replica);
-        this.files = new Map();
-        for (const path of replica.disk.paths()) {
-          const name = path.slice(FOLDER.length + 1);
-          if (KEPT.test(name)) this.files.set(name, await replica.disk.read(path));
-        }
+        if (this.holder !== replica.id) throw new FolderLostError(`${this.holder} has taken over`);
+        await this.#publish(replica, uploaded);
       },
       fetch: async (part) => {
         const bytes = this.files.get(part);
-        const isHere = replica.disk.paths().includes(`${FOLDER}/${part}`);
-        if (bytes !== undefined && !isHere) await write(replica.disk, part, [bytes]);
+        replica.absent.delete(part);
+        if (bytes !== undefined && !storeOf(replica).includes(part)) await write(replica.disk, part, [bytes]);
       },
       fetchStore: async () => {
-        for (const name of this.files.keys()) await replica.elsewhere.fetch(name);
+        const here = new Set(storeOf(replica));
+        for (const name of this.files.keys()) {
+          if (!name.startsWith("part-") && !here.has(name)) await replica.elsewhere.fetch(name);
+        }
       },
+      prepareFold: async (task) => {
+        await replica.before.prepareFold?.();
+        this.#check(replica);
+        const { disk } = replica;
+        for (const name of storeOf(replica)) if (!this.files.has(name)) await disk.remove(`${FOLDER}/${name}`);
+        await replica.elsewhere.fetchStore(task.name);
+        if (task.name === "merge") return;
+        const { name, firstSeq, lastSeq } = task.args;
+        const frames = this.frames.filter(({ seq }) => firstSeq <= seq && seq <= lastSeq).map(({ frame }) => frame);
+        if (disk.paths().includes(`${FOLDER}/${name}`)) await disk.remove(`${FOLDER}/${name}`);
+        await write(disk, name, [encodeHead(firstSeq, FORMAT_VERSION), ...frames]);
+      },
+      upload: async () => {
+        await replica.before.upload?.();
+        this.#check(replica);
+        const uploaded: UploadedFile[] = [];
+        for (const path of storeOf(replica).filter((name) => !this.files.has(name))) {
+          const bytes = await replica.disk.read(`${FOLDER}/${path}`);
+          const blob = `${replica.id} ${this.uploads.size}`;
+          this.uploads.set(blob, bytes);
+          uploaded.push({ path, blob, bytes: bytes.length });
+        }
+        return uploaded;
+      },
+      outlast: (work) => work(),
       exchange: this.#exchange(replica),
     };
+  }
+
+  async #publish(replica: Replica, uploaded: UploadedFile[]): Promise<void> {
+    const { disk, absent } = replica;
+    for (const { path, blob } of uploaded) {
+      this.files.set(path, this.uploads.get(blob)!);
+      absent.add(path);
+    }
+    const here = new Set(storeOf(replica));
+    for (const name of superseded(sortFiles([...new Set([...this.files.keys(), ...here])]))) {
+      absent.delete(name);
+      if (here.delete(name)) await disk.remove(`${FOLDER}/${name}`);
+    }
+    for (const name of here) this.files.set(name, await disk.read(`${FOLDER}/${name}`));
+    for (const name of [...this.files.keys()]) if (!here.has(name) && !absent.has(name)) this.files.delete(name);
   }
 
   #exchange(replica: Replica): Exchange {
@@ -189,7 +249,14 @@ export class SharedPlace {
         this.#check(replica);
         return this.#framesAfter(seq);
       },
-      applied() {},
+      applied: (seq) => void (replica.applied = seq),
+      followers: async () => {
+        await this.#pause();
+        this.#check(replica);
+        return [...this.replicas.values()].filter((one) =>
+          one.id !== me && !this.fenced.has(one.id) && this.folding(one)
+        );
+      },
     };
   }
 
@@ -223,6 +290,11 @@ export class SharedPlace {
   #pause(): Promise<void> {
     return new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** The files of the store on a disk. */
+function storeOf({ disk }: Replica): string[] {
+  return disk.paths().map((path) => path.slice(FOLDER.length + 1)).filter((name) => KEPT.test(name));
 }
 
 async function write(disk: FaultyDisk, name: string, pieces: Uint8Array[]): Promise<void> {
