@@ -285,8 +285,9 @@ export class Attempts {
     const { vault, log } = this.options;
     const settled = this.#alone(async () => {
       const stored = vault.get(id);
-      if (stored?.state !== "waiting") return;
-      const { sealed: _over, ...rest } = stored;
+      // Tokens that came while the program stopped are kept, whatever was said before.
+      if (stored === undefined || (stored.state !== "waiting" && state === "failed")) return;
+      const { sealed: _over, error: _former, ...rest } = stored;
       await vault.put(id, { ...rest, state, ...error !== undefined && { error } });
     });
     await settled.catch((problem) =>

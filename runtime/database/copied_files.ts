@@ -48,16 +48,16 @@ export class CopiedFiles {
   }
 
   /** Downloads files; those that were removed meanwhile are forgotten. */
-  protected async fetchAll(paths: string[]): Promise<void> {
+  protected async fetchAll(paths: string[], signal?: AbortSignal): Promise<void> {
     const next = paths.values();
     // Each takes the next one.
     await Promise.all(Array.from({ length: DOWNLOADS }, async () => {
-      for (const path of next) await this.fetch(path);
+      for (const path of next) await this.fetch(path, signal);
     }));
   }
 
   /** Downloads a file that is in the database and not here. Does nothing if there is none. */
-  async fetch(path: string): Promise<void> {
+  async fetch(path: string, signal?: AbortSignal): Promise<void> {
     if (this.changed.has(path) || !isKept(path)) return;
     if (!this.stored.has(path)) {
       // Another replica may have added it.
@@ -66,7 +66,8 @@ export class CopiedFiles {
       this.add(path, found);
     }
     if (!this.absent.has(path)) return;
-    const fetching = this.#fetching.get(path) ?? this.#download(path).finally(() => this.#fetching.delete(path));
+    const fetching = this.#fetching.get(path) ??
+      this.#download(path, signal).finally(() => this.#fetching.delete(path));
     this.#fetching.set(path, fetching);
     await fetching;
   }
@@ -118,12 +119,12 @@ export class CopiedFiles {
   }
 
   /** A file that is gone meanwhile is looked up again, and forgotten if it was not replaced. */
-  async #download(path: string): Promise<void> {
+  async #download(path: string, signal?: AbortSignal): Promise<void> {
     const draft = `download-${++this.#drafts}.tmp`;
     for (let file = this.stored.get(path); file !== undefined; file = await this.files.find(path)) {
       try {
         await mkdir(dirname(join(this.folder, path)), { recursive: true, mode: 0o700 });
-        await this.files.download(realDisk, this.folder, draft, file);
+        await this.files.download(realDisk, this.folder, draft, file, signal);
       } catch (error) {
         await rm(join(this.folder, draft), { force: true });
         if (error instanceof FileGoneError) continue;

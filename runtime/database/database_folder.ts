@@ -63,20 +63,20 @@ export class DatabaseFolder extends CopiedFiles {
   }
 
   /** Downloads the files at the top that a task needs and that are not on this machine. A fold only looks which bases and deltas there are. */
-  fetchStore(task: FoldTask["name"]): Promise<void> {
+  fetchStore(task: FoldTask["name"], signal?: AbortSignal): Promise<void> {
     const isNeeded = (path: string) => !LATE.test(path) && (task === "merge" || !OF_IDENTITIES.test(path));
-    return this.fetchAll([...this.absent].filter((path) => folderOf(path) === "" && isNeeded(path)));
+    return this.fetchAll([...this.absent].filter((path) => folderOf(path) === "" && isNeeded(path)), signal);
   }
 
   /** For one that follows: see {@link Elsewhere.prepareFold}. */
-  prepareFold(task: FoldTask): Promise<void> {
+  prepareFold(task: FoldTask, signal: AbortSignal): Promise<void> {
     return this.alone("", async () => {
       const stored = await this.files.listStore();
       const first = task.name === "fold" ? task.args.firstSeq : Infinity;
       if (foldedSeq(sortFiles([...stored.keys()])) >= first) throw new Error(`Frame ${first} is folded already`);
       await this.#learn(stored, (path) => OF_STORE.test(path));
-      await this.fetchStore(task.name);
-      if (task.name === "fold") await writeSegment(this.folder, this.log, task.args);
+      await this.fetchStore(task.name, signal);
+      if (task.name === "fold") await writeSegment(this.folder, this.log, task.args, signal);
     });
   }
 

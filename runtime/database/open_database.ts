@@ -113,7 +113,7 @@ class Database implements OpenDatabase {
       publish: (uploaded) => folder.publishStore(uploaded),
       fetch: (part) => folder.fetch(part),
       fetchStore: (task) => folder.fetchStore(task),
-      prepareFold: (task) => folder.prepareFold(task),
+      prepareFold: (task, signal) => folder.prepareFold(task, signal),
       upload: (signal) => folder.uploadStore(signal),
       outlast: (work, outage) => outlast(sql, () => this.lease ?? members, work, outage),
       exchange,

@@ -131,11 +131,18 @@ export class StoredFiles {
   }
 
   /** Copies a file from the database into a folder. @throws FileGoneError if it was replaced or removed meanwhile */
-  async download(disk: Disk, folder: string, path: string, { blob, bytes }: StoredFile): Promise<void> {
+  async download(
+    disk: Disk,
+    folder: string,
+    path: string,
+    { blob, bytes }: StoredFile,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const file = await disk.create(join(folder, path));
     let done = 0;
     try {
       for (let part = 0; done < bytes; part++) {
+        signal?.throwIfAborted();
         const [row] = await this.sql.unsafe(
           "select bytes, packed from whenthen.chunks where blob = $1 and part = $2::int",
           [blob, String(part)],
@@ -161,7 +168,10 @@ export class StoredFiles {
     if (gone === undefined) return right.lose();
     // Not in the transaction, which keeps the lease locked, so that appends wait. What cannot be removed now is removed later: chunks
     // as those of an abandoned upload, frames after the next fold.
-    if (gone.length > 0) await this.discard(gone);
+    // A commit that is made again, because its answer was lost, replaces files by themselves.
+    const kept = new Set([...added.values()].map(({ blob }) => blob));
+    const unused = gone.filter((blob) => !kept.has(blob));
+    if (unused.length > 0) await this.discard(unused);
     if (folded === undefined) return;
     const removal = `with held as (${right.proof}) ${REMOVE_FRAMES}`;
     await this.sql.unsafe(removal, [String(folded), String(this.mostBehind)]).catch(() => {});

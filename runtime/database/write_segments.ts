@@ -35,10 +35,16 @@ export async function writeSegments(folder: string, log: DatabaseLog, seq: numbe
  * Writes one segment, with the frames from the database.
  * @throws MissingFramesError if one is gone
  */
-export async function writeSegment(folder: string, log: DatabaseLog, { firstSeq, lastSeq }: Segment): Promise<void> {
+export async function writeSegment(
+  folder: string,
+  log: DatabaseLog,
+  { firstSeq, lastSeq }: Segment,
+  signal: AbortSignal,
+): Promise<void> {
   const pieces: Uint8Array[] = [];
   const cursor: LogCursor = { seq: firstSeq - 1 };
   while (cursor.seq < lastSeq) {
+    signal.throwIfAborted();
     const frames = await log.next(cursor);
     if (frames.length === 0) throw new MissingFramesError(`Frame ${cursor.seq + 1} of the log is not in the database`);
     for (const logged of frames) if (logged.seq <= lastSeq) pieces.push(logged.frame);

@@ -2,7 +2,10 @@ import { actions } from "../actions/index.ts";
 import type { ClaimedRun, Lease } from "../store/store.ts";
 import type { RuleVersion } from "./step_frame.ts";
 
-/** Runs that began before they are on disk, because nothing that they do first shows outside before their first record is on disk, too. */
+/**
+ * Runs that began before they are on disk. Their first step shows nothing until its record is on disk, and that is in the frame of the event
+ * or in a later one.
+ */
 export class AheadOfDisk {
   /** By the lease that they were claimed on. */
   readonly #begun = new Map<Lease, ClaimedRun[]>();

@@ -25,6 +25,8 @@ export class Execution {
   done: Promise<void>;
   #off = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
+  /** Set if it began before its run was on disk. */
+  #confirmed: PromiseWithResolvers<void> | undefined;
   /** From the monotonic clock. */
   readonly #begun: number;
   #replaces: Pick<Answered, "replaces" | "replaced"> = { replaces: [] };
@@ -91,10 +93,21 @@ export class Execution {
     this.suspend();
   }
 
-  /** Gives up a run that began before it was on disk, and never got there: nothing of it was recorded. */
+  /** Its run is not on disk yet: until {@link confirm} or {@link abandon} a failure to record anything says nothing about it. */
+  beginAhead(): void {
+    this.#confirmed = Promise.withResolvers();
+  }
+
+  /** Its run is on disk. */
+  confirm(): void {
+    this.#confirmed?.resolve();
+  }
+
+  /** Gives up a run that never got on disk: nothing of it was recorded. */
   abandon(): void {
     this.#forgotten = true;
     this.#stop.abort(new Interruption("shutdown", "Its event was not accepted"));
+    this.confirm();
   }
 
   /** Ends it; see {@link Interruption}. A run that sleeps, or is about to, is suspended instead. */
@@ -124,6 +137,7 @@ export class Execution {
     try {
       await this.#execute(getVersion);
     } catch (error) {
+      await this.#confirmed?.promise;
       if (!this.#forgotten) await this.#trouble(error);
     } finally {
       this.#off.resolve();
@@ -158,6 +172,7 @@ export class Execution {
       if (asksFirst) return await this.#ask(context);
       return await this.#end(await runRule(context, alone, this.#stop.signal));
     } catch (thrown) {
+      await this.#confirmed?.promise;
       if (!this.#forgotten) await this.#answerThrown(thrown);
     }
   }

@@ -6,18 +6,8 @@ import { AheadOfDisk } from "./ahead.ts";
 import { announceEnds, Execution, Sleepers } from "./execution.ts";
 import { EarlyChanges, EndsElsewhere } from "./other_replicas.ts";
 import { Interruption } from "./outcome.ts";
-import { MAX_RUNS, type RunnerOptions } from "./runner_options.ts";
+import { CLAIM_AGAIN, DEFERENCE, LAST_ANSWERS, MAX_RUNS, type RunnerOptions } from "./runner_options.ts";
 import { VersionCache } from "./version_cache.ts";
-
-/** Milliseconds until the store is asked again after it failed to give runs. */
-const CLAIM_AGAIN = 5_000;
-/**
- * Milliseconds for which a replica that does not decide leaves due runs to the others: to the one that decides, which needs no message
- * for a claim, or to the one that took their event.
- */
-const DEFERENCE = 100;
-/** Milliseconds that a replica that stops waits for the decisions of another one. */
-const LAST_ANSWERS = 3_000;
 
 /** Claims due runs and executes them; woken after ingest, when a run ends, by the clock, and by changes of other replicas. */
 export class Runner {
@@ -166,7 +156,7 @@ export class Runner {
     if (this.#stopped) return false;
     const begun = this.#ahead.choose(lease, claimed, (version) => this.#versions.known(version));
     this.#leased -= begun.length;
-    for (const claim of begun) this.#execute(claim);
+    for (const claim of begun) this.#execute(claim, true);
     return begun.length > 0;
   }
 
@@ -178,6 +168,7 @@ export class Runner {
     const { begun, undone, rest } = this.#ahead.settle(lease, claimed);
     this.#leased -= lease.max - begun.length;
     for (const { run } of undone) this.#active.get(run.id)?.abandon();
+    for (const { run } of begun) this.#active.get(run.id)?.confirm();
     if (!this.#stopped) { for (const claim of rest) this.#execute(claim); }
     const early = this.#early.take(claimed, this.#leased === 0);
     if (early.length > 0) void this.#lookAt(early);
@@ -363,9 +354,11 @@ export class Runner {
     if (!this.#stopped) this.#alarm = this.options.clock.at(at, () => this.#wakeOrDefer());
   }
 
-  async #execute(claim: ClaimedRun): Promise<void> {
+  /** @param isAhead its run is not on disk yet */
+  async #execute(claim: ClaimedRun, isAhead = false): Promise<void> {
     const { id } = claim.run;
     const execution = this.#resume(claim) ?? this.#begin(claim);
+    if (isAhead) execution.beginAhead();
     const { done } = execution;
     this.#active.set(id, execution);
     await done;

@@ -15,6 +15,15 @@ import type { Acting } from "./acting.ts";
  * faster on the one main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
  */
 export const MAX_RUNS = 256;
+/** Milliseconds until the store is asked again after it failed to give runs. */
+export const CLAIM_AGAIN = 5_000;
+/**
+ * Milliseconds for which a replica that does not decide leaves due runs to the others: to the one that decides, which needs no message
+ * for a claim, or to the one that took their event.
+ */
+export const DEFERENCE = 100;
+/** Milliseconds that a replica that stops waits for the decisions of another one. */
+export const LAST_ANSWERS = 3_000;
 
 /** What the runner works with. */
 export interface RunnerOptions {

@@ -1,4 +1,4 @@
-import { setPriority, totalmem } from "node:os";
+import { getPriority, setPriority, totalmem } from "node:os";
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
 import { bun } from "./bun.ts";
@@ -78,7 +78,8 @@ export function giveWay(): void {
   // Elsewhere it would slow down the whole program.
   if (process.platform !== "linux") return;
   try {
-    setPriority(NICE);
+    // The whole program may run with less already.
+    setPriority(Math.max(getPriority(), NICE));
   } catch {
     // A sandbox may forbid it: nothing depends on it.
   }

@@ -16,7 +16,7 @@ export interface Elsewhere {
    * Brings the files that a task reads to the state of the place, with the segment to fold. Only for a replica that follows.
    * @throws Error if the segment is folded already, or its frames are gone
    */
-  prepareFold(task: FoldTask): Promise<void>;
+  prepareFold(task: FoldTask, signal: AbortSignal): Promise<void>;
   /** Copies what a task has written since {@link prepareFold} to the place. It counts once it is published there. */
   upload(signal: AbortSignal): Promise<UploadedFile[]>;
   /**

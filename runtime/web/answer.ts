@@ -158,7 +158,10 @@ export function answerReply(reply: Reply): Response {
 
 type ReplyContext = Pick<WebContext, "clock" | "replies" | "store">;
 
-/** The reply recorded for one of the events, or the first that arrives within `ms`; otherwise the rules whose runs failed. */
+/**
+ * The reply recorded for one of the events, or the first that arrives within `ms`; otherwise the rules whose runs failed. The events must have
+ * been delivered, and this called, within {@link ReplyWaiters.during}.
+ */
 export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<WaitOutcome> {
   const controller = new AbortController();
   // Without a reason, the host makes an error with its stack, which takes longer than all else here.

@@ -112,8 +112,12 @@ Deno.test("emit refuses an empty type and an empty id", async () => {
 
 Deno.test("log writes the line with its origin, at level info by default", async () => {
   const context = makeContext();
-  await log.execute({ log: "hello" }, context);
-  await log.execute({ log: "hello", level: "warn", data: { a: 1 } }, context);
+  const steps = [
+    await log.execute({ log: "hello" }, context),
+    await log.execute({ log: "hello", level: "warn", data: { a: 1 } }, context),
+  ];
+  assert.equal(context.asked.length, 0, "not before the step is recorded");
+  for (const { onRecorded } of steps) onRecorded!();
   const details = { rule: "test", run: "r1", step: "step" };
   assert.deepEqual(context.asked.map((asked) => asked.with), [
     { level: "info", message: "hello", details },

@@ -171,11 +171,15 @@ Deno.test("a replica that follows folds; files that are missing or short on its 
   await rm(join(path, one));
   await truncate(join(path, two), 5);
   const task = { name: "merge", args: { now: NOW, retention: RETENTION.identities } } as const;
-  await elsewhere.prepareFold(task);
+  await assert.rejects(elsewhere.prepareFold(task, AbortSignal.abort()), { name: "AbortError" });
+  assert.ok(!(await readdir(path)).includes(one), "a take-over does not wait for what it would have downloaded");
+  await elsewhere.prepareFold(task, new AbortController().signal);
   const { result: merged } = await storeTasks.merge(realDisk, path, task.args);
   const uploaded = await elsewhere.upload(new AbortController().signal);
   assert.deepEqual(uploaded.map(({ path }) => path).sort(), [merged!.base.name, merged!.ids.name]);
   assert.ok(!(await filesOf(url)).has(merged!.base.name), "not before it is published");
+  await decider.database.elsewhere.publish(uploaded);
+  // Its answer may be lost, so that it is made again.
   await decider.database.elsewhere.publish(uploaded);
   assert.ok((await filesOf(url)).has(merged!.base.name));
   await send(decider.store, "e3");

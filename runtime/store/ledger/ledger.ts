@@ -42,7 +42,7 @@ interface PendingFrame {
   jobs: Job[];
   /** Settles the promise of each. */
   outcomes: (() => void)[];
-  /** Whether work that follows from this turn's transitions comes in the next turn. */
+  /** Whether a caller of this turn's transitions said that it follows them up at once: that work comes in the next turn. */
   isFollowed?: boolean;
   /** The frame has been put off for such work. Only once: other events come in each turn. */
   wasPutOff?: boolean;

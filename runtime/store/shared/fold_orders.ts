@@ -36,6 +36,7 @@ export class FoldOrders implements StoreTasks {
   /** The first frame of the newest segment to fold. */
   #first = 1;
   #closed = false;
+  readonly #stop = new AbortController();
 
   constructor(options: FoldOrdersOptions) {
     this.#options = options;
@@ -59,6 +60,7 @@ export class FoldOrders implements StoreTasks {
   /** See {@link Background.close}. */
   async close(signal?: AbortSignal): Promise<void> {
     this.#closed = true;
+    this.#stop.abort();
     this.#pending?.settle(undefined);
     await this.#options.background.close(signal);
   }
@@ -87,11 +89,15 @@ export class FoldOrders implements StoreTasks {
     if (to === undefined) return undefined;
     // A closing store makes no more transitions.
     const end = await this.#wait(decider, to, task).catch(() => undefined);
-    if (end !== undefined && !("error" in end)) {
-      await elsewhere.publish(end.files);
-      await this.#removeFolded(task);
+    try {
+      if (end !== undefined && !("error" in end)) {
+        // What these replace is gone here by the first attempt, so the whole must not be given up for an outage.
+        await elsewhere.outlast(() => elsewhere.publish(end.files), { signal: this.#stop.signal, onOutage() {} });
+        await this.#removeFolded(task);
+      }
+    } finally {
+      await this.#forget(decider);
     }
-    await this.#forget(decider);
     if (end === undefined || !("error" in end)) return end;
     this.#failed.set(to, performance.now());
     onWarning(`Replica ${to} cannot ${task.name} the log of the store: ${end.error}; this program does it`);

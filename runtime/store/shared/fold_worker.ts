@@ -52,7 +52,7 @@ export class FoldWorker {
   async #run(task: FoldTask, signal: AbortSignal): Promise<FoldEnd> {
     const { background, elsewhere } = this.#options;
     signal.throwIfAborted();
-    await elsewhere.prepareFold(task);
+    await elsewhere.prepareFold(task, signal);
     signal.throwIfAborted();
     const result = task.name === "fold"
       ? await background.run(task.name, task.args)
