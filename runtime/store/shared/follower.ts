@@ -76,6 +76,7 @@ export class Follower implements Deciding {
   /** Begins to apply frames. */
   start(history: History): void {
     this.#history = history;
+    this.#options.elsewhere.exchange.applied(this.#seq);
     this.#tailing = this.#tail();
   }
 

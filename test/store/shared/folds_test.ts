@@ -56,6 +56,17 @@ Deno.test("the oldest replica that has applied the segment's first frame folds; 
   assert.deepEqual([1, 7, 8, 10].map((first) => choose(followers, first)), ["b", "b", "c", undefined]);
 });
 
+Deno.test("a replica that has just loaded tells how far it is, and folds, also if no frame follows", async () => {
+  const place = new SharedPlace();
+  const decider = await place.start();
+  await send(decider.store, "e1");
+  const follower = await place.start();
+  assert.deepEqual([follower.applied > 0, follower.applied], [true, decider.store.changes()]);
+  await decider.store.checkpoint();
+  assert.deepEqual([partsOf(decider).length, partsOf(follower).length], [0, 1]);
+  await assertAll(place, [decider, follower], ["e1"]);
+});
+
 Deno.test("a replica that follows folds and merges, the one that decides does not", async () => {
   const [place, decider, follower, other] = await three();
   const ids = ["e1"];
