@@ -16,9 +16,7 @@ import type { Mail, SentMail } from "./mailer.ts";
 export interface Action extends Kind {
   /** The policy of steps that set none. */
   defaults: { timeout: number; attempts: number };
-  /**
-   * Whether it shows nothing outside before its record is on disk. A run that begins with it need not wait until its event is there.
-   */
+  /** Whether it shows nothing outside before its record is on disk. A run that begins with it need not wait until its event is on disk. */
   staysInside?: true;
   /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
   retries?(error: unknown): boolean;

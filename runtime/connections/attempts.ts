@@ -300,7 +300,7 @@ export class Attempts {
   }
 }
 
-/** Why an attempt that nobody has completed has failed. */
+/** The error of an attempt that nobody has completed. */
 const LATE = "nobody allowed it in time";
 
 function attemptOf(connection: OAuthConnection, by: string, until: number): StoredAttempt {

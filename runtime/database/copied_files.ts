@@ -114,7 +114,7 @@ export class CopiedFiles {
       this.drop(path);
       await rm(join(this.folder, path), { force: true });
     }
-    // A program that began to decide later has not done so in `load`.
+    // `load` does this, too, but only in a program that decides when it loads.
     if (this.decides()) await this.files.removeAbandoned();
   }
 

@@ -102,12 +102,14 @@ export class DatabaseFolder extends CopiedFiles {
       const all = sortFiles([...new Set([...here, ...given.keys(), ...stored])]);
       const replaced = new Set(superseded(all));
       for (const name of stored) {
-        // A merge on another machine has left it here.
-        if (replaced.has(name)) await rm(join(this.folder, name), { force: true });
-        else if (here.has(name)) continue;
-        // What is gone without having been replaced was lost on this machine only.
-        else if (!this.changed.has(name)) this.absent.add(name);
-        if (replaced.has(name)) this.changed.add(name);
+        if (replaced.has(name)) {
+          // If another replica has made the merge, the file is still here.
+          await rm(join(this.folder, name), { force: true });
+          this.changed.add(name);
+        } else if (!here.has(name) && !this.changed.has(name)) {
+          // It was lost on this machine only.
+          this.absent.add(name);
+        }
       }
       await this.commit([...this.changed].filter((path) => folderOf(path) === ""), foldedSeq(all), given);
     });

@@ -168,10 +168,7 @@ export class StoredFiles {
     if (gone === undefined) return right.lose();
     // Not in the transaction, which keeps the lease locked, so that appends wait. What cannot be removed now is removed later: chunks
     // as those of an abandoned upload, frames after the next fold.
-    // A commit that is made again, because its answer was lost, replaces files by themselves.
-    const kept = new Set([...added.values()].map(({ blob }) => blob));
-    const unused = gone.filter((blob) => !kept.has(blob));
-    if (unused.length > 0) await this.discard(unused);
+    if (gone.length > 0) await this.discard(gone);
     if (folded === undefined) return;
     const removal = `with held as (${right.proof}) ${REMOVE_FRAMES}`;
     await this.sql.unsafe(removal, [String(folded), String(this.mostBehind)]).catch(() => {});
@@ -195,7 +192,9 @@ async function replaceFiles(
       "select path, blob, bytes from json_to_recordset($2::text::json) as f(path text, blob text, bytes bigint) returning 1",
     [paths, files],
   );
-  return gone.map(({ blob }) => blob);
+  // If the answer to an earlier attempt was lost, the same files were added before.
+  const kept = new Set([...added.values()].map(({ blob }) => blob));
+  return gone.map(({ blob }) => blob).filter((blob) => !kept.has(blob));
 }
 
 async function assertExpected(transaction: Transaction, expected: Map<string, string | undefined>): Promise<void> {

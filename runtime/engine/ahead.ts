@@ -42,9 +42,9 @@ export class AheadOfDisk {
   }
 }
 
-/** Whether nothing of a run shows outside before its first record is on disk. */
+/** Whether a run shows nothing outside before its first record is on disk. */
 function beginsInside({ asksFirst }: ClaimedRun, version: RuleVersion | undefined): boolean {
   const then = version?.rule.then;
-  // A step that its `if` leaves out has a record, too.
+  // If the step is skipped by its `if`, that is recorded before the next step begins.
   return Array.isArray(then) && !asksFirst && then.length > 0 && actions[then[0].kind]?.staysInside === true;
 }

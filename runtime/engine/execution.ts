@@ -137,8 +137,7 @@ export class Execution {
     try {
       await this.#execute(getVersion);
     } catch (error) {
-      await this.#confirmed?.promise;
-      if (!this.#forgotten) await this.#trouble(error);
+      if (await this.#counts()) await this.#trouble(error);
     } finally {
       this.#off.resolve();
     }
@@ -172,9 +171,14 @@ export class Execution {
       if (asksFirst) return await this.#ask(context);
       return await this.#end(await runRule(context, alone, this.#stop.signal));
     } catch (thrown) {
-      await this.#confirmed?.promise;
-      if (!this.#forgotten) await this.#answerThrown(thrown);
+      if (await this.#counts()) await this.#answerThrown(thrown);
     }
+  }
+
+  /** Whether its outcome counts: not if its run never existed, which is awaited, or if it was given up. */
+  async #counts(): Promise<boolean> {
+    await this.#confirmed?.promise;
+    return !this.#forgotten;
   }
 
   /** Continues with steps that another program may have recorded. Never rejects. */

@@ -6,47 +6,42 @@ import type { RuleVersion } from "./step_frame.ts";
 /** How many rule versions are kept in memory. */
 const CACHED_VERSIONS = 64;
 
+interface CachedVersion {
+  loading: Promise<RuleVersion | undefined>;
+  /** Once it is loaded. */
+  loaded?: RuleVersion;
+}
+
 /** The rule versions that runs are pinned to, in an LRU cache. */
 export class VersionCache {
-  readonly #rules = new Map<string, Promise<RuleVersion | undefined>>();
-  /** Those of them that have been read. */
-  readonly #read = new Map<string, RuleVersion>();
+  readonly #versions = new Map<string, CachedVersion>();
 
   constructor(private readonly options: RunnerOptions) {}
 
   get(version: string): Promise<RuleVersion | undefined> {
-    const rule = this.#rules.get(version) ?? this.#load(version);
+    const cached = this.#versions.get(version) ?? this.#begin(version);
     // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
-    this.#rules.delete(version);
-    this.#rules.set(version, rule);
-    if (this.#rules.size > CACHED_VERSIONS) this.#forget(this.#rules.keys().next().value!);
-    return rule;
+    this.#versions.delete(version);
+    this.#versions.set(version, cached);
+    if (this.#versions.size > CACHED_VERSIONS) this.#versions.delete(this.#versions.keys().next().value!);
+    return cached.loading;
   }
 
-  /** A version that is in memory. */
+  /** A version that is loaded already. */
   known(version: string): RuleVersion | undefined {
-    return this.#read.get(version);
+    return this.#versions.get(version)?.loaded;
   }
 
-  #forget(version: string): void {
-    this.#rules.delete(version);
-    this.#read.delete(version);
+  #begin(version: string): CachedVersion {
+    const cached: CachedVersion = { loading: this.#load(version) };
+    const forget = () => void this.#versions.delete(version);
+    cached.loading.then((loaded) => loaded === undefined ? forget() : void (cached.loaded = loaded), forget);
+    return cached;
   }
 
   async #load(version: string): Promise<RuleVersion | undefined> {
     const { store, folder } = this.options;
-    try {
-      const rule = await store.getVersion(version);
-      if (rule !== undefined) {
-        const read = { rule, services: servicesFor(rule, this.options), ruleFolder: join(folder, dirname(rule.file)) };
-        // It may have been forgotten meanwhile.
-        if (this.#rules.has(version)) this.#read.set(version, read);
-        return read;
-      }
-      this.#forget(version);
-    } catch (error) {
-      this.#forget(version);
-      throw error;
-    }
+    const rule = await store.getVersion(version);
+    return rule && { rule, services: servicesFor(rule, this.options), ruleFolder: join(folder, dirname(rule.file)) };
   }
 }

@@ -70,15 +70,15 @@ export function endReluctance(): void {
   bun?.unsafe.setJITPolicy(1);
 }
 
-/** Of a thread: on a busy processor it gets about a third of the time of another one. */
+/** The niceness of a thread that gives way: on a busy processor it gets a third of the time of one with niceness 0. */
 const NICE = 5;
 
-/** From now on, other threads of the program come before this one where both could run. Linux only. */
+/** Lowers the priority of this thread, so that it delays the other threads of the program less on a busy machine. Linux only. */
 export function giveWay(): void {
-  // Elsewhere it would slow down the whole program.
+  // On other systems a priority is that of the whole process.
   if (process.platform !== "linux") return;
   try {
-    // The whole program may run with less already.
+    // The program may have been started with a lower priority.
     setPriority(Math.max(getPriority(), NICE));
   } catch {
     // A sandbox may forbid it: nothing depends on it.

@@ -3,6 +3,7 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import { collectGarbage, giveWay } from "../host/large_work.ts";
 import { serveOrders, type TaskResult, TaskThread } from "../host/task_thread.ts";
 import type { Elsewhere } from "./elsewhere.ts";
+import { isFoldTask } from "./fold_order.ts";
 import type { Catalogue } from "./ledger/tables.ts";
 import { IdentityPacker, mergeIds, readIds, writeIds } from "./history/ids_file.ts";
 import { PartWriter } from "./history/part_file.ts";
@@ -84,8 +85,8 @@ export class Background<T extends Tasks> {
     const { assertHeld, elsewhere } = this.#options;
     assertHeld?.();
     if (typeof args?.file === "string") await elsewhere?.fetch(args.file);
-    const task: string = name;
-    if (task === "fold" || task === "merge") await elsewhere?.fetchStore(task);
+    const task: { name: string; args: unknown } = { name, args };
+    if (isFoldTask(task)) await elsewhere?.fetchStore(task.name);
     const result = await this.#execute(name, args, transfer);
     if (CHANGING.has(name)) await elsewhere?.publish();
     return result;
@@ -132,7 +133,7 @@ export function partReader(reads: Background<typeof storeTasks>): ReadPart {
 /** Runs the tasks that the main thread sends, on the machine's disk. Called once, by the thread's own file. */
 export function serveTasks(tasks: Tasks): void {
   serveOrders(({ name, folder, args }: Order) => {
-    // Who reads waits for the answer; nobody waits for a fold.
+    // Reads have a thread of their own, as somebody waits for their answer; nobody waits for a fold.
     if (CHANGING.has(name)) giveWay();
     return tasks[name](realDisk, folder, args);
   });

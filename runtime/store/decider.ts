@@ -41,20 +41,14 @@ export class Decider implements Deciding {
     private readonly settings: StoreSettings,
   ) {}
 
-  decide<I, R>(
-    kind: JobKind,
-    transition: Transition<I, R>,
-    input: I,
-    now: number,
-    onDecided?: (result: R) => boolean,
-  ): Promise<R> {
+  readonly decide: Deciding["decide"] = (kind, transition, input, now, onDecided) => {
     const work = () => {
       const result = transition(this.rows, input, this.at(now));
       this.notify();
       return result;
     };
     return this.ledger.add(kind, work, onDecided);
-  }
+  };
 
   read<T>(work: (rows: Rows) => T): Promise<T> {
     return this.ledger.add("read", () => work(this.rows));

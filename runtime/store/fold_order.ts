@@ -6,6 +6,10 @@ import type { Segment } from "./log/segment_log.ts";
 /** A fold or a merge, as a task of the background: see `background.ts`. */
 export type FoldTask = { name: "fold"; args: Segment } | { name: "merge"; args: Expiry };
 
+export function isFoldTask(task: { name: string; args: unknown }): task is FoldTask {
+  return task.name === "fold" || task.name === "merge";
+}
+
 /** A file that a replica has copied to the place where the store is durable. The one that decides makes it one of the store's files. */
 export interface UploadedFile {
   /** Its name in the data folder. */

@@ -49,14 +49,14 @@ export class ReplyWaiters {
 
   /** A run recorded a reply to the event. */
   answered(event: EventIdentity, reply: Reply): void {
-    const wanted = this.#wanted.get(keyOf(event));
+    const wanted = this.#wantedOf(event);
     if (wanted) wanted.reply ??= reply;
     for (const waiter of this.#of(event)) waiter.settle({ reply });
   }
 
   /** A run of the event ended; when none of its runs can reply any more, the wait ends. */
   ended(event: EventIdentity, run: EndedRun): void {
-    this.#wanted.get(keyOf(event))?.ended.push(run);
+    this.#wantedOf(event)?.ended.push(run);
     for (const waiter of this.#of(event)) noteEnd(waiter, run);
   }
 
@@ -127,7 +127,7 @@ export class ReplyWaiters {
       this.#waiting.set(key, (this.#waiting.get(key) ?? new Set()).add(waiter));
       signal.addEventListener("abort", giveUp);
       if (signal.aborted || runs.length === 0) return giveUp();
-      const { reply, ended = [] } = this.#wanted.get(key) ?? {};
+      const { reply, ended = [] } = this.#wantedOf(event) ?? {};
       if (reply !== undefined) return waiter.settle({ reply });
       for (const run of ended) noteEnd(waiter, run);
     });
@@ -138,6 +138,11 @@ export class ReplyWaiters {
     wanted.requests += change;
     if (wanted.requests === 0) this.#wanted.delete(key);
     else this.#wanted.set(key, wanted);
+  }
+
+  /** Each run that ends asks, and usually no request wants a reply. */
+  #wantedOf(event: EventIdentity): Wanted | undefined {
+    return this.#wanted.size === 0 ? undefined : this.#wanted.get(keyOf(event));
   }
 
   #of(event: EventIdentity): Waiter[] {

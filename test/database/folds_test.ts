@@ -165,7 +165,7 @@ Deno.test("a replica that follows folds; files that are missing or short on its 
     ...["delta", "delta", "ids", "ids", "part", "part"],
   ]);
   await assertAll(url, programs, ["e1", "e2"]);
-  // As a merge does, but that is not due yet.
+  // The steps of a merge one by one, because no merge is due yet.
   const { path, elsewhere } = follower.database;
   const [one, two] = [...(await filesOf(url)).keys()].filter((name) => name.startsWith("delta-"));
   await rm(join(path, one));

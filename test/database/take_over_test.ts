@@ -77,6 +77,18 @@ async function two() {
   };
 }
 
+/** Cuts the line when the replica asks for the list of files; resolves then. */
+function cutAtFiles(line: Line): Promise<void> {
+  const isCut = Promise.withResolvers<void>();
+  line.onSent = (text) => {
+    if (!/from whenthen\.files/.test(text)) return undefined;
+    line.cut();
+    isCut.resolve();
+    return "unsent";
+  };
+  return isCut.promise;
+}
+
 /** Takes over, as `replica.ts` does, and then decides something. */
 async function takeOver({ database, store }: Opened): Promise<void> {
   await database.decide(AbortSignal.timeout(60_000));
@@ -128,17 +140,11 @@ Deno.test("a program that loses the lease while it takes over ends that, as befo
   await using both = await two();
   const { url, line, decider, next } = both;
   await using third = await openOn(url);
-  const isCut = Promise.withResolvers<void>();
-  line.onSent = (text) => {
-    if (!/from whenthen\.files/.test(text)) return undefined;
-    line.cut();
-    isCut.resolve();
-    return "unsent";
-  };
+  const cut = cutAtFiles(line);
   // The third one wants the lease only when the second one has it.
   await decider[Symbol.asyncDispose]();
   const taking = assert.rejects(takeOver(next), FolderLostError);
-  await isCut.promise;
+  await cut;
   assert.equal(next.lost, undefined, "it waits for the database");
   line.onSent = () => undefined;
   await takeOver(third);
@@ -153,16 +159,10 @@ Deno.test("a program that loses the lease while it takes over ends that, as befo
 Deno.test("a program that ends while it takes over does not wait for the database", async () => {
   const both = await two();
   const { line, decider, next } = both;
-  const isCut = Promise.withResolvers<void>();
-  line.onSent = (text) => {
-    if (!/from whenthen\.files/.test(text)) return undefined;
-    line.cut();
-    isCut.resolve();
-    return "unsent";
-  };
+  const cut = cutAtFiles(line);
   await decider[Symbol.asyncDispose]();
   const taking = assert.rejects(takeOver(next));
-  await isCut.promise;
+  await cut;
   await within(8_000, "the end", both[Symbol.asyncDispose]());
   await taking;
 });

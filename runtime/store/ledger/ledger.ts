@@ -42,9 +42,9 @@ interface PendingFrame {
   jobs: Job[];
   /** Settles the promise of each. */
   outcomes: (() => void)[];
-  /** Whether a caller of this turn's transitions said that it follows them up at once: that work comes in the next turn. */
+  /** Whether a caller said in this turn that it adds more work at once. That runs in the next turn. */
   isFollowed?: boolean;
-  /** The frame has been put off for such work. Only once: other events come in each turn. */
+  /** Whether the frame has waited a turn for such work. It does so once only, as each turn may bring more. */
   wasPutOff?: boolean;
 }
 
@@ -78,8 +78,8 @@ export class Ledger {
 
   /**
    * Runs `work` when its turn comes. If it throws, its changes are undone and only this promise rejects.
-   * @param onDecided gets the result before it is durable, once; it may still be undone. Returns whether work follows that can share its
-   * frame
+   * @param onDecided called once with the result, before it is durable: it may still be undone. It returns whether the caller adds more work
+   * at once, which then shares the frame
    */
   add<T>(kind: JobKind, work: () => T, onDecided?: (result: T) => boolean): Promise<T> {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
@@ -130,7 +130,7 @@ export class Ledger {
     });
   }
 
-  /** Leaves the pending frame for the next turn, if what follows from it comes by then. */
+  /** Whether the pending frame waits for the next turn, because work that shares it comes by then. */
   #putsOff(): boolean {
     const open = this.#open;
     if (!open?.isFollowed || open.wasPutOff) return false;

@@ -4,7 +4,7 @@ import type { Disk } from "../../host/disk.ts";
 import type { StoreTasks } from "../background.ts";
 import type { Decider } from "../decider.ts";
 import type { Elsewhere, FollowerState } from "../elsewhere.ts";
-import type { FoldEnd, FoldTask } from "../fold_order.ts";
+import { type FoldEnd, type FoldTask, isFoldTask } from "../fold_order.ts";
 
 /** Milliseconds that a replica has for a task. */
 const TIMEOUTS: Record<FoldTask["name"], number> = { fold: 60_000, merge: 300_000 };
@@ -22,10 +22,10 @@ export interface FoldOrdersOptions {
 }
 
 /**
- * Has a replica that follows do folds and merges, which take about a fifth of the processor time of who decides; if there is none, or it fails, a
- * thread of this program does them. The order is a row, so it comes with a frame; the replica answers with a call, after it has uploaded the
- * files. Only this program makes them files of the store, with its lease: so what comes after a take-over, or after this program has stopped
- * waiting for it, is lost without harm.
+ * Has folds and merges done by a replica that follows, as they take about a fifth of the processor time of the replica that decides. If there is
+ * none, or it fails, a thread of this program does them. The order is a row, so the replica gets it with a frame. It uploads the files, and then
+ * answers with a call. Only this program, which has the lease, adds them to the files of the store: an answer after a take-over, or after this
+ * program has stopped waiting for it, has no effect.
  */
 export class FoldOrders implements StoreTasks {
   readonly #options: FoldOrdersOptions;
@@ -91,7 +91,7 @@ export class FoldOrders implements StoreTasks {
     const end = await this.#wait(decider, to, task).catch(() => undefined);
     try {
       if (end !== undefined && !("error" in end)) {
-        // What these replace is gone here by the first attempt, so the whole must not be given up for an outage.
+        // The first attempt removes the files that these replace from this machine, so an outage must not end it half-way.
         await elsewhere.outlast(() => elsewhere.publish(end.files), { signal: this.#stop.signal, onOutage() {} });
         await this.#removeFolded(task);
       }
@@ -135,10 +135,6 @@ export class FoldOrders implements StoreTasks {
     const failedAt = this.#failed.get(replica);
     return failedAt !== undefined && performance.now() - failedAt < REST;
   }
-}
-
-function isFoldTask(task: { name: string; args: unknown }): task is FoldTask {
-  return task.name === "fold" || task.name === "merge";
 }
 
 /**

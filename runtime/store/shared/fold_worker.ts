@@ -54,9 +54,7 @@ export class FoldWorker {
     signal.throwIfAborted();
     await elsewhere.prepareFold(task, signal);
     signal.throwIfAborted();
-    const result = task.name === "fold"
-      ? await background.run(task.name, task.args)
-      : await background.run(task.name, task.args);
+    const result = await background.run(task.name, task.args);
     return { result, files: await elsewhere.upload(signal) };
   }
 }
