@@ -23,6 +23,8 @@ export interface Task {
   retry: RetryPolicy;
   /** See {@link StepRecord.after}. */
   after?: string;
+  /** When it was begun, if that was earlier than this is asked for; milliseconds since the epoch. */
+  begunAt?: number;
   /** If it succeeds, the run has nothing left to do. */
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
@@ -191,7 +193,7 @@ function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRe
     kind: task.kind,
     state: "retrying",
     attempts: (earlier?.attempts ?? 0) + 1,
-    startedAt: earlier?.startedAt ?? now,
+    startedAt: earlier?.startedAt ?? Math.min(task.begunAt ?? now, now),
     ...(earlier !== undefined && { attemptedAt: now }),
     ...(earlier?.failures !== undefined && { failures: earlier.failures }),
     ...(task.after !== undefined && { after: task.after }),

@@ -32,7 +32,7 @@ export function codeOf(rule: Rule): BundledModule {
 }
 
 /** What a rule's functions see besides `step`. */
-export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
+export function codeScope({ run, rule, records, options }: RunContext, alone: number): CodeScope {
   return {
     run: { id: run.id, attempt: alone + 1 },
     rule: { id: rule.id, file: rule.file },
@@ -41,6 +41,8 @@ export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
     config: rule.config,
     ...run.inputs && { inputs: run.inputs },
     alone: alone > 0,
+    // Replicas must make sure that they may still act, and tests replace steps.
+    ahead: !options.shared && !options.standIn && records.recorded.every((path) => path === CONDITION_STEP),
   };
 }
 

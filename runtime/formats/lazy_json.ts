@@ -1,5 +1,6 @@
+import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { parseJson } from "./exact_json.ts";
+import { parseJson, writeRecordJson } from "./exact_json.ts";
 
 /**
  * Lazy parsing of JSON from outside. Rules usually read a few short members. The others are validated at once, but
@@ -44,6 +45,14 @@ export function readLazyJson(text: string, name?: string): Json {
  */
 export function sourceOf(value: unknown): string | undefined {
   return typeof value === "object" && value !== null ? (value as { [SOURCE]?: string })[SOURCE] : undefined;
+}
+
+/** An event as JSON, with the text that its data were read from, if there is one. */
+export function writeEvent(event: Event): string {
+  const { data, ...rest } = event;
+  const source = sourceOf(data);
+  // An event is never empty.
+  return source === undefined ? writeRecordJson(event) : `${writeRecordJson(rest).slice(0, -1)},"data":${source}}`;
 }
 
 function parseLater(object: JsonObject, key: string, source: string): void {

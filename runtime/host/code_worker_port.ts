@@ -31,8 +31,8 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
     return {
       data,
       mark: (what) => void (mark && Atomics.store(mark, 0, what)),
-      post: (message) => port.postMessage(message),
-      onMessage: (receive) => port.on("message", receive),
+      post: (message) => port.postMessage(writeRecordJson(message)),
+      onMessage: (receive) => port.on("message", (text) => receive(readExactJson(text))),
     };
   }
   new Worker(new URL("./code_worker_guard.ts", import.meta.url), { type: "module" });

@@ -1,9 +1,10 @@
 import { sharedMemory } from "../host/code_worker.ts";
 import { memoryBytes } from "../host/large_work.ts";
-import type { LogLevel, WorkOrder } from "./thread_messages.ts";
+import { writeEvent } from "../formats/lazy_json.ts";
+import type { Job, LogLevel, SentScope, WorkOrder } from "./thread_messages.ts";
 import { Pool, type WorkerGroup } from "./pool.ts";
 import type { RuleWorker } from "./watched_worker.ts";
-import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";
+import { type CodeScope, type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";
 
 /** What workers may use, and how long they may take. */
 export interface IsolateOptions {
@@ -80,11 +81,12 @@ export function openIsolates(options: IsolateOptions): Isolates {
       return await pool.do("describe", module, { work: { kind: "describe" } }) as unknown as Description;
     },
     async askCondition(module, scope, signal) {
-      const order: WorkOrder = { work: { kind: "condition", scope }, signal };
+      const order: WorkOrder = { work: { kind: "condition", scope: toSend(scope) }, signal };
       return await untilUndisturbed(pool, () => pool.do(groupOf(scope), module, order)) === true;
     },
     async runRule(module, scope, execute, signal, onQuiet) {
-      return await pool.do(groupOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
+      const work: Job = { kind: "rule", scope: toSend(scope) };
+      return await pool.do(groupOf(scope), module, { work, execute, signal, onQuiet });
     },
     async callFunction(module, name, args, signal, begin) {
       const order = (): WorkOrder => ({ work: { kind: "function", name, args }, signal, execute: begin?.() });
@@ -109,6 +111,10 @@ export function openIsolates(options: IsolateOptions): Isolates {
       await pool.close();
     },
   };
+}
+
+function toSend({ event, ...scope }: CodeScope): SentScope {
+  return { ...scope, event: writeEvent(event) };
 }
 
 /** Work without recorded steps is repeated if it was interrupted because of other work. */

@@ -3,7 +3,9 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { sealWorker } from "../host/sealed_worker.ts";
+import { readExactJson } from "../formats/exact_json.ts";
 import { findMismatches } from "../language/expectation.ts";
+import type { Event } from "../model/event.ts";
 import { asJson, isObject, type Json } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
 import { RuleDefinition, rules } from "../sdk/rule.ts";
@@ -22,17 +24,17 @@ import {
 import { plainJson, plainObject } from "./plain_json.ts";
 import { type Ask, failureAt } from "./step_caller.ts";
 import { stepCalls } from "./step_calls.ts";
-import { describeThrown, type FromWorker, type Job, type ToWorker, type WorkerSetup } from "./thread_messages.ts";
+import {
+  describeThrown,
+  type FromWorker,
+  type Job,
+  type SentScope,
+  type ToWorker,
+  type WorkerSetup,
+} from "./thread_messages.ts";
 import { UserCode } from "./user_code.ts";
 import { installGlobals, limitFetch, secretsView, simulateDate, watchForCrashes } from "./worker_globals.ts";
-import {
-  type CodePlace,
-  type CodeScope,
-  type DefinedTest,
-  InvalidEventError,
-  type StepAnswer,
-  type StepCall,
-} from "./workers.ts";
+import { type CodePlace, type DefinedTest, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
 
 /** A job of this worker, which evaluates one bundle and does many jobs with it at once. */
 interface OpenJob {
@@ -45,51 +47,75 @@ interface OpenJob {
 
 const port = await openCodeWorkerPort();
 const setup = port.data as WorkerSetup;
-const send = (message: FromWorker) => port.post(message);
+/** Messages that are sent at the end of this turn of the event loop: each sending costs more than what is in it. */
+let unsent: FromWorker[] = [];
 const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
 const turns: (() => void)[] = [];
+/** How many jobs and answers the code was given. */
+let given = 0;
 /** The continuation of each request that waits until its destination has room. */
 const admitted = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
 let requests = 0;
 const current = new AsyncLocalStorage<{ run?: string }>();
 const env = Object.freeze({ ...process.env });
-const secrets = secretsView(setup.secrets, (name) => send({ type: "secret", name }));
+const secrets = secretsView(setup.secrets, (name) => sendNow({ type: "secret", name }));
 
 // The module's namespace is wrapped in an object: one that exports `then` would be thenable.
 let loading: Promise<{ exports: Record<string, unknown> }> | undefined;
 
 installGlobals((level, message) => {
   const run = current.getStore()?.run;
-  send({ type: "log", level, message: code.translate(message), ...(run && { run }) });
+  sendNow({ type: "log", level, message: code.translate(message), ...(run && { run }) });
 });
 limitFetch((url) =>
   new Promise((resolve, reject) => {
     const request = requests++;
     admitted.set(request, { resolve, reject });
-    send({ type: "admit", request, url });
+    sendNow({ type: "admit", request, url });
   })
 );
 nameDefinitions(code);
-watchForCrashes((thrown) => send({ type: "crashed", ...describeThrown(thrown, code) }));
-port.onMessage((message) => receive(message as ToWorker));
-send({ type: "ready" });
+watchForCrashes((thrown) => sendNow({ type: "crashed", ...describeThrown(thrown, code) }));
+port.onMessage((messages) => (messages as ToWorker[]).forEach(receive));
+sendNow({ type: "ready" });
+
+function send(message: FromWorker): void {
+  if (unsent.push(message) === 1) setImmediate(flush);
+}
+
+/** Also if the code blocks from now on. */
+function sendNow(message: FromWorker): void {
+  unsent.push(message);
+  flush();
+}
+
+function flush(): void {
+  if (unsent.length === 0) return;
+  const messages = unsent;
+  unsent = [];
+  port.post(messages);
+}
 
 function receive(message: ToWorker): void {
   if ("now" in message) simulateDate(message.now);
   switch (message.type) {
     case "job": {
       const run = "scope" in message.work ? message.work.scope.run.id : undefined;
-      current.run({ run }, () => doJob(message.job, message.work));
+      inTurn(() => {
+        port.mark(++given);
+        current.run({ run }, () => doJob(message.job, message.work));
+      });
       return;
     }
     case "answer": {
-      const open = jobs.get(message.job);
-      const resume = open?.calls.get(message.call);
-      open?.calls.delete(message.call);
-      if (!open || !resume || message.answer.kind === "abandon") return;
       inTurn(() => {
-        send({ type: "got", job: message.job, call: message.call });
+        const open = jobs.get(message.job);
+        const resume = open?.calls.get(message.call);
+        open?.calls.delete(message.call);
+        if (message.answer.kind === "abandon") return;
+        port.mark(++given);
+        if (!open || !resume) return;
         open.answers++;
         resume(message.answer);
         inTurn(() => reportQuiet(message.job, open));
@@ -97,8 +123,10 @@ function receive(message: ToWorker): void {
       return;
     }
     case "drop":
-      jobs.get(message.job)?.controller.abort();
-      jobs.delete(message.job);
+      inTurn(() => {
+        jobs.get(message.job)?.controller.abort();
+        jobs.delete(message.job);
+      });
       return;
     case "admitted": {
       const waiting = admitted.get(message.request);
@@ -108,7 +136,7 @@ function receive(message: ToWorker): void {
       return;
     }
     case "ping":
-      send({ type: "pong", heap: process.memoryUsage().heapUsed });
+      sendNow({ type: "pong", heap: process.memoryUsage().heapUsed });
   }
 }
 
@@ -129,12 +157,12 @@ function nextTurn(): void {
 /** At this point the code has done all that it could at once, and its calls are sent. */
 function reportQuiet(job: number, { answers }: OpenJob): void {
   send({ type: "quiet", job, answers });
+  flush();
 }
 
 async function doJob(job: number, work: Job): Promise<void> {
   const open: OpenJob = { calls: new Map(), answers: 0, controller: new AbortController() };
   jobs.set(job, open);
-  send({ type: "got", job });
   try {
     loading ??= load();
     const { exports } = await loading;
@@ -150,7 +178,7 @@ async function load(): Promise<{ exports: Record<string, unknown> }> {
   if (setup.code.includes("Deno")) await offerDeno();
   if (setup.sealed !== undefined) await sealWorker(setup.sealed);
   const exports = await import(code.url);
-  send({ type: "loaded" });
+  sendNow({ type: "loaded" });
   return { exports: exportsOf(exports) };
 }
 
@@ -191,15 +219,15 @@ function describe(exports: Record<string, unknown>): Json {
   return { exports: Object.keys(exports), rule: description, ...definitions };
 }
 
-async function askCondition(rule: RuleDefinition, scope: CodeScope): Promise<boolean> {
+async function askCondition(rule: RuleDefinition, scope: SentScope): Promise<boolean> {
   const condition = rule.spec.if;
   const seen = await scopeOf(rule, scope);
   return typeof condition === "function" ? Boolean(await condition(seen as never)) : true;
 }
 
-async function runRule(rule: RuleDefinition, scope: CodeScope, ask: Ask): Promise<Json> {
+async function runRule(rule: RuleDefinition, scope: SentScope, ask: Ask): Promise<Json> {
   const seen = await scopeOf(rule, scope);
-  const output = await rule.spec.then({ ...seen, step: stepCalls(ask, code) } as never);
+  const output = await rule.spec.then({ ...seen, step: stepCalls(ask, code, scope.ahead) } as never);
   return plainJson(output, "what `then` returned");
 }
 
@@ -227,9 +255,9 @@ function theRule(exports: Record<string, unknown>): RuleDefinition {
 }
 
 /** What a rule's functions see, apart from `step`; the event's data is the output of the trigger's validator. */
-async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
+async function scopeOf(rule: RuleDefinition, scope: SentScope) {
   const { run, config, inputs = {} } = scope;
-  const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
+  const event = await validatedEvent(readExactJson(scope.event) as Event, triggersOf(rule)[scope.trigger]?.schema);
   return { event, run, rule: scope.rule, config, inputs, env, secrets };
 }
 
@@ -242,8 +270,10 @@ function asker(job: number, open: OpenJob): Ask {
       if (jobs.get(job) !== open) return warnOfLate(step);
       const call = numbers.get(step) ?? count++;
       numbers.set(step, call);
-      open.calls.set(call, resolve);
-      send(computed ? { type: "computed", job, call, computed } : { type: "call", job, call, step });
+      if (computed === undefined) send({ type: "call", job, call, step });
+      else send({ type: "computed", job, call, computed });
+      if (computed === undefined && step.begunAt !== undefined) resolve({ kind: "compute", path: "", attempt: 1 });
+      else open.calls.set(call, resolve);
     });
 }
 
@@ -284,8 +314,8 @@ async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<voi
     if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
   };
   const execute = async (kind: string, args: object): Promise<void> => {
-    // Read before the first await: later the caller is no longer on the stack.
-    const callSite = new Error().stack ?? "";
+    // Made before the first await: later the caller is no longer on the stack.
+    const callSite = new Error();
     const given = plainObject(args, `the argument of t.${kind}`);
     settled(kind);
     open.add(kind);

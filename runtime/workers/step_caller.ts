@@ -3,6 +3,7 @@ import type { Json } from "../model/json.ts";
 import { plainJson, plainObject } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
+import { currentTime } from "./worker_globals.ts";
 import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./workers.ts";
 
 /** Sends a call to the main thread. The promise never settles if the call is abandoned. */
@@ -25,16 +26,21 @@ export type ComputeRequest = Extract<StepAnswer, { kind: "compute" }>;
 export class StepCaller {
   readonly branches = new CodeBranches();
   #answered = 0;
+  /** How many calls wait for their answer. */
+  #open = 0;
+  /** The steps that it has called, by branch and name. */
+  readonly #called = new Set<string>();
 
-  constructor(private readonly ask: Ask, private readonly code: UserCode) {}
+  /** @param ahead see {@link CodeScope} */
+  constructor(private readonly ask: Ask, private readonly code: UserCode, private readonly ahead: boolean) {}
 
   /**
    * @returns the step's result. Never settles if the call is abandoned or its branch given up
    * @throws the step's failure, as thrown where this was called
    */
   async execute({ kind, name, args, compute }: Call): Promise<Json> {
-    // Read before the first await: later the caller is no longer on the stack.
-    const callSite = new Error().stack ?? "";
+    // Made before the first await: later the caller is no longer on the stack.
+    const callSite = new Error();
     const branch = this.branches.current;
     const step: StepCall = {
       name: checkName(kind, name),
@@ -47,13 +53,29 @@ export class StepCaller {
       if (isLost(branch)) return await new Promise(() => {});
       const answer = await this.ask(step, computed);
       // Count even answers that no code waits for, because the main thread counts them too.
-      if (answer.kind !== "compute") this.#answered++;
+      if (answer.kind !== "compute") {
+        this.#answered++;
+        this.#open--;
+      }
       return isLost(branch) ? await new Promise(() => {}) : answer;
     };
+    if (this.#beginsAhead(step)) step.begunAt = currentTime();
+    this.#open++;
     let answer = await heard();
     while (answer.kind === "compute") answer = await heard(await compute!(answer));
     if (answer.kind === "failed") throw failureAt(callSite, answer.error);
     return answer.kind === "result" ? answer.output : await new Promise(() => {});
+  }
+
+  /**
+   * Whether the code may compute a step while the main thread learns of its call. Not if the main thread could refuse the call, for
+   * its options or because branches side by side use the same name.
+   */
+  #beginsAhead({ kind, scope, name, args }: StepCall): boolean {
+    const path = `${scope}\n${name}`;
+    const isClear = this.#open === 0 || !this.#called.has(path);
+    this.#called.add(path);
+    return this.ahead && kind === "do" && isClear && Object.keys(args).length === 0;
   }
 
   /** Resolves when the next item of an each with a rate may begin. */
@@ -74,8 +96,8 @@ function checkName(kind: string, name: unknown): string {
 }
 
 /** A failed step throws where it was called, not where the main thread reported it. */
-export function failureAt(callSite: string, error: ThrownError): Error {
-  const frames = callSite.split("\n").slice(1);
+export function failureAt(callSite: Error, error: ThrownError): Error {
+  const frames = (callSite.stack ?? "").split("\n").slice(1);
   return Object.assign(reviveThrown(error), { stack: [`${error.name}: ${error.message}`, ...frames].join("\n") });
 }
 

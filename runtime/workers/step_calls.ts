@@ -17,8 +17,8 @@ import type { UserCode } from "./user_code.ts";
 const KINDS = [...ACTIONS, "wait", "form", "stop"];
 
 /** The `step` that a rule's function gets: every call becomes a message. */
-export function stepCalls(ask: Ask, code: UserCode): Step {
-  const caller = new StepCaller(ask, code);
+export function stepCalls(ask: Ask, code: UserCode, ahead: boolean): Step {
+  const caller = new StepCaller(ask, code, ahead);
   const ofKind = (kind: string) => async (name: string, main: unknown, options: object = {}) => {
     if (main === undefined) throw new TypeError(withoutName(kind, name));
     return await caller.execute({ kind, name, args: { [kind]: main, ...options } });

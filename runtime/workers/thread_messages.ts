@@ -25,11 +25,16 @@ export interface WorkerSetup {
   sealed?: string;
 }
 
+/** What a rule's functions see, with the event as the JSON text that it mostly was read from: then nothing here parses it. */
+export interface SentScope extends Omit<CodeScope, "event"> {
+  event: string;
+}
+
 /** One piece of work for a worker. */
 export type Job =
   | { kind: "describe" }
-  | { kind: "condition"; scope: CodeScope }
-  | { kind: "rule"; scope: CodeScope }
+  | { kind: "condition"; scope: SentScope }
+  | { kind: "rule"; scope: SentScope }
   | { kind: "function"; name: string; args: Json }
   | { kind: "source"; call: SourceCall }
   /** The `testRule` calls of a `*.test.ts` file, and one of its tests. */
@@ -37,8 +42,9 @@ export type Job =
   | { kind: "test"; index: number; seen: Seen };
 
 /**
- * From the main thread to a worker. `job` and `call` are numbers that the sender of the first message chose; `now` is the
- * time of a simulated clock.
+ * From the main thread to a worker, which gets lists of them. `job` and `call` are numbers that the sender of the first message
+ * chose; `now` is the time of a simulated clock. The worker marks at its port how many jobs and answers (but `abandon`) its code was
+ * given, before the code continues with one: so the main thread knows which jobs may be blocking.
  */
 export type ToWorker =
   | { type: "job"; job: number; work: Job; now?: number }
@@ -49,17 +55,12 @@ export type ToWorker =
   | { type: "admitted"; request: number; refused?: string }
   | { type: "ping" };
 
-/** From a worker to the main thread. */
+/** From a worker to the main thread, which gets lists of them. */
 export type FromWorker =
   /** The worker has started and listens. */
   | { type: "ready" }
   /** The module is evaluated. */
   | { type: "loaded" }
-  /**
-   * Sent before the code continues with a job or with the answer to a call, so that the main thread knows which jobs may be
-   * blocking.
-   */
-  | { type: "got"; job: number; call?: number }
   | { type: "call"; job: number; call: number; step: StepCall }
   /** Repeats a call that was answered `compute`, with the result. */
   | { type: "computed"; job: number; call: number; computed: Computed }
@@ -97,27 +98,38 @@ export type EndCause =
 
 /** A job that has not ended. */
 export interface OpenJob extends WorkOrder {
-  /** The worker has started it. */
-  started: boolean;
+  /** Which of the jobs and answers that were sent it is. */
+  sent: number;
   steps: Map<number, StepCall>;
-  /** Calls that wait for an answer; abandoned ones stay here. */
-  waiting: Set<number>;
+  /** Calls that wait for an answer, or for the code to get it, which is such a number then; abandoned ones stay here. */
+  waiting: Map<number, number>;
   /** How many answers were sent. */
   answers: number;
   settle(outcome: { output: Json } | { error: unknown }): void;
 }
 
-/** The jobs that may be the reason for ending the worker; all of them if none is known to compute. */
-export function suspectsOf(jobs: OpenJob[], cause: EndCause): Set<OpenJob> {
+/**
+ * The jobs that may be the reason for ending the worker; all of them if none is known to compute.
+ * @param given how many jobs and answers its code has been given
+ */
+export function suspectsOf(jobs: OpenJob[], cause: EndCause, given: number): Set<OpenJob> {
   if (cause.kind === "memory" || cause.kind === "crashed") return new Set(jobs);
   if (cause.kind !== "blocked") return new Set();
-  const computing = jobs.filter(isComputing);
+  const computing = jobs.filter((job) => isComputing(job, given));
   return new Set(computing.length > 0 ? computing : jobs);
 }
 
 /** Whether the code is running, rather than waiting for answers. */
-export function isComputing(job: OpenJob): boolean {
-  return job.started && job.waiting.size === 0;
+export function isComputing({ sent, waiting }: OpenJob, given: number): boolean {
+  return sent <= given && waiting.values().every((answer) => answer <= given);
+}
+
+/** Removes the oldest calls whose answers the code has been given. */
+export function forgetGiven({ waiting }: OpenJob, given: number): void {
+  for (const [call, answer] of waiting) {
+    if (answer > given) return;
+    waiting.delete(call);
+  }
 }
 
 /** Which step's failure each of these errors is. */

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
 import { messageOf } from "../model/errors.ts";
 import { formatDuration } from "../model/duration.ts";
@@ -5,6 +6,7 @@ import type { Json } from "../model/json.ts";
 import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./workers.ts";
 import {
   type EndCause,
+  forgetGiven,
   type FromWorker,
   isComputing,
   type LogLevel,
@@ -58,6 +60,10 @@ export class RuleWorker {
   /** A function that listens did not return in time, and continues beside others that still listen. */
   #hasStray = false;
   #nextJob = 0;
+  /** How many jobs and answers were sent. */
+  #sent = 0;
+  /** Messages that are sent together: each sending costs more than what is in it. */
+  #unsent: ToWorker[] = [];
   #ready = false;
   #loaded = false;
   #ticks?: ReturnType<typeof setInterval>;
@@ -72,7 +78,8 @@ export class RuleWorker {
       data,
       env,
       heapLimit,
-      onMessage: (message) => this.#receive(message as FromWorker),
+      marks: true,
+      onMessage: (messages) => (messages as FromWorker[]).forEach((message) => this.#receive(message)),
       onEnd: (end) => {
         this.end(
           end.kind === "memory" ? { kind: "memory", used: "its heap exceeded its limit" } : {
@@ -106,7 +113,7 @@ export class RuleWorker {
       };
       if (order.signal?.aborted) return reject(order.signal.reason);
       order.signal?.addEventListener("abort", abort);
-      this.#jobs.set(id, { ...order, started: false, steps: new Map(), waiting: new Set(), answers: 0, settle });
+      this.#jobs.set(id, { ...order, sent: ++this.#sent, steps: new Map(), waiting: new Map(), answers: 0, settle });
       this.#post({ type: "job", job: id, work: order.work, now: this.options.now() });
       this.#watch();
     });
@@ -123,7 +130,7 @@ export class RuleWorker {
     clearTimeout(this.#loadTimer);
     this.#gone.abort();
     const jobs = [...this.#jobs.values()];
-    const suspects = suspectsOf(jobs, cause);
+    const suspects = suspectsOf(jobs, cause, this.#worker.mark());
     for (const job of jobs) {
       job.settle({ error: suspects.has(job) ? this.#blame(cause, suspects) : this.#interruption(cause) });
     }
@@ -142,8 +149,6 @@ export class RuleWorker {
       case "loaded":
         this.#loaded = true;
         return clearTimeout(this.#loadTimer);
-      case "got":
-        return this.#got(message.job, message.call);
       case "call":
       case "computed":
         return void this.#call(message);
@@ -169,13 +174,6 @@ export class RuleWorker {
     }
   }
 
-  #got(id: number, call: number | undefined): void {
-    const job = this.#jobs.get(id);
-    if (!job) return;
-    if (call === undefined) job.started = true;
-    else job.waiting.delete(call);
-  }
-
   /** The answer to an ended worker is left out: its code is gone. */
   async #admit(request: number, url: string): Promise<void> {
     let refused: string | undefined;
@@ -199,17 +197,22 @@ export class RuleWorker {
     const step = message.type === "call" ? message.step : job?.steps.get(call);
     if (!job?.execute || !step) return;
     job.steps.set(call, step);
-    job.waiting.add(call);
-    let answer: StepAnswer;
+    forgetGiven(job, this.#worker.mark());
+    // Of a step that it begins by itself the code awaits nothing yet.
+    if (message.type === "computed" || step.begunAt === undefined) job.waiting.set(call, Infinity);
+    let answer: StepAnswer | undefined;
     try {
       answer = await job.execute(step, message.type === "computed" ? message.computed : undefined);
     } catch (error) {
       return this.#drop(id, error);
     }
+    if (answer === undefined) return;
     if (answer.kind !== "compute") job.steps.delete(call);
     if (this.#jobs.get(id) !== job) return;
-    if (answer.kind !== "abandon") job.answers++;
-    else if (answer.lost) job.waiting.delete(call);
+    if (answer.kind !== "abandon") {
+      job.answers++;
+      job.waiting.set(call, ++this.#sent);
+    } else if (answer.lost) job.waiting.delete(call);
     this.#post({ type: "answer", job: id, call, answer, now: this.options.now() });
   }
 
@@ -229,12 +232,13 @@ export class RuleWorker {
 
   #abort(id: number, reason: unknown): void {
     const job = this.#jobs.get(id)!;
-    if (isComputing(job) && job.work.kind !== "function" && job.work.kind !== "source") {
+    const isRunning = isComputing(job, this.#worker.mark());
+    if (isRunning && job.work.kind !== "function" && job.work.kind !== "source") {
       job.settle({ error: reason });
       this.end({ kind: "aborted" });
       return;
     }
-    if (isComputing(job)) {
+    if (isRunning) {
       this.#dropped.add(id);
       setTimeout(() => this.#dropped.has(id) && this.#giveUp(id, job), GRACE);
     }
@@ -282,6 +286,7 @@ export class RuleWorker {
       if (this.missed >= PINGS) return void this.end({ kind: "blocked" });
       this.missed++;
       this.#post({ type: "ping" });
+      this.#flush();
     }, this.options.blockedAfter / PINGS);
   }
 
@@ -294,7 +299,14 @@ export class RuleWorker {
   }
 
   #post(message: ToWorker): void {
-    this.#worker.post(message);
+    if (this.#unsent.push(message) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    if (this.#unsent.length === 0 || this.#ended) return;
+    const messages = this.#unsent;
+    this.#unsent = [];
+    this.#worker.post(messages);
   }
 
   #notLoaded(): Error {

@@ -101,6 +101,11 @@ export function simulateDate(time: number | undefined): void {
   if (now !== undefined && globalThis.Date === RealDate) globalThis.Date = SimulatedDate;
 }
 
+/** Milliseconds since the epoch by that Date; rule code may have replaced its own. */
+export function currentTime(): number {
+  return now ?? RealDate.now();
+}
+
 const SimulatedDate = new Proxy(RealDate, {
   construct(target, args, newTarget) {
     return Reflect.construct(target, args.length === 0 && now !== undefined ? [now] : args, newTarget);

@@ -143,6 +143,8 @@ export interface CodeScope {
   inputs?: JsonObject;
   /** True if a watchdog ended it before: it gets a worker of its own. */
   alone: boolean;
+  /** Whether it may compute a `do` as soon as it calls it, since nothing of its run is recorded that could be its result. */
+  ahead: boolean;
 }
 
 /** The argument of `rule({...})`, with functions replaced by `{ "function": true }`. Checked like a YAML file. */
@@ -159,15 +161,17 @@ export interface StepCall {
   args: JsonObject;
   /** How many answers the function had when it made this call: tells branches side by side from a sequence. */
   answered: number;
+  /** Milliseconds since the epoch: the function began to compute it then, without being asked. */
+  begunAt?: number;
 }
 
 /**
  * Handles a step call on the main thread. The worker computes the kinds `do`, `each`, `all` and `any`: the first answer is
  * either the recorded result or `compute`; the worker then calls again, with the same `call` object, and `computed`. That
- * call is answered in the same way: with the result, the failure to throw, or `compute` for another attempt. Kind {@link
- * ITEM} is no step.
+ * call is answered in the same way: with the result, the failure to throw, or `compute` for another attempt. A call with
+ * `begunAt` is not answered, only its result. Kind {@link ITEM} is no step.
  */
-export type ExecuteStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
+export type ExecuteStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer | undefined>;
 
 /** The kinds whose branches the function executes. */
 export const BRANCHING: ReadonlySet<string> = new Set(["each", "all", "any"]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { BLOCK } from "../workers/harness.ts";
-import { codeRule, START, states, withCode } from "./harness.ts";
+import type { Isolates, StepCall } from "../../runtime/workers/workers.ts";
+import { codeRule, makeRule, START, states, withBench, withCode } from "./harness.ts";
 
 Deno.test("a function's steps are recorded under their names, a repeated one as name#2, and what it returns is the output", () =>
   withCode(async (bench) => {
@@ -210,6 +211,32 @@ Deno.test("a run beside one that stops responding is executed again, and its cur
     assert.deepEqual(trace.run.output, { slow: "slow", pause: "!" });
     assert.deepEqual(bench.calls, ["slow", "slow"]);
   }));
+
+Deno.test("a do that the function has begun by itself counts from then, but never from later than now", async () => {
+  const runRule: Isolates["runRule"] = async (_module, { ahead }, execute) => {
+    assert.ok(ahead);
+    const begin = (name: string, answered: number, begunAt: number): StepCall => {
+      return { name, scope: "", kind: "do", args: {}, answered, begunAt };
+    };
+    const steps = [begin("earlier", 0, START - 40), begin("later", 1, START + 40)];
+    for (const step of steps) {
+      assert.equal(await execute(step), undefined);
+      assert.deepEqual(await execute(step, { output: step.name }), { kind: "result", output: step.name });
+    }
+    return "fine";
+  };
+  const isolates = { runRule, handedSecrets: () => new Map() } as unknown as Isolates;
+  await withBench(
+    async (bench) => {
+      const { run, steps } = await bench.run(makeRule("function", { file: "ops/test.ts", modules: { "": "" } }));
+      assert.equal(run.output, "fine");
+      const seen = steps.map(({ path, output, startedAt, endedAt }) => [path, output, startedAt, endedAt]);
+      assert.deepEqual(seen, [["earlier", "earlier", START - 40, START], ["later", "later", START, START]]);
+    },
+    {},
+    isolates,
+  );
+});
 
 Deno.test("a do that takes too long fails by its timeout, and the replayed function gets the error", () =>
   withCode(async (bench) => {

@@ -80,7 +80,7 @@ Deno.test("a function that is about to get an answer works, although its word th
     await asked;
     await new Promise((resolve) => setTimeout(resolve, 100));
     await execute(slow, { output: { a: 1 } });
-    return (await execute(both, { output: { slow: 1 }, lost: ["both/late"] })).kind;
+    return (await execute(both, { output: { slow: 1 }, lost: ["both/late"] }))!.kind;
   };
   return withBench(
     async (bench) => {

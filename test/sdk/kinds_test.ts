@@ -20,7 +20,7 @@ Deno.test("the functions and options of the SDK follow from the tables of trigge
 });
 
 Deno.test("every action has a function step.…", () => {
-  const calls = stepCalls(() => Promise.reject(new Error("not called")), {} as never);
+  const calls = stepCalls(() => Promise.reject(new Error("not called")), {} as never, false);
   assert.deepEqual(Object.keys(actions).filter((kind) => !(kind in calls)), []);
 });
 

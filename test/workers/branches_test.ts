@@ -63,7 +63,7 @@ Deno.test("branches are below the path that the main thread gave the step", () =
   withIsolates({}, async (fixture) => {
     const base = executor();
     const execute: ExecuteStep = async (call, computed) => {
-      const answer = await base(call, computed);
+      const answer = (await base(call, computed))!;
       return answer.kind === "compute" ? { ...answer, path: "lines#2" } : answer;
     };
     await run(fixture, `await step.each("lines", [1], () => step.log("save", "x"));`, execute);

@@ -75,7 +75,8 @@ export function ruleSource(body: string, more = ""): string {
 export function scope(change: Partial<CodeScope> = {}): CodeScope {
   const event = { id: "1", source: "test", type: "manual", time: "2026-01-01T00:00:00Z", data: { n: 1 } };
   const run = { id: "run1", attempt: 1 };
-  return { run, rule: { id: "a", file: "a.ts" }, event, trigger: 0, config: {}, alone: false, ...change };
+  const control = { alone: false, ahead: false };
+  return { run, rule: { id: "a", file: "a.ts" }, event, trigger: 0, config: {}, ...control, ...change };
 }
 
 /** Code that blocks its thread for ever, as an endless loop does, but uses no processor time. */

@@ -120,12 +120,13 @@ export class FunctionRun {
   }
 
   /** The engine's side of one call; see {@link RunStep}. */
-  async #execute(call: StepCall, computed?: Computed): Promise<StepAnswer> {
+  async #execute(call: StepCall, computed?: Computed): Promise<StepAnswer | undefined> {
     this.#activity.markWorking();
     try {
       if (call.kind === ITEM) return await this.#admit(call);
       const step = this.#steps.ofCall(call) ?? this.#begin(call);
       if (computed !== undefined) step.computing!.say(computed);
+      else if (call.begunAt !== undefined) return undefined;
       const answer = await (step.computing ? Promise.race([step.computing.asked, step.answer]) : step.answer);
       const held = answer.kind === "abandon" ? undefined : mayAct(this.context.options, this.#frame.signal);
       if (held !== undefined) {

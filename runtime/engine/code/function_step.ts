@@ -62,6 +62,7 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
       if (context.options.standIn?.({ kind, path })) return asAction();
       return attemptStep(context, {
         ...common,
+        begunAt: step.call.begunAt,
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
         worthRetrying: () => true,
         prepare: () => Promise.resolve(null),

@@ -74,7 +74,9 @@ export class PendingStep {
     this.path = path;
     this.kind = call.kind;
     if (after !== undefined) this.after = after;
-    if (this.kind === "do" || this.isBranching || isByFunction(call)) this.computing = new ComputedStep();
+    if (this.kind === "do" || this.isBranching || isByFunction(call)) {
+      this.computing = new ComputedStep(call.begunAt !== undefined);
+    }
   }
 
   /** Whether it has branches, whose steps are pending steps of their own. */
@@ -102,8 +104,15 @@ class ComputedStep {
   /** The answer to the function's call: to compute. */
   #asked = Promise.withResolvers<StepAnswer>();
   #said: PromiseWithResolvers<Computed> | undefined;
+  #isBegun: boolean;
   /** The function did not finish in time, and cannot be asked again in this execution. */
   hangs = false;
+
+  /** @param isBegun the function makes its first attempt without being asked */
+  constructor(isBegun: boolean) {
+    this.#isBegun = isBegun;
+    if (isBegun) this.#said = Promise.withResolvers();
+  }
 
   get asked(): Promise<StepAnswer> {
     return this.#asked.promise;
@@ -114,14 +123,15 @@ class ComputedStep {
    * @throws the signal's reason
    */
   async ask(step: { path: string; attempt: number; given?: Json }, signal: AbortSignal): Promise<Computed> {
-    const said = this.#said = Promise.withResolvers<Computed>();
+    const said = this.#said ??= Promise.withResolvers<Computed>();
     const abort = () => {
       this.hangs = true;
       said.reject(signal.reason);
     };
     signal.addEventListener("abort", abort);
     try {
-      this.#asked.resolve({ kind: "compute", ...step });
+      if (this.#isBegun) this.#isBegun = false;
+      else this.#asked.resolve({ kind: "compute", ...step });
       return await said.promise;
     } finally {
       this.#said = undefined;

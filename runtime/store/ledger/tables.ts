@@ -1,5 +1,5 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
-import { sourceOf } from "../../formats/lazy_json.ts";
+import { writeEvent } from "../../formats/lazy_json.ts";
 import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { DeliveryVerdict, Event, Verdict, VerdictKind } from "../../model/event.ts";
@@ -377,9 +377,6 @@ export function toJson(value: unknown): string {
 
 /** An event's row as {@link toJson} writes it, but with the text that its data were read from, if there is one. */
 export function eventToJson(row: EventRow): string {
-  const { data, ...event } = row.event;
-  const source = sourceOf(data);
-  if (source === undefined) return toJson(row);
-  // An event is never empty, and stands last.
-  return `${toJson({ ...row, event }).slice(0, -2)},"data":${source}}}`;
+  const { event, ...rest } = row;
+  return `${toJson(rest).slice(0, -1)},"event":${writeEvent(event)}}`;
 }
