@@ -65,10 +65,14 @@ export class FunctionRun {
     const { signal } = this.#frame;
     const held = mayAct(this.context.options, signal);
     if (held !== undefined) await held;
-    const abort = () => this.#abort(signal.reason);
-    signal.addEventListener("abort", abort);
     const done = new AbortController();
-    const returned = this.#runCode(AbortSignal.any([signal, done.signal]));
+    const abort = () => {
+      this.#abort(signal.reason);
+      done.abort(signal.reason);
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    const returned = this.#runCode(done.signal);
     let reason = new Interruption("shutdown", "The run continues in another context");
     try {
       const outcome = await this.#end(returned);

@@ -171,9 +171,11 @@ export function kindOfCall(kind: string): Kind | undefined {
  * @throws TerminalError
  */
 export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
+  const known = kindOfCall(kind);
+  // Most calls of `do` have a name and a function only.
+  if (known === undefined && Object.keys(raw).length === 0) return { args: {} };
   const { timeout, retry, ...rest } = raw;
   const options = CALL_OPTIONS.safeParse({ timeout, retry });
-  const known = kindOfCall(kind);
   const unresolved = templatesIn(raw, known);
   if (unresolved.length > 0) {
     const hint = "code has no ${{ }}: give the value itself, such as config.x";

@@ -278,15 +278,15 @@ export function encode(rows: Rows): Encoded {
   return { text: lines, history: texts };
 }
 
-/** Characters that would end a column or a line, begin an escape, or be lost in UTF-8. */
+/** Characters that would end a column or a line, begin an escape, or be lost in UTF-8; separators are not among them. */
 // deno-lint-ignore no-control-regex
-const UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/;
+const UNSAFE = /[\u0001-\u001f\\\ud800-\udfff]/;
 // deno-lint-ignore no-control-regex
 const EACH_UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/g;
 
 /** A key as stored in a line: without tabs, newlines and lone surrogates. */
 function escapeKey(key: string): string {
-  if (!UNSAFE.test(key)) return key;
+  if (!UNSAFE.test(key)) return key.replaceAll(SEPARATOR, "\\u0000");
   return key.replace(EACH_UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
