@@ -33,7 +33,7 @@ export class Execution {
   #context: RunContext | undefined;
   /** It was woken before it had a context. */
   #wokenEarly = false;
-  /** It was given up while it slept, or its run never existed: its outcome is ignored. */
+  /** It was given up, while it slept or before its run was on disk: its outcome is ignored. */
   #forgotten = false;
   /** The time spent at its last suspension: if the store has another one by now, another replica has executed the run since. */
   #left: number | undefined;
@@ -103,7 +103,10 @@ export class Execution {
     this.#confirmed?.resolve();
   }
 
-  /** Gives up a run that never got on disk: nothing of it was recorded. */
+  /**
+   * Gives up a run that is not on disk. Nothing of it is recorded, unless a database decides after all on an event that was refused after its
+   * time: then what this run has recorded by now is, too.
+   */
   abandon(): void {
     this.#forgotten = true;
     this.#stop.abort(new Interruption("shutdown", "Its event was not accepted"));
@@ -215,7 +218,8 @@ export class Execution {
   }
 
   async #end(outcome: StepOutcome): Promise<void> {
-    if (this.#forgotten) return;
+    // If its event was decided after all, too late for its sender, a run that has ended by then is reported like any other.
+    if (this.#forgotten && this.#context?.records.endedRun !== true) return;
     switch (outcome.kind) {
       case "result":
         return await this.#finish("succeeded", undefined, outcome.output);

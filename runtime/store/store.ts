@@ -72,9 +72,9 @@ export interface Store extends OwnStore, PlaceStore, ConfigStore, PatchStore {
    * is new: the event is stored, each candidate is admitted (see {@link Candidate}) and gets a verdict. An arrival
    * whose identity is known within retention is a duplicate and changes nothing but the count of deliveries.
    * @param lease claims, in the same transition, runs that may start at once
-   * @param onClaimed called once with the claimed runs, before they are on disk; if `accept` rejects after that, they never existed. It
-   * returns whether the first records of such runs follow at once: then the store waits for them, to write all together. Not called if other
-   * programs share the store
+   * @param onClaimed called once with the claimed runs, before they are on disk; if `accept` rejects after that, this program does not have
+   * them. It returns whether the first records of such runs follow at once: then the store waits for them, to write all together. Not called
+   * if another program decides
    * @returns one receipt for each arrival, in order
    */
   accept(

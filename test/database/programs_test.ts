@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import postgres from "postgres";
 import { localFolderOf } from "../../runtime/database/connection.ts";
+import { unpack } from "../../runtime/database/packing.ts";
+import { readFrame } from "../../runtime/store/log/log_frame.ts";
 import { rulesFolder } from "../e2e/folder.ts";
 import { type Answered, type Program, start, whenthen } from "../e2e/program.ts";
 import { until } from "../e2e/until.ts";
@@ -19,6 +21,7 @@ then:
     id: paid
   - { id: read, run: [cat, "\${{ steps.note.stdout.path }}"] }
 `,
+  "line.yaml": "when: { webhook: /line, auth: none, dedupe: event.data.id }\nthen: [{ log: seen }]\n",
 };
 
 /** A rules folder and a database for it. */
@@ -59,6 +62,24 @@ Deno.test("a second program on the same machine takes over when the first one is
   const { output } = steps.find(({ path }: { path: string }) => path === "read");
   assert.equal(output.json ?? Number(output.stdout), 1, "the file that the first program saved is there");
   assert.equal(await second.stop(), 0);
+});
+
+Deno.test("an event whose run only logs is one row of the database's log, with its run", async () => {
+  await using server = await DatabaseServer.start();
+  await using place = await places(server);
+  await using program = start(place.rules, place);
+  for (const id of ["first-order", "second-order"]) {
+    const { body: { runs: [run] } } = await program.post("/hooks/line", { id });
+    await runOf(program, run, "succeeded");
+  }
+  const sql = postgres(place.data, { max: 1 });
+  const rows = await sql.unsafe("select frame from whenthen.log order by seq");
+  await sql.end();
+  // The first run has the version of its rule read.
+  const frames = rows.map(({ frame }) => readFrame(unpack(frame), 0)!.payload.toString())
+    .filter((text) => text.includes("second-order"));
+  assert.deepEqual(frames.map((text) => /^\+run\t/m.test(text)), [true], frames.join("\n\n"));
+  assert.equal(await program.stop(), 0);
 });
 
 Deno.test("a crash of the database: events are refused meanwhile, and none is lost or doubled", async () => {

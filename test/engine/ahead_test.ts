@@ -1,40 +1,20 @@
 import assert from "node:assert/strict";
-import { Ingest } from "../../runtime/ingest/ingest.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
-import { type Receipt, StoreFullError } from "../../runtime/store/store.ts";
+import { StoreFullError } from "../../runtime/store/store.ts";
 import { HeldDisk } from "../faults/held_disk.ts";
 import { open, settle } from "../store/helpers.ts";
-import { type Bench, callStep, makeRule, makeStep, withBench } from "./harness.ts";
-
-const http = { method: "POST", path: "/in", query: {}, params: {}, headers: {} };
-
-/** Ingest in front of the bench's runner, as in the program. */
-function ingestOf(bench: Bench, rule: Rule): (id: string) => Promise<Receipt[]> {
-  const { store, runner, clock } = bench;
-  const ingest = new Ingest({ store, clock, surroundings: () => ({}), executor: runner, onAccepted() {} });
-  ingest.setRules(new Map([[rule.id, rule]]));
-  return (id) => {
-    const time = new Date(clock.now()).toISOString();
-    const event = { id, source: "/test", type: "test", time, data: null, http };
-    return ingest.deliver([{ rule: rule.id, trigger: "manual", event }]);
-  };
-}
+import { ingestOf, line, outside, reply, warmUp } from "./ahead.ts";
+import { type Bench, makeRule, withBench } from "./harness.ts";
 
 /** A bench on a disk whose syncs are held and counted, on which a run of the rule has ended: its version is in memory. */
 function withRule(rule: Rule, use: (bench: Bench, disk: HeldDisk) => Promise<void>): Promise<void> {
   const disk = new HeldDisk();
   const openStore = () => open({ disk, onWarning() {} });
   return withBench(async (bench) => {
-    bench.functions.ask = () => null;
-    await bench.run(rule);
-    [bench.lines, bench.finished, bench.replies, bench.calls] = [[], [], [], []];
+    await warmUp(bench, rule);
     await use(bench, disk);
   }, { openStore });
 }
-
-const line = makeStep("log", "log", { log: "hello" });
-const reply = makeStep("reply", "reply", { reply: 202 });
-const outside = callStep("ask", "ask");
 
 Deno.test("a run that begins with a log line or a reply is on disk together with its event; nothing shows before", async () => {
   for (const first of [line, reply]) {

@@ -6,7 +6,7 @@ import type { Ending } from "../ledger/tables.ts";
 import { LedgerStore } from "../ledger_store.ts";
 import { type DecidingParts, type FollowedState, openDecider, type StoreHost } from "../open_decider.ts";
 import type { Change, SharedStore } from "../shared_store.ts";
-import { type Arrival, type Lease, type Progress, type Receipt, UndecidedError } from "../store.ts";
+import { type Receipt, UndecidedError } from "../store.ts";
 import { reclaimRuns } from "../transitions/claim_runs.ts";
 import { freePlaces } from "../transitions/places.ts";
 import { settle } from "./calls.ts";
@@ -77,8 +77,9 @@ class SharedLedgerStore extends LedgerStore implements SharedStore {
   }
 
   /** An event that cannot be made durable is refused after a while: who decides does as a follower's outbox. */
-  override async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
-    const accepting = super.accept(arrivals, progress, now, lease);
+  override async accept(...args: Parameters<LedgerStore["accept"]>): Promise<Receipt[]> {
+    const [arrivals, , now] = args;
+    const accepting = super.accept(...args);
     if (this.#role === undefined || arrivals.length === 0) return await accepting;
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
