@@ -44,8 +44,11 @@ export interface DiskFile {
 export interface OpenFile {
   /** Its length when it was opened. */
   readonly size: number;
-  /** Up to `length` bytes from `at` on; fewer only at the end of the file. */
-  read(at: number, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes from `at` on; fewer only at the end of the file.
+   * @param into receives them, so that a large file can be read without much garbage. @default new memory
+   */
+  read(at: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -67,7 +70,7 @@ export const realDisk: Disk = {
   async open(path) {
     const handle = await fs.open(path, constants.O_RDONLY);
     const { size } = await handle.stat();
-    return { size, read: (at, length) => readFrom(handle, at, length), close: () => handle.close() };
+    return { size, read: (at, length, into) => readFrom(handle, at, length, into), close: () => handle.close() };
   },
   create: async (path) => appendTo(await fs.open(path, "ax", 0o600)),
   append: async (path) => appendTo(await fs.open(path, constants.O_WRONLY | constants.O_APPEND)),
@@ -92,8 +95,12 @@ export const realDisk: Disk = {
   scratch: openScratchFile,
 };
 
-async function readFrom(handle: fs.FileHandle, at: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+async function readFrom(
+  handle: fs.FileHandle,
+  at: number,
+  length: number,
+  bytes: Uint8Array = new Uint8Array(length),
+): Promise<Uint8Array> {
   let done = 0;
   while (done < length) {
     const { bytesRead } = await handle.read(bytes, done, length - done, at + done);

@@ -1,4 +1,3 @@
-import type { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { UsageError } from "../model/errors.ts";
@@ -10,7 +9,7 @@ import type { Identities } from "./ledger/identities.ts";
 import { loadIdentity, unescapeKey } from "./ledger/ledger.ts";
 import { Rows } from "./ledger/rows.ts";
 import { Shelf } from "./ledger/shelf.ts";
-import type { HistoryKind } from "./log/log_frame.ts";
+import type { HistoryKind, Span } from "./log/log_frame.ts";
 import { recover, type Recovered, type RecoverySink } from "./log/recover.ts";
 
 /** Bytes of an ids file from which on they are read in a thread that ends then: the memory of SQLite would stay. */
@@ -27,8 +26,8 @@ export class RecoveredState implements RecoverySink {
     this.rows = new Rows(undefined, shelf);
   }
 
-  put(table: string, key: string, text: Buffer): void {
-    this.rows.load(table, unescapeKey(key), text);
+  put(table: string, key: string, json: Span): void {
+    this.rows.load(table, unescapeKey(key), json);
   }
 
   drop(table: string, key: string): void {

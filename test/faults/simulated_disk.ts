@@ -83,9 +83,11 @@ export class SimulatedDisk implements Disk {
     const check = this.#checkPower(path);
     return {
       size: bytes.length,
-      read: async (at, length) => {
+      read: async (at, length, into) => {
         await check();
-        return bytes.slice(at, at + length);
+        const piece = bytes.slice(at, at + length);
+        into?.set(piece);
+        return into?.subarray(0, piece.length) ?? piece;
       },
       close: check,
     };

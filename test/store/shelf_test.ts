@@ -10,12 +10,19 @@ import { Background } from "../../runtime/store/background.ts";
 import { encode } from "../../runtime/store/ledger/ledger.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type Place, Shelf } from "../../runtime/store/ledger/shelf.ts";
+import type { Span } from "../../runtime/store/log/log_frame.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { MemoryFile } from "../host/memory_file.ts";
 import { fixtureTasks } from "./background_tasks_fixture.ts";
 
 const MB = 1024 * 1024;
 const text = (seed: number, length: number) => `${seed}ü`.repeat(Math.ceil(length / 4)).slice(0, length);
+
+/** The text between others, as in a block. */
+function spanOf(text: string): Span {
+  const bytes = Buffer.from(`before ${text} after`);
+  return { bytes, from: "before ".length, to: bytes.length - " after".length };
+}
 
 Deno.test("a shelf returns each text unchanged, whatever else is put and dropped", () => {
   const step = fc.record({ seed: fc.nat(9_999), length: fc.nat(90_000), drops: fc.nat(2), victim: fc.nat() });
@@ -26,7 +33,7 @@ Deno.test("a shelf returns each text unchanged, whatever else is put and dropped
       const texts = new Map<string, string>();
       for (const [index, { seed, length, drops, victim }] of steps.entries()) {
         const [key, known] = [`k${index}`, text(seed, length)];
-        places.set(key, shelf.put(places, key, seed % 2 === 0 ? Buffer.from(known) : known)!);
+        places.set(key, shelf.put(places, key, seed % 2 === 0 ? spanOf(known) : known)!);
         texts.set(key, known);
         for (let drop = 0; drop < drops && texts.size > 1; drop++) {
           const gone = [...texts.keys()][victim % texts.size];

@@ -262,7 +262,8 @@ export function rebuilt(rows: Rows): Rows {
   const fresh = new Rows(rows.identities);
   for (const table of names) {
     for (const [key, row] of rows.all(table)) {
-      fresh.load(table, key, Buffer.from(TABLES[table].text ? row as string : toJson(row)));
+      const bytes = Buffer.from(TABLES[table].text ? row as string : toJson(row));
+      fresh.load(table, key, { bytes, from: 0, to: bytes.length });
     }
   }
   return fresh;
@@ -279,7 +280,7 @@ export async function recoverRows(
     const rows = new Rows();
     const sink: RecoverySink & { rows: Rows } = {
       rows,
-      put: (table, key, text) => rows.load(table, unescapeKey(key), text),
+      put: (table, key, json) => rows.load(table, unescapeKey(key), json),
       drop: (table, key) => rows.load(table, unescapeKey(key), undefined),
       id: (hash, json) => loadIdentity(rows, hash, json),
       history() {},

@@ -292,7 +292,8 @@ function escapeKey(key: string): string {
 
 /** Reverses {@link escapeKey}. */
 export function unescapeKey(text: string): string {
-  // Nearly all are separators.
+  if (!text.includes("\\")) return text;
+  // Nearly all escapes are separators.
   const separated = text.replaceAll("\\u0000", SEPARATOR);
   if (!separated.includes("\\")) return separated;
   return separated.replace(/\\u([0-9a-f]{4})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));

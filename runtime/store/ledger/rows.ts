@@ -1,5 +1,5 @@
-import type { Buffer } from "node:buffer";
 import type { EventHeader, EventMore, MoreHeader, RunHeader, RunMore, RunText } from "../history/history_lines.ts";
+import type { Span } from "../log/log_frame.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { join, type OrderedKeys } from "./keys.ts";
 import type { Shelf } from "./shelf.ts";
@@ -161,7 +161,7 @@ export class Rows {
   }
 
   /** Puts a row read from disk, or drops it if there is no text. This is neither undone nor encoded again. */
-  load(table: string, key: string, text: Buffer | undefined): void {
+  load(table: string, key: string, text: Span | undefined): void {
     // A newer version of the program may have tables that this one does not know.
     if (isTableName(table)) this.#tables[table].load(key, text);
   }

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { ScratchFile } from "../../host/disk.ts";
+import type { Span } from "../log/log_frame.ts";
 
 /** Bytes that are written at once, and freed when no text in them is needed. */
 const CHUNK = 1024 * 1024;
@@ -57,14 +58,14 @@ export class Shelf {
    * Stores a text. The caller keeps its place under `key`; the shelf replaces it there if it moves the text.
    * @returns undefined if it must stay in memory: it is too long, or the file cannot be written
    */
-  put(places: Places, key: string, text: string | Uint8Array): Place | undefined {
-    const length = typeof text === "string" ? Buffer.byteLength(text) : text.length;
+  put(places: Places, key: string, text: string | Span): Place | undefined {
+    const length = typeof text === "string" ? Buffer.byteLength(text) : text.to - text.from;
     if (length >= LONGEST) return undefined;
     // The next chunk may be nearly full of texts that were moved there.
     while (this.#end + length > CHUNK) if (!this.#turn()) return undefined;
     const at = this.#end;
     if (typeof text === "string") this.#buffer.write(text, at);
-    else this.#buffer.set(text, at);
+    else text.bytes.copy(this.#buffer, at, text.from, text.to);
     this.#end += length;
     const chunk = this.#chunks[this.#open];
     chunk.owners.push(places);
@@ -135,8 +136,8 @@ export class Shelf {
       const place = places.get(key);
       // A text that was replaced a moment ago, and may be restored, stays until it is dropped.
       if (typeof place !== "number" || chunkOf(place) !== emptiest) continue;
-      const at = offsetOf(place) - emptiest * CHUNK;
-      const moved = this.put(places, key, bytes.subarray(at, at + lengthOf(place)));
+      const from = offsetOf(place) - emptiest * CHUNK;
+      const moved = this.put(places, key, { bytes, from, to: from + lengthOf(place) });
       if (moved === undefined) return;
       places.set(key, moved);
       this.drop(place);

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { readExactJson } from "../../formats/exact_json.ts";
+import type { Span } from "../log/log_frame.ts";
 import { OrderedKeys } from "./keys.ts";
 import { lengthOf, type Place, type Shelf } from "./shelf.ts";
 import { type Definition, toJson } from "./tables.ts";
@@ -49,6 +50,8 @@ export class Table<R> {
   readonly #readsRows: boolean;
   /** The text that follows the part of a row's text that indexes and counts need. */
   readonly #afterHead: Buffer | undefined;
+  /** The names of the fields that indexes and counts need, if most rows have none of them. */
+  readonly #rare: string[] | undefined;
   readonly #shelf: Shelf | undefined;
   readonly #warm: WarmRows;
   readonly #entries = new Map<string, Entry<R>>();
@@ -58,12 +61,13 @@ export class Table<R> {
   #bytes = 0;
 
   constructor(name: string, definition: Definition<R>, shelf: Shelf | undefined, warm: WarmRows) {
-    const { text = false, write = toJson, before, indexes = {}, counts = {} } = definition;
+    const { text = false, write = toJson, before, rare, indexes = {}, counts = {} } = definition;
     this.#name = name;
     this.#isText = text;
     this.#write = write;
     this.#readsRows = Object.keys(counts).length > 0 || Object.values(indexes).some((keysOf) => keysOf !== "key");
     this.#afterHead = before === undefined ? undefined : Buffer.from(`,"${before}":`);
+    this.#rare = rare?.map((field) => `"${field}":`);
     this.#shelf = shelf;
     this.#warm = warm;
     for (const [index, keysOf] of Object.entries(indexes)) {
@@ -128,11 +132,12 @@ export class Table<R> {
   }
 
   /** Puts a row read from disk, or drops it if there is no text. This is neither undone nor encoded again. */
-  load(key: string, text: Buffer | undefined): void {
+  load(key: string, json: Span | undefined): void {
     // The bytes are enough: most rows are never decoded to a string here.
-    const place = text && this.#shelf?.put(this.#entries, key, text);
-    const entry = place ?? (text && { text: text.toString(), bytes: this.#bytesOfLine(key, text.length) });
-    const before = this.#replace(key, entry, text);
+    const place = json && this.#shelf?.put(this.#entries, key, json);
+    const entry = place ??
+      (json && { text: textOf(json), bytes: this.#bytesOfLine(key, json.to - json.from) });
+    const before = this.#replace(key, entry, json);
     if (before !== undefined) this.#release(before);
   }
 
@@ -193,23 +198,30 @@ export class Table<R> {
     return (this.#isText ? text : readExactJson(text)) as R;
   }
 
-  /** Reads the part of a row's text that indexes and counts need. They need no number that a double does not hold. */
-  #readHead(bytes: Buffer): R {
-    const end = this.#afterHead === undefined ? -1 : bytes.indexOf(this.#afterHead);
-    return JSON.parse(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
+  /**
+   * Reads the part of a row's text that indexes and counts need. They need no number that a double does not hold.
+   * @returns undefined if they need nothing of this row but its key
+   */
+  #readHead(json: Span): R | undefined {
+    const { bytes, from, to } = json;
+    const end = this.#afterHead === undefined ? -1 : bytes.indexOf(this.#afterHead, from);
+    if (end !== -1 && end < to) return JSON.parse(`${bytes.toString("utf8", from, end)}}`);
+    const text = textOf(json);
+    if (this.#rare?.every((field) => !text.includes(field))) return undefined;
+    return JSON.parse(text);
   }
 
   /**
    * The only function that changes entries, indexes and counts: live, on undo and in recovery.
-   * @param bytes the text of the entry, if it was read from disk
+   * @param json the text of the entry, if it was read from disk
    */
-  #replace(key: string, entry: Entry<R> | undefined, bytes?: Buffer): Entry<R> | undefined {
+  #replace(key: string, entry: Entry<R> | undefined, json?: Span): Entry<R> | undefined {
     const before = this.#entries.get(key);
     const old = this.#readsRows && before !== undefined ? this.#valueOf(before) : undefined;
     const isRead = this.#readsRows && entry !== undefined;
-    const now = isRead ? bytes ? this.#readHead(bytes) : this.#valueOf(entry) : undefined;
+    const now = isRead ? json ? this.#readHead(json) : this.#valueOf(entry) : undefined;
     // A row read from disk is indexed at once: its text is in memory now, and would have to be read again later.
-    const isFresh = entry !== undefined && before === undefined && bytes === undefined;
+    const isFresh = entry !== undefined && before === undefined && json === undefined;
     for (const index of this.#indexes.values()) {
       const { keysOf, keys, fresh } = index;
       if (isFresh) this.#addLater(index, key);
@@ -261,6 +273,10 @@ export class WarmRows {
     this.#cool[this.#next] = cool;
     this.#next = (this.#next + 1) % this.size;
   }
+}
+
+function textOf({ bytes, from, to }: Span): string {
+  return bytes.toString("utf8", from, to);
 }
 
 /** Reads a row, if there is one. A row may be 0. */

@@ -252,6 +252,8 @@ export interface Definition<R> {
   write?: (row: R) => string;
   /** The fields that indexes and counts need come before this one: a row read from disk is parsed up to here. */
   before?: string;
+  /** The fields that indexes and counts need, if most rows have none of them: such a row is not parsed when it is read from disk. */
+  rare?: string[];
   /** Index keys of a row: its own key, or none, one or several per index. */
   indexes?: Record<string, "key" | ((row: R, key: string) => string | string[] | undefined)>;
   /** Groups that rows are counted in. */
@@ -291,6 +293,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
     indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) },
   },
   wait: {
+    rare: ["types", "searching"],
     indexes: {
       run: "key",
       event: ({ types, paths, values, position, run, path }) =>

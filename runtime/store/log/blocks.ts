@@ -193,6 +193,8 @@ class Window {
   readonly #file: OpenFile;
   readonly #name: string;
   readonly #chunk: number;
+  /** Used for each chunk: new memory for each would make the engine collect garbage often. */
+  #memory: Buffer = NOTHING;
   #bytes: Buffer = NOTHING;
   /** Where `#bytes` begins in the file. */
   #start = 0;
@@ -212,14 +214,16 @@ class Window {
     return new DamagedError(`${this.#name} is damaged before byte ${this.#at}: ${why}`);
   }
 
-  /** The next bytes; does not advance. */
+  /** The next bytes, valid until more are read; does not advance. */
   async peek(length: number): Promise<Buffer> {
     const left = this.#file.size - this.#at;
     // Before anything is allocated: a damaged length may say 4 GB.
     if (length > left) throw this.damaged("it ends too early");
     if (this.#at + length > this.#start + this.#bytes.length) {
-      const bytes = await readPiece(this.#file, this.#name, this.#at, Math.min(left, Math.max(length, this.#chunk)));
-      this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      const wanted = Math.min(left, Math.max(length, this.#chunk));
+      if (this.#memory.length < wanted) this.#memory = Buffer.allocUnsafeSlow(wanted);
+      this.#bytes = this.#memory.subarray(0, wanted);
+      await readPiece(this.#file, this.#name, this.#at, this.#bytes);
       this.#start = this.#at;
     }
     const from = this.#at - this.#start;

@@ -143,13 +143,12 @@ export async function readChecked(disk: Disk, folder: string, { name, crc }: Che
 }
 
 /**
- * Reads part of an open file.
+ * Reads part of an open file, as many bytes as there is room for.
  * @throws DamagedError if the file ends before that, or cannot be read
  */
-export async function readPiece(file: OpenFile, name: string, at: number, length: number): Promise<Uint8Array> {
-  const bytes = await damagedIfUnreadable(name, file.read(at, length));
-  if (bytes.length < length) throw new DamagedError(`${name} ends within byte ${at + bytes.length}`);
-  return bytes;
+export async function readPiece(file: OpenFile, name: string, at: number, into: Uint8Array): Promise<void> {
+  const { length } = await damagedIfUnreadable(name, file.read(at, into.length, into));
+  if (length < into.length) throw new DamagedError(`${name} ends within byte ${at + length}`);
 }
 
 async function damagedIfUnreadable<T>(name: string, reading: Promise<T>): Promise<T> {

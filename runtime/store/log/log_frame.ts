@@ -145,9 +145,17 @@ const SLASH = 47;
 const STAR = 42;
 const BORN = "*/";
 
-/** One line. Nothing of it is decoded before it is read. */
-export class Line {
-  readonly #bytes: Buffer;
+/** Part of a buffer. A start has hundreds of thousands of these, and a view of each would take much longer. */
+export interface Span {
+  bytes: Buffer;
+  from: number;
+  /** Where it ends, not included. */
+  to: number;
+}
+
+/** One line, with the span of its rest. Nothing of it is decoded before it is read. */
+export class Line implements Span {
+  readonly bytes: Buffer;
   #key: string | undefined;
   /** Where it begins. */
   readonly start: number;
@@ -157,7 +165,7 @@ export class Line {
   readonly to: number;
 
   constructor(bytes: Buffer, start: number, from: number, to: number) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
     this.start = start;
     this.from = from;
     this.to = to;
@@ -165,7 +173,7 @@ export class Line {
 
   /** The first column. */
   get key(): string {
-    return this.#key ??= this.#bytes.toString("utf8", this.start, this.from - 1);
+    return this.#key ??= this.bytes.toString("utf8", this.start, this.from - 1);
   }
 }
 

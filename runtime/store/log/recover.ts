@@ -20,13 +20,13 @@ import {
   sortFiles,
   type StoreFiles,
 } from "./files.ts";
-import { type HistoryKind, isDrop, type Line, lines, rowNameOf, visitFrame } from "./log_frame.ts";
+import { type HistoryKind, isDrop, type Line, lines, rowNameOf, type Span, visitFrame } from "./log_frame.ts";
 import { readSegment, type Segment } from "./segment_log.ts";
 
 /** Receives the state in the order of the frames. Anything that it throws counts as damage. */
 export interface RecoverySink {
-  /** @param text JSON; valid until it returns */
-  put(table: string, key: string, text: Buffer): void;
+  /** @param json its bytes are valid until it returns */
+  put(table: string, key: string, json: Span): void;
   drop(table: string, key: string): void;
   /** An identity of a frame that is not folded yet. */
   id(hash: string, json: string): void;
@@ -235,7 +235,7 @@ export function replayFrame(payload: Buffer, seq: number, sink: RecoverySink): v
 function applyRow(line: Line, bytes: Buffer, sink: RecoverySink): void {
   const { table, key } = rowNameOf(bytes, line);
   if (isDrop(line)) sink.drop(table, key);
-  else sink.put(table, key, bytes.subarray(line.from, line.to));
+  else sink.put(table, key, line);
 }
 
 /** Turns any error of a sink into a DamagedError of the file. */

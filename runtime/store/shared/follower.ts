@@ -1,4 +1,3 @@
-import type { Buffer } from "node:buffer";
 import { turn } from "../../host/large_work.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { messageOf } from "../../model/errors.ts";
@@ -8,7 +7,7 @@ import type { History } from "../history/history.ts";
 import { type JobKind, unescapeKey } from "../ledger/ledger.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Catalogue } from "../ledger/tables.ts";
-import { readFrame } from "../log/log_frame.ts";
+import { readFrame, type Span } from "../log/log_frame.ts";
 import { replayFrame } from "../log/recover.ts";
 import type { RecoveredState } from "../recovered_state.ts";
 import { retryPause } from "../retry_pause.ts";
@@ -219,10 +218,10 @@ class AppliedFrame {
     this.history = state.history.bind(state);
   }
 
-  put(table: string, key: string, text: Buffer): void {
+  put(table: string, key: string, json: Span): void {
     this.#note(table, key);
-    this.changes.put(table, unescapeKey(key), text);
-    this.state.put(table, key, text);
+    this.changes.put(table, unescapeKey(key), json.bytes.subarray(json.from, json.to));
+    this.state.put(table, key, json);
   }
 
   drop(table: string, key: string): void {

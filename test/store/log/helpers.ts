@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Disk } from "../../../runtime/host/disk.ts";
 import { type FoldHooks, foldSegment, type HistorySink, type IdsSink } from "../../../runtime/store/log/fold.ts";
+import type { Span } from "../../../runtime/store/log/log_frame.ts";
 import { recover, type Recovered, type RecoverySink } from "../../../runtime/store/log/recover.ts";
 import { type Segment, SegmentLog, type SegmentLogOptions } from "../../../runtime/store/log/segment_log.ts";
 
@@ -56,7 +57,8 @@ export class TestSink implements RecoverySink {
   readonly rows = new Map<string, string>();
   readonly ids = new Map<string, string>();
   readonly lines: string[][] = [];
-  put = (table: string, key: string, text: Buffer) => void this.rows.set(`${table}/${key}`, text.toString());
+  put = (table: string, key: string, { bytes, from, to }: Span) =>
+    void this.rows.set(`${table}/${key}`, bytes.toString("utf8", from, to));
   drop = (table: string, key: string) => void this.rows.delete(`${table}/${key}`);
   id = (hash: string, json: string) => void this.ids.set(hash, json);
   history = (kind: string, header: string, text: string) => void this.lines.push([kind, header, text]);
