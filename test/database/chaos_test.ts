@@ -7,7 +7,11 @@ import { WebServer } from "../e2e/web_server.ts";
 import { type Call, checkHistory, type Expected, type History, type ListedRun } from "./check_history.ts";
 import { type Replica, Replicas } from "./replicas.ts";
 import { Senders } from "./senders.ts";
-import { DatabaseServer } from "./server.ts";
+import { connection, DatabaseServer } from "./server.ts";
+
+/** Characters of each event that is there only to be folded and merged, and seconds for which its run waits. */
+const BALLAST = 300_000;
+const BALLAST_WAIT = 3;
 
 /** One webhook starts a run of each. Each step outside is a request that says who makes it. */
 const files = (peer: string) => {
@@ -27,6 +31,13 @@ const files = (peer: string) => {
     match: { data.id: event.data.id }
   - id: work${call("waits/work")}\n`,
     "queued.yaml": `${when}key: event.data.key\nmode: queued\nthen:\n  - id: work${call("queued/work")}\n`,
+    "logs.yaml": `${when}max: 100\nthen:\n  - { id: note, log: noted }\n  - id: work${call("logs/work")}\n`,
+    // Each is live state for longer than it takes to write a segment.
+    "ballast.yaml": `when: { webhook: /ballast, auth: none, dedupe: event.data.id }
+limit: none
+max: 1000
+then: [{ waitFor: nothing, timeout: ${BALLAST_WAIT}s }]
+`,
   };
 };
 
@@ -36,6 +47,7 @@ const EXPECTED: Expected = {
     ["three", ["make", "note", "tell"]],
     ["waits", ["paid", "work"]],
     ["queued", ["work"]],
+    ["logs", ["note", "work"]],
   ]),
   queued: "queued",
 };
@@ -83,6 +95,15 @@ const cut = (choose: typeof decider, ms: () => number): Incident => async (repli
   await pause(ms());
   await line.mend();
 };
+/** Waits until one that follows begins to write files of a fold or merge. */
+async function folding(replicas: Replicas): Promise<Replica> {
+  const followers = await replicas.followers();
+  const look = () => Promise.all(followers.map((replica) => replica.files()));
+  const before = new Set((await look()).flat());
+  const isNew = (name: string) => /^(?:base|delta|ids|part)-/.test(name) && !before.has(name);
+  const seen = await until("a replica that follows to fold", look, (files) => files.flat().some(isNew));
+  return followers.find((_, index) => seen[index].some(isNew))!;
+}
 const long = () => between(SILENT, SILENT + 1_500);
 const short = () => between(100, 1_500);
 
@@ -95,7 +116,7 @@ const INCIDENTS: Record<string, Incident> = {
     await pause(between(0, 1_000));
     await server.resume();
   },
-  "a follower is killed": killed(follower),
+  "a follower is killed while it folds": killed(folding),
   "the decider is silent for long": frozen(decider, long),
   "all connections break": (replicas) => {
     for (const { line } of replicas.all) line.interrupt();
@@ -112,6 +133,7 @@ const INCIDENTS: Record<string, Incident> = {
     await Promise.all(followers.map((replica) => replica.kill()));
     for (const replica of followers) await replica.launch();
   },
+  "a follower is killed": killed(follower),
   "all are killed": async (replicas) => {
     await Promise.all(replicas.all.map((replica) => replica.kill()));
     for (const replica of replicas.all) await replica.launch();
@@ -140,6 +162,13 @@ Deno.test("three replicas, killed, stopped, cut off, with a database that crashe
     rest: size(200, 400),
     then: "paid",
   });
+  using ballast = new Senders(replicas, {
+    path: "/hooks/ballast",
+    runs: 1,
+    count: 4,
+    rest: size(200, 400),
+    more: { pad: "ballast ".repeat(BALLAST / 8) },
+  });
   const names = Object.keys(INCIDENTS);
   for (let count = 0; count < size(6, 50); count++) {
     const name = isLong ? names[between(0, names.length - 1)] : names[count];
@@ -153,7 +182,10 @@ Deno.test("three replicas, killed, stopped, cut off, with a database that crashe
       `${name}: ready again after ${took} ms; longest ${Math.round(senders.longestGap(began))} ms without a receipt`,
     );
   }
-  await within(120_000, "all answers", senders.end());
+  await using sql = await connection(replicas.url);
+  const kinds = async () => (await sql`select path from whenthen.files`).map(({ path }) => path.split("-")[0]);
+  await until("folds and a merge", kinds, (all) => all.includes("base") && partsIn(all) >= size(10, 50));
+  await within(120_000, "all answers", Promise.all([senders.end(), ballast.end()]));
   const { delivered, refused } = senders;
   await allEnded(replicas);
   for (const { name, program } of replicas.all) assert.doesNotMatch(program.output, /DAMAGED|recovered/, name);
@@ -164,7 +196,11 @@ Deno.test("three replicas, killed, stopped, cut off, with a database that crashe
   for (const [index, history] of histories.entries()) {
     assert.deepEqual(checkHistory(delivered.values(), history, EXPECTED), [], replicas.all[index].name);
   }
+  await checkBallast(replicas, ballast);
+  console.log(`${ballast.delivered.size} events of ${BALLAST} characters; ${partsIn(await kinds())} folds`);
 });
+
+const partsIn = (kinds: string[]) => kinds.filter((kind) => kind === "part").length;
 
 /** Waits until no run is live, whoever is asked. */
 async function allEnded(replicas: Replicas): Promise<void> {
@@ -175,6 +211,21 @@ async function allEnded(replicas: Replicas): Promise<void> {
     };
     await until(`the end of all runs on ${replica.name}`, look, (live) => live.length === 0);
   }
+}
+
+/** Each replica lists a run for each, which has succeeded; and one of them is asked whether it knows the event. */
+async function checkBallast({ all }: Replicas, { delivered }: Senders): Promise<void> {
+  const acknowledged = [...delivered.values()].flatMap(({ runs }) => runs).sort();
+  for (const replica of all) {
+    const runs = await listAll(replica, "runs", "ballast");
+    assert.ok(runs.every(({ state }) => state === "succeeded"), replica.name);
+    assert.deepEqual(runs.map(({ id }) => id).sort(), acknowledged, replica.name);
+  }
+  await eightAtATime(delivered.values(), async ({ id, runs }) => {
+    const replica = all[between(0, all.length - 1)];
+    const { status, body } = await replica.post("/hooks/ballast", { id });
+    assert.deepEqual([status, body.runs], [200, runs], `${replica.name} knows event ${id}`);
+  });
 }
 
 /** What a replica lists, all of it. */

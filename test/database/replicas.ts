@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { rulesFolder } from "../e2e/folder.ts";
@@ -47,7 +48,7 @@ export class Replicas implements AsyncDisposable {
     const cache = join(this.folder.rules, "..", name);
     const env = { XDG_CACHE_HOME: cache, REPLICA: name, ...this.options.env?.(name) };
     const place = Promise.all([Line.to(this.url, this.options.roundTrip), freePort()]);
-    const replica = new Replica(name, place, (data, port) => {
+    const replica = new Replica(name, cache, place, (data, port) => {
       // One that begins anew in the same process listens where it did before.
       return start(this.folder.rules, { data, env, args: ["--port", String(port)] });
     });
@@ -125,6 +126,7 @@ export class Replica implements AsyncDisposable {
 
   constructor(
     readonly name: string,
+    private readonly cache: string,
     private readonly place: Promise<[Line, number]>,
     private readonly startOn: (url: string, port: number) => Program,
   ) {}
@@ -190,6 +192,12 @@ export class Replica implements AsyncDisposable {
     this.thawedAt = performance.now();
     process.kill(this.pid, "SIGCONT");
     this.state = "up";
+  }
+
+  /** The names of the files in its folder on this machine. */
+  async files(): Promise<string[]> {
+    const folders = (await readdir(this.cache)).filter((name) => name.startsWith("whenthen-"));
+    return (await Promise.all(folders.map((name) => readdir(join(this.cache, name))))).flat();
   }
 
   /** The replicas, as this one knows them. @throws if it cannot reach the database, or is away */

@@ -23,6 +23,8 @@ export interface SendersOptions {
   count: number;
   /** Milliseconds that each sender pauses after an answer. @default 0 */
   rest?: number;
+  /** More data of each event. */
+  more?: Record<string, string>;
   /** Sent and acknowledged after each event, with its id as data. */
   then?: string;
   /** To which replicas. @default all that are up */
@@ -89,7 +91,8 @@ export class Senders extends Clients {
   }
 
   async #deliver(sent: Delivered): Promise<void> {
-    const { body, status } = await this.#insist(this.options.path, { id: sent.id, key: sent.key });
+    const { path, more } = this.options;
+    const { body, status } = await this.#insist(path, { id: sent.id, key: sent.key, ...more });
     assert.equal(body.duplicate, status === 200, sent.id);
     assert.equal(body.runs.length, this.options.runs, `${sent.id} has a run for each rule`);
     if (status === 202) sent.accepted++;
