@@ -26,7 +26,7 @@ export class AheadOfDisk {
 
   /**
    * The lease ends.
-   * @param claimed the runs claimed on it that are on disk; those that began and are not among them never existed
+   * @param claimed the runs claimed on it that are on disk; those that began and are not among them are given up
    */
   settle(lease: Lease, claimed: ClaimedRun[]): { begun: ClaimedRun[]; undone: ClaimedRun[]; rest: ClaimedRun[] } {
     const begun = this.#begun.get(lease);

@@ -104,8 +104,8 @@ export class Execution {
   }
 
   /**
-   * Gives up a run that is not on disk. Nothing of it is recorded, unless a database decides after all on an event that was refused after its
-   * time: then what this run has recorded by now is, too.
+   * Gives up a run that is not on disk; nothing of it is recorded. But a database may accept an event after it was refused because
+   * that took too long: then the records that were written by now are accepted with it, and the run is queued again.
    */
   abandon(): void {
     this.#forgotten = true;
@@ -178,7 +178,7 @@ export class Execution {
     }
   }
 
-  /** Whether its outcome counts: not if its run never existed, which is awaited, or if it was given up. */
+  /** Whether its outcome counts: not if it was given up, and whether its run gets on disk is awaited. */
   async #counts(): Promise<boolean> {
     await this.#confirmed?.promise;
     return !this.#forgotten;

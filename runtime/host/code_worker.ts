@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -85,8 +85,7 @@ const OF_DENO = ["run", "-A", "--unstable-bare-node-builtins", "--unstable-detec
 
 function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
   // Processes share no memory in Deno; a small file stays in the page cache.
-  const file = marks ? join(mkdtempSync(join(tmpdir(), "whenthen-marks-")), "mark") : undefined;
-  if (file !== undefined) writeFileSync(file, new Uint8Array(4));
+  const mark = marks ? new MarkFile() : undefined;
   const child = fork(fileURLToPath(url), [], {
     execArgv: [...OF_DENO, `--v8-flags=--max-old-space-size=${megabytes(heapLimit)}`],
     env,
@@ -95,18 +94,25 @@ function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd 
   const ended = new Promise<void>((resolve) => {
     child.on("exit", (code, signal) => {
       resolve();
-      if (file !== undefined) rmSync(dirname(file), { recursive: true, force: true });
+      mark?.close();
       // V8 ends with a trap or an abort when its heap is full.
       if (signal === "SIGTRAP" || signal === "SIGABRT") onEnd({ kind: "memory" });
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
     });
   });
-  child.on("message", (text) => onMessage(readExactJson(String(text))));
-  child.on("error", (error) => onEnd({ kind: "error", error }));
-  post(child, { data, env, ...file !== undefined && { marks: file } });
+  child.on("message", (text) => {
+    // It has the file open.
+    mark?.remove();
+    onMessage(readExactJson(String(text)));
+  });
+  child.on("error", (error) => {
+    mark?.close();
+    onEnd({ kind: "error", error });
+  });
+  post(child, { data, env, ...mark !== undefined && { marks: mark.path } });
   return {
     post: (message) => post(child, message),
-    mark: () => file === undefined ? 0 : readMark(file),
+    mark: () => mark?.read() ?? 0,
     async terminate() {
       child.kill("SIGKILL");
       await ended;
@@ -120,11 +126,35 @@ export function sharedMemory(): number {
   return "Deno" in globalThis ? 0 : process.memoryUsage.rss();
 }
 
-function readMark(file: string): number {
-  try {
-    return new Int32Array(new Uint8Array(readFileSync(file)).buffer)[0] ?? 0;
-  } catch {
-    return 0;
+/** A file in which a process marks its calls. It has a name only until the process has opened it, so that none stays behind. */
+class MarkFile {
+  readonly path = join(mkdtempSync(join(tmpdir(), "whenthen-marks-")), "mark");
+  readonly #value = new Int32Array(1);
+  #file: number | undefined;
+  #isNamed = true;
+
+  constructor() {
+    this.#file = openSync(this.path, "w+");
+    writeSync(this.#file, new Uint8Array(4));
+  }
+
+  read(): number {
+    if (this.#file !== undefined) readSync(this.#file, new Uint8Array(this.#value.buffer), 0, 4, 0);
+    return this.#value[0];
+  }
+
+  /** Removes its name. */
+  remove(): void {
+    if (this.#isNamed) rmSync(dirname(this.path), { recursive: true, force: true });
+    this.#isNamed = false;
+  }
+
+  /** Keeps what was marked last. */
+  close(): void {
+    this.remove();
+    this.read();
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
   }
 }
 

@@ -28,6 +28,7 @@ import {
   describeThrown,
   type FromWorker,
   type Job,
+  type ListFromWorker,
   type SentScope,
   type ToWorker,
   type WorkerSetup,
@@ -52,8 +53,11 @@ let unsent: FromWorker[] = [];
 const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
 const turns: (() => void)[] = [];
-/** How many jobs and answers the code was given. */
+/** How many jobs and answers the code was given, and the last of the jobs. */
 let given = 0;
+let lastJob = -1;
+/** Jobs that were given up before their turn. */
+const dropped = new Set<number>();
 /** The continuation of each request that waits until its destination has room. */
 const admitted = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
 let requests = 0;
@@ -94,7 +98,8 @@ function flush(): void {
   if (unsent.length === 0) return;
   const messages = unsent;
   unsent = [];
-  port.post(messages);
+  const list: ListFromWorker = { given, messages };
+  port.post(list);
 }
 
 function receive(message: ToWorker): void {
@@ -104,7 +109,8 @@ function receive(message: ToWorker): void {
       const run = "scope" in message.work ? message.work.scope.run.id : undefined;
       inTurn(() => {
         port.mark(++given);
-        current.run({ run }, () => doJob(message.job, message.work));
+        lastJob = message.job;
+        if (!dropped.delete(message.job)) current.run({ run }, () => doJob(message.job, message.work));
       });
       return;
     }
@@ -123,10 +129,9 @@ function receive(message: ToWorker): void {
       return;
     }
     case "drop":
-      inTurn(() => {
-        jobs.get(message.job)?.controller.abort();
-        jobs.delete(message.job);
-      });
+      jobs.get(message.job)?.controller.abort();
+      jobs.delete(message.job);
+      if (message.job > lastJob) dropped.add(message.job);
       return;
     case "admitted": {
       const waiting = admitted.get(message.request);
@@ -149,6 +154,8 @@ function inTurn(passOn: () => void): void {
 }
 
 function nextTurn(): void {
+  // What the code has done in its turn is told before other code, which may block, has its own.
+  flush();
   turns[0]();
   turns.shift();
   if (turns.length > 0) setImmediate(nextTurn);

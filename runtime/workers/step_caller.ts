@@ -4,7 +4,7 @@ import { plainJson, plainObject } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thread_messages.ts";
 import type { UserCode } from "./user_code.ts";
 import { currentTime } from "./worker_globals.ts";
-import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./workers.ts";
+import { BRANCHING, type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./workers.ts";
 
 /** Sends a call to the main thread. The promise never settles if the call is abandoned. */
 export type Ask = (step: StepCall, computed?: Computed) => Promise<StepAnswer>;
@@ -26,10 +26,11 @@ export type ComputeRequest = Extract<StepAnswer, { kind: "compute" }>;
 export class StepCaller {
   readonly branches = new CodeBranches();
   #answered = 0;
-  /** How many calls wait for their answer. */
+  /** How many calls wait for their answer, and how many of these are not computed here: the run may be suspended for them. */
   #open = 0;
-  /** The steps that it has called, by branch and name. */
-  readonly #called = new Set<string>();
+  #others = 0;
+  /** The steps that it has called, by branch and name: whether other calls were open. */
+  readonly #called = new Map<string, boolean>();
 
   /** @param ahead see {@link CodeScope} */
   constructor(private readonly ask: Ask, private readonly code: UserCode, private readonly ahead: boolean) {}
@@ -55,27 +56,33 @@ export class StepCaller {
       // Count even answers that no code waits for, because the main thread counts them too.
       if (answer.kind !== "compute") {
         this.#answered++;
-        this.#open--;
+        this.#count(kind, -1);
       }
       return isLost(branch) ? await new Promise(() => {}) : answer;
     };
     if (this.#beginsAhead(step)) step.begunAt = currentTime();
-    this.#open++;
+    this.#count(kind, 1);
     let answer = await heard();
     while (answer.kind === "compute") answer = await heard(await compute!(answer));
     if (answer.kind === "failed") throw failureAt(callSite, answer.error);
     return answer.kind === "result" ? answer.output : await new Promise(() => {});
   }
 
+  #count(kind: string, change: number): void {
+    this.#open += change;
+    if (!COMPUTED.has(kind)) this.#others += change;
+  }
+
   /**
    * Whether the code may compute a step while the main thread learns of its call. Not if the main thread could refuse the call, for
-   * its options or because branches side by side use the same name.
+   * its options or because branches side by side use the same name, or is about to suspend the run.
    */
   #beginsAhead({ kind, scope, name, args }: StepCall): boolean {
     const path = `${scope}\n${name}`;
-    const isClear = this.#open === 0 || !this.#called.has(path);
-    this.#called.add(path);
-    return this.ahead && kind === "do" && isClear && Object.keys(args).length === 0;
+    const besideOthers = this.#called.get(path);
+    this.#called.set(path, besideOthers || this.#open > 0);
+    const isClear = besideOthers === undefined || (!besideOthers && this.#open === 0);
+    return this.ahead && kind === "do" && isClear && this.#others === 0 && Object.keys(args).length === 0;
   }
 
   /** Resolves when the next item of an each with a rate may begin. */
@@ -88,6 +95,9 @@ export class StepCaller {
     return describeThrown(thrown, this.code).error;
   }
 }
+
+/** The kinds that the code computes. */
+const COMPUTED = new Set(["do", ...BRANCHING]);
 
 function checkName(kind: string, name: unknown): string {
   if (typeof name === "string" && name !== "") return name;

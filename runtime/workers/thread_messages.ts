@@ -55,7 +55,14 @@ export type ToWorker =
   | { type: "admitted"; request: number; refused?: string }
   | { type: "ping" };
 
-/** From a worker to the main thread, which gets lists of them. */
+/** Messages of a worker to the main thread. */
+export interface ListFromWorker {
+  /** How many jobs and answers its code has been given: what it has done with them so far was told before or is told with this. */
+  given: number;
+  messages: FromWorker[];
+}
+
+/** From a worker to the main thread. */
 export type FromWorker =
   /** The worker has started and listens. */
   | { type: "ready" }
@@ -101,8 +108,10 @@ export interface OpenJob extends WorkOrder {
   /** Which of the jobs and answers that were sent it is. */
   sent: number;
   steps: Map<number, StepCall>;
-  /** Calls that wait for an answer, or for the code to get it, which is such a number then; abandoned ones stay here. */
-  waiting: Map<number, number>;
+  /** Calls that wait for an answer; abandoned ones stay here. */
+  waiting: Set<number>;
+  /** Which of the jobs and answers that were sent its last answer is; 0 if none. */
+  answered: number;
   /** How many answers were sent. */
   answers: number;
   settle(outcome: { output: Json } | { error: unknown }): void;
@@ -120,16 +129,8 @@ export function suspectsOf(jobs: OpenJob[], cause: EndCause, given: number): Set
 }
 
 /** Whether the code is running, rather than waiting for answers. */
-export function isComputing({ sent, waiting }: OpenJob, given: number): boolean {
-  return sent <= given && waiting.values().every((answer) => answer <= given);
-}
-
-/** Removes the oldest calls whose answers the code has been given. */
-export function forgetGiven({ waiting }: OpenJob, given: number): void {
-  for (const [call, answer] of waiting) {
-    if (answer > given) return;
-    waiting.delete(call);
-  }
+export function isComputing({ sent, waiting, answered }: OpenJob, given: number): boolean {
+  return sent <= given && waiting.size === 0 && answered <= given;
 }
 
 /** Which step's failure each of these errors is. */

@@ -6,9 +6,9 @@ import type { Json } from "../model/json.ts";
 import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./workers.ts";
 import {
   type EndCause,
-  forgetGiven,
   type FromWorker,
   isComputing,
+  type ListFromWorker,
   type LogLevel,
   type OpenJob,
   reviveThrown,
@@ -60,8 +60,9 @@ export class RuleWorker {
   /** A function that listens did not return in time, and continues beside others that still listen. */
   #hasStray = false;
   #nextJob = 0;
-  /** How many jobs and answers were sent. */
+  /** How many jobs and answers were sent, and how many of them the code was given by what it has told. */
   #sent = 0;
+  #given = 0;
   /** Messages that are sent together: each sending costs more than what is in it. */
   #unsent: ToWorker[] = [];
   #ready = false;
@@ -79,7 +80,11 @@ export class RuleWorker {
       env,
       heapLimit,
       marks: true,
-      onMessage: (messages) => (messages as FromWorker[]).forEach((message) => this.#receive(message)),
+      onMessage: (list) => {
+        const { given, messages } = list as ListFromWorker;
+        this.#given = given;
+        for (const message of messages) this.#receive(message);
+      },
       onEnd: (end) => {
         this.end(
           end.kind === "memory" ? { kind: "memory", used: "its heap exceeded its limit" } : {
@@ -113,7 +118,15 @@ export class RuleWorker {
       };
       if (order.signal?.aborted) return reject(order.signal.reason);
       order.signal?.addEventListener("abort", abort);
-      this.#jobs.set(id, { ...order, sent: ++this.#sent, steps: new Map(), waiting: new Map(), answers: 0, settle });
+      this.#jobs.set(id, {
+        ...order,
+        sent: ++this.#sent,
+        steps: new Map(),
+        waiting: new Set(),
+        answered: 0,
+        answers: 0,
+        settle,
+      });
       this.#post({ type: "job", job: id, work: order.work, now: this.options.now() });
       this.#watch();
     });
@@ -197,9 +210,8 @@ export class RuleWorker {
     const step = message.type === "call" ? message.step : job?.steps.get(call);
     if (!job?.execute || !step) return;
     job.steps.set(call, step);
-    forgetGiven(job, this.#worker.mark());
     // Of a step that it begins by itself the code awaits nothing yet.
-    if (message.type === "computed" || step.begunAt === undefined) job.waiting.set(call, Infinity);
+    if (message.type === "computed" || step.begunAt === undefined) job.waiting.add(call);
     let answer: StepAnswer | undefined;
     try {
       answer = await job.execute(step, message.type === "computed" ? message.computed : undefined);
@@ -211,8 +223,9 @@ export class RuleWorker {
     if (this.#jobs.get(id) !== job) return;
     if (answer.kind !== "abandon") {
       job.answers++;
-      job.waiting.set(call, ++this.#sent);
-    } else if (answer.lost) job.waiting.delete(call);
+      job.answered = ++this.#sent;
+    }
+    if (answer.kind !== "abandon" || answer.lost) job.waiting.delete(call);
     this.#post({ type: "answer", job: id, call, answer, now: this.options.now() });
   }
 
@@ -232,17 +245,27 @@ export class RuleWorker {
 
   #abort(id: number, reason: unknown): void {
     const job = this.#jobs.get(id)!;
-    const isRunning = isComputing(job, this.#worker.mark());
-    if (isRunning && job.work.kind !== "function" && job.work.kind !== "source") {
+    const mark = this.#worker.mark();
+    const isFunction = job.work.kind === "function" || job.work.kind === "source";
+    if (!isFunction && isComputing(job, this.#given)) {
       job.settle({ error: reason });
       this.end({ kind: "aborted" });
       return;
     }
-    if (isRunning) {
+    // What the code does with what it was given last is about to be told, unless it blocks.
+    if (!isFunction && this.#given < mark) this.#endIfSilent(mark);
+    if (isFunction && isComputing(job, mark)) {
       this.#dropped.add(id);
       setTimeout(() => this.#dropped.has(id) && this.#giveUp(id, job), GRACE);
     }
     this.#drop(id, reason);
+  }
+
+  /** Ends the worker if its code tells nothing more: it blocks. */
+  #endIfSilent(mark: number): void {
+    this.#post({ type: "ping" });
+    this.#flush();
+    setTimeout(() => this.#given < mark && this.end({ kind: "aborted" }), GRACE);
   }
 
   /** An aborted function has not returned. Other rules may listen in its worker, which is ended after them then. */

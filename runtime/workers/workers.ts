@@ -143,7 +143,10 @@ export interface CodeScope {
   inputs?: JsonObject;
   /** True if a watchdog ended it before: it gets a worker of its own. */
   alone: boolean;
-  /** Whether it may compute a `do` as soon as it calls it, since nothing of its run is recorded that could be its result. */
+  /**
+   * Whether it may compute a `do` as soon as it calls it: nothing of its run is recorded that could be the result, no test replaces steps,
+   * and no other replica may have taken the run over.
+   */
   ahead: boolean;
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { ExecuteStep, StepAnswer } from "../../runtime/workers/workers.ts";
-import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
+import { type ExecuteStep, InterruptedError, type StepAnswer } from "../../runtime/workers/workers.ts";
+import { BLOCK, executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** The main thread's side: notes what arrives, and asks only for steps that the function did not begin by itself. */
 function noting() {
@@ -37,7 +37,11 @@ Deno.test("the main thread is asked first about a do that it may refuse, or atte
       await step.do("retried", () => 1, { retry: 3 });
       for (let n = 0; n < 2; n++) await step.do("one after the other", () => n);
       await Promise.all([step.do("both", () => 1), step.do("both", () => 2), step.do("else", () => 3)]);
-      await step.all("branches", { left: () => step.do("in", () => 1), right: () => step.do("in", () => 2) });`));
+      await step.all("branches", { left: () => step.do("in", () => 1), right: () => step.do("in", () => 2) });
+      await step.do("both", () => 4);
+      const said = step.log("say", "x");
+      await step.do("beside", () => 5);
+      await said;`));
     const { execute, heard } = noting();
     await isolates.runRule(code, scope({ ahead: true }), execute, never);
     assert.deepEqual(heard.filter((what) => !what.endsWith("computed")), [
@@ -51,5 +55,50 @@ Deno.test("the main thread is asked first about a do that it may refuse, or atte
       // Branches have paths of their own.
       "do in begun",
       "do in begun",
+      // The main thread refuses a name that branches side by side have used.
+      "do both",
+      "log say",
+      // A run may be suspended for a step that is not computed.
+      "do beside",
     ]);
+  }));
+
+Deno.test("a run that is given up before its turn is not begun", () =>
+  withIsolates({}, async ({ isolates, module, logs }) => {
+    const code = await module(ruleSource(`console.log("begun " + config.which); return await step.log("say", "x");`));
+    const { execute } = noting();
+    const run = (which: string, signal: AbortSignal) =>
+      isolates.runRule(code, scope({ config: { which }, ahead: true }), execute, signal);
+    await run("first", never);
+    const controller = new AbortController();
+    const second = run("second", controller.signal);
+    controller.abort(new Error("given up"));
+    await assert.rejects(second, { message: "given up" });
+    await run("third", never);
+    assert.deepEqual(logs.map(({ message }) => message), ["begun first", "begun third"]);
+  }));
+
+Deno.test("what a run has done is told before another one, which was answered at the same moment, can block", () =>
+  withIsolates({ blockedAfter: 2_000 }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`
+      await step.log("ask", "x");
+      if (config.blocks) ${BLOCK}
+      await step.do("done", () => 1);
+      await step.log("wait", "x");`));
+    const { execute, heard } = noting();
+    const asked = [gate(), gate()];
+    const answer = gate();
+    const run = (index: number, blocks: boolean) =>
+      isolates.runRule(code, scope({ config: { blocks }, ahead: true }), async (call, computed) => {
+        if (call.name === "ask") {
+          asked[index].resolve();
+          await answer.promise;
+        }
+        return call.name === "wait" ? await new Promise(() => {}) : await execute(call, computed);
+      }, never);
+    const [works, blocks] = [assert.rejects(run(0, false), InterruptedError), assert.rejects(run(1, true))];
+    await Promise.all(asked.map(({ promise }) => promise));
+    answer.resolve();
+    await Promise.all([works, blocks]);
+    assert.deepEqual(heard, ["log ask", "log ask", "do done begun", "do done computed"]);
   }));

@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import {
   type BundledModule,
   type ExecuteStep,
@@ -91,6 +95,23 @@ Deno.test("aborting a run that computes ends its worker at once and interrupts t
     assert.equal(isolates.count(), 0);
   });
 });
+
+Deno.test("aborting a run that blocks without a word ends its worker soon", () =>
+  withIsolates({ blockedAfter: 600_000 }, async ({ isolates, module }) => {
+    const shown = join(await mkdtemp(join(tmpdir(), "whenthen-blocks-")), "begun");
+    const code = await module(ruleSource(`
+      if (!config.file) return "loaded";
+      (await import("node:fs")).writeFileSync(config.file, "");
+      ${BLOCK}`));
+    assert.equal(await isolates.runRule(code, scope(), executor(), never), "loaded");
+    const controller = new AbortController();
+    const blocking = isolates.runRule(code, scope({ config: { file: shown } }), executor(), controller.signal);
+    while (!existsSync(shown)) await new Promise((resolve) => setTimeout(resolve, 10));
+    controller.abort(new Error("timed out"));
+    await assert.rejects(blocking, { message: "timed out" });
+    while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await rm(dirname(shown), { recursive: true });
+  }));
 
 Deno.test("blocking code abandoned while it waited is detected, too", () => {
   const begun = gate();
