@@ -178,7 +178,7 @@ export class Execution {
     }
   }
 
-  /** Whether its outcome counts: not if it was given up, and whether its run gets on disk is awaited. */
+  /** Whether its outcome counts: not if it was given up. Waits until that is known of a run that is not on disk yet. */
   async #counts(): Promise<boolean> {
     await this.#confirmed?.promise;
     return !this.#forgotten;

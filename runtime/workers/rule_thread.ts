@@ -279,6 +279,7 @@ function asker(job: number, open: OpenJob): Ask {
       numbers.set(step, call);
       if (computed === undefined) send({ type: "call", job, call, step });
       else send({ type: "computed", job, call, computed });
+      // Nobody asks for what the code begins by itself; the answer comes to its result.
       if (computed === undefined && step.begunAt !== undefined) resolve({ kind: "compute", path: "", attempt: 1 });
       else open.calls.set(call, resolve);
     });

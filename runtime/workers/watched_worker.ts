@@ -245,27 +245,26 @@ export class RuleWorker {
 
   #abort(id: number, reason: unknown): void {
     const job = this.#jobs.get(id)!;
-    const mark = this.#worker.mark();
     const isFunction = job.work.kind === "function" || job.work.kind === "source";
     if (!isFunction && isComputing(job, this.#given)) {
       job.settle({ error: reason });
       this.end({ kind: "aborted" });
       return;
     }
-    // What the code does with what it was given last is about to be told, unless it blocks.
-    if (!isFunction && this.#given < mark) this.#endIfSilent(mark);
-    if (isFunction && isComputing(job, mark)) {
-      this.#dropped.add(id);
-      setTimeout(() => this.#dropped.has(id) && this.#giveUp(id, job), GRACE);
+    if (isComputing(job, this.#worker.mark())) {
+      if (isFunction) {
+        this.#dropped.add(id);
+        setTimeout(() => this.#dropped.has(id) && this.#giveUp(id, job), GRACE);
+      } else this.#endIfSilent(job);
     }
     this.#drop(id, reason);
   }
 
-  /** Ends the worker if its code tells nothing more: it blocks. */
-  #endIfSilent(mark: number): void {
+  /** Ends the worker unless the code tells what it did with what it was given last of this job: else it blocks. */
+  #endIfSilent({ sent, answered }: OpenJob): void {
     this.#post({ type: "ping" });
     this.#flush();
-    setTimeout(() => this.#given < mark && this.end({ kind: "aborted" }), GRACE);
+    setTimeout(() => this.#given < Math.max(sent, answered) && this.end({ kind: "aborted" }), GRACE);
   }
 
   /** An aborted function has not returned. Other rules may listen in its worker, which is ended after them then. */

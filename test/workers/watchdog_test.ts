@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import {
@@ -111,6 +111,34 @@ Deno.test("aborting a run that blocks without a word ends its worker soon", () =
     await assert.rejects(blocking, { message: "timed out" });
     while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
     await rm(dirname(shown), { recursive: true });
+  }));
+
+Deno.test("aborting a run that waits leaves one that computes in the same worker alone", () =>
+  withIsolates({ blockedAfter: 600_000 }, async ({ isolates, module }) => {
+    const folder = await mkdtemp(join(tmpdir(), "whenthen-computes-"));
+    const [begun, end] = [join(folder, "begun"), join(folder, "end")];
+    const code = await module(ruleSource(`
+      if (config.waits) return await step.http("ask", "https://x.org");
+      const { existsSync, writeFileSync } = await import("node:fs");
+      writeFileSync(config.begun, "");
+      while (!existsSync(config.end));
+      return "computed";`));
+    const controller = new AbortController();
+    const asked = gate();
+    const waiting = isolates.runRule(code, scope({ config: { waits: true } }), () => {
+      asked.resolve();
+      return new Promise(() => {});
+    }, controller.signal);
+    await asked.promise;
+    const computing = isolates.runRule(code, scope({ config: { begun, end } }), executor(), never);
+    while (!existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 10));
+    controller.abort(new Error("timed out"));
+    await assert.rejects(waiting, { message: "timed out" });
+    // Longer than code has that may block.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await writeFile(end, "");
+    assert.equal(await computing, "computed");
+    await rm(folder, { recursive: true });
   }));
 
 Deno.test("blocking code abandoned while it waited is detected, too", () => {
