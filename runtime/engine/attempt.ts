@@ -23,7 +23,7 @@ export interface Task {
   retry: RetryPolicy;
   /** See {@link StepRecord.after}. */
   after?: string;
-  /** When it was begun, if that was earlier than this is asked for; milliseconds since the epoch. */
+  /** When the step began, if it began before this call; milliseconds since the epoch. */
   begunAt?: number;
   /** If it succeeds, the run has nothing left to do. */
   isLast?: boolean;

@@ -104,8 +104,8 @@ export class Execution {
   }
 
   /**
-   * Gives up a run that is not on disk; nothing of it is recorded. But a database may accept an event after it was refused because
-   * that took too long: then the records that were written by now are accepted with it, and the run is queued again.
+   * Gives up a run that is not on disk; nothing of it is recorded. But a database may accept later what was refused because it took too
+   * long: then the records that were written until now are accepted with the event, and the run is queued again.
    */
   abandon(): void {
     this.#forgotten = true;
@@ -178,7 +178,7 @@ export class Execution {
     }
   }
 
-  /** Whether its outcome counts: not if it was given up. Waits until that is known of a run that is not on disk yet. */
+  /** Whether its outcome counts: not if it was given up. Of a run that is not on disk yet, waits until that is known. */
   async #counts(): Promise<boolean> {
     await this.#confirmed?.promise;
     return !this.#forgotten;
@@ -218,7 +218,7 @@ export class Execution {
   }
 
   async #end(outcome: StepOutcome): Promise<void> {
-    // If its event was decided after all, too late for its sender, a run that has ended by then is reported like any other.
+    // Its event may have been accepted after all: the end of a run that has ended by then is reported like any other.
     if (this.#forgotten && this.#context?.records.endedRun !== true) return;
     switch (outcome.kind) {
       case "result":

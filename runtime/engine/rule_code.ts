@@ -41,7 +41,6 @@ export function codeScope({ run, rule, records, options }: RunContext, alone: nu
     config: rule.config,
     ...run.inputs && { inputs: run.inputs },
     alone: alone > 0,
-    // Replicas must make sure that they may still act, and tests replace steps.
     ahead: !options.shared && !options.standIn && records.recorded.every((path) => path === CONDITION_STEP),
   };
 }

@@ -187,7 +187,6 @@ export class FleetWorker<Device> {
       env,
       heapLimit: HEAP,
       isSmall: true,
-      marks: true,
       onMessage: (message) => this.#receive(message as FromFleetThread),
       onEnd: (end) => this.#gone(end.kind === "memory" ? "its heap is full" : end.error.message, undefined),
     });

@@ -51,7 +51,7 @@ export function sourceOf(value: unknown): string | undefined {
 export function writeEvent(event: Event): string {
   const { data, ...rest } = event;
   const source = sourceOf(data);
-  // An event is never empty.
+  // The rest of an event is never empty, so a comma may follow.
   return source === undefined ? writeRecordJson(event) : `${writeRecordJson(rest).slice(0, -1)},"data":${source}}`;
 }
 

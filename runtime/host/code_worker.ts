@@ -34,8 +34,6 @@ export interface CodeWorkerOptions {
   onMessage(message: unknown): void;
   /** In the binary: a smaller heap, which is collected more often. For workers of which there may be dozens. */
   isSmall?: boolean;
-  /** Whether its code marks its calls: see {@link CodeWorker.mark}. */
-  marks?: boolean;
   /** Called when it ends without {@link CodeWorker.terminate}. */
   onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;
 }
@@ -51,11 +49,11 @@ export function startCodeWorker(url: URL, options: CodeWorkerOptions): CodeWorke
 
 function startThread(
   url: URL,
-  { data, env, heapLimit, isSmall, marks, onMessage, onEnd }: CodeWorkerOptions,
+  { data, env, heapLimit, isSmall, onMessage, onEnd }: CodeWorkerOptions,
 ): CodeWorker {
-  const shared = marks ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+  const shared = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(url, {
-    workerData: { data, ...shared && { marks: shared.buffer } },
+    workerData: { data, marks: shared.buffer },
     env,
     resourceLimits: { maxOldGenerationSizeMb: megabytes(heapLimit) },
     // An option of Bun.
@@ -69,7 +67,7 @@ function startThread(
   worker.on("exit", (code) => onEnd({ kind: "error", error: new Error(`it ended by itself with code ${code}`) }));
   return {
     post: (message) => worker.postMessage(writeRecordJson(message)),
-    mark: () => shared === undefined ? 0 : Atomics.load(shared, 0),
+    mark: () => Atomics.load(shared, 0),
     async terminate() {
       await Promise.race([worker.terminate(), gone]);
     },
@@ -83,9 +81,9 @@ function startThread(
  */
 const OF_DENO = ["run", "-A", "--unstable-bare-node-builtins", "--unstable-detect-cjs", "--node-modules-dir=manual"];
 
-function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
   // Processes share no memory in Deno; a small file stays in the page cache.
-  const mark = marks ? new MarkFile() : undefined;
+  const mark = new MarkFile();
   const child = fork(fileURLToPath(url), [], {
     execArgv: [...OF_DENO, `--v8-flags=--max-old-space-size=${megabytes(heapLimit)}`],
     env,
@@ -94,7 +92,7 @@ function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd 
   const ended = new Promise<void>((resolve) => {
     child.on("exit", (code, signal) => {
       resolve();
-      mark?.close();
+      mark.close();
       // V8 ends with a trap or an abort when its heap is full.
       if (signal === "SIGTRAP" || signal === "SIGABRT") onEnd({ kind: "memory" });
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
@@ -102,17 +100,17 @@ function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd 
   });
   child.on("message", (text) => {
     // It has the file open.
-    mark?.remove();
+    mark.remove();
     onMessage(readExactJson(String(text)));
   });
   child.on("error", (error) => {
-    mark?.close();
+    mark.close();
     onEnd({ kind: "error", error });
   });
-  post(child, { data, env, ...mark !== undefined && { marks: mark.path } });
+  post(child, { data, env, marks: mark.path });
   return {
     post: (message) => post(child, message),
-    mark: () => mark?.read() ?? 0,
+    mark: () => mark.read(),
     async terminate() {
       child.kill("SIGKILL");
       await ended;
@@ -126,7 +124,7 @@ export function sharedMemory(): number {
   return "Deno" in globalThis ? 0 : process.memoryUsage.rss();
 }
 
-/** A file in which a process marks its calls. It has a name only until the process has opened it, so that none stays behind. */
+/** A file in which a process marks its calls. It has a name only until the process has opened it, so that no file is left behind. */
 class MarkFile {
   readonly path = join(mkdtempSync(join(tmpdir(), "whenthen-marks-")), "mark");
   readonly #value = new Int32Array(1);

@@ -8,7 +8,7 @@ interface CodeWorkerPort {
   data: unknown;
   post(message: unknown): void;
   onMessage(receive: (message: unknown) => void): void;
-  /** Notes a number for the call that begins, so that the program knows it if the call never returns. Does nothing without `marks`. */
+  /** Notes a number for the call that begins, so that the program knows it if the call never returns. */
   mark(what: number): void;
 }
 
@@ -19,18 +19,18 @@ interface Setup {
   data: unknown;
   env: Record<string, string>;
   /** The file of the mark. */
-  marks?: string;
+  marks: string;
 }
 
 /** Opens the channel to the program, in the thread or process that `startCodeWorker` started. */
 export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   if (!isMainThread) {
     const port = parentPort!;
-    const { data, marks }: { data: unknown; marks?: SharedArrayBuffer } = workerData;
-    const mark = marks && new Int32Array(marks);
+    const { data, marks }: { data: unknown; marks: SharedArrayBuffer } = workerData;
+    const mark = new Int32Array(marks);
     return {
       data,
-      mark: (what) => void (mark && Atomics.store(mark, 0, what)),
+      mark: (what) => void Atomics.store(mark, 0, what),
       post: (message) => port.postMessage(writeRecordJson(message)),
       onMessage: (receive) => port.on("message", (text) => receive(readExactJson(text))),
     };
@@ -45,7 +45,7 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
   return {
     data,
-    mark: marks === undefined ? () => {} : markIn(marks),
+    mark: markIn(marks),
     post: (message) => void send(writeRecordJson(message)),
     onMessage: (receive) => process.on("message", (text) => receive(readExactJson(String(text)))),
   };

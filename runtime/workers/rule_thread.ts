@@ -48,7 +48,7 @@ interface OpenJob {
 
 const port = await openCodeWorkerPort();
 const setup = port.data as WorkerSetup;
-/** Messages that are sent at the end of this turn of the event loop: each sending costs more than what is in it. */
+/** Messages that are sent together at the end of this turn of the event loop: each sending has a high fixed cost. */
 let unsent: FromWorker[] = [];
 const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
@@ -56,7 +56,7 @@ const turns: (() => void)[] = [];
 /** How many jobs and answers the code was given, and the last of the jobs. */
 let given = 0;
 let lastJob = -1;
-/** Jobs that were given up before their turn. */
+/** Jobs that the main thread has given up before their code began. */
 const dropped = new Set<number>();
 /** The continuation of each request that waits until its destination has room. */
 const admitted = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
@@ -88,7 +88,7 @@ function send(message: FromWorker): void {
   if (unsent.push(message) === 1) setImmediate(flush);
 }
 
-/** Also if the code blocks from now on. */
+/** Sends at once, so that the message arrives even if the code blocks from now on. */
 function sendNow(message: FromWorker): void {
   unsent.push(message);
   flush();
@@ -154,7 +154,7 @@ function inTurn(passOn: () => void): void {
 }
 
 function nextTurn(): void {
-  // What the code has done in its turn is told before other code, which may block, has its own.
+  // What the last turn has done is sent first, as the next one may block.
   flush();
   turns[0]();
   turns.shift();
@@ -163,8 +163,7 @@ function nextTurn(): void {
 
 /** At this point the code has done all that it could at once, and its calls are sent. */
 function reportQuiet(job: number, { answers }: OpenJob): void {
-  send({ type: "quiet", job, answers });
-  flush();
+  sendNow({ type: "quiet", job, answers });
 }
 
 async function doJob(job: number, work: Job): Promise<void> {
@@ -279,7 +278,7 @@ function asker(job: number, open: OpenJob): Ask {
       numbers.set(step, call);
       if (computed === undefined) send({ type: "call", job, call, step });
       else send({ type: "computed", job, call, computed });
-      // Nobody asks for what the code begins by itself; the answer comes to its result.
+      // The code computes this step without being asked: the main thread answers only the result.
       if (computed === undefined && step.begunAt !== undefined) resolve({ kind: "compute", path: "", attempt: 1 });
       else open.calls.set(call, resolve);
     });

@@ -29,7 +29,7 @@ export class StepCaller {
   /** How many calls wait for their answer, and how many of these are not computed here: the run may be suspended for them. */
   #open = 0;
   #others = 0;
-  /** The steps that it has called, by branch and name: whether other calls were open. */
+  /** By branch and name of each step that was called: whether other calls were open then. */
   readonly #called = new Map<string, boolean>();
 
   /** @param ahead see {@link CodeScope} */

@@ -25,7 +25,7 @@ export interface WorkerSetup {
   sealed?: string;
 }
 
-/** What a rule's functions see, with the event as the JSON text that it mostly was read from: then nothing here parses it. */
+/** The scope with the event as JSON: usually the text that it was read from, so that the main thread need not parse it. */
 export interface SentScope extends Omit<CodeScope, "event"> {
   event: string;
 }
@@ -105,12 +105,12 @@ export type EndCause =
 
 /** A job that has not ended. */
 export interface OpenJob extends WorkOrder {
-  /** Which of the jobs and answers that were sent it is. */
+  /** Its number in the sequence of all jobs and answers that were sent to the worker. */
   sent: number;
   steps: Map<number, StepCall>;
   /** Calls that wait for an answer; abandoned ones stay here. */
   waiting: Set<number>;
-  /** Which of the jobs and answers that were sent its last answer is; 0 if none. */
+  /** The number of its last answer in that sequence; 0 if there is none. */
   answered: number;
   /** How many answers were sent. */
   answers: number;
@@ -119,7 +119,7 @@ export interface OpenJob extends WorkOrder {
 
 /**
  * The jobs that may be the reason for ending the worker; all of them if none is known to compute.
- * @param given how many jobs and answers its code has been given
+ * @param given how many jobs and answers the code of the worker has been given
  */
 export function suspectsOf(jobs: OpenJob[], cause: EndCause, given: number): Set<OpenJob> {
   if (cause.kind === "memory" || cause.kind === "crashed") return new Set(jobs);

@@ -60,10 +60,10 @@ export class RuleWorker {
   /** A function that listens did not return in time, and continues beside others that still listen. */
   #hasStray = false;
   #nextJob = 0;
-  /** How many jobs and answers were sent, and how many of them the code was given by what it has told. */
+  /** How many jobs and answers were sent to the worker, and how many of them its code had been given when it last sent something. */
   #sent = 0;
   #given = 0;
-  /** Messages that are sent together: each sending costs more than what is in it. */
+  /** Messages that are sent together: each sending has a high fixed cost. */
   #unsent: ToWorker[] = [];
   #ready = false;
   #loaded = false;
@@ -79,7 +79,6 @@ export class RuleWorker {
       data,
       env,
       heapLimit,
-      marks: true,
       onMessage: (list) => {
         const { given, messages } = list as ListFromWorker;
         this.#given = given;
@@ -210,7 +209,7 @@ export class RuleWorker {
     const step = message.type === "call" ? message.step : job?.steps.get(call);
     if (!job?.execute || !step) return;
     job.steps.set(call, step);
-    // Of a step that it begins by itself the code awaits nothing yet.
+    // Code that computes a step already waits for an answer only after it has sent the result.
     if (message.type === "computed" || step.begunAt === undefined) job.waiting.add(call);
     let answer: StepAnswer | undefined;
     try {
@@ -260,7 +259,7 @@ export class RuleWorker {
     this.#drop(id, reason);
   }
 
-  /** Ends the worker unless the code tells what it did with what it was given last of this job: else it blocks. */
+  /** Ends the worker if it sends nothing after its code was given the job or its last answer: then the code blocks. */
   #endIfSilent({ sent, answered }: OpenJob): void {
     this.#post({ type: "ping" });
     this.#flush();

@@ -145,7 +145,7 @@ export interface CodeScope {
   alone: boolean;
   /**
    * Whether it may compute a `do` as soon as it calls it: nothing of its run is recorded that could be the result, no test replaces steps,
-   * and no other replica may have taken the run over.
+   * and there are no other replicas, which could have taken over the run.
    */
   ahead: boolean;
 }

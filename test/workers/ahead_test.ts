@@ -79,7 +79,7 @@ Deno.test("a run that is given up before its turn is not begun", () =>
   }));
 
 Deno.test("what a run has done is told before another one, which was answered at the same moment, can block", () =>
-  withIsolates({ blockedAfter: 2_000 }, async ({ isolates, module }) => {
+  withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       await step.log("ask", "x");
       if (config.blocks) ${BLOCK}

@@ -103,14 +103,13 @@ function isByFunction({ kind, args }: StepCall): boolean {
 class ComputedStep {
   /** The answer to the function's call: to compute. */
   #asked = Promise.withResolvers<StepAnswer>();
+  /** What the function reports; set while it computes. */
   #said: PromiseWithResolvers<Computed> | undefined;
-  #isBegun: boolean;
   /** The function did not finish in time, and cannot be asked again in this execution. */
   hangs = false;
 
-  /** @param isBegun the function makes its first attempt without being asked */
+  /** @param isBegun the function computes its first attempt without being asked */
   constructor(isBegun: boolean) {
-    this.#isBegun = isBegun;
     if (isBegun) this.#said = Promise.withResolvers();
   }
 
@@ -123,6 +122,7 @@ class ComputedStep {
    * @throws the signal's reason
    */
   async ask(step: { path: string; attempt: number; given?: Json }, signal: AbortSignal): Promise<Computed> {
+    const isBegun = this.#said !== undefined;
     const said = this.#said ??= Promise.withResolvers<Computed>();
     const abort = () => {
       this.hangs = true;
@@ -130,8 +130,7 @@ class ComputedStep {
     };
     signal.addEventListener("abort", abort);
     try {
-      if (this.#isBegun) this.#isBegun = false;
-      else this.#asked.resolve({ kind: "compute", ...step });
+      if (!isBegun) this.#asked.resolve({ kind: "compute", ...step });
       return await said.promise;
     } finally {
       this.#said = undefined;

@@ -79,7 +79,7 @@ export class Ledger {
   /**
    * Runs `work` when its turn comes. If it throws, its changes are undone and only this promise rejects.
    * @param onDecided called once with the result, before it is durable: it may still be undone. It returns whether the caller adds more work
-   * at once, which then shares the frame
+   * at once: then the same frame includes that work
    */
   add<T>(kind: JobKind, work: () => T, onDecided?: (result: T) => boolean): Promise<T> {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
@@ -130,7 +130,7 @@ export class Ledger {
     });
   }
 
-  /** Whether the pending frame waits for the next turn, because work that shares it comes by then. */
+  /** Whether the pending frame is written one turn later, so that it includes the work that callers add by then. */
   #putsOff(): boolean {
     const open = this.#open;
     if (!open?.isFollowed || open.wasPutOff) return false;

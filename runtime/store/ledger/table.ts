@@ -199,7 +199,7 @@ export class Table<R> {
   }
 
   /**
-   * Reads the part of a row's text that indexes and counts need. They need no number that a double does not hold.
+   * Reads the part of a row's text that indexes and counts need. A double holds all numbers in it.
    * @returns undefined if they need nothing of this row but its key
    */
   #readHead(json: Span): R | undefined {

@@ -193,7 +193,7 @@ class Window {
   readonly #file: OpenFile;
   readonly #name: string;
   readonly #chunk: number;
-  /** Used for each chunk: new memory for each would make the engine collect garbage often. */
+  /** Reused for each chunk: new memory for each would make the engine collect garbage often. */
   #memory: Buffer = NOTHING;
   #bytes: Buffer = NOTHING;
   /** Where `#bytes` begins in the file. */

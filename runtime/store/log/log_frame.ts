@@ -145,7 +145,7 @@ const SLASH = 47;
 const STAR = 42;
 const BORN = "*/";
 
-/** Part of a buffer. A start has hundreds of thousands of these, and a view of each would take much longer. */
+/** Part of a buffer, without a view of its own: a start reads hundreds of thousands of them, and making views takes much longer. */
 export interface Span {
   bytes: Buffer;
   from: number;

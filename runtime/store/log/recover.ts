@@ -25,7 +25,7 @@ import { readSegment, type Segment } from "./segment_log.ts";
 
 /** Receives the state in the order of the frames. Anything that it throws counts as damage. */
 export interface RecoverySink {
-  /** @param json its bytes are valid until it returns */
+  /** @param json JSON; its bytes are valid only until this returns */
   put(table: string, key: string, json: Span): void;
   drop(table: string, key: string): void;
   /** An identity of a frame that is not folded yet. */
